@@ -1,0 +1,256 @@
+//! The token bucket: exact integers, reservations in order of arrival, a rate that may change while it runs.
+//!
+//! Source: the token bucket of RFC 2697 §3, counted in units of 1/period token so that no rate is rounded; a
+//! cancelled reservation returns its cost less what was reserved after it, as Go's `x/time/rate` does.
+
+use std::time::Duration;
+
+use crate::Timestamp;
+use crate::clock::micros;
+use crate::quota::Quota;
+
+/// What a limit says to one call.
+///
+/// A refusal is a value that answers the next question: when, or never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The call may go; so many whole tokens are left.
+    Allowed {
+        /// Whole tokens left after this call.
+        remaining: u64,
+    },
+    /// Not now: the same cost fits after this time, if nobody else takes it.
+    Limited {
+        /// How long until it fits.
+        retry_after: Duration,
+    },
+    /// The cost is above the burst and can never fit.
+    Never {
+        /// The most that can fit.
+        max: u64,
+    },
+}
+
+impl Decision {
+    /// Whether the call may go.
+    #[must_use]
+    pub const fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allowed { .. })
+    }
+}
+
+/// A place in the queue of a [`Bucket`].
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a reservation that is neither used nor cancelled is a call lost"]
+pub struct Ticket {
+    cost: u64,
+    /// All that was reserved up to and including this ticket.
+    position: u64,
+}
+
+/// A token bucket whose level may go below zero: what is below is reserved by calls that wait their turn.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_core::{Bucket, Decision, Quota, Rate, Timestamp};
+/// let quota = Quota::new(Rate::parse("10/s").unwrap(), 1).unwrap();
+/// let now = Timestamp::default();
+/// let mut bucket = Bucket::full(quota, now);
+/// assert_eq!(bucket.check(1, now), Decision::Allowed { remaining: 0 });
+/// assert_eq!(bucket.check(1, now), Decision::Limited { retry_after: Duration::from_millis(100) });
+/// assert_eq!(bucket.check(2, now), Decision::Never { max: 1 });
+/// ```
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    quota: Quota,
+    /// In units of 1/period token.
+    level: i128,
+    mark: Timestamp,
+    /// Tokens debited since the beginning, less those returned.
+    debited: u64,
+}
+
+impl Bucket {
+    /// A bucket with its whole burst.
+    #[must_use]
+    pub fn full(quota: Quota, now: Timestamp) -> Self {
+        Self { quota, level: capacity(quota), mark: now, debited: 0 }
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub const fn quota(&self) -> Quota {
+        self.quota
+    }
+
+    /// Takes `cost` tokens if they are there; a refusal takes nothing. A cost of 0 asks and takes nothing.
+    pub fn check(&mut self, cost: u64, now: Timestamp) -> Decision {
+        self.reserve(cost, Duration::ZERO, now).map_or_else(
+            |refusal| refusal,
+            |_| Decision::Allowed { remaining: self.remaining() },
+        )
+    }
+
+    /// Takes `cost` tokens that will be there `within` this time, in order of arrival.
+    ///
+    /// # Errors
+    /// The refusal, where they will not be; nothing is taken then.
+    pub fn reserve(&mut self, cost: u64, within: Duration, now: Timestamp) -> Result<Ticket, Decision> {
+        if cost > self.quota.burst() {
+            return Err(Decision::Never { max: self.quota.burst() });
+        }
+        self.refill(now);
+        let price = i128::from(cost) * self.token();
+        let wait = self.time_to(price - self.level);
+        if wait > within {
+            return Err(Decision::Limited { retry_after: wait });
+        }
+        self.level -= price;
+        self.debited += cost;
+        Ok(Ticket { cost, position: self.debited })
+    }
+
+    /// How long this ticket still has to wait; zero means now. It changes when the quota does.
+    #[must_use]
+    pub fn wait(&mut self, ticket: &Ticket, now: Timestamp) -> Duration {
+        self.refill(now);
+        // What was debited after the ticket does not stand before it.
+        let after = i128::from(self.debited.saturating_sub(ticket.position));
+        self.time_to(-(self.level + after * self.token()))
+    }
+
+    /// Returns a ticket that will not be used: its cost, less what was reserved after it and counts on its slot.
+    pub fn cancel(&mut self, ticket: Ticket, now: Timestamp) {
+        self.refill(now);
+        let after = self.debited.saturating_sub(ticket.position);
+        let returned = ticket.cost.saturating_sub(after);
+        self.debited -= returned;
+        self.level = (self.level + i128::from(returned) * self.token()).min(capacity(self.quota));
+    }
+
+    /// Changes the quota and keeps the level, in tokens; a smaller burst cuts what is above it.
+    pub fn update(&mut self, quota: Quota, now: Timestamp) {
+        self.refill(now);
+        let new_token = i128::from(quota.units_per_token());
+        // Rounded down: a change of units mints nothing.
+        self.level = (self.level * new_token).div_euclid(self.token()).min(capacity(quota));
+        self.quota = quota;
+    }
+
+    /// Fills the bucket and forgets what was reserved.
+    pub fn reset(&mut self, now: Timestamp) {
+        *self = Self { debited: self.debited, ..Self::full(self.quota, now) };
+    }
+
+    /// Whole tokens there now; negative where calls wait for them.
+    pub fn level(&mut self, now: Timestamp) -> i64 {
+        self.refill(now);
+        saturate(self.level.div_euclid(self.token()))
+    }
+
+    /// How long until the bucket is full again.
+    pub fn time_to_full(&mut self, now: Timestamp) -> Duration {
+        self.refill(now);
+        self.time_to(capacity(self.quota) - self.level)
+    }
+
+    fn remaining(&self) -> u64 {
+        u64::try_from(self.level.div_euclid(self.token())).unwrap_or(0)
+    }
+
+    fn token(&self) -> i128 {
+        i128::from(self.quota.units_per_token())
+    }
+
+    /// A clock that went back keeps the level and moves nothing: `now - mark` is then zero.
+    fn refill(&mut self, now: Timestamp) {
+        let flowed = i128::from(micros(now - self.mark)) * i128::from(self.quota.units_per_us());
+        self.level = self.level.saturating_add(flowed).min(capacity(self.quota));
+        self.mark = self.mark.max(now);
+    }
+
+    /// The time in which so many units flow, rounded up.
+    fn time_to(&self, units: i128) -> Duration {
+        let flow = i128::from(self.quota.units_per_us());
+        let wait = (units.max(0) + flow - 1) / flow;
+        Duration::from_micros(u64::try_from(wait).unwrap_or(u64::MAX))
+    }
+}
+
+fn capacity(quota: Quota) -> i128 {
+    i128::from(quota.burst()) * i128::from(quota.units_per_token())
+}
+
+fn saturate(value: i128) -> i64 {
+    i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rate;
+
+    fn bucket(rate: &str, burst: u64) -> Bucket {
+        Bucket::full(Quota::new(Rate::parse(rate).unwrap(), burst).unwrap(), at(0))
+    }
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_micros(ms * 1_000)
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_refusal_takes_nothing() {
+        let mut bucket = bucket("1/s", 2);
+        assert!(bucket.check(2, at(0)).is_allowed());
+        for _ in 0..100 {
+            assert_eq!(bucket.check(1, at(500)), Decision::Limited { retry_after: ms(500) });
+        }
+        assert_eq!(bucket.check(1, at(1_000)), Decision::Allowed { remaining: 0 });
+    }
+
+    #[test]
+    fn reservations_stand_in_line() {
+        let mut bucket = bucket("10/s", 1);
+        let tickets: Vec<_> = (0..4).map(|_| bucket.reserve(1, ms(1_000), at(0)).unwrap()).collect();
+        let waits: Vec<_> = tickets.iter().map(|ticket| bucket.wait(ticket, at(0))).collect();
+        assert_eq!(waits, [ms(0), ms(100), ms(200), ms(300)]);
+        assert_eq!(bucket.reserve(1, ms(399), at(0)), Err(Decision::Limited { retry_after: ms(400) }));
+    }
+
+    #[test]
+    fn the_last_in_line_returns_all_and_one_in_the_middle_only_what_nobody_counts_on() {
+        let mut bucket = bucket("10/s", 5);
+        let mut line: Vec<_> = [5, 5, 2].iter().map(|cost| bucket.reserve(*cost, ms(9_000), at(0)).unwrap()).collect();
+        let last = line.pop().unwrap();
+        assert_eq!(bucket.wait(&last, at(0)), ms(700));
+        bucket.cancel(line.pop().unwrap(), at(0));
+        // Of five tokens, two were reserved after: three come back, and the last keeps its slot.
+        assert_eq!(bucket.level(at(0)), -4);
+        assert_eq!(bucket.wait(&last, at(0)), ms(700));
+        bucket.cancel(last, at(0));
+        assert_eq!(bucket.level(at(0)), -2);
+    }
+
+    #[test]
+    fn an_update_keeps_the_level_and_moves_who_waits() {
+        let mut bucket = bucket("1/s", 10);
+        assert!(bucket.check(10, at(0)).is_allowed());
+        let ticket = bucket.reserve(4, ms(9_000), at(0)).unwrap();
+        bucket.update(Quota::new(Rate::parse("8/s").unwrap(), 8).unwrap(), at(0));
+        assert_eq!(bucket.level(at(0)), -4);
+        assert_eq!(bucket.wait(&ticket, at(0)), ms(500));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_mints_nothing() {
+        let mut bucket = bucket("1/s", 1);
+        assert!(bucket.check(1, at(5_000)).is_allowed());
+        assert!(!bucket.check(1, at(0)).is_allowed());
+        assert!(!bucket.check(1, at(5_999)).is_allowed());
+        assert!(bucket.check(1, at(6_000)).is_allowed());
+    }
+}

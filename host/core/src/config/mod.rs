@@ -1,0 +1,107 @@
+//! The configuration, as types that cannot hold nonsense.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::{Backoff, Quota, Secret};
+
+/// Everything that `tidegate.toml` says; `Config::default()` is what holds without a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The quota of each platform, by name.
+    pub limits: BTreeMap<String, Quota>,
+    /// How failed calls are repeated.
+    pub retry: RetryConfig,
+    /// What is kept of calls.
+    pub metrics: MetricsConfig,
+    /// How alert rules are evaluated.
+    pub alerting: AlertingConfig,
+    /// Where alerts go, by the name that rules use.
+    pub channels: BTreeMap<String, ChannelConfig>,
+    /// Where policies live and how far they may go.
+    pub policies: PoliciesConfig,
+    /// The HTTP server.
+    pub server: ServerConfig,
+}
+
+/// `[retry]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetryConfig {
+    /// Attempts for one call, the first included.
+    pub max_attempts: u32,
+    /// `base`, `cap` and `jitter`.
+    pub backoff: Backoff,
+    /// No retry begins later than this after the first attempt began.
+    pub deadline: Duration,
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// Endpoints counted apart for each platform; further ones are counted together as `other`.
+    pub max_endpoints: usize,
+}
+
+/// `[alerting]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertingConfig {
+    /// How often every rule is evaluated.
+    pub interval: Duration,
+    /// How long history is kept.
+    pub history: Duration,
+}
+
+/// `[channels.NAME]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChannelConfig {
+    /// The process's own log.
+    Log,
+    /// A DingTalk robot.
+    DingTalk {
+        /// The whole webhook address; it holds the access token.
+        webhook: Secret,
+        /// The signing secret, where the robot demands signatures.
+        secret: Option<Secret>,
+    },
+    /// E-mail by SMTP.
+    Email {
+        /// The server's name.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Whether to demand STARTTLS (`tls = "starttls"`) or to speak plainly (`tls = "none"`).
+        starttls: bool,
+        /// User name and password, where the server demands them.
+        credentials: Option<(String, Secret)>,
+        /// The sender.
+        from: String,
+        /// The receivers.
+        to: Vec<String>,
+    },
+}
+
+/// `[policies]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoliciesConfig {
+    /// The directory, relative to the configuration file.
+    pub dir: PathBuf,
+    /// How long one retry verdict may take.
+    pub retry_deadline: Duration,
+    /// How long one alert verdict may take.
+    pub alert_deadline: Duration,
+    /// The most memory of one Wasm instance, in bytes.
+    pub max_memory: usize,
+    /// The most operations of one Rhai evaluation.
+    pub max_operations: u64,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The address to bind.
+    pub listen: SocketAddr,
+    /// The bearer token that callers must show; demanded beyond loopback.
+    pub token: Option<Secret>,
+}

@@ -1,0 +1,90 @@
+//! What came of a call.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How a call ended, as metrics count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The platform did what was asked.
+    Success,
+    /// It did not, for whatever reason; HTTP 200 with an error inside counts here.
+    Error,
+    /// Our own limit said no and nothing was sent; not part of `count`.
+    Limited,
+}
+
+/// How far a failed call got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// No answer within the time allowed; it may have been carried out.
+    Timeout,
+    /// No connection, or it broke; it may have been carried out.
+    Connection,
+    /// An answer that says no.
+    #[default]
+    Response,
+}
+
+/// A failed attempt in plain values: all that a retry policy sees.
+///
+/// ```
+/// use tidegate_core::Failure;
+/// let failure: Failure = serde_json::from_str(r#"{"platform": "taobao", "status": 200, "code": "7"}"#).unwrap();
+/// assert_eq!((failure.attempt, failure.code.as_deref()), (1, Some("7")));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Failure {
+    /// The platform that was called.
+    pub platform: String,
+    /// The endpoint, as metrics name it.
+    pub endpoint: String,
+    /// How far the call got.
+    pub kind: FailureKind,
+    /// Which attempt failed: 1 is the first.
+    pub attempt: u32,
+    /// Milliseconds since the first attempt began.
+    pub elapsed_ms: u64,
+    /// The HTTP status, where an answer came.
+    pub status: Option<u16>,
+    /// The platform's error code, as text.
+    pub code: Option<String>,
+    /// The platform's sub code.
+    pub sub_code: Option<String>,
+    /// The platform's words.
+    pub message: Option<String>,
+    /// Chosen headers of the answer, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The wait that a `Retry-After` header asked for, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Default for Failure {
+    fn default() -> Self {
+        Self {
+            platform: String::new(),
+            endpoint: String::new(),
+            kind: FailureKind::Response,
+            attempt: 1,
+            elapsed_ms: 0,
+            status: None,
+            code: None,
+            sub_code: None,
+            message: None,
+            headers: Vec::new(),
+            retry_after_ms: None,
+        }
+    }
+}
+
+impl Failure {
+    /// The wait that the platform asked for.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after_ms.map(Duration::from_millis)
+    }
+}
