@@ -85,10 +85,8 @@ impl Bucket {
 
     /// Takes `cost` tokens if they are there; a refusal takes nothing. A cost of 0 asks and takes nothing.
     pub fn check(&mut self, cost: u64, now: Timestamp) -> Decision {
-        self.reserve(cost, Duration::ZERO, now).map_or_else(
-            |refusal| refusal,
-            |_| Decision::Allowed { remaining: self.remaining() },
-        )
+        self.reserve(cost, Duration::ZERO, now)
+            .map_or_else(|refusal| refusal, |_| Decision::Allowed { remaining: self.remaining() })
     }
 
     /// Takes `cost` tokens that will be there `within` this time, in order of arrival.
@@ -114,8 +112,8 @@ impl Bucket {
     #[must_use]
     pub fn wait(&mut self, ticket: &Ticket, now: Timestamp) -> Duration {
         self.refill(now);
-        // What was debited after the ticket does not stand before it.
-        let after = i128::from(self.debited.saturating_sub(ticket.position));
+        // What was debited after the ticket does not stand before it; what was returned before it was never its own.
+        let after = i128::from(self.debited) - i128::from(ticket.position);
         self.time_to(-(self.level + after * self.token()))
     }
 

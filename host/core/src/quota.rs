@@ -32,7 +32,9 @@ pub enum QuotaError {
     #[error("a burst must be at least 1, or no call would ever fit")]
     ZeroBurst,
     /// Beyond what can be counted exactly.
-    #[error("a rate of {rate} with a burst of {burst} is beyond exact counting; use a smaller burst or a shorter period")]
+    #[error(
+        "a rate of {rate} with a burst of {burst} is beyond exact counting; use a smaller burst or a shorter period"
+    )]
     TooLarge {
         /// The rate that was asked for.
         rate: Rate,
@@ -191,7 +193,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        for (text, why) in [("0/s", "above zero"), ("5/0s", "period"), ("5", "expected tokens"), ("5/fortnight", "expected tokens")] {
+        for (text, why) in
+            [("0/s", "above zero"), ("5/0s", "period"), ("5", "expected tokens"), ("5/fortnight", "expected tokens")]
+        {
             assert!(Rate::parse(text).unwrap_err().to_string().contains(why), "{text}");
         }
         let rate = Rate::parse("1/365d").unwrap();

@@ -48,9 +48,9 @@ pub fn index(duration: Duration) -> u16 {
         return ABOVE;
     }
     let exact = (duration.as_secs_f64() * 1e3).ln() / GAMMA.ln();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ≤ exact ≤ 550.1 between the bounds")]
-    let index = exact.ceil().max(0.0) as u16;
-    index.min(BUCKETS - 1)
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "exact ≤ 550.1 between the bounds")]
+    let index = (exact.ceil() - 1.0).max(0.0) as u16; // bucket i holds γ^i < ms ≤ γ^(i+1)
+    index
 }
 
 /// The duration in milliseconds that stands for a bucket; within [`RELATIVE_ERROR`] of everything in it.
@@ -59,7 +59,7 @@ pub fn value_ms(index: u16) -> f64 {
     match index {
         BELOW => LOWEST.as_secs_f64() * 1e3,
         index if index >= ABOVE => HIGHEST.as_secs_f64() * 1e3,
-        index => 2.0 * GAMMA.powi(i32::from(index)) / (GAMMA + 1.0),
+        index => 2.0 * GAMMA.powi(i32::from(index) + 1) / (GAMMA + 1.0),
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn every_duration_between_the_bounds_is_within_one_per_cent_of_its_bucket() {
-        for us in (1_000..60_000_000).step_by(7_919) {
+        for us in (1_000..60_000_000_u32).step_by(7_919) {
             let exact = f64::from(us) / 1e3;
             let value = value_ms(index(Duration::from_micros(us.into())));
             assert!((value - exact).abs() <= exact * RELATIVE_ERROR * 1.000_001, "{exact} ms became {value} ms");
