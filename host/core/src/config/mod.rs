@@ -1,5 +1,7 @@
 //! The configuration, as types that cannot hold nonsense.
 
+pub mod reader;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
