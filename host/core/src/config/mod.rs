@@ -1,6 +1,22 @@
 //! The configuration, as types that cannot hold nonsense.
+//!
+//! ```
+//! use tidegate_core::config::{Config, SystemEnv};
+//! let config = Config::parse("[limits.taobao]\nrate = \"10/s\"\nburst = 10\n", &SystemEnv::default()).unwrap();
+//! assert_eq!(config.limits["taobao"].to_string(), "10/s, burst 10");
+//! assert_eq!(config.limits["jd"], Config::default().limits["jd"]); // what a file leaves out keeps its default
+//!
+//! let problems = Config::parse("[limits.taobao]\nrate = \"10\"\nburst = 0\n", &SystemEnv::default()).unwrap_err();
+//! assert_eq!(problems[1].to_string(), "3:9: limits.taobao.burst: expected a whole number of at least 1, not 0");
+//! ```
 
+mod channels;
+mod parse;
 pub mod reader;
+mod secrets;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,6 +24,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::{Backoff, Quota, Secret};
+use reader::Problem;
+
+pub use secrets::{Env, SystemEnv};
+
+/// The configuration that holds without a file; a link in the crate leads to the one at the top of the repository.
+pub const SHIPPED: &str = include_str!("../../tidegate.toml");
 
 /// Everything that `tidegate.toml` says; `Config::default()` is what holds without a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +48,23 @@ pub struct Config {
     pub policies: PoliciesConfig,
     /// The HTTP server.
     pub server: ServerConfig,
+}
+
+impl Config {
+    /// Reads a configuration; what it leaves out is as shipped.
+    ///
+    /// # Errors
+    /// Every mistake at once, each with its place and how to mend it.
+    pub fn parse(text: &str, env: &dyn Env) -> Result<Self, Vec<Problem>> {
+        parse::config(text, env, Some(&Self::default()))
+    }
+}
+
+impl Default for Config {
+    #[expect(clippy::expect_used, reason = "the text is a constant, and the tests read it")]
+    fn default() -> Self {
+        parse::config(SHIPPED, &SystemEnv::default(), None).expect("the shipped configuration is whole")
+    }
 }
 
 /// `[retry]`

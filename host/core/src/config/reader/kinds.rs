@@ -63,12 +63,30 @@ pub fn parsed<'a, T, E: Display>(parse: impl FnOnce(&str) -> Result<T, E>) -> im
     |value| parse(&string(value)?).map_or_else(|error| value.refuse(&error.to_string()), Some)
 }
 
+/// One of a few words, each with its meaning.
+pub fn choice<'a, T: Clone>(options: &[(&'static str, T)]) -> impl FnOnce(&Value<'a>) -> Option<T> {
+    |value| {
+        let found = string(value)?;
+        if let Some((_, meaning)) = options.iter().find(|(name, _)| *name == found) {
+            return Some(meaning.clone());
+        }
+        let names: Vec<_> = options.iter().map(|(name, _)| format!("{name:?}")).collect();
+        value.refuse(&format!("expected {}, not {found:?}", names.join(" or ")))
+    }
+}
+
 /// A duration such as `"5m"`.
 pub fn duration(value: &Value<'_>) -> Option<Duration> {
     match value.inner.get_ref() {
         DeValue::String(text) => parse_duration(text).map_or_else(|error| value.refuse(&error), Some),
         _ => value.refuse_kind("a duration in quotes such as \"250ms\", \"5s\", \"5m\", \"1h\" or \"7d\""),
     }
+}
+
+/// A duration above zero.
+pub fn time(value: &Value<'_>) -> Option<Duration> {
+    let duration = duration(value)?;
+    if duration.is_zero() { value.refuse("expected a duration above zero, not \"0s\"") } else { Some(duration) }
 }
 
 /// `true` or `false`.

@@ -1,0 +1,178 @@
+//! From the text of `tidegate.toml` to a [`Config`], section by section.
+//!
+//! `base` is what holds where the file says nothing; only the shipped file is read without one and must be whole.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::reader::{self, Problem, Section, Text, Value, integer, number, parsed, time};
+use super::secrets::{self, Env};
+use super::{AlertingConfig, Config, MetricsConfig, PoliciesConfig, RetryConfig, ServerConfig, channels};
+use crate::units::show_duration;
+use crate::{Backoff, Quota, Rate};
+
+/// A Wasm memory grows by pages of this size …
+const WASM_PAGE: u64 = 64 << 10;
+/// … and 32-bit addresses end here.
+const WASM_MOST: u64 = 4 << 30;
+
+pub(super) fn config(text: &str, env: &dyn Env, base: Option<&Config>) -> Result<Config, Vec<Problem>> {
+    reader::read(text, |top| {
+        let limits = named(top, "limits", base.map(|base| &base.limits), quota);
+        let retry = section(top, "retry", base.map(|base| &base.retry), retry);
+        let metrics = section(top, "metrics", base.map(|base| &base.metrics), metrics);
+        let alerting = section(top, "alerting", base.map(|base| &base.alerting), alerting);
+        let channels =
+            named(top, "channels", base.map(|base| &base.channels), |section| channels::channel(section, env));
+        let policies = section(top, "policies", base.map(|base| &base.policies), policies);
+        let server = section(top, "server", base.map(|base| &base.server), |s, base| server(s, base, env));
+        Some(Config {
+            limits: limits?,
+            retry: retry?,
+            metrics: metrics?,
+            alerting: alerting?,
+            channels: channels?,
+            policies: policies?,
+            server: server?,
+        })
+    })
+}
+
+/// The section `[key]`, or what `base` has in its place.
+fn section<T: Clone>(
+    top: &mut Section<'_>,
+    key: &'static str,
+    base: Option<&T>,
+    read: impl FnOnce(&mut Section<'_>, Option<&T>) -> Option<T>,
+) -> Option<T> {
+    match (top.table(key), base) {
+        (Some(mut section), base) => read(&mut section, base),
+        (None, Some(base)) => Some(base.clone()),
+        (None, None) => {
+            top.refuse(&format!("the section `[{key}]` is missing"));
+            None
+        }
+    }
+}
+
+/// The sections `[key.NAME]`; each replaces the one of its name in `base`, and the others stay.
+fn named<T: Clone>(
+    top: &mut Section<'_>,
+    key: &'static str,
+    base: Option<&BTreeMap<String, T>>,
+    mut read: impl FnMut(&mut Section<'_>) -> Option<T>,
+) -> Option<BTreeMap<String, T>> {
+    let mut all = base.cloned().unwrap_or_default();
+    for (name, mut section) in top.tables(key) {
+        refuse_odd_name(&name, &section);
+        let value = read(&mut section);
+        all.extend(value.map(|value| (name.value, value)));
+    }
+    Some(all)
+}
+
+/// Names become file names, labels of metrics and parts of addresses.
+fn refuse_odd_name(name: &Text, section: &Section<'_>) {
+    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    if name.value.is_empty() || !name.value.chars().all(fine) {
+        section.refuse("expected a name of the characters a-z, 0-9, _ and -");
+    }
+}
+
+/// The value of `key`, or what `base` has in its place.
+fn or<'a, T>(
+    section: &mut Section<'a>,
+    key: &'static str,
+    base: Option<T>,
+    kind: impl FnOnce(&Value<'a>) -> Option<T>,
+) -> Option<T> {
+    match base {
+        Some(base) => section.optional(key, kind).or(Some(base)),
+        None => section.required(key, kind),
+    }
+}
+
+/// Rate and burst belong together: a burst that fits one rate seldom fits another.
+fn quota(section: &mut Section<'_>) -> Option<Quota> {
+    let rate = section.required("rate", parsed(Rate::parse));
+    let burst = section.required("burst", integer(1..=u64::MAX));
+    match Quota::new(rate?, burst?) {
+        Ok(quota) => Some(quota),
+        Err(error) => {
+            section.refuse_value("burst", &error.to_string());
+            None
+        }
+    }
+}
+
+fn retry(section: &mut Section<'_>, base: Option<&RetryConfig>) -> Option<RetryConfig> {
+    let attempts = base.map(|base| base.max_attempts.into());
+    let attempts = or(section, "max_attempts", attempts, integer(1..=100));
+    let first = or(section, "base", base.map(|base| base.backoff.base), time);
+    let cap = or(section, "cap", base.map(|base| base.backoff.cap), time);
+    let jitter = or(section, "jitter", base.map(|base| base.backoff.jitter), number(0.0..=1.0));
+    let deadline = or(section, "deadline", base.map(|base| base.deadline), time);
+    let backoff = Backoff { base: first?, cap: cap?, jitter: jitter? };
+    if backoff.cap < backoff.base {
+        let key = if section.has("cap") { "cap" } else { "base" };
+        let (cap, base) = (show_duration(backoff.cap), show_duration(backoff.base));
+        section.refuse_value(key, &format!("the cap ({cap}) is below the base ({base}); raise `cap` or lower `base`"));
+    }
+    Some(RetryConfig { max_attempts: u32::try_from(attempts?).ok()?, backoff, deadline: deadline? })
+}
+
+fn metrics(section: &mut Section<'_>, base: Option<&MetricsConfig>) -> Option<MetricsConfig> {
+    let base = base.and_then(|base| u64::try_from(base.max_endpoints).ok());
+    let max_endpoints = or(section, "max_endpoints", base, integer(1..=10_000))?;
+    Some(MetricsConfig { max_endpoints: usize::try_from(max_endpoints).ok()? })
+}
+
+fn alerting(section: &mut Section<'_>, base: Option<&AlertingConfig>) -> Option<AlertingConfig> {
+    let interval = or(section, "interval", base.map(|base| base.interval), time);
+    let history = or(section, "history", base.map(|base| base.history), time);
+    Some(AlertingConfig { interval: interval?, history: history? })
+}
+
+fn policies(section: &mut Section<'_>, base: Option<&PoliciesConfig>) -> Option<PoliciesConfig> {
+    let dir = or(section, "dir", base.map(|base| base.dir.clone()), parsed(directory));
+    let retry_deadline = or(section, "retry_deadline", base.map(|base| base.retry_deadline), time);
+    let alert_deadline = or(section, "alert_deadline", base.map(|base| base.alert_deadline), time);
+    let max_memory = or(section, "max_memory", base.map(|base| base.max_memory), parsed(memory));
+    let max_operations = or(section, "max_operations", base.map(|base| base.max_operations), integer(1..=u64::MAX));
+    Some(PoliciesConfig {
+        dir: dir?,
+        retry_deadline: retry_deadline?,
+        alert_deadline: alert_deadline?,
+        max_memory: max_memory?,
+        max_operations: max_operations?,
+    })
+}
+
+fn directory(text: &str) -> Result<PathBuf, &'static str> {
+    if text.is_empty() { Err("expected the path of a directory") } else { Ok(PathBuf::from(text)) }
+}
+
+fn memory(text: &str) -> Result<usize, String> {
+    let bytes = [("KiB", 10), ("MiB", 20), ("GiB", 30)].into_iter().find_map(|(unit, shift)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(1 << shift).filter(|bytes| (WASM_PAGE..=WASM_MOST).contains(bytes))
+    });
+    let fitting = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    fitting.ok_or_else(|| format!("expected a size from \"64KiB\" to \"4GiB\" such as \"16MiB\", not {text:?}"))
+}
+
+fn server(section: &mut Section<'_>, base: Option<&ServerConfig>, env: &dyn Env) -> Option<ServerConfig> {
+    let listen = or(section, "listen", base.map(|base| base.listen), parsed(address));
+    let token = secrets::optional(section, ["token", "token_env", "token_file"], env);
+    let (listen, token) = (listen?, token?);
+    if !listen.ip().is_loopback() && token.is_none() {
+        let mend = "give `token_env`, `token_file` or `token`, or listen on 127.0.0.1";
+        section.refuse_value("listen", &format!("beyond loopback a token is demanded; {mend}"));
+    }
+    Some(ServerConfig { listen, token })
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("expected an address and a port such as \"127.0.0.1:8700\", not {text:?}"))
+}

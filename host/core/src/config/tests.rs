@@ -1,0 +1,298 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+/// Variables and files that exist for one test alone.
+#[derive(Default)]
+struct FakeEnv(BTreeMap<&'static str, &'static str>);
+
+impl Env for FakeEnv {
+    fn var(&self, name: &str) -> Option<String> {
+        self.0.get(name).map(|text| (*text).to_owned())
+    }
+
+    fn file(&self, path: &Path) -> Result<String, String> {
+        let found = self.0.get(path.to_str().unwrap_or_default());
+        found.map(|text| (*text).to_owned()).ok_or_else(|| "no such file".to_owned())
+    }
+}
+
+fn env() -> FakeEnv {
+    FakeEnv(BTreeMap::from([
+        ("TOKEN", "hunter2"),
+        ("WEBHOOK", "https://oapi.dingtalk.com/robot/send?access_token=hunter2"),
+        ("EMPTY", ""),
+        ("run/secret", "hunter2\n"),
+    ]))
+}
+
+fn parse(text: &str) -> Config {
+    Config::parse(text, &env()).unwrap()
+}
+
+fn problems(text: &str) -> Vec<String> {
+    Config::parse(text, &env()).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+/// A text whose only problem is `expected`.
+#[track_caller]
+fn refused(text: &str, expected: &str) {
+    assert_eq!(problems(text), [expected], "{text}");
+}
+
+#[test]
+fn the_shipped_file_has_the_eighteen_platforms_and_a_log() {
+    let config = Config::default();
+    let names: Vec<_> = config.limits.keys().map(String::as_str).collect();
+    let expected = "alibaba_1688 alibaba_intl aliexpress amazon douyin ebay jd kuaishou lazada pdd shopee suning taobao \
+                    tiktok_shop tmall vipshop walmart xiaohongshu";
+    assert_eq!(names.join(" "), expected);
+    assert_eq!(config.channels, BTreeMap::from([("log".to_owned(), ChannelConfig::Log)]));
+    assert!(config.server.listen.ip().is_loopback());
+}
+
+#[test]
+fn the_shipped_examples_hold_when_their_comment_signs_go() {
+    let examples = SHIPPED.lines().map(|line| match line.strip_prefix("# ") {
+        Some(code) if code.starts_with('[') || code.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => {
+            code
+        }
+        _ => line,
+    });
+    let text = examples.collect::<Vec<_>>().join("\n");
+    let found = problems(&text);
+    let missing = ["DINGTALK_SECRET is not set", "DINGTALK_WEBHOOK is not set", "SMTP_PASSWORD is not set"];
+    assert_eq!(found.len(), missing.len(), "{found:#?}");
+    for name in missing {
+        assert!(found.iter().any(|problem| problem.ends_with(name)), "{name}: {found:#?}");
+    }
+}
+
+#[test]
+fn an_empty_file_changes_nothing() {
+    assert_eq!(parse(""), Config::default());
+}
+
+#[test]
+fn what_a_file_says_replaces_that_alone() {
+    let config = parse(
+        "[limits.taobao]\nrate = '7/s'\nburst = 9\n[retry]\nmax_attempts = 2\n[limits.mine]\nrate = '1/m'\nburst = 1",
+    );
+    let shipped = Config::default();
+    assert_eq!(config.limits["taobao"].to_string(), "7/s, burst 9");
+    assert_eq!(config.limits["mine"].to_string(), "1/m, burst 1");
+    assert_eq!(config.limits.len(), shipped.limits.len() + 1);
+    assert_eq!(config.retry, RetryConfig { max_attempts: 2, ..shipped.retry });
+    assert_eq!((config.channels, config.policies, config.server), (shipped.channels, shipped.policies, shipped.server));
+}
+
+#[test]
+fn every_key_reaches_its_field() {
+    let config = parse(
+        "[retry]\nmax_attempts = 1\nbase = '2s'\ncap = '2s'\njitter = 0\ndeadline = '1h'\n\
+         [metrics]\nmax_endpoints = 3\n[alerting]\ninterval = '1s'\nhistory = '1d'\n\
+         [policies]\ndir = 'p'\nretry_deadline = '1ms'\nalert_deadline = '2ms'\nmax_memory = '64KiB'\nmax_operations = 1\n\
+         [server]\nlisten = '0.0.0.0:80'\ntoken = 'hunter2'",
+    );
+    let seconds = Duration::from_secs;
+    let backoff = Backoff { base: seconds(2), cap: seconds(2), jitter: 0.0 };
+    assert_eq!(config.retry, RetryConfig { max_attempts: 1, backoff, deadline: seconds(3600) });
+    assert_eq!(config.metrics, MetricsConfig { max_endpoints: 3 });
+    assert_eq!(config.alerting, AlertingConfig { interval: seconds(1), history: seconds(86_400) });
+    let policies = PoliciesConfig {
+        dir: "p".into(),
+        retry_deadline: Duration::from_millis(1),
+        alert_deadline: Duration::from_millis(2),
+        max_memory: 65_536,
+        max_operations: 1,
+    };
+    assert_eq!(config.policies, policies);
+    let token = Some(Secret::new("hunter2"));
+    assert_eq!(config.server, ServerConfig { listen: "0.0.0.0:80".parse().unwrap(), token });
+}
+
+#[test]
+fn all_mistakes_of_a_file_come_at_once_in_the_order_of_their_places() {
+    let text = r#"[limits]
+taobao = { rate = "0/s", burst = 10 }
+jd = { rate = "5/fortnight", burst = 0 }
+pdd = { rate = "5 a second" }
+ebay = { rate = "1/365d", burst = 1000000 }
+Walmart = { rate = "1/s", burst = 1 }
+[retry]
+max_attempts = 0
+base = "5"
+cap = 30
+jitter = 1.5
+deadline = "0s"
+dedline = "2m"
+[metrics]
+max_endpoints = "many"
+[alerting]
+interval = "15 s"
+histroy = "7d"
+[policies]
+max_memory = "16MB"
+max_operations = 0
+[server]
+listen = "localhost"
+[cache]
+size = 5
+"#;
+    let expected = r#"2:19: limits.taobao.rate: a rate must be above zero; to stop a platform's calls, do not call it
+3:15: limits.jd.rate: expected tokens and a period such as "40/s", "300/m" or "10000/60s", not "5/fortnight"
+3:38: limits.jd.burst: expected a whole number of at least 1, not 0
+4:1: limits.pdd: `burst` is missing
+4:16: limits.pdd.rate: expected tokens and a period such as "40/s", "300/m" or "10000/60s", not "5 a second"
+5:35: limits.ebay.burst: a rate of 1/365d with a burst of 1000000 is beyond exact counting; use a smaller burst or a shorter period
+6:1: limits.Walmart: expected a name of the characters a-z, 0-9, _ and -
+8:16: retry.max_attempts: expected a whole number from 1 to 100, not 0
+9:8: retry.base: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", not "5"
+10:7: retry.cap: expected a duration in quotes such as "250ms", "5s", "5m", "1h" or "7d", found an integer
+11:10: retry.jitter: expected a number from 0 to 1, not 1.5
+12:12: retry.deadline: expected a duration above zero, not "0s"
+13:1: retry.dedline: no such key; did you mean `deadline`?
+15:17: metrics.max_endpoints: expected a whole number from 1 to 10000, found a string
+17:12: alerting.interval: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", not "15 s"
+18:1: alerting.histroy: no such key; did you mean `history`?
+20:14: policies.max_memory: expected a size from "64KiB" to "4GiB" such as "16MiB", not "16MB"
+21:18: policies.max_operations: expected a whole number of at least 1, not 0
+23:10: server.listen: expected an address and a port such as "127.0.0.1:8700", not "localhost"
+24:2: cache: no such key; known here: `limits`, `retry`, `metrics`, `alerting`, `channels`, `policies`, `server`"#;
+    assert_eq!(problems(text).join("\n"), expected);
+}
+
+#[test]
+fn a_cap_below_the_base_is_refused_at_the_key_that_stands_there() {
+    let mend = "raise `cap` or lower `base`";
+    refused("retry.base = '31s'", &format!("1:14: retry.base: the cap (30s) is below the base (31s); {mend}"));
+    refused("retry.cap = '999ms'", &format!("1:13: retry.cap: the cap (999ms) is below the base (1s); {mend}"));
+    assert_eq!(parse("retry.cap = '1s'").retry.backoff.cap, Duration::from_secs(1));
+}
+
+#[test]
+fn memory_keeps_both_bounds() {
+    assert_eq!(parse("policies.max_memory = '4GiB'").policies.max_memory, 4 << 30);
+    for size in ["63KiB", "5GiB", "0MiB", "-1MiB", "16 MiB", "99999999999999999999GiB"] {
+        let expected = format!(
+            "1:23: policies.max_memory: expected a size from \"64KiB\" to \"4GiB\" such as \"16MiB\", not {size:?}"
+        );
+        refused(&format!("policies.max_memory = '{size}'"), &expected);
+    }
+}
+
+#[test]
+fn beyond_loopback_a_token_is_demanded() {
+    let mend = "give `token_env`, `token_file` or `token`, or listen on 127.0.0.1";
+    for listen in ["0.0.0.0:8700", "[::]:8700", "192.168.1.5:8700"] {
+        let text = format!("[server]\nlisten = '{listen}'");
+        refused(&text, &format!("2:10: server.listen: beyond loopback a token is demanded; {mend}"));
+        assert!(parse(&format!("{text}\ntoken_env = 'TOKEN'")).server.token.is_some());
+    }
+    for listen in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:8700"] {
+        assert_eq!(parse(&format!("server.listen = '{listen}'")).server.token, None);
+    }
+}
+
+#[test]
+fn a_secret_comes_from_one_place_and_is_never_shown() {
+    let token = Some(Secret::new("hunter2"));
+    for source in ["token = 'hunter2'", "token_env = 'TOKEN'", "token_file = 'run/secret'"] {
+        let config = parse(&format!("[server]\n{source}"));
+        assert_eq!(config.server.token, token, "{source}");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+    let rows = [
+        ("token_env = 'NOT_THERE'", "2:13: server.token_env: the environment variable NOT_THERE is not set"),
+        ("token_env = 'EMPTY'", "2:13: server.token_env: the environment variable EMPTY is empty"),
+        ("token_file = 'gone'", "2:14: server.token_file: the file gone cannot be read: no such file"),
+        ("token = ' '", "2:9: server.token: the value is empty"),
+        ("token = 5", "2:9: server.token: expected a string in quotes, found an integer"),
+        (
+            "token = 'hunter2'\ntoken_env = 'TOKEN'",
+            "3:13: server.token_env: give only one of `token`, `token_env` and `token_file`",
+        ),
+    ];
+    for (source, expected) in rows {
+        refused(&format!("[server]\n{source}"), expected);
+    }
+}
+
+#[test]
+fn each_kind_of_channel_reads_its_own_keys() {
+    let config = parse(
+        "[channels.ops]\nkind = 'dingtalk'\nwebhook_env = 'WEBHOOK'\nsecret = 'hunter2'\n\
+         [channels.mail]\nkind = 'email'\nhost = 'smtp.example.com'\nport = 587\ntls = 'starttls'\n\
+         username = 'u'\npassword_file = 'run/secret'\nfrom = 'tidegate <a@b.c>'\nto = ['d@e.f', 'g@h.i']",
+    );
+    let webhook = Secret::new("https://oapi.dingtalk.com/robot/send?access_token=hunter2");
+    let ops = ChannelConfig::DingTalk { webhook, secret: Some(Secret::new("hunter2")) };
+    let mail = ChannelConfig::Email {
+        host: "smtp.example.com".into(),
+        port: 587,
+        starttls: true,
+        credentials: Some(("u".into(), Secret::new("hunter2"))),
+        from: "tidegate <a@b.c>".into(),
+        to: vec!["d@e.f".into(), "g@h.i".into()],
+    };
+    let expected = [("log", ChannelConfig::Log), ("mail", mail), ("ops", ops)];
+    assert_eq!(config.channels, expected.map(|(name, channel)| (name.to_owned(), channel)).into());
+}
+
+#[test]
+fn mistakes_of_channels_come_at_once_and_show_no_secret() {
+    let text = r#"[channels.a]
+kind = "dingtlak"
+webhook = "https://hunter2"
+[channels.b]
+kind = "dingtalk"
+[channels.c]
+kind = "dingtalk"
+webhook_env = "TOKEN"
+[channels.d]
+kind = "log"
+webhook = "https://hunter2"
+[channels.e]
+kind = "email"
+host = "smtp://x/"
+port = 65536
+tls = "yes"
+username = "u"
+from = "nobody"
+to = ["a@b", "c@", 5]
+[channels.f]
+kind = "email"
+host = "x"
+port = 25
+tls = "none"
+password = "hunter2"
+from = "a@b"
+to = []
+"#;
+    let address = "expected an address such as \"ops@example.com\" or \"Ops <ops@example.com>\", not";
+    let expected = [
+        r#"2:8: channels.a.kind: expected "log" or "dingtalk" or "email", not "dingtlak""#,
+        "4:11: channels.b: `webhook` is missing; give `webhook`, `webhook_env` or `webhook_file`",
+        "6:11: channels.c: `webhook` must be the whole address that DingTalk shows, beginning with https://",
+        "11:1: channels.d.webhook: no such key; known here: `kind`",
+        r#"14:8: channels.e.host: expected the name of a mail server such as "smtp.example.com""#,
+        "15:8: channels.e.port: expected a whole number from 1 to 65535, not 65536",
+        r#"16:7: channels.e.tls: expected "starttls" or "none", not "yes""#,
+        "17:12: channels.e.username: a user name needs a password: give `password`, `password_env` or `password_file`",
+        &format!("18:8: channels.e.from: {address} \"nobody\""),
+        &format!("19:14: channels.e.to: {address} \"c@\""),
+        "19:20: channels.e.to: expected a string in quotes, found an integer",
+        "20:11: channels.f: a password needs a user name: give `username`",
+        "27:6: channels.f.to: expected at least one receiver",
+    ];
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn files_of_secrets_are_found_beside_the_configuration() {
+    let here = SystemEnv { dir: env!("CARGO_MANIFEST_DIR").into() };
+    assert!(here.file(Path::new("Cargo.toml")).unwrap().contains("tidegate-core"));
+    assert!(here.file(Path::new("not-there")).is_err());
+}
