@@ -1,0 +1,223 @@
+//! Where the services are put together.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::RwLock;
+use tidegate_core::config::Config;
+use tidegate_core::{Clock, Failure, Quota, Verdict, fallback};
+
+use crate::pipeline::Retry;
+#[cfg(feature = "policies")]
+use crate::{Alerts, alerts::NotifierFactory};
+use crate::{Limiter, Metrics, SystemClock};
+#[cfg(feature = "policies")]
+use tidegate_policy::Policies;
+
+/// The services of one process; clones share them.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let host = tidegate::Host::builder().build();
+/// assert!(host.limiter("taobao").unwrap().check(1).is_allowed());
+/// assert!(host.limiter("toabao").is_err());
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct Host(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    clock: Arc<dyn Clock>,
+    config: ArcSwap<Config>,
+    limiters: RwLock<BTreeMap<String, Limiter>>,
+    metrics: Metrics,
+    #[cfg(feature = "policies")]
+    pub(crate) policies: Option<Arc<Policies>>,
+    #[cfg(feature = "policies")]
+    pub(crate) alerts: Alerts,
+    #[cfg(feature = "policies")]
+    pub(crate) notifiers: NotifierFactory,
+    #[cfg(feature = "policies")]
+    pub(crate) config_status: parking_lot::Mutex<crate::ConfigStatus>,
+}
+
+/// A platform without a limit in the configuration.
+///
+/// It is refused rather than given a limit of its own: a misspelt name must not open a second quota.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown platform {name:?}; add [limits.{name}] to the configuration, or use one of: {known}")]
+pub struct UnknownPlatform {
+    name: String,
+    known: String,
+}
+
+/// What a [`Host`] is made of; everything has a default.
+#[derive(Default)]
+pub struct Builder {
+    config: Config,
+    clock: Option<Arc<dyn Clock>>,
+    #[cfg(feature = "policies")]
+    policies: Option<Arc<Policies>>,
+    #[cfg(feature = "policies")]
+    notifiers: Option<NotifierFactory>,
+}
+
+impl Builder {
+    /// The configuration; `Config::default()` unless given.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The clock; the system's unless given.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// The policies; without them the built-in fallback judges failures, and there are no alerts.
+    #[cfg(feature = "policies")]
+    #[must_use]
+    pub fn policies(mut self, policies: Arc<Policies>) -> Self {
+        self.policies = Some(policies);
+        self
+    }
+
+    /// How notifiers are made of the configured channels; without it alerts go to the history alone.
+    #[cfg(feature = "policies")]
+    #[must_use]
+    pub fn notifiers(mut self, factory: NotifierFactory) -> Self {
+        self.notifiers = Some(factory);
+        self
+    }
+
+    /// The host; within a tokio runtime, whose clock it uses unless one was given.
+    #[must_use]
+    pub fn build(self) -> Host {
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
+        let limiters = self.config.limits.iter();
+        let limiters = limiters.map(|(name, quota)| (name.clone(), Limiter::new(*quota, Arc::clone(&clock)))).collect();
+        let inner = Inner {
+            limiters: RwLock::new(limiters),
+            metrics: Metrics::new(self.config.metrics.max_endpoints, Arc::clone(&clock)),
+            #[cfg(feature = "policies")]
+            policies: self.policies,
+            #[cfg(feature = "policies")]
+            alerts: Alerts::new(Arc::clone(&clock)),
+            #[cfg(feature = "policies")]
+            notifiers: self.notifiers.unwrap_or_else(|| Arc::new(|_| Ok(BTreeMap::new()))),
+            #[cfg(feature = "policies")]
+            config_status: parking_lot::Mutex::default(),
+            config: ArcSwap::from_pointee(self.config),
+            clock,
+        };
+        let host = Host(Arc::new(inner));
+        #[cfg(feature = "policies")]
+        host.connect_channels();
+        host
+    }
+}
+
+impl Host {
+    /// A host to be put together.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The limiter of a platform.
+    ///
+    /// # Errors
+    /// Where the configuration names no such platform.
+    pub fn limiter(&self, platform: &str) -> Result<Limiter, UnknownPlatform> {
+        let limiters = self.0.limiters.read();
+        limiters.get(platform).cloned().ok_or_else(|| UnknownPlatform {
+            name: platform.to_owned(),
+            known: limiters.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Every platform's limiter, by name.
+    #[must_use]
+    pub fn limiters(&self) -> BTreeMap<String, Limiter> {
+        self.0.limiters.read().clone()
+    }
+
+    /// A call to a platform, to be made as often as is worth it.
+    ///
+    /// # Errors
+    /// Where the configuration names no such platform.
+    pub fn retry(&self, platform: &str) -> Result<Retry, UnknownPlatform> {
+        Ok(Retry {
+            limiter: self.limiter(platform)?,
+            host: self.clone(),
+            platform: platform.to_owned(),
+            endpoint: crate::metrics::OTHER.to_owned(),
+            cost: 1,
+            wait: crate::limiter::HORIZON,
+            refreshes: false,
+        })
+    }
+
+    /// What became of the calls.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        self.0.config.load_full()
+    }
+
+    /// The clock that everything here goes by.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
+    /// The verdict on a failed call, and who gave it: a policy's file, or `fallback`.
+    #[must_use]
+    pub fn classify(&self, failure: &Failure) -> (Verdict, String) {
+        #[cfg(feature = "policies")]
+        if let Some(policies) = &self.0.policies {
+            let decided = policies.classify(failure);
+            return (decided.verdict, decided.by.to_string());
+        }
+        (fallback::classify(failure), "fallback".to_owned())
+    }
+
+    /// Puts a new configuration in force: limits, retry, alerting and channels.
+    ///
+    /// A limit is touched only where the configuration changed it, so one that was updated at run time survives an
+    /// edit elsewhere. `[server]`, `[metrics]` and `[policies]` are read at start.
+    ///
+    /// # Errors
+    /// Where a channel cannot be made; nothing is changed then.
+    pub fn apply(&self, config: Config) -> Result<(), String> {
+        #[cfg(feature = "policies")]
+        let notifiers = (self.0.notifiers)(&config.channels)?;
+        let old = self.config();
+        self.apply_limits(&old.limits, &config.limits);
+        #[cfg(feature = "policies")]
+        self.0.alerts.connect(notifiers);
+        self.0.config.store(Arc::new(config));
+        Ok(())
+    }
+
+    fn apply_limits(&self, old: &BTreeMap<String, Quota>, new: &BTreeMap<String, Quota>) {
+        let mut limiters = self.0.limiters.write();
+        limiters.retain(|name, _| new.contains_key(name));
+        for (name, quota) in new {
+            match limiters.get(name) {
+                Some(_) if old.get(name) == Some(quota) => {}
+                Some(limiter) => limiter.update(*quota),
+                None => drop(limiters.insert(name.clone(), Limiter::new(*quota, Arc::clone(&self.0.clock)))),
+            }
+        }
+    }
+}

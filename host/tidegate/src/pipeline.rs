@@ -1,0 +1,292 @@
+//! The story of one call: limit, attempt, measure, judge, wait, again.
+
+use std::time::Duration;
+
+use tidegate_core::clock::millis;
+use tidegate_core::config::RetryConfig;
+use tidegate_core::{Action, Class, Decision, Failure, Outcome, Timestamp, Verdict};
+
+use crate::host::Host;
+use crate::{Limiter, Recorder};
+
+/// One attempt, as the caller's closure sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// 1 is the first.
+    pub number: u32,
+    /// What was wrong with the one before.
+    pub previous: Option<Class>,
+}
+
+/// An error that can be told to a retry policy.
+pub trait Failed {
+    /// The failure in plain values; platform, endpoint, attempt and time are filled in by the host.
+    fn failure(&self) -> Failure;
+
+    /// Whether the same call may be sent again after a failure of this class; yes unless said.
+    ///
+    /// A call that must not be carried out twice says no, except to [`Class::Throttled`]: that one was turned away.
+    fn may_repeat(&self, class: Option<Class>) -> bool {
+        let _ = class;
+        true
+    }
+}
+
+impl Failed for Failure {
+    fn failure(&self) -> Failure {
+        self.clone()
+    }
+}
+
+/// Why a call brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError<E> {
+    /// The limit refused the first attempt; nothing was sent.
+    #[error("refused by the limit of {platform}")]
+    Refused {
+        /// The platform.
+        platform: String,
+        /// What the limit said.
+        decision: Decision,
+    },
+    /// The last attempt failed and no further one is made.
+    #[error("gave up after {attempts} attempts")]
+    GaveUp {
+        /// The error of the last attempt.
+        error: E,
+        /// The verdict on it.
+        verdict: Verdict,
+        /// Which policy gave the verdict.
+        by: String,
+        /// How many attempts were made.
+        attempts: u32,
+    },
+}
+
+/// One call to a platform, to be made as often as is worth it; see [`Host::retry`].
+#[must_use = "nothing is called before `run`"]
+pub struct Retry {
+    pub(crate) host: Host,
+    pub(crate) limiter: Limiter,
+    pub(crate) platform: String,
+    pub(crate) endpoint: String,
+    pub(crate) cost: u64,
+    pub(crate) wait: Duration,
+    pub(crate) refreshes: bool,
+}
+
+impl Retry {
+    /// The endpoint by which the call is measured.
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoint = endpoint.into();
+        self
+    }
+
+    /// What one attempt costs of the limit; 1 unless said.
+    pub fn cost(mut self, cost: u64) -> Self {
+        self.cost = cost;
+        self
+    }
+
+    /// How long the first attempt may wait for the limit; 30 s unless said.
+    ///
+    /// A retry may wait as long as the deadline of `[retry]` allows.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Says that the closure renews its credentials where [`Attempt::previous`] is [`Class::Auth`].
+    ///
+    /// Without it a failure of that class is never retried: the same credentials would fail again.
+    pub fn refreshes_credentials(mut self) -> Self {
+        self.refreshes = true;
+        self
+    }
+
+    /// Makes the call, and again where it is worth it.
+    ///
+    /// # Errors
+    /// [`CallError::Refused`] where the limit let nothing through in time, [`CallError::GaveUp`] with the last error
+    /// where policy, attempts or deadline ended it.
+    pub async fn run<T, E, F>(self, mut call: impl FnMut(Attempt) -> F) -> Result<T, CallError<E>>
+    where
+        E: Failed,
+        F: Future<Output = Result<T, E>>,
+    {
+        let config = self.host.config();
+        let recorder = self.host.metrics().recorder(&self.platform, &self.endpoint);
+        let clock = self.host.clock();
+        if let refusal @ (Decision::Limited { .. } | Decision::Never { .. }) = self.admit(self.wait, &recorder).await {
+            return Err(CallError::Refused { platform: self.platform, decision: refusal });
+        }
+        let started = clock.now();
+        let mut previous = None;
+        for number in 1.. {
+            let begun = clock.now();
+            let result = call(Attempt { number, previous }).await;
+            let outcome = if result.is_ok() { Outcome::Success } else { Outcome::Error };
+            recorder.record(outcome, clock.now() - begun);
+            let error = match result {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let failure = self.tell(&error, number, millis(clock.now() - started));
+            let (verdict, by) = self.host.classify(&failure);
+            let delay = self.next(&verdict, previous, number, started, &config.retry);
+            if let Some(delay) = delay.filter(|_| error.may_repeat(verdict.class)) {
+                tokio::time::sleep(delay).await;
+                let left = (started + config.retry.deadline) - clock.now();
+                if self.admit(left, &recorder).await.is_allowed() {
+                    previous = verdict.class;
+                    continue;
+                }
+            }
+            return Err(CallError::GaveUp { error, verdict, by, attempts: number });
+        }
+        unreachable!("attempts are counted up without end")
+    }
+
+    async fn admit(&self, wait: Duration, recorder: &Recorder) -> Decision {
+        let decision = self.limiter.acquire(self.cost, wait).await;
+        if !decision.is_allowed() {
+            recorder.record(Outcome::Limited, Duration::ZERO);
+        }
+        decision
+    }
+
+    fn tell<E: Failed>(&self, error: &E, attempt: u32, elapsed_ms: u64) -> Failure {
+        let (platform, endpoint) = (self.platform.clone(), self.endpoint.clone());
+        Failure { platform, endpoint, attempt, elapsed_ms, ..error.failure() }
+    }
+
+    /// How long to wait before the next attempt, where there is to be one.
+    fn next(
+        &self,
+        verdict: &Verdict,
+        previous: Option<Class>,
+        attempt: u32,
+        started: Timestamp,
+        config: &RetryConfig,
+    ) -> Option<Duration> {
+        let auth = verdict.class == Some(Class::Auth);
+        let futile = auth && (!self.refreshes || previous == Some(Class::Auth));
+        if verdict.action != Action::Retry || futile || attempt >= config.max_attempts {
+            return None;
+        }
+        let delay = delay(verdict, attempt, config, rand::random());
+        let elapsed = self.host.clock().now() - started;
+        (elapsed + delay <= config.deadline).then_some(delay)
+    }
+}
+
+/// The backoff, or the wait that the platform asked for where that is longer.
+///
+/// An asked wait is never cut short, since an earlier call would be refused again; a little jitter on top keeps those
+/// who were told the same from coming back at the same moment.
+fn delay(verdict: &Verdict, attempt: u32, config: &RetryConfig, random: f64) -> Duration {
+    let backoff = config.backoff.delay(attempt, random);
+    match verdict.after_ms.map(Duration::from_millis) {
+        Some(asked) if asked > backoff => asked + config.backoff.base.mul_f64(config.backoff.jitter * random),
+        _ => backoff,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    fn host() -> Host {
+        Host::builder().build()
+    }
+
+    fn status(status: u16) -> Failure {
+        Failure { status: Some(status), ..Failure::default() }
+    }
+
+    /// Runs a call whose attempts end with these statuses (200 is success) and tells statuses seen and time taken.
+    async fn run(answers: &[u16], refreshes: bool) -> (Result<(), CallError<Failure>>, u32, Duration) {
+        let (start, mut made) = (Instant::now(), 0);
+        let mut retry = host().retry("jd").unwrap();
+        retry.refreshes = refreshes;
+        let result = retry
+            .run(|attempt| {
+                made = attempt.number;
+                let answer = answers[attempt.number as usize - 1];
+                async move { if answer == 200 { Ok(()) } else { Err(status(answer)) } }
+            })
+            .await;
+        (result, made, start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn passing_trouble_is_retried_with_doubling_waits() {
+        let (result, made, took) = run(&[503, 500, 200], false).await;
+        assert!(result.is_ok());
+        assert_eq!(made, 3);
+        // 1 s ± 50 %, then 2 s ± 50 %.
+        assert!((1_500..=4_502).contains(&took.as_millis()), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_end_at_their_number() {
+        let (result, made, _) = run(&[503; 20], false).await;
+        assert!(matches!(result, Err(CallError::GaveUp { attempts, .. }) if attempts == made));
+        assert_eq!(made, host().config().retry.max_attempts);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_can_never_succeed_is_called_once() {
+        for answer in [400, 403, 404] {
+            let (result, made, took) = run(&[answer, 200], false).await;
+            assert!(matches!(result, Err(CallError::GaveUp { attempts: 1, .. })), "{answer}");
+            assert_eq!((made, took), (1, Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn a_longer_wait_that_was_asked_for_is_kept_whole() {
+        let config = host().config().retry.clone();
+        let asked = Verdict::retry(Class::Throttled).after(Duration::from_secs(40));
+        for random in [0.0, 0.5, 0.999] {
+            let delay = delay(&asked, 1, &config, random);
+            assert!(delay >= Duration::from_secs(40) && delay <= Duration::from_secs(41), "{delay:?}");
+        }
+        let shorter = Verdict::retry(Class::Throttled).after(Duration::from_millis(1));
+        assert_eq!(delay(&shorter, 1, &config, 0.5), config.backoff.base);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_beyond_the_deadline_ends_the_call_at_once() {
+        let start = Instant::now();
+        let asked = Failure { status: Some(429), retry_after_ms: Some(3_600_000), ..Failure::default() };
+        let result: Result<(), _> = host().retry("jd").unwrap().run(|_| std::future::ready(Err(asked.clone()))).await;
+        assert!(matches!(result, Err(CallError::GaveUp { attempts: 1, .. })));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retries_pass_the_limiter_again() {
+        let host = host();
+        let limiter = host.limiter("jd").unwrap();
+        limiter.update(tidegate_core::Quota::new(tidegate_core::Rate::parse("1/10s").unwrap(), 1).unwrap());
+        let start = Instant::now();
+        let retry = host.retry("jd").unwrap();
+        let result =
+            retry.run(async |attempt: Attempt| if attempt.number < 3 { Err(status(503)) } else { Ok(()) }).await;
+        assert!(result.is_ok());
+        assert!(start.elapsed() >= Duration::from_secs(20), "three calls at one in ten seconds: {:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_limit_refuses_without_a_call() {
+        let host = host();
+        let limiter = host.limiter("jd").unwrap();
+        let _ = limiter.check(limiter.quota().burst());
+        let retry = host.retry("jd").unwrap().endpoint("e").wait(Duration::ZERO);
+        let result: Result<(), CallError<Failure>> = retry.run(async |_| unreachable!("the limit is full")).await;
+        assert!(matches!(result, Err(CallError::Refused { decision: Decision::Limited { .. }, .. })));
+        assert_eq!(host.metrics().get("jd", Some("e"), Duration::from_secs(60)).limited, 1);
+    }
+}

@@ -1,0 +1,88 @@
+//! The configuration file, followed while it is edited.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tidegate_core::config::Config;
+use tidegate_policy::{Policies, Watch, watch};
+
+use crate::{Alerts, Host};
+
+/// Whether the configuration file is in force.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ConfigStatus {
+    /// How often a new configuration was put in force since the start.
+    pub reloads: u64,
+    /// Why the file as it is now is not in force: `file:line:column: message`, one a line.
+    pub stale: Option<String>,
+}
+
+impl Host {
+    /// The alerts of this host.
+    #[must_use]
+    pub fn alerts(&self) -> &Alerts {
+        &self.0.alerts
+    }
+
+    /// The policies of this host.
+    #[must_use]
+    pub fn policies(&self) -> Option<&Arc<Policies>> {
+        self.0.policies.as_ref()
+    }
+
+    /// Whether the configuration file is in force.
+    #[must_use]
+    pub fn config_status(&self) -> ConfigStatus {
+        self.0.config_status.lock().clone()
+    }
+
+    /// Puts the file's text in force; on any error the old configuration stays and the status says why.
+    pub fn reload_config(&self, path: &Path) {
+        let problem = match read_config(path) {
+            Ok(config) if config == *self.config() => None,
+            Ok(config) => self.apply(config).map(|()| self.0.config_status.lock().reloads += 1).err(),
+            Err(problem) => Some(problem),
+        };
+        match &problem {
+            None => tracing::info!(file = %path.display(), "configuration in force"),
+            Some(problem) => tracing::error!("configuration refused, the old one stays:\n{problem}"),
+        }
+        self.0.config_status.lock().stale = problem;
+    }
+
+    /// Reloads the configuration whenever the file changes, until the guard is dropped.
+    ///
+    /// # Errors
+    /// Where the file's directory cannot be watched.
+    pub fn follow_config(&self, path: &Path) -> Result<Watch, String> {
+        let (host, file) = (self.clone(), path.to_owned());
+        watch(&[path.to_owned()], move || host.reload_config(&file))
+    }
+
+    /// Reloads the policies whenever their directory changes, until the guard is dropped.
+    ///
+    /// # Errors
+    /// Where the directory cannot be watched.
+    pub fn follow_policies(&self) -> Result<Option<Watch>, String> {
+        self.policies().map(Policies::watch).transpose()
+    }
+
+    pub(crate) fn connect_channels(&self) {
+        match (self.0.notifiers)(&self.config().channels) {
+            Ok(channels) => self.0.alerts.connect(channels),
+            Err(error) => tracing::error!(%error, "no channels"),
+        }
+    }
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// Every problem as `file:line:column: message`, one a line.
+pub fn read_config(path: &Path) -> Result<Config, String> {
+    let file = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{file}: {error}"))?;
+    Config::parse(&text, &tidegate_core::config::System)
+        .map_err(|problems| problems.iter().map(|problem| format!("{file}:{problem}")).collect::<Vec<_>>().join("\n"))
+}

@@ -1,0 +1,88 @@
+//! What an answer says of the limit: `Retry-After` (RFC 9110) and the `RateLimit` fields
+//! (draft-ietf-httpapi-ratelimit-headers-10).
+
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use tidegate_core::clock::micros;
+use tidegate_core::{Decision, Quota};
+
+use super::body::Body;
+use crate::Limiter;
+
+/// An answer of one line.
+pub fn plain(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text + "\n"));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// The answer to a request that the limit does not let through.
+pub fn refused(platform: &str, decision: Decision) -> Response<Body> {
+    let Decision::Limited { retry_after } = decision else {
+        return plain(
+            StatusCode::TOO_MANY_REQUESTS,
+            format!("the cost is above the burst of {platform} and never fits"),
+        );
+    };
+    let seconds = whole_seconds(retry_after);
+    let mut response =
+        plain(StatusCode::TOO_MANY_REQUESTS, format!("the limit of {platform} is reached; retry after {seconds} s"));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+/// Adds the `RateLimit-Policy` and `RateLimit` fields.
+pub fn describe(response: &mut Response<Body>, platform: &str, limiter: &Limiter) {
+    let status = limiter.status();
+    let left = u64::try_from(status.available).unwrap_or(0);
+    let full_in = whole_seconds(Duration::from_millis(status.full_in_ms));
+    let fields = [
+        ("ratelimit-policy", policy(platform, limiter.quota())),
+        ("ratelimit", format!("\"{platform}\";r={left};t={full_in}")),
+    ];
+    for (name, value) in fields {
+        // A platform's name may hold what a header may not; such an answer goes without the fields.
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+}
+
+/// `q` tokens in `w` whole seconds, the shortest such window that is a whole number of periods.
+fn policy(platform: &str, quota: Quota) -> String {
+    let (mut a, mut b) = (micros(quota.rate().period()), 1_000_000);
+    let period_us = a;
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    // `a` is now the greatest common divisor of the period and a second.
+    let (seconds, periods) = (period_us / a, 1_000_000 / a);
+    format!("\"{platform}\";q={};w={seconds}", quota.rate().tokens().saturating_mul(periods))
+}
+
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_core::Rate;
+
+    #[test]
+    fn a_policy_speaks_of_whole_seconds() {
+        let rows = [
+            ("60/s", "q=60;w=1"),
+            ("10000/60s", "q=10000;w=60"),
+            ("3/250ms", "q=12;w=1"),
+            ("5000/d", "q=5000;w=86400"),
+        ];
+        for (rate, expected) in rows {
+            let quota = Quota::new(Rate::parse(rate).unwrap(), 1).unwrap();
+            assert_eq!(policy("jd", quota), format!("\"jd\";{expected}"));
+        }
+    }
+}
