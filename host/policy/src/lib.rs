@@ -1,1 +1,6 @@
-//! host/policy
+//! The policies.
+mod origin;
+#[cfg(feature = "rhai")]
+mod rhai;
+#[cfg(feature = "wasm")]
+pub mod wasm;

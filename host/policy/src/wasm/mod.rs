@@ -1,0 +1,42 @@
+//! Policies as Wasm components: compiled once, called on warm instances, contained by epochs and limits.
+//!
+//! A policy is a component of a world of `sdk/wit`, or a core module that carries such a component's metadata. Every
+//! call runs on an instance with a store of its own. An instance that faulted is dropped, since a trap leaves its
+//! memory in an unknown state; one that answered is kept warm for the next call.
+
+mod alert;
+mod bindings;
+mod engine;
+mod guest;
+mod limits;
+mod pool;
+mod retry;
+
+pub use engine::WasmEngine;
+
+/// The longest text that the host takes over from a verdict, in bytes.
+const MAX_TEXT: usize = 512;
+
+/// A guest's text, cut where a character ends.
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_at_the_limit_and_never_within_a_character() {
+        let rows = [
+            ("a".repeat(MAX_TEXT), MAX_TEXT),
+            ("a".repeat(MAX_TEXT + 1), MAX_TEXT),
+            ("限".repeat(200), MAX_TEXT / 3 * 3),
+            ("short".to_owned(), 5),
+        ];
+        for (text, kept) in rows {
+            assert_eq!(cut(text).len(), kept);
+        }
+    }
+}
