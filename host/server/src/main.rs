@@ -1,2 +1,16 @@
-//! main
-fn main() {}
+//! The command `tidegate`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tidegate_server::command::{Command, Options};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let result = match options.command {
+        Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Eval(eval) => eval.run(),
+    };
+    result.unwrap_or_else(|usage| usage.report())
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tidegate_core::config::Config;
+use tidegate_core::config::{Config, SystemEnv};
 use tidegate_policy::{Policies, Watch, watch};
 
 use crate::{Alerts, Host};
@@ -76,13 +76,17 @@ impl Host {
     }
 }
 
-/// Reads a configuration file.
+/// Reads a configuration file; the directory of policies becomes relative to it.
 ///
 /// # Errors
 /// Every problem as `file:line:column: message`, one a line.
 pub fn read_config(path: &Path) -> Result<Config, String> {
     let file = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{file}: {error}"))?;
-    Config::parse(&text, &tidegate_core::config::System)
-        .map_err(|problems| problems.iter().map(|problem| format!("{file}:{problem}")).collect::<Vec<_>>().join("\n"))
+    let base = path.parent().unwrap_or_else(|| Path::new(""));
+    let mut config = Config::parse(&text, &SystemEnv { dir: base.to_owned() }).map_err(|problems| {
+        problems.iter().map(|problem| format!("{file}:{problem}")).collect::<Vec<_>>().join("\n")
+    })?;
+    config.policies.dir = base.join(&config.policies.dir);
+    Ok(config)
 }

@@ -32,6 +32,7 @@ pub struct Metrics(Arc<Inner>);
 struct Inner {
     series: RwLock<BTreeMap<String, BTreeMap<String, Arc<Series>>>>,
     max_endpoints: usize,
+    started_ms: u64,
     clock: Arc<dyn Clock>,
 }
 
@@ -53,7 +54,8 @@ impl Metrics {
     /// Nothing counted yet; at most `max_endpoints` names are kept apart for each platform.
     #[must_use]
     pub fn new(max_endpoints: usize, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Inner { series: RwLock::default(), max_endpoints, clock }))
+        let started_ms = clock.unix_ms();
+        Self(Arc::new(Inner { series: RwLock::default(), max_endpoints, started_ms, clock }))
     }
 
     /// The place where one endpoint's calls are counted.
@@ -84,6 +86,15 @@ impl Metrics {
         let mut total = Window::default();
         chosen.iter().for_each(|series| series.add_to(&mut total, span, now_ms));
         total.stats(span)
+    }
+
+    /// The figures of one endpoint since the start: counts that only grow, for scrapers.
+    #[must_use]
+    pub fn ever(&self, platform: &str, endpoint: &str) -> Stats {
+        let series = self.0.series.read().get(platform).and_then(|endpoints| endpoints.get(endpoint)).cloned();
+        let now_ms = self.0.clock.unix_ms();
+        let span = window::Span { grain: window::Grain::Day, from_ms: self.0.started_ms, to_ms: now_ms };
+        series.map_or_else(Window::default, |series| series.ever(now_ms)).stats(span)
     }
 
     /// Every platform and endpoint that was counted.

@@ -72,21 +72,26 @@ impl Cell {
     }
 }
 
-/// Closed windows by their beginning, in milliseconds since 1970, for each grain.
+/// What was taken out of the cells.
 #[derive(Default)]
-struct Settled([BTreeMap<u64, Window>; 3]);
+struct Settled {
+    /// Windows by their beginning, in milliseconds since 1970, for each grain.
+    kept: [BTreeMap<u64, Window>; 3],
+    ever: Window,
+}
 
 impl Settled {
     fn add(&mut self, minute: u64, window: &Window) {
         let at_ms = minute * Grain::Minute.millis();
-        for (grain, kept) in Grain::ALL.into_iter().zip(&mut self.0) {
+        self.ever.merge(window);
+        for (grain, kept) in Grain::ALL.into_iter().zip(&mut self.kept) {
             let start = at_ms / grain.millis() * grain.millis();
             kept.entry(start).or_default().merge(window);
         }
     }
 
     fn forget(&mut self, now_ms: u64) {
-        for (grain, kept) in Grain::ALL.into_iter().zip(&mut self.0) {
+        for (grain, kept) in Grain::ALL.into_iter().zip(&mut self.kept) {
             let oldest = (now_ms / grain.millis()).saturating_sub(grain.kept()) * grain.millis();
             if kept.first_key_value().is_some_and(|(start, _)| *start < oldest) {
                 *kept = kept.split_off(&oldest);
@@ -110,8 +115,15 @@ impl Series {
     pub fn add_to(&self, total: &mut Window, span: Span, now_ms: u64) {
         let mut settled = self.settled.lock();
         self.settle(&mut settled, now_ms);
-        let kept = &settled.0[span.grain as usize];
+        let kept = &settled.kept[span.grain as usize];
         kept.range(span.from_ms..=span.to_ms).for_each(|(_, window)| total.merge(window));
+    }
+
+    /// All that was ever counted.
+    pub fn ever(&self, now_ms: u64) -> Window {
+        let mut settled = self.settled.lock();
+        self.settle(&mut settled, now_ms);
+        settled.ever.clone()
     }
 
     /// Opens the cell of a new minute.

@@ -1,0 +1,77 @@
+//! The command line: a file a command.
+//!
+//! Exit codes: 0 fine, 1 the answer is no, 2 wrong usage or configuration.
+
+mod check;
+mod eval;
+mod serve;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+use tidegate::Config;
+
+/// Keeps calls to other people's APIs inside their limits, retries what is worth retrying, measures every call and
+/// raises alerts.
+#[derive(Parser)]
+#[command(name = "tidegate", version)]
+pub struct Options {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run a host with an HTTP API.
+    Serve(serve::Serve),
+    /// Say whether configuration and policies would be accepted.
+    Check(check::Check),
+    /// Ask one policy for its verdict on one input.
+    Eval(eval::Eval),
+}
+
+/// Wrong usage or configuration: told on the error stream, exit code 2.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl Usage {
+    /// Tells it and gives the exit code.
+    #[must_use]
+    pub fn report(&self) -> ExitCode {
+        complain(&self.0);
+        ExitCode::from(2)
+    }
+}
+
+/// The file that is read where none is named, if it is there.
+const DEFAULT_FILE: &str = "tidegate.toml";
+
+/// The file to read: the one that was named, else `tidegate.toml` where there is one.
+fn config_file(named: Option<PathBuf>) -> Option<PathBuf> {
+    named.or_else(|| Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)))
+}
+
+/// Reads the configuration; without a file the shipped defaults hold.
+fn configuration(file: Option<&Path>) -> Result<Config, Usage> {
+    file.map_or_else(|| Ok(Config::default()), |file| tidegate::read_config(file).map_err(Usage))
+}
+
+/// Prints a line on standard output; a reader that went away is no error.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Prints a line on standard error.
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Prints JSON for programs or text for people.
+fn answer(json: bool, value: &Value, text: &str) {
+    if json { say(&value.to_string()) } else { say(text) }
+}

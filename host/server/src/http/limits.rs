@@ -1,0 +1,95 @@
+//! Limits: ask, wait, look, change.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use serde::Deserialize;
+use serde_json::json;
+use tidegate::core::clock::millis;
+use tidegate::{Decision, Host, LimitStatus, Outcome, Quota, Rate};
+
+use super::reply::{Input, Problem};
+
+/// What `acquire` takes; an empty object asks for one call at once.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acquire {
+    #[serde(default = "one")]
+    cost: u64,
+    #[serde(default)]
+    wait_ms: u64,
+    /// Under which endpoint a refusal is counted.
+    #[serde(default = "other")]
+    endpoint: String,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn other() -> String {
+    "other".to_owned()
+}
+
+/// What an update takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Update {
+    rate: String,
+    burst: u64,
+}
+
+pub async fn acquire(
+    State(host): State<Host>,
+    Path(platform): Path<String>,
+    Input(input): Input<Acquire>,
+) -> Result<Response, Problem> {
+    let limiter = host.limiter(&platform)?;
+    let decision = limiter.acquire(input.cost, Duration::from_millis(input.wait_ms)).await;
+    if !decision.is_allowed() {
+        host.metrics().record(&platform, &input.endpoint, Outcome::Limited, Duration::ZERO);
+    }
+    Ok(match decision {
+        Decision::Allowed { remaining } => {
+            Json(json!({ "decision": "allowed", "remaining": remaining })).into_response()
+        }
+        Decision::Limited { retry_after } => {
+            let seconds = retry_after.as_millis().div_ceil(1_000).to_string();
+            let body = Json(json!({ "decision": "limited", "retry_after_ms": millis(retry_after) }));
+            (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], body).into_response()
+        }
+        Decision::Never { max } => {
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "decision": "never", "max": max }))).into_response()
+        }
+    })
+}
+
+pub async fn list(State(host): State<Host>) -> Json<BTreeMap<String, LimitStatus>> {
+    Json(host.limiters().into_iter().map(|(platform, limiter)| (platform, limiter.status())).collect())
+}
+
+pub async fn show(State(host): State<Host>, Path(platform): Path<String>) -> Result<Json<LimitStatus>, Problem> {
+    Ok(Json(host.limiter(&platform)?.status()))
+}
+
+pub async fn update(
+    State(host): State<Host>,
+    Path(platform): Path<String>,
+    Input(input): Input<Update>,
+) -> Result<Json<LimitStatus>, Problem> {
+    let limiter = host.limiter(&platform)?;
+    let quota = Rate::parse(&input.rate).and_then(|rate| Quota::new(rate, input.burst));
+    limiter.update(quota.map_err(|error| Problem::bad_request(error.to_string()))?);
+    Ok(Json(limiter.status()))
+}
+
+pub async fn reset(State(host): State<Host>, Path(platform): Path<String>) -> Result<Json<LimitStatus>, Problem> {
+    let limiter = host.limiter(&platform)?;
+    limiter.reset();
+    Ok(Json(limiter.status()))
+}

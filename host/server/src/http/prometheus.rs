@@ -1,0 +1,123 @@
+//! The page that Prometheus reads (text format 0.0.4).
+
+use std::fmt::{Display, Write};
+use std::time::Duration;
+
+use axum::extract::State;
+use http::HeaderName;
+use http::header::CONTENT_TYPE;
+use tidegate::Host;
+
+/// The window of the quantiles: long enough to be steady, short enough to show trouble.
+const QUANTILES: Duration = Duration::from_secs(300);
+
+pub async fn page(State(host): State<Host>) -> ([(HeaderName, &'static str); 1], String) {
+    let mut page = Page::default();
+    calls(&mut page, &host);
+    limits(&mut page, &host);
+    alerts(&mut page, &host);
+    policies(&mut page, &host);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], page.0)
+}
+
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escape(value))).collect();
+        self.line(format_args!("{name}{{{}}} {value}", labels.join(",")));
+    }
+
+    fn line(&mut self, line: impl Display) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "{line}");
+    }
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn calls(page: &mut Page, host: &Host) {
+    let endpoints = host.metrics().endpoints();
+    let pairs: Vec<_> = endpoints.iter().flat_map(|(platform, all)| all.iter().map(move |one| (platform, one))).collect();
+    page.family("tidegate_calls_total", "counter", "Calls by outcome; limited ones were not sent.");
+    for (platform, endpoint) in &pairs {
+        let ever = host.metrics().ever(platform, endpoint);
+        for (outcome, count) in [("success", ever.success), ("error", ever.errors), ("limited", ever.limited)] {
+            let labels = [("platform", platform.as_str()), ("endpoint", endpoint.as_str()), ("outcome", outcome)];
+            page.sample("tidegate_calls_total", &labels, count);
+        }
+    }
+    let name = "tidegate_call_duration_seconds";
+    page.family(name, "summary", "Durations of calls; quantiles over the last five minutes, within 1 %.");
+    for (platform, endpoint) in &pairs {
+        let labels = [("platform", platform.as_str()), ("endpoint", endpoint.as_str())];
+        let recent = host.metrics().get(platform, Some(endpoint), QUANTILES);
+        for (quantile, millis) in [("0.5", recent.p50), ("0.95", recent.p95), ("0.99", recent.p99)] {
+            page.sample(name, &[labels[0], labels[1], ("quantile", quantile)], millis / 1e3);
+        }
+        let ever = host.metrics().ever(platform, endpoint);
+        page.sample(&format!("{name}_sum"), &labels, ever.total_ms / 1e3);
+        page.sample(&format!("{name}_count"), &labels, ever.count);
+    }
+}
+
+fn limits(page: &mut Page, host: &Host) {
+    let limits: Vec<_> = host.limiters().into_iter().map(|(name, limiter)| (name, limiter.status(), limiter.quota())).collect();
+    page.family("tidegate_limit_available", "gauge", "Tokens there now; negative where calls wait for them.");
+    for (platform, status, _) in &limits {
+        page.sample("tidegate_limit_available", &[("platform", platform)], status.available);
+    }
+    page.family("tidegate_limit_rate", "gauge", "Tokens a second.");
+    for (platform, _, quota) in &limits {
+        page.sample("tidegate_limit_rate", &[("platform", platform)], quota.rate().per_second());
+    }
+    page.family("tidegate_limit_burst", "gauge", "The most tokens saved up.");
+    for (platform, status, _) in &limits {
+        page.sample("tidegate_limit_burst", &[("platform", platform)], status.burst);
+    }
+}
+
+fn alerts(page: &mut Page, host: &Host) {
+    page.family("tidegate_alerts", "gauge", "Alert rules whose condition holds, by state.");
+    for alert in host.alerts().active() {
+        let endpoint = alert.endpoint.as_deref().unwrap_or_default();
+        let labels = [
+            ("rule", alert.rule.as_str()),
+            ("platform", alert.platform.as_str()),
+            ("endpoint", endpoint),
+            ("severity", alert.severity.name()),
+            ("state", alert.state),
+        ];
+        page.sample("tidegate_alerts", &labels, 1);
+    }
+}
+
+fn policies(page: &mut Page, host: &Host) {
+    page.family("tidegate_config_stale", "gauge", "1 where the configuration file as it is now is not in force.");
+    page.sample("tidegate_config_stale", &[], u8::from(host.config_status().stale.is_some()));
+    let Some(policies) = host.policies() else { return };
+    page.family("tidegate_policy_generation", "gauge", "The generation of policies in force.");
+    page.sample("tidegate_policy_generation", &[], policies.generation().number());
+    let status = policies.status();
+    page.family("tidegate_policy_stale", "gauge", "1 where the file as it is now is not in force.");
+    for policy in &status {
+        page.sample("tidegate_policy_stale", &[("policy", &policy.path)], u8::from(policy.stale.is_some()));
+    }
+    page.family("tidegate_policy_evaluations_total", "counter", "Verdicts asked of a policy.");
+    for policy in &status {
+        page.sample("tidegate_policy_evaluations_total", &[("policy", &policy.path)], policy.evaluations);
+    }
+    page.family("tidegate_policy_faults_total", "counter", "Misbehaviours of a policy; the fallback decided.");
+    for policy in &status {
+        for (kind, count) in &policy.faults {
+            page.sample("tidegate_policy_faults_total", &[("policy", &policy.path), ("kind", kind.name())], count);
+        }
+    }
+}

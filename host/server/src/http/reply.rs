@@ -1,0 +1,66 @@
+//! Answers that are no: one clear sentence as JSON.
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Json, OriginalUri, Query};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::json;
+use tidegate::UnknownPlatform;
+
+/// A refusal of a request: `{"error": "…"}`.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    message: String,
+}
+
+impl Problem {
+    /// A mistake in the request.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, message: message.into() }
+    }
+
+    /// No or a wrong token.
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, message: message.into() }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (self.status, axum::Json(json!({ "error": self.message }))).into_response()
+    }
+}
+
+impl From<UnknownPlatform> for Problem {
+    fn from(unknown: UnknownPlatform) -> Self {
+        Self { status: StatusCode::NOT_FOUND, message: unknown.to_string() }
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        Self { status: rejection.status(), message: rejection.body_text() }
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self { status: rejection.status(), message: rejection.body_text() }
+    }
+}
+
+/// A JSON body whose mistakes are told as a [`Problem`].
+#[derive(FromRequest)]
+#[from_request(via(Json), rejection(Problem))]
+pub struct Input<T>(pub T);
+
+/// Query parameters whose mistakes are told as a [`Problem`].
+#[derive(FromRequestParts)]
+#[from_request(via(Query), rejection(Problem))]
+pub struct Params<T>(pub T);
+
+/// There is nothing at this path.
+pub async fn no_such_route(OriginalUri(uri): OriginalUri) -> Problem {
+    Problem { status: StatusCode::NOT_FOUND, message: format!("nothing at {}; see the README for the routes", uri.path()) }
+}

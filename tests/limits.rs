@@ -1,0 +1,202 @@
+//! The limiter against a model that is obviously right: a list of everything that was admitted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tidegate_core::{Bucket, Clock, Decision, Quota, Rate, Timestamp};
+
+/// A clock that a test moves, in microseconds.
+#[derive(Default)]
+pub struct Hand(AtomicU64);
+
+impl Hand {
+    fn advance(&self, us: u64) {
+        self.0.fetch_add(us, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) / 1_000
+    }
+}
+
+/// What was admitted, and nothing else: the level is worked out anew from the beginning for every question.
+struct Model {
+    tokens: i128,
+    period_us: i128,
+    burst: i128,
+    admitted: Vec<(i128, i128)>,
+}
+
+impl Model {
+    /// The level in units of 1/period token.
+    fn level(&self, now: i128) -> i128 {
+        let (mut level, mut mark) = (self.burst * self.period_us, 0);
+        for (at, cost) in self.admitted.iter().copied().chain([(now, 0)]) {
+            level = (level + (at - mark) * self.tokens).min(self.burst * self.period_us) - cost * self.period_us;
+            mark = at;
+        }
+        level
+    }
+
+    fn check(&mut self, cost: u64, now: u64) -> Decision {
+        let (cost, now) = (i128::from(cost), i128::from(now));
+        if cost > self.burst {
+            return Decision::Never { max: u64::try_from(self.burst).unwrap() };
+        }
+        let (level, price) = (self.level(now), cost * self.period_us);
+        if level >= price {
+            self.admitted.push((now, cost));
+            return Decision::Allowed { remaining: u64::try_from((level - price) / self.period_us).unwrap() };
+        }
+        // The first microsecond at which it fits, found by looking.
+        let mut wait = (price - level) / self.tokens;
+        while level + wait * self.tokens < price {
+            wait += 1;
+        }
+        Decision::Limited { retry_after: Duration::from_micros(u64::try_from(wait).unwrap()) }
+    }
+}
+
+fn quotas() -> impl Strategy<Value = (u64, u64, u64)> {
+    let rates = prop_oneof![
+        Just((1, 1_000_000)),
+        Just((3, 1_000_000)),
+        Just((350_000, 1_000_000)),
+        Just((10_000, 60_000_000)),
+        Just((7, 250_000)),
+        Just((1, 60_000_000)),
+        Just((5_000, 86_400_000_000)),
+    ];
+    (rates, 1u64..50).prop_map(|((tokens, period_us), burst)| (tokens, period_us, burst))
+}
+
+fn quota((tokens, period_us, burst): (u64, u64, u64)) -> Quota {
+    Quota::new(Rate::new(tokens, Duration::from_micros(period_us)).unwrap(), burst).unwrap()
+}
+
+/// Pauses from none to many periods, most of them about as long as a token takes.
+fn pauses(token_us: u64) -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), 0..=token_us.max(1), 0..=token_us.max(1) * 3, 0..=token_us.max(1) * 100]
+}
+
+fn history() -> impl Strategy<Value = ((u64, u64, u64), Vec<(u64, u64)>)> {
+    quotas().prop_flat_map(|quota| {
+        let token_us = quota.1 / quota.0;
+        (Just(quota), proptest::collection::vec((pauses(token_us), 0u64..=quota.2 + 1), 1..120))
+    })
+}
+
+/// In every window that starts and ends with an admission: at most burst + rate × window.
+fn assert_bounded(admitted: &[(u64, u64)], slack_us: u64, (tokens, period_us, burst): (u64, u64, u64)) {
+    for (index, (start, _)) in admitted.iter().enumerate() {
+        let mut sum = 0u128;
+        for (end, cost) in &admitted[index..] {
+            sum += u128::from(*cost);
+            let flowed = u128::from(end - start + slack_us) * u128::from(tokens);
+            let allowed = u128::from(burst) * u128::from(period_us) + flowed;
+            assert!(sum * u128::from(period_us) <= allowed, "{sum} admitted from {start} to {end} µs");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_answer_is_the_models((setting, steps) in history()) {
+        let (tokens, period_us, burst) = (setting.0.into(), setting.1.into(), setting.2.into());
+        let mut model = Model { tokens, period_us, burst, admitted: Vec::new() };
+        let hand = Arc::new(Hand::default());
+        let limiter = tidegate::Limiter::new(quota(setting), Arc::clone(&hand) as Arc<dyn Clock>);
+        for (pause, cost) in steps {
+            hand.advance(pause);
+            let expected = model.check(cost, micros(hand.now()));
+            prop_assert_eq!(limiter.check(cost), expected, "cost {} at {:?}", cost, hand.now());
+        }
+        let admitted: Vec<_> = model.admitted.iter().map(|(at, cost)| (*at as u64, *cost as u64)).collect();
+        assert_bounded(&admitted, 0, setting);
+    }
+
+    /// Both sides: never more than the bound, and nothing left lying while someone asks.
+    #[test]
+    fn under_saturation_the_whole_rate_flows(setting in quotas(), seconds in 1u64..20) {
+        // A burst that is full again within microseconds overflows between two readings of a clock that counts them.
+        prop_assume!(setting.2 * setting.1 >= 50 * setting.0);
+        let quota = quota(setting);
+        let mut bucket = Bucket::full(quota, Timestamp::default());
+        // As many tokens as fit into a test, asked for at the microsecond when each comes.
+        let (mut now, mut admitted) = (Timestamp::default(), Vec::new());
+        for _ in 0..seconds * 100 {
+            match bucket.check(1, now) {
+                Decision::Allowed { .. } => admitted.push((micros(now), 1)),
+                Decision::Limited { retry_after } => now = now + retry_after,
+                Decision::Never { .. } => unreachable!("one is never above a burst"),
+            }
+        }
+        assert_bounded(&admitted, 0, setting);
+        let (tokens, period_us, burst) = (u128::from(setting.0), u128::from(setting.1), u128::from(setting.2));
+        let due = burst + u128::from(micros(now)) * tokens / period_us;
+        prop_assert!(admitted.len() as u128 * 100 >= due * 98, "{} of {due}", admitted.len());
+    }
+
+    /// Reservations, some of them cancelled before their time, keep the same bound and the order of arrival.
+    #[test]
+    fn reservations_keep_the_bound_whoever_leaves(
+        (setting, steps) in history(),
+        leaves in proptest::collection::vec((any::<bool>(), 0usize..200), 0..60),
+    ) {
+        let mut bucket = Bucket::full(quota(setting), Timestamp::default());
+        let (mut now, mut slots) = (Timestamp::default(), Vec::new());
+        let mut waiting: Vec<(Timestamp, u64, tidegate_core::Ticket)> = Vec::new();
+        let (mut leaves, mut left) = (leaves.into_iter(), false);
+        for (pause, cost) in steps {
+            now = now + Duration::from_micros(pause);
+            // Whoever's slot has come is served at it, in order of arrival.
+            let (due, later): (Vec<_>, Vec<_>) = waiting.drain(..).partition(|(slot, ..)| *slot <= now);
+            slots.extend(due.into_iter().map(|(slot, cost, _)| (micros(slot), cost)));
+            waiting = later;
+            let cost = cost.max(1);
+            if let Ok(ticket) = bucket.reserve(cost, Duration::from_secs(100_000), now) {
+                let slot = now + bucket.wait(&ticket, now);
+                // A slot that was given back may go to a later arrival; until then the order is that of arrival.
+                prop_assert!(left || waiting.iter().all(|(earlier, ..)| *earlier <= slot), "out of order");
+                waiting.push((slot, cost, ticket));
+            }
+            if let Some((true, who)) = leaves.next() && !waiting.is_empty() {
+                let (_, _, ticket) = waiting.remove(who % waiting.len());
+                bucket.cancel(ticket, now);
+                left = true;
+            }
+            // Nobody's slot moves because somebody else left.
+            for (slot, _, ticket) in &waiting {
+                prop_assert_eq!(now + bucket.wait(ticket, now), *slot);
+            }
+        }
+        slots.extend(waiting.into_iter().map(|(slot, cost, _)| (micros(slot), cost)));
+        slots.sort_unstable();
+        // A slot lies between two microseconds and is served at the second.
+        assert_bounded(&slots, 1, setting);
+    }
+
+    /// An update keeps the level to within one token and mints nothing.
+    #[test]
+    fn an_update_keeps_the_level(before in quotas(), after in quotas(), spent in 0u64..50, pause in 0u64..10_000_000) {
+        let mut bucket = Bucket::full(quota(before), Timestamp::default());
+        let _ = bucket.check(spent.min(before.2), Timestamp::default());
+        let now = Timestamp::from_micros(pause);
+        let level = bucket.level(now);
+        bucket.update(quota(after), now);
+        let kept = bucket.level(now);
+        prop_assert!(kept <= level && kept >= (level - 1).min(after.2 as i64), "{level} became {kept}");
+    }
+}
+
+fn micros(at: Timestamp) -> u64 {
+    at.as_micros()
+}
