@@ -4,7 +4,7 @@
 pub mod retry {
     wasmtime::component::bindgen!({
         world: "retry",
-        path: "../../sdk/wit",
+        path: "wit",
         // A failure is passed by reference: a verdict clones none of its texts.
         ownership: Borrowing { duplicate_if_necessary: false },
     });
@@ -14,7 +14,7 @@ pub mod retry {
 pub mod alert {
     wasmtime::component::bindgen!({
         world: "alert",
-        path: "../../sdk/wit",
+        path: "wit",
         imports: { "tidegate:policy/metrics.window": trappable },
     });
 }
