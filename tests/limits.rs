@@ -78,6 +78,11 @@ fn quotas() -> impl Strategy<Value = (u64, u64, u64)> {
     (rates, 1u64..50).prop_map(|((tokens, period_us), burst)| (tokens, period_us, burst))
 }
 
+/// A burst that is full again within microseconds overflows between two readings of a clock that counts them.
+fn unhurried((tokens, period_us, burst): (u64, u64, u64)) -> (u64, u64, u64) {
+    (tokens, period_us, burst.max(50 * tokens / period_us + 1))
+}
+
 fn quota((tokens, period_us, burst): (u64, u64, u64)) -> Quota {
     Quota::new(Rate::new(tokens, Duration::from_micros(period_us)).unwrap(), burst).unwrap()
 }
@@ -125,9 +130,7 @@ proptest! {
 
     /// Both sides: never more than the bound, and nothing left lying while someone asks.
     #[test]
-    fn under_saturation_the_whole_rate_flows(setting in quotas(), seconds in 1u64..20) {
-        // A burst that is full again within microseconds overflows between two readings of a clock that counts them.
-        prop_assume!(setting.2 * setting.1 >= 50 * setting.0);
+    fn under_saturation_the_whole_rate_flows(setting in quotas().prop_map(unhurried), seconds in 1u64..20) {
         let quota = quota(setting);
         let mut bucket = Bucket::full(quota, Timestamp::default());
         // As many tokens as fit into a test, asked for at the microsecond when each comes.
@@ -154,7 +157,7 @@ proptest! {
         let mut bucket = Bucket::full(quota(setting), Timestamp::default());
         let (mut now, mut slots) = (Timestamp::default(), Vec::new());
         let mut waiting: Vec<(Timestamp, u64, tidegate_core::Ticket)> = Vec::new();
-        let (mut leaves, mut left) = (leaves.into_iter(), false);
+        let mut leaves = leaves.into_iter();
         for (pause, cost) in steps {
             now = now + Duration::from_micros(pause);
             // Whoever's slot has come is served at it, in order of arrival.
@@ -164,14 +167,12 @@ proptest! {
             let cost = cost.max(1);
             if let Ok(ticket) = bucket.reserve(cost, Duration::from_secs(100_000), now) {
                 let slot = now + bucket.wait(&ticket, now);
-                // A slot that was given back may go to a later arrival; until then the order is that of arrival.
-                prop_assert!(left || waiting.iter().all(|(earlier, ..)| *earlier <= slot), "out of order");
+                prop_assert!(waiting.iter().all(|(earlier, ..)| *earlier <= slot), "out of order");
                 waiting.push((slot, cost, ticket));
             }
             if let Some((true, who)) = leaves.next() && !waiting.is_empty() {
                 let (_, _, ticket) = waiting.remove(who % waiting.len());
                 bucket.cancel(ticket, now);
-                left = true;
             }
             // Nobody's slot moves because somebody else left.
             for (slot, _, ticket) in &waiting {

@@ -1,7 +1,6 @@
 //! The token bucket: exact integers, reservations in order of arrival, a rate that may change while it runs.
 //!
-//! Source: the token bucket of RFC 2697 §3, counted in units of 1/period token so that no rate is rounded; a
-//! cancelled reservation returns its cost less what was reserved after it, as Go's `x/time/rate` does.
+//! Source: the token bucket of RFC 2697 §3, counted in units of 1/period token so that no rate is rounded.
 
 use std::time::Duration;
 
@@ -112,18 +111,22 @@ impl Bucket {
     #[must_use]
     pub fn wait(&mut self, ticket: &Ticket, now: Timestamp) -> Duration {
         self.refill(now);
-        // What was debited after the ticket does not stand before it; what was returned before it was never its own.
-        let after = i128::from(self.debited) - i128::from(ticket.position);
+        // What was debited after the ticket does not stand before it.
+        let after = i128::from(self.debited.saturating_sub(ticket.position));
         self.time_to(-(self.level + after * self.token()))
     }
 
-    /// Returns a ticket that will not be used: its cost, less what was reserved after it and counts on its slot.
+    /// Returns a ticket that will not be used: its cost comes back if nothing was reserved after it.
+    ///
+    /// Otherwise the slots behind it stand, and its own is lost. To return its cost less what was reserved after it, as
+    /// Go's `x/time/rate` does, would be unsound for costs above 1: time that passes unused fills a bucket only up to
+    /// its burst, but such a return counts all of it.
     pub fn cancel(&mut self, ticket: Ticket, now: Timestamp) {
         self.refill(now);
-        let after = self.debited.saturating_sub(ticket.position);
-        let returned = ticket.cost.saturating_sub(after);
-        self.debited -= returned;
-        self.level = (self.level + i128::from(returned) * self.token()).min(capacity(self.quota));
+        if self.debited == ticket.position {
+            self.debited -= ticket.cost;
+            self.level = (self.level + i128::from(ticket.cost) * self.token()).min(capacity(self.quota));
+        }
     }
 
     /// Changes the quota and keeps the level, in tokens; a smaller burst cuts what is above it.
@@ -135,9 +138,10 @@ impl Bucket {
         self.quota = quota;
     }
 
-    /// Fills the bucket and forgets what was reserved.
+    /// Grants the whole burst anew; calls that wait are served from it first.
     pub fn reset(&mut self, now: Timestamp) {
-        *self = Self { debited: self.debited, ..Self::full(self.quota, now) };
+        self.refill(now);
+        self.level = self.level.min(0) + capacity(self.quota);
     }
 
     /// Whole tokens there now; negative where calls wait for them.
@@ -220,17 +224,15 @@ mod tests {
     }
 
     #[test]
-    fn the_last_in_line_returns_all_and_one_in_the_middle_only_what_nobody_counts_on() {
+    fn only_the_last_in_line_gives_its_slot_back() {
         let mut bucket = bucket("10/s", 5);
         let mut line: Vec<_> = [5, 5, 2].iter().map(|cost| bucket.reserve(*cost, ms(9_000), at(0)).unwrap()).collect();
-        let last = line.pop().unwrap();
+        let (last, middle) = (line.pop().unwrap(), line.pop().unwrap());
         assert_eq!(bucket.wait(&last, at(0)), ms(700));
-        bucket.cancel(line.pop().unwrap(), at(0));
-        // Of five tokens, two were reserved after: three come back, and the last keeps its slot.
-        assert_eq!(bucket.level(at(0)), -4);
-        assert_eq!(bucket.wait(&last, at(0)), ms(700));
+        bucket.cancel(middle, at(0));
+        assert_eq!((bucket.level(at(0)), bucket.wait(&last, at(0))), (-7, ms(700)));
         bucket.cancel(last, at(0));
-        assert_eq!(bucket.level(at(0)), -2);
+        assert_eq!(bucket.level(at(0)), -5);
     }
 
     #[test]

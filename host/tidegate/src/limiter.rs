@@ -66,7 +66,7 @@ impl Limiter {
     /// Waits for `cost` tokens for at most `timeout` (and [30 s](HORIZON)), in order of arrival.
     ///
     /// The slot is reserved at once and slept for once; where it would come too late nothing is taken and the answer
-    /// comes without waiting. Dropping the future gives the slot back.
+    /// comes without waiting. Dropping the future gives the slot back if nobody stands behind it.
     pub async fn acquire(&self, cost: u64, timeout: Duration) -> Decision {
         let within = timeout.min(HORIZON);
         let mut epoch = self.0.epoch.subscribe();
