@@ -1,2 +1,3 @@
-//! tests
+//! What tidegate promises, as tests over the whole.
 mod limits;
+mod layer;
