@@ -1,6 +1,26 @@
-//! The policies.
+//! The policies of [tidegate](https://docs.rs/tidegate): user scripts and Wasm components that say what to retry and
+//! when to alert, and that people edit while the process runs.
+//!
+//! [`Policies`] reads a directory, keeps the last good version of every file in force, and answers from one immutable
+//! [`Generation`] at a time. A policy only advises: where it misbehaves, the built-in fallback decides.
+
+mod check;
+mod counted;
+mod engines;
+mod files;
+mod generation;
 mod origin;
+mod registry;
 #[cfg(feature = "rhai")]
 mod rhai;
+mod rules;
+mod slots;
 #[cfg(feature = "wasm")]
 pub mod wasm;
+pub mod watch;
+
+pub use check::{Loaded, PolicyKind, check, load_one};
+pub use generation::{Decided, Generation, PolicyStatus};
+pub use registry::{Policies, ReloadReport};
+pub use rules::{Rule, Scope};
+pub use watch::Watch;

@@ -240,7 +240,8 @@ impl Drop for Section<'_> {
 }
 
 /// `did you mean …?` for a near miss, else everything that could stand there.
-fn suggestion(found: &str, known: &[&str]) -> String {
+#[must_use]
+pub fn suggestion(found: &str, known: &[&str]) -> String {
     let nearest = known.iter().map(|key| (distance(found, key), *key)).min();
     match nearest {
         Some((distance, key)) if distance <= 1 + key.chars().count() / 4 => format!("did you mean `{key}`?"),

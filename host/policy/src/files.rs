@@ -1,0 +1,161 @@
+//! What lies in the policies directory.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::engines::Language;
+
+/// The file of the alert rules.
+pub const RULES: &str = "alerts.toml";
+/// How often a file that changes under the reader is read before it is left for the next scan.
+const READS: usize = 4;
+
+/// A file as it was found.
+pub struct Found {
+    /// Its path within the directory, with `/`.
+    pub path: String,
+    /// Its contents, or why they could not be read.
+    pub content: Result<Content, String>,
+}
+
+/// The contents of a file.
+pub struct Content {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Their SHA-256 in hexadecimal.
+    pub hash: String,
+}
+
+/// The files by what they are for: `alerts.toml`, `alerts/burn_rate.rhai`, `retry/taobao` (which two files may claim).
+pub type Scan = BTreeMap<String, Vec<Found>>;
+
+/// Reads the directory; `known` says which contents of a path are no news, so that they need not be read twice.
+///
+/// # Errors
+/// Where the directory itself cannot be read.
+pub fn scan(dir: &Path, known: impl Fn(&str, &str) -> bool) -> io::Result<Scan> {
+    fs::read_dir(dir)?;
+    let mut scan = Scan::new();
+    let mut add = |purpose: String, path: String| {
+        let full = dir.join(&path);
+        if full.is_dir() {
+            return;
+        }
+        match settled(&full, |hash| known(&path, hash)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            content => {
+                let content = content.map_err(|error| error.to_string());
+                scan.entry(purpose).or_default().push(Found { path, content });
+            }
+        }
+    };
+    add(RULES.to_owned(), RULES.to_owned());
+    for name in names(&dir.join("alerts"))? {
+        add(format!("alerts/{name}"), format!("alerts/{name}"));
+    }
+    for name in names(&dir.join("retry"))? {
+        let platform = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
+        add(format!("retry/{platform}"), format!("retry/{name}"));
+    }
+    Ok(scan)
+}
+
+/// The names of policies in a folder, sorted; a folder that is not there has none.
+fn names(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        entries => entries?,
+    };
+    let mut names = vec![];
+    for entry in entries {
+        names.extend(entry?.file_name().into_string().ok().filter(|name| is_policy(name)));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Whether a file of this name is a policy: not hidden, no candidate, no backup of an editor.
+fn is_policy(name: &str) -> bool {
+    Language::of(name).is_some() && !name.starts_with(['.', '#']) && !name.contains(".candidate.")
+}
+
+/// Reads a file until two reads agree: a writer may be half done.
+fn settled(path: &Path, is_known: impl Fn(&str) -> bool) -> io::Result<Content> {
+    let mut bytes = fs::read(path)?;
+    let hash = hash(&bytes);
+    if is_known(&hash) {
+        return Ok(Content { bytes, hash });
+    }
+    for _ in 1..READS {
+        let again = fs::read(path)?;
+        if again == bytes {
+            let hash = self::hash(&bytes);
+            return Ok(Content { bytes, hash });
+        }
+        bytes = again;
+    }
+    Err(io::Error::other("it changes while it is read; it will be read again"))
+}
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // a String takes everything
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_policies_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["alerts", "retry", "guests", "retry/nested.rhai"] {
+            fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        let files = [
+            "alerts.toml",
+            "README.md",
+            "default.test.toml",
+            "guests/x.rhai",
+            "alerts/burn.rhai",
+            "alerts/burn.wasm",
+            "alerts/burn.test.toml",
+            "retry/taobao.rhai",
+            "retry/taobao.rhai~",
+            "retry/.taobao.rhai.swp",
+            "retry/.hidden.rhai",
+            "retry/#taobao.rhai#",
+            "retry/taobao.candidate.rhai",
+            "retry/4913",
+            "retry/notes.md",
+            "retry/taobao.wasm",
+            "retry/pdd.wasm",
+        ];
+        for file in files {
+            fs::write(dir.path().join(file), file).unwrap();
+        }
+        let scan = scan(dir.path(), |_, _| false).unwrap();
+        let found: Vec<_> = scan
+            .iter()
+            .map(|(purpose, found)| {
+                let paths: Vec<_> = found.iter().map(|found| found.path.as_str()).collect();
+                format!("{purpose}: {}", paths.join(" "))
+            })
+            .collect();
+        let expected = [
+            "alerts.toml: alerts.toml",
+            "alerts/burn.rhai: alerts/burn.rhai",
+            "alerts/burn.wasm: alerts/burn.wasm",
+            "retry/pdd: retry/pdd.wasm",
+            "retry/taobao: retry/taobao.rhai retry/taobao.wasm",
+        ];
+        assert_eq!(found, expected);
+    }
+}
