@@ -44,7 +44,7 @@ pub enum Answer {
 /// How many of 100 calls fail in passing: calm first, then down, then shaky.
 fn failing(age: Duration) -> u64 {
     if age < OUTAGE.start {
-        7
+        5
     } else if age < OUTAGE.end {
         90
     } else {
