@@ -45,19 +45,19 @@ async fn main() -> Result<(), String> {
     let options = Options::parse();
     let host = host(options.config.as_deref())?;
     // Both guards end their watching when they are dropped, at the end of `main`.
-    let _config = options.config.as_deref().map(|path| host.follow_config(path)).transpose()?;
-    let _policies = host.follow_policies()?;
+    let _config = options.config.as_deref().map(|path| host.follow_config(path)).transpose().map_err(told)?;
+    let _policies = host.follow_policies().map_err(told)?;
     let (stop, stopped) = tokio::sync::watch::channel(());
     let alerts = tokio::spawn(host.clone().run_alerts(ended(stopped)));
 
     let listener = TcpListener::bind(options.listen).await.map_err(|error| format!("{}: {error}", options.listen))?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let address = listener.local_addr().map_err(told)?;
     announce(address);
     let served = axum::serve(listener, router(host, &options)?).with_graceful_shutdown(interrupted()).await;
     drop(stop);
     // Alerts on their way get a moment to arrive.
     let _ = tokio::time::timeout(Duration::from_secs(5), alerts).await;
-    served.map_err(|error| error.to_string())
+    served.map_err(told)
 }
 
 /// The host with the policies and channels of the configuration.
@@ -81,6 +81,10 @@ fn route(request: &http::request::Parts) -> Option<Route> {
     let query = request.uri.query().unwrap_or_default();
     let method = query.split('&').find_map(|pair| pair.strip_prefix("method="));
     Some(Route::new(platform, method.unwrap_or(path)))
+}
+
+fn told(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 async fn ended(mut stopped: tokio::sync::watch::Receiver<()>) {

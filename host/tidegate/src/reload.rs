@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tidegate_core::config::{Config, SystemEnv};
-use tidegate_policy::{Policies, Watch, watch};
+use tidegate_policy::Policies;
+use tidegate_policy::watch::{Watch, watch};
 
 use crate::{Alerts, Host};
 
@@ -37,34 +38,41 @@ impl Host {
         self.0.config_status.lock().clone()
     }
 
-    /// Puts the file's text in force; on any error the old configuration stays and the status says why.
+    /// Puts the file in force if it says anything new; on any error the old configuration stays and the status says why.
     pub fn reload_config(&self, path: &Path) {
+        let old = self.config();
         let problem = match read_config(path) {
-            Ok(config) if config == *self.config() => None,
-            Ok(config) => self.apply(config).map(|()| self.0.config_status.lock().reloads += 1).err(),
+            Ok(config) if config == *old => None,
+            Ok(config) => self.apply(config).err(),
             Err(problem) => Some(problem),
         };
+        let changed = !Arc::ptr_eq(&old, &self.config());
+        let mut status = self.0.config_status.lock();
+        status.reloads += u64::from(changed);
         match &problem {
-            None => tracing::info!(file = %path.display(), "configuration in force"),
-            Some(problem) => tracing::error!("configuration refused, the old one stays:\n{problem}"),
+            Some(problem) if status.stale.as_ref() != Some(problem) => {
+                tracing::error!("configuration refused, the old one stays:\n{problem}");
+            }
+            None if changed => tracing::info!(file = %path.display(), "configuration in force"),
+            _ => {}
         }
-        self.0.config_status.lock().stale = problem;
+        status.stale = problem;
     }
 
     /// Reloads the configuration whenever the file changes, until the guard is dropped.
     ///
     /// # Errors
-    /// Where the file's directory cannot be watched.
-    pub fn follow_config(&self, path: &Path) -> Result<Watch, String> {
+    /// Where the thread that watches cannot be started.
+    pub fn follow_config(&self, path: &Path) -> std::io::Result<Watch> {
         let (host, file) = (self.clone(), path.to_owned());
-        watch(&[path.to_owned()], move || host.reload_config(&file))
+        watch(vec![path.to_owned()], move || host.reload_config(&file))
     }
 
     /// Reloads the policies whenever their directory changes, until the guard is dropped.
     ///
     /// # Errors
-    /// Where the directory cannot be watched.
-    pub fn follow_policies(&self) -> Result<Option<Watch>, String> {
+    /// Where the thread that watches cannot be started.
+    pub fn follow_policies(&self) -> std::io::Result<Option<Watch>> {
         self.policies().map(Policies::watch).transpose()
     }
 

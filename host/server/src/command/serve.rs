@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tidegate::core::Secret;
+use tidegate::core::config::PoliciesConfig;
 use tidegate::policy::Policies;
 use tidegate::{Config, Host};
 use tokio::net::TcpListener;
@@ -43,8 +44,7 @@ impl Serve {
     pub fn run(self) -> Result<ExitCode, Usage> {
         init_log();
         let file = config_file(self.config.clone());
-        let mut config = configuration(file.as_deref())?;
-        config.policies.dir = self.policies.clone().unwrap_or(config.policies.dir);
+        let config = configuration(file.as_deref())?;
         let address = self.listen.unwrap_or(config.server.listen);
         let token = config.server.token.clone();
         if !address.ip().is_loopback() && token.is_none() {
@@ -65,14 +65,15 @@ impl Serve {
         address: SocketAddr,
         token: Option<Secret>,
     ) -> Result<ExitCode, Usage> {
-        let policies = Policies::open(&config.policies);
+        let dir = self.policies.clone().unwrap_or_else(|| config.policies.dir.clone());
+        let policies = Policies::open(&PoliciesConfig { dir, ..config.policies.clone() });
         let channels = Arc::new(crate::notify::from_config);
         let host = Host::builder().config(config).policies(policies).notifiers(channels).build();
         let listener = TcpListener::bind(address).await.map_err(|error| Usage(format!("{address}: {error}")))?;
         let bound = listener.local_addr().map_err(|error| Usage(error.to_string()))?;
         // The guards end their watching when they are dropped, at the end of this function.
-        let _config = file.map(|file| host.follow_config(&file)).transpose().map_err(Usage)?;
-        let _policies = host.follow_policies().map_err(Usage)?;
+        let _config = file.map(|file| host.follow_config(&file)).transpose().map_err(unwatched)?;
+        let _policies = host.follow_policies().map_err(unwatched)?;
 
         let (stop, stopping) = watch::channel(false);
         let alerts = tokio::spawn(host.clone().run_alerts(stopped(stopping.clone())));
@@ -89,6 +90,10 @@ impl Serve {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn unwatched(error: std::io::Error) -> Usage {
+    Usage(format!("cannot follow edits: {error}"))
 }
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {

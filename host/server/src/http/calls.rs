@@ -39,8 +39,9 @@ fn hour() -> String {
 pub async fn record(State(host): State<Host>, Input(call): Input<Call>) -> Result<StatusCode, Problem> {
     // A platform that has no limit is most likely a misspelt one.
     host.limiter(&call.platform)?;
-    let duration = Duration::try_from_secs_f64(call.duration_ms / 1e3)
-        .map_err(|_| Problem::bad_request(format!("duration_ms: expected milliseconds of 0 or more, not {}", call.duration_ms)))?;
+    let duration = Duration::try_from_secs_f64(call.duration_ms / 1e3).map_err(|_| {
+        Problem::bad_request(format!("duration_ms: expected milliseconds of 0 or more, not {}", call.duration_ms))
+    })?;
     host.metrics().record(&call.platform, &call.endpoint, call.outcome, duration);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -34,7 +34,8 @@ pub fn router(host: Host, token: Option<Secret>) -> Router {
 
 /// Alive, and whether all that people edited is in force.
 async fn health(State(host): State<Host>) -> Json<Value> {
-    let stale = host.policies().map_or(0, |policies| policies.status().iter().filter(|one| one.stale.is_some()).count());
+    let stale =
+        host.policies().map_or(0, |policies| policies.status().iter().filter(|one| one.stale.is_some()).count());
     let config = host.config_status();
     let status = if stale == 0 && config.stale.is_none() { "ok" } else { "stale" };
     let generation = host.policies().map_or(0, |policies| policies.generation().number());

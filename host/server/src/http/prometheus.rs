@@ -45,7 +45,8 @@ fn escape(value: &str) -> String {
 
 fn calls(page: &mut Page, host: &Host) {
     let endpoints = host.metrics().endpoints();
-    let pairs: Vec<_> = endpoints.iter().flat_map(|(platform, all)| all.iter().map(move |one| (platform, one))).collect();
+    let pairs: Vec<_> =
+        endpoints.iter().flat_map(|(platform, all)| all.iter().map(move |one| (platform, one))).collect();
     page.family("tidegate_calls_total", "counter", "Calls by outcome; limited ones were not sent.");
     for (platform, endpoint) in &pairs {
         let ever = host.metrics().ever(platform, endpoint);
@@ -69,7 +70,8 @@ fn calls(page: &mut Page, host: &Host) {
 }
 
 fn limits(page: &mut Page, host: &Host) {
-    let limits: Vec<_> = host.limiters().into_iter().map(|(name, limiter)| (name, limiter.status(), limiter.quota())).collect();
+    let limits: Vec<_> =
+        host.limiters().into_iter().map(|(name, limiter)| (name, limiter.status(), limiter.quota())).collect();
     page.family("tidegate_limit_available", "gauge", "Tokens there now; negative where calls wait for them.");
     for (platform, status, _) in &limits {
         page.sample("tidegate_limit_available", &[("platform", platform)], status.available);
@@ -117,7 +119,7 @@ fn policies(page: &mut Page, host: &Host) {
     page.family("tidegate_policy_faults_total", "counter", "Misbehaviours of a policy; the fallback decided.");
     for policy in &status {
         for (kind, count) in &policy.faults {
-            page.sample("tidegate_policy_faults_total", &[("policy", &policy.path), ("kind", kind.name())], count);
+            page.sample("tidegate_policy_faults_total", &[("policy", &policy.path), ("kind", kind)], count);
         }
     }
 }

@@ -28,7 +28,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        (self.status, axum::Json(json!({ "error": self.message }))).into_response()
+        (self.status, Json(json!({ "error": self.message }))).into_response()
     }
 }
 
@@ -62,5 +62,8 @@ pub struct Params<T>(pub T);
 
 /// There is nothing at this path.
 pub async fn no_such_route(OriginalUri(uri): OriginalUri) -> Problem {
-    Problem { status: StatusCode::NOT_FOUND, message: format!("nothing at {}; see the README for the routes", uri.path()) }
+    Problem {
+        status: StatusCode::NOT_FOUND,
+        message: format!("nothing at {}; see the README for the routes", uri.path()),
+    }
 }

@@ -1,0 +1,143 @@
+use std::collections::VecDeque;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+
+use super::*;
+
+const SIGNING: &str = "SEChunter2";
+
+type Pairs = BTreeMap<String, String>;
+
+/// What the webhook will answer, and what it was sent.
+#[derive(Clone, Default)]
+struct Webhook {
+    answers: Arc<Mutex<VecDeque<(u16, &'static str, String)>>>,
+    received: Arc<Mutex<Vec<(Pairs, Value)>>>,
+}
+
+impl Webhook {
+    async fn serve(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let elsewhere = get(|| async { "a redirect was followed" });
+        let app = Router::new().route("/robot/send", post(receive)).route("/elsewhere", elsewhere);
+        let app = app.with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        format!("http://{address}/robot/send?access_token={HIDDEN}")
+    }
+
+    fn answer(&self, status: u16, retry_after: &'static str, body: impl Into<String>) {
+        self.answers.lock().unwrap().push_back((status, retry_after, body.into()));
+    }
+}
+
+async fn receive(
+    State(webhook): State<Webhook>,
+    Query(query): Query<Pairs>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    assert_eq!(headers[header::CONTENT_TYPE], "application/json");
+    webhook.received.lock().unwrap().push((query, serde_json::from_str(&body).unwrap()));
+    let (status, retry_after, body) = webhook.answers.lock().unwrap().pop_front().unwrap();
+    let headers = [(header::RETRY_AFTER, retry_after), (header::LOCATION, "/elsewhere")];
+    (StatusCode::from_u16(status).unwrap(), headers, body).into_response()
+}
+
+fn errcode(errcode: i64, errmsg: &str) -> String {
+    format!(r#"{{"errcode":{errcode},"errmsg":"{errmsg}"}}"#)
+}
+
+#[tokio::test]
+async fn a_message_arrives_signed_with_its_title_and_its_figures() {
+    let webhook = Webhook::default();
+    webhook.answer(200, "", errcode(0, "ok"));
+    robot(webhook.serve().await, Some(SIGNING)).send(&notification()).await.unwrap();
+
+    let (query, message) = webhook.received.lock().unwrap().remove(0);
+    assert_eq!(query["access_token"], HIDDEN);
+    let mut mac = Hmac::<Sha256>::new_from_slice(SIGNING.as_bytes()).unwrap();
+    mac.update(format!("{}\n{SIGNING}", query["timestamp"]).as_bytes());
+    assert_eq!(STANDARD.decode(&query["sign"]).unwrap(), mac.finalize().into_bytes().as_slice());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let signed = Duration::from_millis(query["timestamp"].parse().unwrap());
+    assert!(now.saturating_sub(signed) < Duration::from_secs(3600) && signed <= now);
+
+    assert_eq!(message["msgtype"], "markdown");
+    assert_eq!(message["markdown"]["title"], "[critical] high_error_rate firing: taobao");
+    let expected = "### [critical] high_error_rate firing: taobao\n\n\
+                    - **Condition**: error_rate > 0.1\n\
+                    - **Calls**: 200, of which 25 failed (12.5 %); 3 more were limited\n\
+                    - **Durations**: p50 80 ms, p95 410 ms, p99 900 ms\n\
+                    - **Window**: 2026-11-23 03:55:00 UTC to 2026-11-23 04:00:00 UTC\n\
+                    - **Judged at**: 2026-11-23 04:00:00 UTC\n";
+    assert_eq!(message["markdown"]["text"], expected);
+}
+
+#[tokio::test]
+async fn without_a_secret_nothing_is_signed() {
+    let webhook = Webhook::default();
+    webhook.answer(200, "", errcode(0, "ok"));
+    robot(webhook.serve().await, None).send(&notification()).await.unwrap();
+    let keys: Vec<_> = webhook.received.lock().unwrap()[0].0.keys().cloned().collect();
+    assert_eq!(keys, ["access_token"]);
+}
+
+#[tokio::test]
+async fn each_refusal_says_whether_and_when_to_try_again() {
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let rows = [
+        // status, Retry-After, body, transient, retry_after, words
+        (
+            200,
+            "",
+            errcode(130_101, "send too fast"),
+            true,
+            seconds(600),
+            "errcode 130101: sent too fast (send too fast)",
+        ),
+        (200, "", errcode(310_000, "sign not match"), false, None, "check the signing secret"),
+        (200, "", errcode(460_101, "message too long"), false, None, "the message is too long"),
+        (200, "", errcode(101_002, "message too long"), false, None, "the message is too long"),
+        (200, "", errcode(400_402, "miss param"), false, None, "the message has no title"),
+        (200, "", errcode(12_345, "token hunter2, key SEChunter2"), false, None, "errcode 12345"),
+        (200, "", "<html>".to_owned(), false, None, "no errcode"),
+        (200, "", "{}".to_owned(), false, None, "no errcode"),
+        (302, "", String::new(), false, None, "HTTP 302"),
+        (403, "9", String::new(), false, None, "HTTP 403"),
+        (429, "7", String::new(), true, seconds(7), "HTTP 429"),
+        (500, "", String::new(), true, None, "HTTP 500"),
+    ];
+    let webhook = Webhook::default();
+    let address = webhook.serve().await;
+    for (status, wait, body, transient, retry_after, words) in rows {
+        webhook.answer(status, wait, body);
+        // One robot a row: a robot's own limit is another matter.
+        let error = refused(&*robot(address.clone(), Some(SIGNING))).await;
+        assert_eq!((error.transient, error.retry_after), (transient, retry_after), "{status} {error}");
+        assert!(error.message.contains(words), "{status} {error}");
+    }
+}
+
+#[tokio::test]
+async fn the_eleventh_message_at_once_is_held_back_and_never_sent() {
+    let webhook = Webhook::default();
+    (0..10).for_each(|_| webhook.answer(200, "", errcode(0, "ok")));
+    let robot = robot(webhook.serve().await, None);
+    for _ in 0..10 {
+        robot.send(&notification()).await.unwrap();
+    }
+    let error = refused(&*robot).await;
+    assert!(error.transient && error.retry_after.is_some_and(|wait| wait <= Duration::from_secs(6)), "{error:?}");
+    assert_eq!(webhook.received.lock().unwrap().len(), 10);
+}
