@@ -78,7 +78,9 @@ fn ok(status: u16, body: &str) -> Result<(u16, Vec<u8>), std::io::ErrorKind> {
 #[tokio::test(start_paused = true)]
 async fn a_request_is_repeated_until_the_platform_answers() {
     let host = host("100/s", 10);
-    let told = send(&host, get("/taobao/x"), vec![ok(503, "down"), Err(std::io::ErrorKind::ConnectionReset), ok(200, "{}")]).await;
+    let told =
+        send(&host, get("/taobao/x"), vec![ok(503, "down"), Err(std::io::ErrorKind::ConnectionReset), ok(200, "{}")])
+            .await;
     assert_eq!((told.status(), told.sent, told.header(ATTEMPTS)), (200, 3, "3"));
     let stats = host.metrics().get("taobao", Some("/x"), Duration::from_secs(60));
     assert_eq!((stats.count, stats.errors), (3, 2));

@@ -86,7 +86,7 @@ enum Phase {
 /// use tidegate_core::{AlertState, Timestamp, Timing, Transition};
 /// let timing = Timing { hold: Duration::ZERO, cooldown: Duration::from_secs(300) };
 /// let mut state = AlertState::default();
-/// let at = |s| Timestamp::from_micros(s * 1_000_000);
+/// let at = |s: u64| Timestamp::from_micros(s * 1_000_000);
 /// assert_eq!(state.step(true, timing, at(0)), Some(Transition::Firing));
 /// assert_eq!(state.step(true, timing, at(10)), None);
 /// assert_eq!(state.step(false, timing, at(20)), Some(Transition::Resolved));

@@ -1,0 +1,114 @@
+//! The HTTP door, as a worker in any language meets it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tidegate::Host;
+use tidegate_core::Secret;
+use tidegate_policy::Policies;
+use tower::ServiceExt;
+
+fn host() -> Host {
+    let policies = Policies::open(&tidegate_core::config::PoliciesConfig {
+        dir: concat!(env!("CARGO_MANIFEST_DIR"), "/../policies").into(),
+        ..tidegate::Config::default().policies
+    });
+    Host::builder().policies(policies).notifiers(Arc::new(tidegate_server::notify::from_config)).build()
+}
+
+fn door() -> Router {
+    tidegate_server::http::router(host(), None)
+}
+
+async fn ask(door: &Router, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+    let request = Request::builder().method(method).uri(path);
+    let request = match body {
+        Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string())),
+        None => request.body(Body::empty()),
+    };
+    let response = door.clone().oneshot(request.unwrap()).await.unwrap();
+    let status = response.status();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes))))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_asks_calls_and_reports() {
+    let door = door();
+    let limit = json!({ "rate": "1/10s", "burst": 1 });
+    assert_eq!(ask(&door, "PUT", "/v1/limits/jd", Some(limit)).await.0, StatusCode::OK);
+    let (status, answer) = ask(&door, "POST", "/v1/limits/jd/acquire", Some(json!({}))).await;
+    assert_eq!((status, answer), (StatusCode::OK, json!({ "decision": "allowed", "remaining": 0 })));
+    let (status, answer) = ask(&door, "POST", "/v1/limits/jd/acquire", Some(json!({ "endpoint": "e" }))).await;
+    assert_eq!((status, &answer["decision"]), (StatusCode::TOO_MANY_REQUESTS, &json!("limited")));
+    let waited = ask(&door, "POST", "/v1/limits/jd/acquire", Some(json!({ "wait_ms": 10_000 }))).await;
+    assert_eq!(waited.0, StatusCode::OK);
+    let never = ask(&door, "POST", "/v1/limits/jd/acquire", Some(json!({ "cost": 2 }))).await;
+    assert_eq!(never, (StatusCode::UNPROCESSABLE_ENTITY, json!({ "decision": "never", "max": 1 })));
+    assert_eq!(ask(&door, "POST", "/v1/limits/jd/reset", None).await.1["available"], 1);
+
+    let call = json!({ "platform": "jd", "endpoint": "e", "outcome": "error", "duration_ms": 120.5 });
+    assert_eq!(ask(&door, "POST", "/v1/calls", Some(call)).await.0, StatusCode::NO_CONTENT);
+    let (_, stats) = ask(&door, "GET", "/v1/metrics?platform=jd&endpoint=e&range=5m", None).await;
+    assert_eq!((&stats["count"], &stats["errors"], &stats["limited"]), (&json!(1), &json!(1), &json!(1)));
+    let (_, page) = ask(&door, "GET", "/metrics", None).await;
+    let line = r#"tidegate_calls_total{platform="jd",endpoint="e",outcome="error"} 1"#;
+    assert!(page.as_str().unwrap().contains(line), "{page}");
+}
+
+#[tokio::test]
+async fn every_mistake_gets_one_clear_error_and_changes_nothing() {
+    let door = door();
+    let before = ask(&door, "GET", "/v1/limits/jd", None).await;
+    let rows = [
+        ("PUT", "/v1/limits/jd", Some(json!({ "rate": "0/s", "burst": 1 })), 400, "above zero"),
+        ("PUT", "/v1/limits/jd", Some(json!({ "rate": "5/s", "burst": 0 })), 400, "at least 1"),
+        ("PUT", "/v1/limits/jd", Some(json!({ "rate": "5 per s", "burst": 1 })), 400, "such as"),
+        ("PUT", "/v1/limits/jd", Some(json!({ "rate": "5/s" })), 422, "burst"),
+        ("PUT", "/v1/limits/dj", Some(json!({ "rate": "5/s", "burst": 1 })), 404, "unknown platform \\\"dj\\\""),
+        ("POST", "/v1/limits/jd/acquire", Some(json!({ "costs": 1 })), 422, "costs"),
+        ("POST", "/v1/limits/jd/acquire", Some(json!({ "cost": -1 })), 422, "cost"),
+        ("POST", "/v1/limits/jd/acquire", None, 415, "application/json"),
+        ("POST", "/v1/calls", Some(json!({ "platform": "jd", "endpoint": "e", "outcome": "fine" })), 422, "fine"),
+        (
+            "POST",
+            "/v1/calls",
+            Some(json!({ "platform": "jd", "endpoint": "e", "outcome": "error", "duration_ms": -1 })),
+            400,
+            "duration_ms",
+        ),
+        ("GET", "/v1/metrics?platform=jd&range=yesterday", None, 400, "expected a duration"),
+        ("GET", "/v1/metrics", None, 400, "platform"),
+        ("GET", "/v1/alerts?platform=dj", None, 404, "unknown platform"),
+        ("GET", "/v2", None, 404, "nothing at /v2"),
+    ];
+    for (method, path, body, status, says) in rows {
+        let told = ask(&door, method, path, body).await;
+        assert_eq!(told.0.as_u16(), status, "{method} {path}: {}", told.1);
+        assert!(told.1["error"].to_string().contains(says), "{method} {path}: {}", told.1);
+    }
+    assert_eq!(ask(&door, "GET", "/v1/limits/jd", None).await, before);
+    assert_eq!(ask(&door, "GET", "/v1/metrics?platform=jd", None).await.1["count"], 0);
+}
+
+#[tokio::test]
+async fn with_a_token_only_health_is_open() {
+    let door = tidegate_server::http::router(host(), Some(Secret::new("open sesame")));
+    let with = async |path: &str, token: Option<&str>| {
+        let mut request = Request::get(path);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        door.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
+    };
+    assert_eq!(with("/healthz", None).await, 200);
+    for path in ["/v1/limits", "/v1/metrics?platform=jd", "/v1/alerts", "/v1/policies", "/metrics"] {
+        assert_eq!(with(path, None).await, 401, "{path}");
+        assert_eq!(with(path, Some("open")).await, 401, "{path}");
+        assert_eq!(with(path, Some("open sesame")).await, 200, "{path}");
+    }
+}
