@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn who_finds_no_room_waits_until_there_is_some() {
-        let pool = Pool::new(1);
+        let pool = Pool::<()>::new(1);
         let lease = pool.lease(1);
         let (tell, told) = mpsc::channel();
         thread::scope(|scope| {
