@@ -82,6 +82,6 @@ fn a_script_that_never_ends_does_not_come_in_force() {
     std::fs::write(dir.path().join("retry/default.rhai"), "loop {}").unwrap();
     let policies = Policies::open(&policies_config(dir.path()));
     let refused = policies.reload().refused;
-    assert!(refused[0].contains("default.rhai:1:1: Too many operations (tried on an empty failure)"), "{refused:?}");
+    assert!(refused[0].contains("default.rhai:1:6: Too many operations (tried on an empty failure)"), "{refused:?}");
     assert_eq!(&*policies.classify(&Failure::default()).by, "fallback");
 }

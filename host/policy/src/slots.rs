@@ -101,7 +101,7 @@ impl Slots {
         for (purpose, found) in scan {
             let slot = self.slots.entry(purpose).or_default();
             let load = |slot: &Slot, file: &Found, content: &Content| slot.load(file, content, dir, engines);
-            slot.update(&found, dir, next, &mut changes, load);
+            slot.update(&found, dir, next, false, &mut changes, load);
         }
         if let Some(found) = rules {
             self.update_rules(&found, dir, engines, next, &mut changes);
@@ -120,10 +120,7 @@ impl Slots {
         let alerts = conditions.map(|(purpose, slot)| (purpose.as_str(), slot.alert())).collect();
         let sources = Sources { engines, file: &file, path: RULES, counters: &slot.counters.clone(), alerts };
         let moved = changes.keys().any(|path| path.starts_with("alerts/"));
-        if moved {
-            slot.tried = None;
-        }
-        slot.update(found, dir, next, changes, |_, _, content| {
+        slot.update(found, dir, next, moved, changes, |_, _, content| {
             let text = String::from_utf8(content.bytes.clone()).map_err(|_| format!("{file}: not UTF-8"))?;
             sources.read(&text).map(|rules| Policy::Rules(text, rules))
         });
@@ -154,32 +151,41 @@ impl Slots {
 }
 
 impl Slot {
+    /// Takes over the file as it was found; `again` where it is no news but what it refers to is.
     fn update(
         &mut self,
         found: &[Found],
         dir: &Path,
         next: u64,
+        again: bool,
         changes: &mut Changes,
         load: impl FnOnce(&Self, &Found, &Content) -> Result<Policy, String>,
     ) {
+        if let Some(first) = found.first() {
+            self.path.clone_from(&first.path);
+        }
         let [file] = found else { return self.refuse(None, conflict(found, dir), changes) };
-        self.path.clone_from(&file.path);
         let content = match &file.content {
             Ok(content) => content,
             Err(error) => return self.refuse(None, format!("{}: {error}", dir.join(&file.path).display()), changes),
         };
-        let tried = Some((file.path.clone(), content.hash.clone()));
-        if self.tried == tried {
+        let (path, hash) = (file.path.clone(), content.hash.clone());
+        let tried = Some((path.clone(), hash.clone()));
+        if !again && self.tried == tried {
             return;
         }
         self.tried.clone_from(&tried);
+        if !again && self.good.as_ref().is_some_and(|good| good.path == path && good.hash == hash) {
+            self.stale = None;
+            changes.insert(path, Change::Mended);
+            return;
+        }
         match load(self, file, content) {
             Err(problem) => self.refuse(tried, problem, changes),
             Ok(policy) => {
-                let (path, hash) = (file.path.clone(), content.hash.clone());
-                self.good = Some(Good { path, hash, generation: next, policy });
+                self.good = Some(Good { path: path.clone(), hash, generation: next, policy });
                 self.stale = None;
-                changes.insert(self.path.clone(), Change::InForce);
+                changes.insert(path, Change::InForce);
             }
         }
     }

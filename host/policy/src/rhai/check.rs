@@ -30,7 +30,11 @@ pub fn check(ast: &AST, contract: &Contract, functions: &Functions) -> Result<Ve
     };
     ast.walk(&mut |path| check.collect_keys(path));
     ast.walk(&mut |path| check.node(path));
-    ast.clone_functions_only().walk(&mut |path| check.outer_name(path));
+    for function in ast.iter_functions() {
+        let arity = function.params.len();
+        let alone = ast.clone_functions_only_filtered(|_, _, _, name, params| name == function.name && params == arity);
+        alone.walk(&mut |path| check.outer_name(path, &function.params));
+    }
     if check.problems.is_empty() {
         Ok(check.windows.into_iter().collect())
     } else {
@@ -72,10 +76,11 @@ impl Check<'_> {
     }
 
     /// A function sees its arguments and no input: Rhai would only find out when it runs.
-    fn outer_name(&mut self, path: &[ASTNode<'_>]) -> bool {
+    fn outer_name(&mut self, path: &[ASTNode<'_>], arguments: &[&str]) -> bool {
         if let Some(ASTNode::Expr(Expr::Variable(name, None, at))) = path.last()
             && name.0.is_none()
             && name.2.is_empty()
+            && !arguments.contains(&name.1.as_str())
             && self.contract.inputs.iter().any(|(input, _)| *input == name.1.as_str())
         {
             self.refuse(*at, format!("a function sees only its arguments; hand `{}` over as one", name.1));

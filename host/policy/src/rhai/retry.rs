@@ -160,20 +160,17 @@ fn header(name: &str) -> String {
 /// The number before the first word that begins with `second`, as in "this ban will last for 41 more seconds"; 0
 /// where there is none.
 fn seconds_in(text: &str) -> f64 {
-    let mut last = None;
-    for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.') {
-        if word.to_ascii_lowercase().starts_with("second") && last.is_some() {
-            break;
+    let mut number = None;
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.').filter(|word| !word.is_empty()) {
+        if let Some(seconds) = number.filter(|_| word.to_ascii_lowercase().starts_with("second")) {
+            return seconds;
         }
-        if let Ok(number) = word.parse::<f64>()
-            && word.starts_with(|c: char| c.is_ascii_digit())
-        {
-            last = Some(number);
-        } else if !word.is_empty() && !word.eq_ignore_ascii_case("more") {
-            last = None;
+        if !word.eq_ignore_ascii_case("more") {
+            // `parse` knows "inf" and "nan" too.
+            number = word.parse::<f64>().ok().filter(|_| word.starts_with(|c: char| c.is_ascii_digit()));
         }
     }
-    last.unwrap_or(0.0)
+    0.0
 }
 
 /// Failures that every classifier must have an answer to.
