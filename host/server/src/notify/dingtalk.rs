@@ -168,26 +168,12 @@ fn unsent(error: reqwest::Error) -> NotifyError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::Ordering;
 
     use serde_json::Value;
-    use tidegate::core::Timestamp;
 
     use super::*;
-    use crate::notify::tests::notification;
-
-    #[derive(Default)]
-    struct FakeClock(AtomicU64);
-
-    impl Clock for FakeClock {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_micros(self.unix_ms() * 1_000)
-        }
-
-        fn unix_ms(&self) -> u64 {
-            self.0.load(Ordering::Relaxed)
-        }
-    }
+    use crate::notify::tests::{FakeClock, notification};
 
     #[test]
     fn the_signature_is_that_of_the_documented_recipe() {

@@ -4,10 +4,11 @@ mod dingtalk;
 mod email;
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidegate::core::{Notification, Secret, Severity, Stats, Transition};
+use tidegate::core::{Clock, Notification, Secret, Severity, Stats, Timestamp, Transition};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
@@ -16,6 +17,20 @@ use super::*;
 
 /// What must show nowhere.
 const HIDDEN: &str = "hunter2";
+
+/// A clock that stands still, in milliseconds.
+#[derive(Default)]
+pub(super) struct FakeClock(pub(super) AtomicU64);
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::default() + Duration::from_millis(self.unix_ms())
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 pub(super) fn notification() -> Notification {
     let stats = Stats {

@@ -13,15 +13,19 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use super::*;
+use crate::notify::dingtalk::DingTalk;
 
 const SIGNING: &str = "SEChunter2";
 
 type Pairs = BTreeMap<String, String>;
 
+/// Status, `Retry-After` and body.
+type Answer = (u16, &'static str, String);
+
 /// What the webhook will answer, and what it was sent.
 #[derive(Clone, Default)]
 struct Webhook {
-    answers: Arc<Mutex<VecDeque<(u16, &'static str, String)>>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
     received: Arc<Mutex<Vec<(Pairs, Value)>>>,
 }
 
@@ -133,11 +137,12 @@ async fn each_refusal_says_whether_and_when_to_try_again() {
 async fn the_eleventh_message_at_once_is_held_back_and_never_sent() {
     let webhook = Webhook::default();
     (0..10).for_each(|_| webhook.answer(200, "", errcode(0, "ok")));
-    let robot = robot(webhook.serve().await, None);
+    let address = Secret::new(webhook.serve().await);
+    let robot = DingTalk::new(&address, None, Arc::new(FakeClock::default())).unwrap();
     for _ in 0..10 {
         robot.send(&notification()).await.unwrap();
     }
-    let error = refused(&*robot).await;
-    assert!(error.transient && error.retry_after.is_some_and(|wait| wait <= Duration::from_secs(6)), "{error:?}");
+    let error = refused(&robot).await;
+    assert_eq!((error.transient, error.retry_after), (true, Some(Duration::from_secs(6))));
     assert_eq!(webhook.received.lock().unwrap().len(), 10);
 }
