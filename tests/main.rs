@@ -1,4 +1,8 @@
 //! What tidegate promises, as tests over the whole.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the numbers of these tests are small")]
+
 mod alerts;
 mod hostile_rhai;
 mod hostile_wasm;

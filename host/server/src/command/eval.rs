@@ -112,5 +112,11 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Usage> {
         std::fs::read_to_string(path).map(|whole| text = whole)
     };
     read.map_err(|error| Usage(format!("{name}: {error}")))?;
-    serde_json::from_str(&text).map_err(|error| Usage(format!("{name}:{}:{}: {error}", error.line(), error.column())))
+    serde_json::from_str(&text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let message = error.to_string();
+        // The position is told in front, as everywhere.
+        let message = message.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&message);
+        Usage(format!("{name}:{line}:{column}: {message}"))
+    })
 }

@@ -200,6 +200,7 @@ mod tests {
                 prop_assert_eq!((stats.count, stats.success, stats.errors), (count, good, count - good));
                 prop_assert_eq!((stats.from_ms, stats.to_ms), (from, now));
                 for (q, told) in [(0.5, stats.p50), (0.95, stats.p95), (0.99, stats.p99)] {
+                    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank")]
                     let rank = ((q * count as f64).ceil() as usize).max(1);
                     let exact = times.get(rank - 1).copied().unwrap_or(0.0);
                     prop_assert!((told - exact).abs() <= exact * 0.010_001, "p{q}: {told} for {exact}");
