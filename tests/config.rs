@@ -1,0 +1,100 @@
+//! The configuration file, edited while the host runs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidegate::{Host, Quota, Rate, read_config};
+
+struct File(tempfile::TempDir);
+
+impl File {
+    fn new(text: &str) -> Self {
+        let file = Self(tempfile::tempdir().unwrap());
+        file.save(text);
+        file
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("tidegate.toml")
+    }
+
+    fn save(&self, text: &str) {
+        std::fs::write(self.path(), text).unwrap();
+    }
+
+    fn host(&self) -> Host {
+        Host::builder().config(read_config(&self.path()).unwrap()).build()
+    }
+}
+
+fn rate(host: &Host, platform: &str) -> String {
+    host.limiter(platform).unwrap().quota().to_string()
+}
+
+const FIRST: &str = "[limits]\njd = { rate = \"7/s\", burst = 7 }\nmine = { rate = \"1/s\", burst = 1 }\n";
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_is_in_force_and_keeps_what_was_spent() {
+    let file = File::new(FIRST);
+    let host = file.host();
+    assert_eq!(rate(&host, "jd"), "7/s, burst 7");
+    assert!(host.limiter("jd").unwrap().check(5).is_allowed());
+    file.save(&FIRST.replace("7/s", "9/s").replace("burst = 7", "burst = 9"));
+    host.reload_config(&file.path());
+    assert_eq!(rate(&host, "jd"), "9/s, burst 9");
+    assert_eq!(host.limiter("jd").unwrap().status().available, 2);
+    assert_eq!(host.config_status().reloads, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mistake_is_refused_whole_and_told_with_its_place() {
+    let file = File::new(FIRST);
+    let host = file.host();
+    file.save(&FIRST.replace("7/s", "9/s").replace("rate = \"1/s\"", "rate = \"0/s\""));
+    host.reload_config(&file.path());
+    assert_eq!(rate(&host, "jd"), "7/s, burst 7", "nothing of it is applied");
+    let stale = host.config_status().stale.unwrap();
+    assert!(stale.contains("tidegate.toml:3:17: limits.mine.rate: a rate must be above zero"), "{stale}");
+    file.save(FIRST);
+    host.reload_config(&file.path());
+    assert_eq!(host.config_status().stale, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_at_run_time_survives_an_edit_elsewhere() {
+    let file = File::new(FIRST);
+    let host = file.host();
+    host.limiter("jd").unwrap().update(Quota::new(Rate::parse("3/s").unwrap(), 3).unwrap());
+    file.save(&FIRST.replace("rate = \"1/s\"", "rate = \"2/s\""));
+    host.reload_config(&file.path());
+    assert_eq!((rate(&host, "jd").as_str(), rate(&host, "mine").as_str()), ("3/s, burst 3", "2/s, burst 1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn platforms_come_and_go_with_the_file() {
+    let file = File::new(FIRST);
+    let host = file.host();
+    file.save("[limits]\nyours = { rate = \"1/s\", burst = 1 }\n");
+    host.reload_config(&file.path());
+    assert!(host.limiter("mine").is_err());
+    assert_eq!(rate(&host, "yours"), "1/s, burst 1");
+    assert_eq!(rate(&host, "jd"), tidegate::Config::default().limits["jd"].to_string(), "as shipped again");
+}
+
+#[tokio::test]
+async fn a_saved_file_is_found_without_being_told() {
+    let slow = "[limits]\njd = { rate = \"1/29s\", burst = 1 }\n";
+    let file = File::new(slow);
+    let host = file.host();
+    let _watch = host.follow_config(&file.path()).unwrap();
+    let limiter = host.limiter("jd").unwrap();
+    assert!(limiter.check(1).is_allowed());
+    // Whoever waits for half a minute is woken by the new rate.
+    let waiting = tokio::spawn(async move { limiter.acquire(1, Duration::from_secs(30)).await });
+    // Editors write a new file and rename it over the old one.
+    let new = file.0.path().join(".tidegate.toml.new");
+    std::fs::write(&new, slow.replace("1/29s", "1000/s")).unwrap();
+    std::fs::rename(&new, file.path()).unwrap();
+    assert!(waiting.await.unwrap().is_allowed());
+    assert_eq!(rate(&host, "jd"), "1000/s, burst 1");
+}
