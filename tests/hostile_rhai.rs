@@ -49,7 +49,9 @@ fn every_attack_ends_at_the_limit_that_is_meant_for_it() {
         ("array_bomb", FaultKind::Memory),
         ("push_bomb", FaultKind::Memory),
         ("nested_bomb", FaultKind::Memory),
+        ("doubling_bomb", FaultKind::Memory),
         ("map_bomb", FaultKind::Memory),
+        ("map_assigned_bomb", FaultKind::Trap),
         ("throw", FaultKind::Trap),
         ("division", FaultKind::Trap),
         ("wrong_type", FaultKind::Type),
@@ -66,7 +68,7 @@ fn every_attack_ends_at_the_limit_that_is_meant_for_it() {
 
 #[test]
 fn what_no_count_ends_ends_at_the_deadline() {
-    for script in ["endless_loop", "caught", "busy_natives"] {
+    for script in ["endless_loop", "caught", "busy_natives", "busy_lists"] {
         let kind = attack(script, |config| {
             config.max_operations = u64::MAX;
             config.retry_deadline = Duration::from_millis(20);

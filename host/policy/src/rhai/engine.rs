@@ -52,7 +52,11 @@ pub fn new(max_operations: u64) -> Engine {
         // Unoptimised until the script was checked: the optimiser drops branches together with their mistakes.
         .set_optimization_level(OptimizationLevel::None)
         .set_strict_variables(true)
-        .set_fail_on_invalid_map_property(true)
+        // A key that is missing is a mistake when read, and assigning new ones is a way around the limit on sizes.
+        .on_map_missing_property(|_, key, _| {
+            let message = format!("no such key {key:?}; a map keeps the keys it was written with");
+            Err(Box::new(EvalAltResult::ErrorRuntime(message.into(), Position::NONE)))
+        })
         .set_max_operations(max_operations)
         .set_max_call_levels(16)
         .set_max_expr_depths(64, 32)
