@@ -48,7 +48,7 @@ use std::fmt;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-pub use kinds::{Value, boolean, choice, duration, integer, list, number, parsed, string, text, time};
+pub use kinds::{Value, choice, duration, integer, list, number, parsed, string, text, time};
 pub use text::Text;
 
 /// A place in a file: line and column count from 1, columns in characters.

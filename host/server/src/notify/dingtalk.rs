@@ -1,6 +1,6 @@
 //! A DingTalk robot: signed, slow enough, short enough, and its answer read.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -11,16 +11,13 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::Sha256;
 use tidegate::core::notify::Sending;
-use tidegate::core::{Bucket, Clock, Decision, Notification, Notifier, NotifyError, Quota, Rate, Secret};
+use tidegate::core::{Notification, Notifier, NotifyError, Secret};
 
+use super::pace::Pace;
 use super::{TIMEOUT, message, permanent, quoted, root_cause, transient};
 
 /// The most bytes of a message, as sent.
 const MAX_BODY: usize = 20_000;
-
-/// DingTalk takes 20 messages a minute from a robot. A bucket lets at most burst + rate × window through, so 10 and
-/// 10 a minute make 20 in any minute.
-const BURST: u64 = 10;
 
 /// How long DingTalk is deaf to a robot that sent too fast.
 const SILENCE: Duration = Duration::from_secs(600);
@@ -30,8 +27,7 @@ pub(super) struct DingTalk {
     webhook: Url,
     secret: Option<Secret>,
     client: Client,
-    clock: Arc<dyn Clock>,
-    slots: Mutex<Bucket>,
+    pace: Arc<Pace>,
 }
 
 #[derive(Deserialize)]
@@ -42,35 +38,22 @@ struct Answer {
 }
 
 impl DingTalk {
-    pub(super) fn new(webhook: &Secret, secret: Option<Secret>, clock: Arc<dyn Clock>) -> Result<Self, String> {
+    pub(super) fn new(webhook: &Secret, secret: Option<Secret>, pace: Arc<Pace>) -> Result<Self, String> {
         let webhook = Url::parse(webhook.expose()).map_err(|error| format!("the webhook is no address: {error}"))?;
         // A redirect would carry the token to wherever it points.
         let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).build();
         let client = client.map_err(|error| format!("no HTTP client: {}", root_cause(&error)))?;
-        let rate = Rate::new(BURST, Duration::from_secs(60)).map_err(|error| error.to_string())?;
-        let quota = Quota::new(rate, BURST).map_err(|error| error.to_string())?;
-        let slots = Mutex::new(Bucket::full(quota, clock.now()));
-        Ok(Self { webhook, secret, client, clock, slots })
+        Ok(Self { webhook, secret, client, pace })
     }
 
     async fn deliver(&self, notification: &Notification) -> Result<(), NotifyError> {
-        self.take_slot()?;
+        let held_back = "held back: DingTalk takes 20 messages a minute from a robot";
+        self.pace.take().map_err(|wait| transient(held_back, Some(wait)))?;
         let request = self.client.post(self.address(SystemTime::now())).header("content-type", "application/json");
         let sent = request.body(body(notification)).send().await;
         match sent {
             Ok(response) => self.judge(response).await,
             Err(error) => Err(unsent(error)),
-        }
-    }
-
-    fn take_slot(&self) -> Result<(), NotifyError> {
-        // A bucket is whole after every step, so a panic elsewhere leaves nothing half done.
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        match slots.check(1, self.clock.now()) {
-            Decision::Limited { retry_after } => {
-                Err(transient("held back: DingTalk takes 20 messages a minute from a robot", Some(retry_after)))
-            }
-            Decision::Allowed { .. } | Decision::Never { .. } => Ok(()),
         }
     }
 
@@ -168,34 +151,15 @@ fn unsent(error: reqwest::Error) -> NotifyError {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
     use serde_json::Value;
 
     use super::*;
-    use crate::notify::tests::{FakeClock, notification};
+    use crate::notify::tests::notification;
 
     #[test]
     fn the_signature_is_that_of_the_documented_recipe() {
         // printf '1700000000000\nSECtest' | openssl dgst -sha256 -hmac SECtest -binary | base64
         assert_eq!(sign(&Secret::new("SECtest"), "1700000000000"), "aZLLrriXgn05YbwaGR7knYsLeJADjr9NwLaNNKpxh4g=");
-    }
-
-    #[test]
-    fn twenty_messages_go_in_any_minute_and_not_one_more() {
-        let clock = Arc::new(FakeClock::default());
-        let robot = DingTalk::new(&Secret::new("http://127.0.0.1/"), None, clock.clone()).unwrap();
-        let mut sent = vec![];
-        for second in 0..240_u64 {
-            clock.0.store(second * 1_000, Ordering::Relaxed);
-            while robot.take_slot().is_ok() {
-                sent.push(second);
-            }
-            let refused = robot.take_slot().unwrap_err();
-            assert!(refused.transient && refused.retry_after.unwrap() <= Duration::from_secs(6), "{refused:?}");
-        }
-        let busiest = sent.iter().map(|start| sent.iter().filter(|at| (*start..start + 60).contains(at)).count()).max();
-        assert!(busiest.is_some_and(|most| (19..=20).contains(&most)), "{busiest:?}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod dingtalk;
 mod email;
 mod log;
 mod message;
+mod pace;
 
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,6 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::SystemClock;
 use tidegate::core::config::ChannelConfig;
 use tidegate::core::{Notifier, NotifyError};
 
@@ -38,7 +38,7 @@ fn notifier(config: &ChannelConfig) -> Result<Arc<dyn Notifier>, String> {
     Ok(match config {
         ChannelConfig::Log => Arc::new(log::Log),
         ChannelConfig::DingTalk { webhook, secret } => {
-            Arc::new(dingtalk::DingTalk::new(webhook, secret.clone(), Arc::new(SystemClock::start()))?)
+            Arc::new(dingtalk::DingTalk::new(webhook, secret.clone(), pace::Pace::of(webhook.expose())?)?)
         }
         ChannelConfig::Email { host, port, starttls, credentials, from, to } => {
             let server = email::Server { host, port: *port, starttls: *starttls, credentials: credentials.as_ref() };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{Position, Source, Text};
+use super::{Source, Text};
 use crate::units::parse_duration;
 
 /// A value in its place; kinds read it.
@@ -18,12 +18,6 @@ pub struct Value<'a> {
 }
 
 impl Value<'_> {
-    /// Where the value begins.
-    #[must_use]
-    pub fn at(&self) -> Position {
-        self.source.position(self.inner.span().start)
-    }
-
     /// Reports a mistake at the value; `None`, so that a kind can end with it.
     pub fn refuse<T>(&self, message: &str) -> Option<T> {
         self.source.report(self.inner.span().start, &self.path, message);
@@ -87,14 +81,6 @@ pub fn duration(value: &Value<'_>) -> Option<Duration> {
 pub fn time(value: &Value<'_>) -> Option<Duration> {
     let duration = duration(value)?;
     if duration.is_zero() { value.refuse("expected a duration above zero, not \"0s\"") } else { Some(duration) }
-}
-
-/// `true` or `false`.
-pub fn boolean(value: &Value<'_>) -> Option<bool> {
-    match value.inner.get_ref() {
-        DeValue::Boolean(answer) => Some(*answer),
-        _ => value.refuse_kind("true or false"),
-    }
 }
 
 /// A whole number within a range.

@@ -14,6 +14,7 @@ use sha2::Sha256;
 
 use super::*;
 use crate::notify::dingtalk::DingTalk;
+use crate::notify::pace::Pace;
 
 const SIGNING: &str = "SEChunter2";
 
@@ -122,12 +123,11 @@ async fn each_refusal_says_whether_and_when_to_try_again() {
         (429, "7", String::new(), true, seconds(7), "HTTP 429"),
         (500, "", String::new(), true, None, "HTTP 500"),
     ];
-    let webhook = Webhook::default();
-    let address = webhook.serve().await;
     for (status, wait, body, transient, retry_after, words) in rows {
+        // One robot a row: a robot's own pace is another matter.
+        let webhook = Webhook::default();
         webhook.answer(status, wait, body);
-        // One robot a row: a robot's own limit is another matter.
-        let error = refused(&*robot(address.clone(), Some(SIGNING))).await;
+        let error = refused(&*robot(webhook.serve().await, Some(SIGNING))).await;
         assert_eq!((error.transient, error.retry_after), (transient, retry_after), "{status} {error}");
         assert!(error.message.contains(words), "{status} {error}");
     }
@@ -138,7 +138,8 @@ async fn the_eleventh_message_at_once_is_held_back_and_never_sent() {
     let webhook = Webhook::default();
     (0..10).for_each(|_| webhook.answer(200, "", errcode(0, "ok")));
     let address = Secret::new(webhook.serve().await);
-    let robot = DingTalk::new(&address, None, Arc::new(FakeClock::default())).unwrap();
+    let pace = Arc::new(Pace::new(Arc::new(FakeClock::default())).unwrap());
+    let robot = DingTalk::new(&address, None, pace).unwrap();
     for _ in 0..10 {
         robot.send(&notification()).await.unwrap();
     }
