@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn problems(text: &str, ask: impl FnOnce(&mut Section<'_>)) -> Vec<String> {
@@ -159,5 +161,39 @@ fn a_place_beyond_the_contents_is_shown_at_their_end() {
     let text = read("x = 'ab'", |top| top.required("x", text)).unwrap();
     for (line, column) in [(1, 3), (1, 99), (9, 1)] {
         assert_eq!(text.place(line, column), Position { line: 1, column: 8 });
+    }
+}
+
+/// Texts near enough to TOML that its odd corners are met.
+const TOMLISH: &str = "([a-c.= \\[\\]{}\"'#,\\\\\n\r\t\u{e9}速0-9-]|\"\"\"|'''|x = |\\[a\\]\n){0,40}";
+
+proptest! {
+    #[test]
+    fn no_text_is_too_odd_and_every_problem_lies_within_it(odd in TOMLISH) {
+        let read = read(&odd, |top| {
+            let x = top.required("x", text);
+            top.tables("a").into_iter().for_each(|(_, mut table)| drop(table.optional("b", list(string))));
+            x
+        });
+        for problem in read.err().unwrap_or_default() {
+            let line = odd.split('\n').nth(problem.line - 1);
+            prop_assert!(line.is_some_and(|line| problem.column <= line.chars().count() + 1), "{problem}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_quoted_stands_where_its_place_says(contents in "[a\"'\\\\\n\t\u{e9}速\u{7}]{0,12}", as_toml: bool) {
+        let json = serde_json::to_string(&contents).unwrap(); // a basic string, with every escape
+        let quoted = if as_toml { toml::Value::String(contents.clone()).to_string() } else { json };
+        let file = format!("x = {quoted}");
+        let text = read(&file, |top| top.required("x", text)).unwrap();
+        prop_assert_eq!(&text.value, &contents);
+        for (line, row) in contents.split('\n').enumerate() {
+            for (column, c) in row.chars().enumerate() {
+                let at = text.place(line + 1, column + 1);
+                let found = file.split('\n').nth(at.line - 1).and_then(|line| line.chars().nth(at.column - 1));
+                prop_assert!(found == Some(c) || found == Some('\\'), "{file:?}: {c:?} at {at:?} is {found:?}");
+            }
+        }
     }
 }
