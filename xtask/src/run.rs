@@ -6,6 +6,9 @@ use std::process::Command;
 /// An error is the sentence that people read.
 pub type Result<T> = std::result::Result<T, String>;
 
+/// How the variables begin by which cargo describes a package to what it runs.
+const DESCRIBING: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+
 /// The workspace.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -32,5 +35,10 @@ fn command(args: &[&str]) -> Command {
     // Cargo names itself to what it runs, so that one toolchain builds everything.
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     command.args(args).current_dir(root());
+    // `cargo run` describes this package in variables that build scripts watch: passed on, they would have `ring` and
+    // all that stands on it built anew whenever people and xtask build by turns.
+    let ours = std::env::vars_os().map(|(name, _)| name);
+    let told = ours.filter(|name| name.to_str().is_some_and(|name| DESCRIBING.iter().any(|by| name.starts_with(by))));
+    told.for_each(|name| drop(command.env_remove(name)));
     command
 }

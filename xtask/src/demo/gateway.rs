@@ -32,8 +32,9 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Writes configuration and policies to `dir` and starts the gateway on them, on a free port.
-    pub async fn start(dir: &Path, bound: Bound, upstream: &str, receivers: &Receivers) -> Result<Self> {
+    /// Writes configuration and policies to `dir` and starts the gateway on them, on a free port; `upstreams` are
+    /// written `PLATFORM=URL`.
+    pub async fn start(dir: &Path, bound: Bound, upstreams: &[String], receivers: &Receivers) -> Result<Self> {
         copy_policies(&root().join("policies"), &dir.join("policies"))?;
         let config = dir.join("tidegate.toml");
         write(&config, &configuration(bound, receivers))?;
@@ -41,7 +42,8 @@ impl Gateway {
         let mut child = Command::new(root().join("target/debug/gateway"))
             .arg("--config")
             .arg(&config)
-            .args(["--listen", "127.0.0.1:0", "--upstream", &format!("taobao={upstream}")])
+            .args(["--listen", "127.0.0.1:0"])
+            .args(upstreams.iter().flat_map(|upstream| ["--upstream", upstream]))
             .args(["--timeout-ms", &TIMEOUT.as_millis().to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -64,6 +66,11 @@ impl Gateway {
     /// The file that holds the alert rules.
     pub fn rules(&self) -> PathBuf {
         self.dir.join("policies/alerts.toml")
+    }
+
+    /// A message with its paths as seen from the gateway's directory.
+    pub fn within(&self, message: &str) -> String {
+        message.replace(&format!("{}/", self.dir.display()), "")
     }
 
     /// One of the gateway's own pages.

@@ -17,12 +17,17 @@ use crate::guests;
 use crate::run::{Result, cargo};
 use bound::Bound;
 use gateway::{Gateway, Receivers};
-use platform::Platform;
+use platform::{Dialect, Platform};
 use report::{Report, Screen};
 use story::Story;
+use traffic::Callers;
 
 /// The limit under show.
 const BOUND: Bound = Bound { per_second: 60, burst: 30 };
+
+/// Calls a second to Taobao, above its limit, and to Pinduoduo, far below its own.
+const TAOBAO_DEMAND: u32 = 110;
+const PDD_DEMAND: u32 = 12;
 
 /// What the robot's signatures are made with; it protects nothing beyond this run.
 const SECRET: &str = "SECdemo";
@@ -31,7 +36,7 @@ const SECRET: &str = "SECdemo";
 pub fn run() -> Result<bool> {
     let screen = Screen::default();
     if let Err(error) = guests::build() {
-        screen.say(&format!("no Wasm toolchain, so the Rhai classifiers alone: {error}"));
+        screen.say(&format!("going on with the Rhai classifiers alone: {error}"));
     }
     cargo(&["build", "--package", "gateway"])?;
     let runtime =
@@ -39,27 +44,46 @@ pub fn run() -> Result<bool> {
     runtime.block_on(async {
         // Whichever ends first, the other is dropped, and the gateway's process with it.
         tokio::select! {
-            report = show(screen) => report.map(|report| report.print()),
+            report = show(screen) => report.and_then(|report| report.print()),
             signal = interrupted() => Err(format!("ended by {signal}")),
         }
     })
 }
 
-async fn show(screen: Screen) -> Result<Report> {
+async fn show(mut screen: Screen) -> Result<Report> {
     let dir = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
-    let (platform, upstream) = Platform::start().await?;
+    let (taobao, taobao_upstream) = upstream(Dialect::Taobao).await?;
+    let (pdd, pdd_upstream) = upstream(Dialect::Pdd).await?;
     let (robot, webhook) = sinks::robot(SECRET).await?;
     let (mailbox, mail_port) = sinks::mailbox().await?;
     let receivers = Receivers { webhook, secret: SECRET.to_owned(), mail_port };
-    let gateway = Gateway::start(dir.path(), BOUND, &upstream, &receivers).await?;
+    let gateway = Gateway::start(dir.path(), BOUND, &[taobao_upstream, pdd_upstream], &receivers).await?;
     screen.open(&gateway.url(""));
-    let url = gateway.url("/taobao/router/rest?method=taobao.trade.fullinfo.get&format=json&tid=3000000");
-    let calls = tokio::spawn(traffic::drive(url, Arc::clone(&platform), screen.clone()));
+    let callers = Callers {
+        url: gateway.url("/taobao/router/rest?method=taobao.trade.fullinfo.get&format=json&tid=3000000"),
+        per_second: TAOBAO_DEMAND,
+        platform: Arc::clone(&taobao),
+        screen: Some(screen.clone()),
+    };
+    let others = Callers {
+        url: gateway.url("/pdd/api/router?type=pdd.order.information.get&order_sn=261123-0"),
+        per_second: PDD_DEMAND,
+        platform: pdd,
+        screen: None,
+    };
+    let calls = tokio::spawn(async { tokio::join!(callers.drive(), others.drive()) });
     let story = Story { gateway, robot, mailbox, screen: screen.clone() };
     let told = story.tell().await;
-    let tally = calls.await.map_err(|error| format!("the callers broke down: {error}"))?;
+    let (taobao_tally, pdd_tally) = calls.await.map_err(|error| format!("the callers broke down: {error}"))?;
+    let figures = story.figures().await?;
     screen.close();
-    Ok(Report::new(BOUND, &platform.arrivals(), tally, told))
+    Ok(Report::new(BOUND, &taobao.arrivals(), [taobao_tally, pdd_tally], told, figures))
+}
+
+/// Starts a platform and names it to the gateway.
+async fn upstream(dialect: Dialect) -> Result<(Arc<Platform>, String)> {
+    let (platform, address) = Platform::start(dialect).await?;
+    Ok((platform, format!("{}={address}", dialect.name())))
 }
 
 /// Serves on a free port of loopback; tells the address.

@@ -1,4 +1,4 @@
-//! A platform that answers the way Taobao's gateway does, with a bad spell on schedule, and keeps its own log.
+//! Platforms that answer the way Taobao and Pinduoduo do, with a bad spell on schedule, and keep their own logs.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use http_body::Frame;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::listen;
 
@@ -52,9 +52,37 @@ fn failing(age: Duration) -> u64 {
     }
 }
 
+/// Whose errors a platform speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `code` and `sub_code`; its classifier is a Rhai script.
+    Taobao,
+    /// `error_code`; its classifier is a Wasm component.
+    Pdd,
+}
+
+impl Dialect {
+    /// The platform's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Taobao => "taobao",
+            Self::Pdd => "pdd",
+        }
+    }
+
+    /// Where its dice begin. With a seed picked blindly chance alone may pass 10 % of the few calls of the calm
+    /// seconds, and the alert would fire before the outage.
+    fn seed(self) -> u64 {
+        match self {
+            Self::Taobao => 0,
+            Self::Pdd => 6 << 32,
+        }
+    }
+}
+
 /// The answer to call number `number`, the same in every run.
-fn answer(number: u64, age: Duration) -> Answer {
-    let dice = scatter(number);
+fn answer(dialect: Dialect, number: u64, age: Duration) -> Answer {
+    let dice = scatter(dialect.seed() + number);
     let (hundred, kind) = (dice % 100, dice / 100 % 100);
     match (hundred < failing(age), kind) {
         (true, 0..50) => Answer::Busy,
@@ -77,14 +105,15 @@ fn scatter(number: u64) -> u64 {
 
 /// The platform's log.
 pub struct Platform {
+    dialect: Dialect,
     started: Instant,
     arrivals: Mutex<Vec<u64>>,
 }
 
 impl Platform {
     /// Starts the platform on a free port and tells its address.
-    pub async fn start() -> Result<(Arc<Self>, String), String> {
-        let platform = Arc::new(Self { started: Instant::now(), arrivals: Mutex::default() });
+    pub async fn start(dialect: Dialect) -> Result<(Arc<Self>, String), String> {
+        let platform = Arc::new(Self { dialect, started: Instant::now(), arrivals: Mutex::default() });
         let router = Router::new().fallback(serve).with_state(Arc::clone(&platform));
         Ok((platform, listen(router).await?))
     }
@@ -117,30 +146,54 @@ impl Platform {
 
 async fn serve(State(platform): State<Arc<Platform>>) -> Response {
     let (number, age) = platform.note();
-    match answer(number, age) {
-        Answer::Order => order(number),
+    match answer(platform.dialect, number, age) {
+        Answer::Order => order(platform.dialect, number),
         Answer::SlowOrder => {
             tokio::time::sleep(TIMEOUT / 2).await;
-            order(number)
+            order(platform.dialect, number)
         }
-        Answer::Busy => error(15, "Remote service error", "isp.remote-service-timeout"),
+        Answer::Busy => busy(platform.dialect),
         Answer::Unavailable => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Answer::Broken => Body::new(BreaksOff).into_response(),
         Answer::Hangs => {
             tokio::time::sleep(TIMEOUT * 3).await;
             StatusCode::GATEWAY_TIMEOUT.into_response()
         }
-        Answer::NoSuchOrder => error(15, "Remote service error", "isv.trade-not-exist"),
+        Answer::NoSuchOrder => no_such_order(platform.dialect),
     }
 }
 
-fn order(number: u64) -> Response {
-    let trade = json!({"tid": 3_000_000 + number, "status": "TRADE_FINISHED", "payment": "88.00"});
-    Json(json!({"trade_fullinfo_get_response": {"trade": trade}})).into_response()
+fn order(dialect: Dialect, number: u64) -> Response {
+    Json(match dialect {
+        Dialect::Taobao => {
+            let trade = json!({"tid": 3_000_000 + number, "status": "TRADE_FINISHED", "payment": "88.00"});
+            json!({"trade_fullinfo_get_response": {"trade": trade}})
+        }
+        Dialect::Pdd => {
+            let order = json!({"order_sn": format!("261123-{number}"), "order_status": 3});
+            json!({"order_info_get_response": {"order_info": order}})
+        }
+    })
+    .into_response()
 }
 
-fn error(code: u32, msg: &str, sub_code: &str) -> Response {
-    let told = json!({"code": code, "msg": msg, "sub_code": sub_code, "request_id": "demo"});
+/// Worth another call, says the platform's documentation.
+fn busy(dialect: Dialect) -> Response {
+    error(match dialect {
+        Dialect::Taobao => json!({"code": 15, "msg": "Remote service error", "sub_code": "isp.remote-service-timeout"}),
+        Dialect::Pdd => json!({"error_code": 52_102, "error_msg": "API degraded, retry later", "sub_code": null}),
+    })
+}
+
+/// Not worth another; Taobao says so by the sub code alone.
+fn no_such_order(dialect: Dialect) -> Response {
+    error(match dialect {
+        Dialect::Taobao => json!({"code": 15, "msg": "Remote service error", "sub_code": "isv.trade-not-exist"}),
+        Dialect::Pdd => json!({"error_code": 10_001, "error_msg": "parameter error", "sub_code": null}),
+    })
+}
+
+fn error(told: Value) -> Response {
     Json(json!({"error_response": told})).into_response()
 }
 
@@ -162,7 +215,7 @@ mod tests {
 
     /// Of 100 calls at this age, how many get an answer that `wanted` picks.
     fn share(age: Duration, wanted: impl Fn(Answer) -> bool) -> f64 {
-        (0..10_000).filter(|number| wanted(answer(*number, age))).count() as f64 / 100.0
+        (0..10_000).filter(|number| wanted(answer(Dialect::Taobao, *number, age))).count() as f64 / 100.0
     }
 
     #[test]
@@ -178,8 +231,8 @@ mod tests {
 
     #[tokio::test]
     async fn every_request_is_in_the_log_up_to_the_first_that_breaks_off() {
-        let (platform, address) = Platform::start().await.unwrap();
-        let breaks = (0..).find(|number| answer(*number, Duration::ZERO) == Answer::Broken).unwrap();
+        let (platform, address) = Platform::start(Dialect::Pdd).await.unwrap();
+        let breaks = (0..).find(|number| answer(Dialect::Pdd, *number, Duration::ZERO) == Answer::Broken).unwrap();
         let client = reqwest::Client::builder().timeout(TIMEOUT * 2).build().unwrap();
         for number in 0..=breaks {
             let answer = client.get(&address).send().await;

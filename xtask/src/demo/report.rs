@@ -2,46 +2,52 @@
 #![allow(clippy::print_stdout, reason = "a command prints its answer")]
 
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde::Serialize;
 
 use super::bound::{Bound, JITTER};
 use super::platform::OUTAGE;
-use super::story::Told;
-use super::traffic::{DEMAND, Tally};
+use super::story::{Figures, Told};
+use super::traffic::Tally;
+use super::{PDD_DEMAND, TAOBAO_DEMAND};
 
 /// The lines and the bar; clones share them.
 #[derive(Clone)]
 pub struct Screen {
     /// Drawn where standard error is a terminal; elsewhere plain lines stand in for it.
     bar: Option<ProgressBar>,
+    started: Instant,
 }
 
 impl Default for Screen {
     fn default() -> Self {
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} calls · {msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-        Self { bar: std::io::stderr().is_terminal().then(|| ProgressBar::new(0).with_style(style)) }
+        let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(0).with_style(style));
+        Self { bar, started: Instant::now() }
     }
 }
 
 impl Screen {
-    /// One line that stays.
+    /// One line that stays, with the second in which it was said.
     pub fn say(&self, line: &str) {
+        let line = format!("{:5.1} s  {line}", self.started.elapsed().as_secs_f64());
         match &self.bar {
             Some(bar) => bar.suspend(|| println!("{line}")),
             None => println!("{line}"),
         }
     }
 
-    /// Says what is about to be seen.
-    pub fn open(&self, gateway: &str) {
+    /// Begins the count of seconds and says what is about to be seen.
+    pub fn open(&mut self, gateway: &str) {
         let Bound { per_second, burst } = super::BOUND;
         let (from, to) = (OUTAGE.start.as_secs_f64(), OUTAGE.end.as_secs_f64());
-        self.say(&format!("gateway on {gateway}: taobao at {per_second}/s, burst {burst}; demand {DEMAND}/s"));
-        self.say(&format!("the platform is down from second {from} to {to} and shaky after"));
+        self.started = Instant::now();
+        self.say(&format!("gateway on {gateway}: taobao at {per_second}/s, burst {burst}, and pdd"));
+        self.say(&format!("callers want {TAOBAO_DEMAND}/s of taobao and {PDD_DEMAND}/s of pdd"));
+        self.say(&format!("both platforms are down from second {from} to {to} and shaky after"));
     }
 
     /// How far the traffic is.
@@ -54,7 +60,9 @@ impl Screen {
                 bar.set_position(made);
                 bar.set_message(line);
             }
-            None if made.is_multiple_of(u64::from(DEMAND) * 4) => println!("{made}/{total} calls: {line}"),
+            None if made.is_multiple_of(u64::from(TAOBAO_DEMAND) * 4) => {
+                self.say(&format!("{made}/{total} calls: {line}"))
+            }
             None => {}
         }
     }
@@ -74,55 +82,74 @@ struct Promise {
     held: bool,
 }
 
+/// The line for programs.
+#[derive(Serialize)]
+struct Line {
+    /// Let through by the limit: the three that follow.
+    calls: u64,
+    succeeded_first: u64,
+    succeeded_after_retry: u64,
+    failed: u64,
+    limited: u64,
+    alerts_fired: usize,
+    delivered: usize,
+    reload_ms: Option<u64>,
+    refused_reload: bool,
+}
+
 /// Everything that was measured.
 pub struct Report {
     promises: Vec<Promise>,
-    tally: Tally,
-    told: Told,
+    tallies: [Tally; 2],
+    line: Line,
+    verdicts: Vec<(String, u64)>,
 }
 
 impl Report {
-    /// Holds what was seen against what was promised.
-    pub fn new(bound: Bound, arrivals: &[u64], tally: Tally, told: Told) -> Self {
+    /// Holds what was seen of taobao and pdd against what was promised; `arrivals` are taobao's.
+    pub fn new(bound: Bound, arrivals: &[u64], tallies: [Tally; 2], told: Told, figures: Figures) -> Self {
+        let Figures { alerts_fired, delivered, verdicts } = figures;
+        let sum = |count: fn(&Tally) -> u64| tallies.iter().map(count).sum();
+        let line = Line {
+            calls: sum(Tally::calls),
+            succeeded_first: sum(|tally| tally.first),
+            succeeded_after_retry: sum(|tally| tally.after_retry),
+            failed: sum(|tally| tally.failed),
+            limited: sum(|tally| tally.limited),
+            alerts_fired,
+            delivered,
+            reload_ms: told.reload_ms.as_ref().ok().copied(),
+            refused_reload: told.refused.is_ok(),
+        };
         let promises = vec![
-            first_attempts(&tally),
-            after_retries(&tally),
+            first_attempts(&line),
+            after_retries(&line),
             upper_bound(bound, arrivals),
-            lower_bound(bound, arrivals, &tally),
+            lower_bound(bound, arrivals, &tallies[0]),
             act("high_error_rate fires and reaches both channels", &told.fired, |()| {
-                format!("{} fired, {} messages delivered", told.alerts_fired, told.delivered)
+                format!("{alerts_fired} fired, {delivered} messages delivered")
             }),
             act("an edited rule is in force without a restart", &told.reload_ms, |ms| format!("{ms} ms after saving")),
             act("a broken rule is refused, the last good one stays", &told.refused, String::clone),
         ];
-        Self { promises, tally, told }
+        Self { promises, tallies, line, verdicts }
     }
 
     /// Prints the table and the JSON line; whether every promise was held.
-    pub fn print(&self) -> bool {
-        let Tally { first, after_retry, failed, limited, refusal, .. } = &self.tally;
-        let calls = self.tally.calls();
-        println!(
-            "\n{calls} calls let through: {first} succeeded at once, {after_retry} after retries, {failed} failed"
-        );
-        println!("{limited} refused with 429, the first with {}\n", refusal.as_deref().unwrap_or("nothing"));
+    pub fn print(&self) -> Result<bool, String> {
+        println!("\n{:8} {:>6} {:>9} {:>14} {:>7} {:>8}", "", "calls", "at once", "after retries", "failed", "limited");
+        for (name, tally) in ["taobao", "pdd"].iter().zip(&self.tallies) {
+            let Tally { first, after_retry, failed, limited, .. } = tally;
+            println!("{name:8} {:>6} {first:>9} {after_retry:>14} {failed:>7} {limited:>8}", tally.calls());
+        }
+        let verdicts: Vec<_> = self.verdicts.iter().map(|(path, asked)| format!("{path} {asked}")).collect();
+        println!("failures judged by {}", verdicts.join(", "));
+        println!("a refusal says {}\n", self.tallies[0].refusal.as_deref().unwrap_or("nothing: there was none"));
         for Promise { what, measured, held } in &self.promises {
             println!("{}  {what:<51} {measured}", if *held { "held  " } else { "BROKEN" });
         }
-        let told = &self.told;
-        let line = json!({
-            "calls": calls,
-            "succeeded_first": first,
-            "succeeded_after_retry": after_retry,
-            "failed": failed,
-            "limited": limited,
-            "alerts_fired": told.alerts_fired,
-            "delivered": told.delivered,
-            "reload_ms": told.reload_ms.as_ref().ok(),
-            "refused_reload": told.refused.is_ok(),
-        });
-        println!("\n{line}");
-        self.promises.iter().all(|promise| promise.held)
+        println!("\n{}", serde_json::to_string(&self.line).map_err(|error| error.to_string())?);
+        Ok(self.promises.iter().all(|promise| promise.held))
     }
 }
 
@@ -130,14 +157,14 @@ fn percent(part: u64, whole: u64) -> f64 {
     100.0 * part as f64 / whole as f64
 }
 
-fn first_attempts(tally: &Tally) -> Promise {
-    let share = percent(tally.first, tally.calls());
+fn first_attempts(line: &Line) -> Promise {
+    let share = percent(line.succeeded_first, line.calls);
     let held = (75.0..85.0).contains(&share);
     Promise { what: "about 80 % succeed at the first attempt", measured: format!("{share:.1} %"), held }
 }
 
-fn after_retries(tally: &Tally) -> Promise {
-    let share = percent(tally.first + tally.after_retry, tally.calls());
+fn after_retries(line: &Line) -> Promise {
+    let share = percent(line.succeeded_first + line.succeeded_after_retry, line.calls);
     Promise { what: "over 95 % succeed after retries", measured: format!("{share:.1} %"), held: share > 95.0 }
 }
 

@@ -36,8 +36,14 @@ pub struct Told {
     pub fired: Result<()>,
     pub reload_ms: Result<u64>,
     pub refused: Result<String>,
-    pub alerts_fired: u64,
-    pub delivered: u64,
+}
+
+/// What was counted in the end.
+pub struct Figures {
+    pub alerts_fired: usize,
+    pub delivered: usize,
+    /// How often each classifier was asked, by its file.
+    pub verdicts: Vec<(String, u64)>,
 }
 
 impl Story {
@@ -46,16 +52,30 @@ impl Story {
         let fired = self.fires().await;
         let reload_ms = self.edit().await;
         let refused = self.mistype().await;
-        let alerts_fired = self.alerts_fired().await.unwrap_or_default();
-        let delivered = (self.robot.count(&[]) + self.mailbox.count(&[])) as u64;
-        Told { fired, reload_ms, refused, alerts_fired, delivered }
+        Told { fired, reload_ms, refused }
+    }
+
+    /// How often the rules fired, how many messages the receivers took, and how often each policy was asked.
+    pub async fn figures(&self) -> Result<Figures> {
+        let history = list(&self.gateway.page("/-/alerts").await?, "history")?;
+        let policies = list(&self.gateway.page("/-/policies").await?, "policies")?;
+        let classifiers = policies.iter().filter_map(|policy| {
+            let path = policy["path"].as_str().filter(|path| path.starts_with("retry/"))?;
+            Some((path.to_owned(), policy["evaluations"].as_u64()?))
+        });
+        Ok(Figures {
+            alerts_fired: history.iter().filter(|record| record["transition"] == "firing").count(),
+            delivered: self.robot.count(&[]) + self.mailbox.count(&[]),
+            verdicts: classifiers.collect(),
+        })
     }
 
     /// The outage makes the rule fire, and both channels carry it.
     async fn fires(&self) -> Result<()> {
+        let firing = [RULE, "firing", "taobao"];
         for (who, inbox) in [("the robot", &self.robot), ("the mailbox", &self.mailbox)] {
             let what = format!("{RULE} reaches {who}");
-            until(&what, traffic::LENGTH, async || Ok((inbox.count(&[RULE, "firing"]) > 0).then_some(()))).await?;
+            until(&what, traffic::LENGTH, async || Ok((inbox.count(&firing) > 0).then_some(()))).await?;
             self.screen.say(&format!("{what}: {SHIPPED}"));
         }
         Ok(())
@@ -64,9 +84,7 @@ impl Story {
     /// Someone edits the rule: it is in force without a restart, and what it no longer holds for is resolved.
     async fn edit(&self) -> Result<u64> {
         let before = generation(&self.gateway.page("/-/policies").await?)?;
-        let rules = self.gateway.rules();
-        let text = fs::read_to_string(&rules).map_err(|error| format!("{}: {error}", rules.display()))?;
-        write(&rules, &replaced(&text, SHIPPED, EDITED)?)?;
+        self.save(SHIPPED, EDITED)?;
         let saved = Instant::now();
         let what = "the edited rule is in force";
         until(what, SOON, async || {
@@ -77,20 +95,27 @@ impl Story {
         let reload_ms = u64::try_from(saved.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.screen.say(&format!("{what} after {reload_ms} ms, no restart: {EDITED}"));
         let what = "the edited rule resolves the alert";
-        until(what, SOON, async || Ok((self.robot.count(&[RULE, "resolved"]) > 0).then_some(()))).await?;
+        until(what, SOON, async || Ok((self.robot.count(&[RULE, "resolved", "taobao"]) > 0).then_some(()))).await?;
         self.screen.say(what);
         Ok(reload_ms)
+    }
+
+    /// Changes the rules on disk, as an editor does.
+    fn save(&self, old: &str, new: &str) -> Result<()> {
+        let rules = self.gateway.rules();
+        let text = fs::read_to_string(&rules).map_err(|error| format!("{}: {error}", rules.display()))?;
+        write(&rules, &replaced(&text, old, new)?)
     }
 
     /// Someone mistypes the rule: it is refused with its place, and the one before stays.
     async fn mistype(&self) -> Result<String> {
         let before = generation(&self.gateway.page("/-/policies").await?)?;
-        let rules = self.gateway.rules();
-        let text = fs::read_to_string(&rules).map_err(|error| format!("{}: {error}", rules.display()))?;
-        write(&rules, &replaced(&text, EDITED, MISTYPED)?)?;
-        let told =
-            until("the mistyped rule is refused", SOON, async || Ok(stale(&self.gateway.page("/-/policies").await?)))
-                .await?;
+        self.save(EDITED, MISTYPED)?;
+        let told = until("the mistyped rule is refused", SOON, async || {
+            let page = self.gateway.page("/-/policies").await?;
+            Ok(stale(&page).map(|told| self.gateway.within(&told)))
+        })
+        .await?;
         self.screen.say(&format!("the mistyped rule is refused: {told}"));
         if !has_place(&told) {
             return Err(format!("the refusal does not say file:line:column: {told}"));
@@ -101,12 +126,10 @@ impl Story {
         }
         Ok(told)
     }
+}
 
-    async fn alerts_fired(&self) -> Result<u64> {
-        let page = self.gateway.page("/-/alerts").await?;
-        let history = page["history"].as_array().ok_or("/-/alerts has no `history`")?;
-        Ok(history.iter().filter(|record| record["transition"] == "firing").count() as u64)
-    }
+fn list(page: &Value, key: &str) -> Result<Vec<Value>> {
+    page[key].as_array().cloned().ok_or_else(|| format!("the gateway's page has no list `{key}`: {page}"))
 }
 
 /// Looks again and again until there is something to see.

@@ -1,6 +1,6 @@
 //! The callers: more of them than the limit lets through, so that it is seen to hold.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response, StatusCode};
@@ -12,9 +12,6 @@ use super::report::Screen;
 
 /// How long calls are made.
 pub const LENGTH: Duration = Duration::from_secs(24);
-
-/// Calls a second, whatever becomes of them.
-pub const DEMAND: u32 = 110;
 
 /// A caller's own patience, above the gateway's deadline for retries.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -65,24 +62,42 @@ impl Tally {
     }
 }
 
-/// Makes calls for [`LENGTH`] and waits for the last answer.
-pub async fn drive(url: String, platform: Arc<Platform>, screen: Screen) -> Tally {
-    let tally = Arc::new(Mutex::new(Tally::default()));
-    let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap_or_default();
-    let mut calls = JoinSet::new();
-    let mut tick = tokio::time::interval(Duration::from_secs(1) / DEMAND);
-    let total = u64::from(DEMAND) * LENGTH.as_secs();
-    for number in 0..total {
-        tick.tick().await;
-        calls.spawn(make(client.get(&url), Arc::clone(&platform), Arc::clone(&tally)));
-        while calls.try_join_next().is_some() {}
-        screen.progress(number + 1, total, &lock(&tally));
+/// Those who call one platform.
+pub struct Callers {
+    pub url: String,
+    /// Calls a second, whatever becomes of them.
+    pub per_second: u32,
+    pub platform: Arc<Platform>,
+    /// Where their progress is shown, if at all.
+    pub screen: Option<Screen>,
+}
+
+impl Callers {
+    /// Makes calls for [`LENGTH`] and waits for the last answer.
+    pub async fn drive(self) -> Tally {
+        let tally = Arc::new(Mutex::new(Tally::default()));
+        let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap_or_default();
+        let mut calls = JoinSet::new();
+        let mut tick = tokio::time::interval(Duration::from_secs(1) / self.per_second);
+        let total = u64::from(self.per_second) * LENGTH.as_secs();
+        for made in 1..=total {
+            tick.tick().await;
+            calls.spawn(make(client.get(&self.url), Arc::clone(&self.platform), Arc::clone(&tally)));
+            while calls.try_join_next().is_some() {}
+            if let Some(screen) = &self.screen {
+                screen.progress(made, total, &lock(&tally));
+            }
+        }
+        let last = self.platform.now_us();
+        while calls.join_next().await.is_some() {}
+        let mut tally = lock(&tally).clone();
+        tally.saturated_us = tally.saturated_us.map(|(first, _)| (first, last));
+        tally
     }
-    let last = platform.now_us();
-    while calls.join_next().await.is_some() {}
-    let mut tally = lock(&tally).clone();
-    tally.saturated_us = tally.saturated_us.map(|(first, _)| (first, last));
-    tally
+}
+
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn make(call: RequestBuilder, platform: Arc<Platform>, tally: Arc<Mutex<Tally>>) {
@@ -90,10 +105,6 @@ async fn make(call: RequestBuilder, platform: Arc<Platform>, tally: Arc<Mutex<Ta
     let mut tally = lock(&tally);
     tally.add(fate, platform.now_us());
     tally.refusal = tally.refusal.take().or(refusal);
-}
-
-fn lock(tally: &Mutex<Tally>) -> std::sync::MutexGuard<'_, Tally> {
-    tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Success is HTTP 200 without an error inside.
