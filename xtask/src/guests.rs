@@ -4,7 +4,6 @@ mod toolchain;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 use toolchain::Toolchain;
@@ -17,7 +16,7 @@ const WORLDS: [(&str, &str); 2] = [("classify", "retry"), ("evaluate", "alerts")
 
 /// Small and self-contained: what a policy panics about cannot be caught by anyone, and names alone tell where.
 const PROFILE: [(&str, &str); 4] = [
-    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3"),
     ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
     ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo"),
     ("CARGO_PROFILE_RELEASE_PANIC", "abort"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidegate_core::units::show_duration;
 use tidegate_core::{Fault, FaultKind};
-use wasmtime::{Engine, Error, Store, Trap, WasmBacktrace};
+use wasmtime::{Engine, Error, Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use super::alert::Line;
 use super::limits::Limits;
@@ -19,11 +19,16 @@ const CALLS_OF_AN_INSTANCE: u32 = 1_000;
 /// The most bytes the host copies out of a guest for one verdict.
 const MAX_ANSWER: usize = 64 * 1024;
 
+/// A call loses its deadline to other threads only where it loses every slice of it.
+const SLICES: u32 = 4;
+
 /// What a store carries for its guest.
 pub struct State {
     limits: Limits,
     /// To the metrics, while an alert condition is being evaluated.
     pub line: Option<Line>,
+    /// The slices of the deadline that are left, and the epochs of each.
+    slices: (u32, u64),
 }
 
 /// One instance in its store.
@@ -67,7 +72,7 @@ impl<B> Guests<B> {
             None => self.make(deadline)?,
         };
         let guest = lease.instance.insert(ready);
-        guest.store.set_epoch_deadline(ticks(deadline));
+        allow(&mut guest.store, deadline);
         guest.store.data_mut().limits.begin();
         let answer = ask(&mut guest.store, &guest.exports);
         guest.store.data_mut().line = None;
@@ -78,11 +83,12 @@ impl<B> Guests<B> {
     }
 
     fn make(&self, deadline: Duration) -> Result<Guest<B>, Fault> {
-        let state = State { limits: Limits::new(self.max_memory), line: None };
+        let state = State { limits: Limits::new(self.max_memory), line: None, slices: (0, 0) };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(MAX_ANSWER);
-        store.set_epoch_deadline(ticks(deadline));
+        store.epoch_deadline_callback(|mut context| Ok(next_slice(context.data_mut())));
+        allow(&mut store, deadline);
         match (self.start)(&mut store) {
             Ok(exports) => Ok(Guest { store, exports, calls: 0 }),
             Err(error) => Err(fault(&error, store.data().limits.was_denied(), deadline, FaultKind::Trap)),
@@ -96,9 +102,26 @@ impl<B> Drop for Guests<B> {
     }
 }
 
-/// Epochs that certainly cover this time: the current one is partly over already.
-fn ticks(deadline: Duration) -> u64 {
-    tidegate_core::clock::millis(deadline).saturating_add(2)
+/// Gives a guest its deadline, slice after slice.
+///
+/// Epochs pass while a thread waits for a CPU, and a busy machine makes threads wait longer than a deadline. A guest
+/// that lost a slice that way needs microseconds of the next one, which begins when the guest runs again.
+fn allow(store: &mut Store<State>, deadline: Duration) {
+    // The epoch that has begun is partly over, hence one more.
+    let epochs = tidegate_core::clock::millis(deadline).div_ceil(SLICES.into()).saturating_add(1);
+    store.data_mut().slices = (SLICES - 1, epochs);
+    store.set_epoch_deadline(epochs);
+}
+
+fn next_slice(state: &mut State) -> UpdateDeadline {
+    let (left, epochs) = &mut state.slices;
+    match left.checked_sub(1) {
+        Some(fewer) => {
+            *left = fewer;
+            UpdateDeadline::Continue(*epochs)
+        }
+        None => UpdateDeadline::Interrupt,
+    }
 }
 
 /// The fault that an error of wasmtime is; `other` where it is no trap.
