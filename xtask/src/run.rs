@@ -37,8 +37,10 @@ fn command(args: &[&str]) -> Command {
     command.args(args).current_dir(root());
     // `cargo run` describes this package in variables that build scripts watch: passed on, they would have `ring` and
     // all that stands on it built anew whenever people and xtask build by turns.
-    let ours = std::env::vars_os().map(|(name, _)| name);
-    let told = ours.filter(|name| name.to_str().is_some_and(|name| DESCRIBING.iter().any(|by| name.starts_with(by))));
-    told.for_each(|name| drop(command.env_remove(name)));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| DESCRIBING.iter().any(|by| name.starts_with(by))) {
+            command.env_remove(name);
+        }
+    }
     command
 }
