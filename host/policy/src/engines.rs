@@ -1,11 +1,14 @@
 //! The engines that policies run on, and the way from a file to a policy.
 
+#![cfg_attr(not(any(feature = "rhai", feature = "wasm")), allow(unused_variables, reason = "no engine to make"))]
+
 use std::sync::Arc;
 
 use tidegate_core::config::PoliciesConfig;
 use tidegate_core::config::reader::{Problem, Text};
 use tidegate_core::{AlertPolicy, RetryPolicy};
 
+#[cfg(feature = "rhai")]
 use crate::origin::Origin;
 #[cfg(feature = "rhai")]
 use crate::rhai::Rhai;
@@ -53,7 +56,6 @@ pub struct Engines {
 
 impl Engines {
     /// Engines with the limits of the configuration.
-    #[cfg_attr(not(any(feature = "rhai", feature = "wasm")), allow(unused_variables, reason = "no engine to make"))]
     pub fn new(config: &PoliciesConfig) -> Self {
         Self {
             #[cfg(feature = "rhai")]

@@ -9,6 +9,7 @@ mod counted;
 mod engines;
 mod files;
 mod generation;
+#[cfg(feature = "rhai")]
 mod origin;
 mod registry;
 #[cfg(feature = "rhai")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -180,7 +181,10 @@ impl Slot {
             changes.insert(path, Change::Mended);
             return;
         }
-        match load(self, file, content) {
+        // A panic of a compiler is its file's trouble; the other files are to be read all the same.
+        let loaded = catch_unwind(AssertUnwindSafe(|| load(self, file, content)));
+        let loaded = loaded.unwrap_or_else(|_| Err(format!("{}: its engine panicked", dir.join(&path).display())));
+        match loaded {
             Err(problem) => self.refuse(tried, problem, changes),
             Ok(policy) => {
                 self.good = Some(Good { path: path.clone(), hash, generation: next, policy });

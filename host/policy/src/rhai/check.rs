@@ -32,7 +32,8 @@ pub fn check(ast: &AST, contract: &Contract, functions: &Functions) -> Result<Ve
     ast.walk(&mut |path| check.node(path));
     for function in ast.iter_functions() {
         let arity = function.params.len();
-        let alone = ast.clone_functions_only_filtered(|_, _, _, name, params| name == function.name && params == arity);
+        let mut alone = ast.clone_functions_only();
+        alone.retain_functions(|_, _, name, params| name == function.name && params == arity);
         alone.walk(&mut |path| check.outer_name(path, &function.params));
     }
     if check.problems.is_empty() {
