@@ -197,3 +197,42 @@ fn lower_bound(bound: Bound, arrivals: &[u64], tally: &Tally) -> Promise {
 fn act<T>(what: &'static str, came: &Result<T, String>, show: impl FnOnce(&T) -> String) -> Promise {
     Promise { what, measured: came.as_ref().map_or_else(String::clone, show), held: came.is_ok() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: Bound = Bound { per_second: 10, burst: 5 };
+
+    /// A run of 1,000 calls, of which so many succeeded at once and so many in all, and one call arrived every
+    /// `gap_us` in the 10 s in which the limit refused.
+    fn report(first: u64, in_all: u64, gap_us: u64, refused: Result<String, String>) -> Vec<&'static str> {
+        let saturated_us = Some((0, 10_000_000));
+        let taobao =
+            Tally { first, after_retry: in_all - first, failed: 1_000 - in_all, saturated_us, ..Tally::default() };
+        let arrivals: Vec<u64> = (0..200).map(|n| n * gap_us).collect();
+        let told = Told { fired: Ok(()), reload_ms: Ok(100), refused };
+        let figures = Figures { alerts_fired: 1, delivered: 2, verdicts: Vec::new() };
+        let report = Report::new(BOUND, &arrivals, [taobao, Tally::default()], told, figures);
+        report.promises.iter().filter(|promise| !promise.held).map(|promise| promise.what).collect()
+    }
+
+    #[test]
+    fn each_promise_is_broken_by_what_breaks_it_and_by_nothing_else() {
+        let good = || Ok("alerts.toml:1:1".to_owned());
+        let rows = [
+            (report(800, 951, 100_000, good()), ""),
+            (report(749, 951, 100_000, good()), "first attempt"),
+            (report(850, 951, 100_000, good()), "first attempt"),
+            (report(800, 950, 100_000, good()), "after retries"),
+            (report(800, 951, 95_000, good()), "every window"),
+            (report(800, 951, 103_000, good()), ""),
+            (report(800, 951, 104_000, good()), "at least 98 %"),
+            (report(800, 951, 100_000, Err("in vain".to_owned())), "last good one stays"),
+        ];
+        for (broken, expected) in rows {
+            let as_expected = if expected.is_empty() { broken.is_empty() } else { broken.len() == 1 };
+            assert!(as_expected && broken.iter().all(|what| what.contains(expected)), "{expected}: {broken:?}");
+        }
+    }
+}

@@ -125,3 +125,40 @@ async fn judge(answer: reqwest::Result<Response>) -> (Fate, Option<String>) {
     };
     (fate, None)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+
+    use super::*;
+    use crate::demo::listen;
+
+    #[tokio::test]
+    async fn success_is_what_the_caller_can_use() {
+        let rows = [
+            (200, r#"{"order": 1}"#, "1", Fate::First),
+            (200, r#"{"order": 1}"#, "3", Fate::AfterRetry),
+            (200, r#"{"error_response": {"code": 15}}"#, "1", Fate::Failed),
+            (200, "no JSON", "1", Fate::Failed),
+            (503, r#"{"order": 1}"#, "6", Fate::Failed),
+            (429, "", "0", Fate::Limited),
+        ];
+        for (status, body, attempts, expected) in rows {
+            let status = StatusCode::from_u16(status).unwrap();
+            let answer = move || async move { (status, [("x-tidegate-attempts", attempts)], body) };
+            let address = listen(Router::new().fallback(get(answer))).await.unwrap();
+            let (fate, refusal) = judge(reqwest::get(address).await).await;
+            assert_eq!(fate, expected, "{status} {body} after {attempts}");
+            assert_eq!(refusal.is_some(), fate == Fate::Limited);
+        }
+    }
+
+    #[test]
+    fn demand_exceeds_the_rate_from_the_first_refusal_on() {
+        let mut tally = Tally::default();
+        let fates = [Fate::First, Fate::Limited, Fate::AfterRetry, Fate::Limited, Fate::Failed];
+        (0..).zip(fates).for_each(|(now_us, fate)| tally.add(fate, now_us));
+        assert_eq!((tally.calls(), tally.limited, tally.saturated_us), (3, 2, Some((1, 1))));
+    }
+}
