@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate_core::config::PoliciesConfig;
-use tidegate_core::{Failure, FaultKind, fallback};
+use tidegate_core::{AlertVerdict, Failure, FaultKind, Snapshot, Stats, fallback};
 use tidegate_policy::Policies;
 
 use crate::policies::{guest, policies_config};
@@ -86,4 +86,23 @@ fn a_script_that_never_ends_does_not_come_in_force() {
     let refused = policies.reload().refused;
     assert!(refused[0].contains("default.rhai:1:6: Too many operations (tried on an empty failure)"), "{refused:?}");
     assert_eq!(&*policies.classify(&Failure::default()).by, "fallback");
+}
+
+#[test]
+fn an_alert_condition_is_contained_like_a_classifier() {
+    let dir = tempfile::tempdir().unwrap();
+    let rule = "[rules.hostile]\ncondition = 'if count == 7 { loop {} } error_rate > 0.1'\n";
+    std::fs::write(dir.path().join("alerts.toml"), rule).unwrap();
+    let policies = Policies::open(&policies_config(dir.path()));
+    let judge = |count| {
+        let stats = Stats { count, error_rate: 0.2, ..Stats::default() };
+        let snapshot = Snapshot { platform: "victim".into(), endpoint: None, stats };
+        policies.rules()[0].policy.evaluate(&snapshot, &|_: Duration| Stats::default())
+    };
+    let fault = judge(7).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Operations);
+    assert!(fault.message.contains("alerts.toml:2:35: "), "at its place in the file: {fault}");
+    assert_eq!(judge(8), Ok(AlertVerdict::Firing { detail: None }));
+    let status = policies.status().remove(0);
+    assert_eq!((status.path.as_str(), status.evaluations, status.faults["operations"]), ("alerts.toml", 2, 1));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidegate_core::config::{Config, PoliciesConfig};
 use tidegate_core::{Action, AlertVerdict, Failure, Snapshot, Stats, Verdict};
-use tidegate_policy::{Loaded, Policies, check, load_one};
+use tidegate_policy::{Loaded, Policies, PolicyKind, load_one};
 
 /// The policies that ship.
 fn shipped() -> PathBuf {
@@ -82,7 +82,7 @@ fn one_table_holds_for_rhai_and_wasm() {
         eprintln!("{} is not built (cargo xtask guests): Rhai alone", component.display());
     }
     for path in policies {
-        let loaded = load_one(&path, Some(tidegate_policy::PolicyKind::Retry), &config);
+        let loaded = load_one(&path, Some(PolicyKind::Retry), &config);
         let Ok(Loaded::Retry(policy)) = loaded else { panic!("{}: {:?}", path.display(), loaded.err()) };
         for (json, expected) in PDD {
             let verdict = policy.classify(&failure(json)).unwrap();
@@ -93,9 +93,9 @@ fn one_table_holds_for_rhai_and_wasm() {
 
 #[test]
 fn what_ships_has_no_problem_and_four_rules() {
-    let config = policies_config(&shipped());
-    assert_eq!(check(&config).1, [""; 0]);
-    let rules = Policies::open(&config).rules();
+    let policies = Policies::open(&policies_config(&shipped()));
+    assert_eq!(policies.reload().refused, [""; 0]);
+    let rules = policies.rules();
     let names: Vec<_> = rules.iter().map(|rule| rule.name.as_str()).collect();
     assert_eq!(names, ["error_budget", "high_error_rate", "slow", "starved"]);
     let high = &rules[1];

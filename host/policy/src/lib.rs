@@ -4,11 +4,11 @@
 //! [`Policies`] reads a directory, keeps the last good version of every file in force, and answers from one immutable
 //! [`Generation`] at a time. A policy only advises: where it misbehaves, the built-in fallback decides.
 
-mod check;
 mod counted;
 mod engines;
 mod files;
 mod generation;
+mod load;
 #[cfg(feature = "rhai")]
 mod origin;
 mod registry;
@@ -20,8 +20,8 @@ mod slots;
 pub mod wasm;
 pub mod watch;
 
-pub use check::{Loaded, PolicyKind, check, load_one};
 pub use generation::{Decided, Generation, PolicyStatus};
+pub use load::{Loaded, PolicyKind, load_one};
 pub use registry::{Policies, ReloadReport};
 pub use rules::{Rule, Scope};
 pub use watch::Watch;

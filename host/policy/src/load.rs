@@ -1,4 +1,4 @@
-//! Policies looked at without being put in force: for `tidegate check` and `tidegate eval`.
+//! One policy on its own, without a registry.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,6 @@ use tidegate_core::config::PoliciesConfig;
 use tidegate_core::{AlertPolicy, RetryPolicy};
 
 use crate::engines::{Engines, Language};
-use crate::{Policies, PolicyStatus};
 
 /// A policy that was loaded alone.
 pub enum Loaded {
@@ -37,14 +36,6 @@ impl PolicyKind {
             _ => None,
         }
     }
-}
-
-/// Loads every policy of a directory: what is there, and every problem as `file:line:column: message`.
-#[must_use]
-pub fn check(config: &PoliciesConfig) -> (Vec<PolicyStatus>, Vec<String>) {
-    let policies = Policies::open(config);
-    let problems = policies.reload().refused.iter().flat_map(|problem| problem.lines()).map(str::to_owned).collect();
-    (policies.status(), problems)
 }
 
 /// Loads one policy from a file; `kind` is for files that lie elsewhere than in `retry/` or `alerts/`.
