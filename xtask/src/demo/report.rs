@@ -23,7 +23,7 @@ pub struct Screen {
 
 impl Default for Screen {
     fn default() -> Self {
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} calls · {msg}");
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} calls: {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(0).with_style(style));
         Self { bar, started: Instant::now() }
