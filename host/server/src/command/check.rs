@@ -55,12 +55,15 @@ impl Check {
     }
 }
 
-/// What is accepted and still worth a look: rules whose messages would reach nobody.
+/// What is accepted and still worth a look: rules that look at nothing, or whose messages would reach nobody.
 fn notes(policies: &Policies, config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     for rule in policies.rules().iter() {
         for channel in rule.channels.iter().filter(|name| !config.channels.contains_key(*name)) {
             notes.push(format!("rule {} speaks to channel {channel}, and there is no [channels.{channel}]", rule.name));
+        }
+        for platform in rule.platforms.iter().filter(|name| !config.limits.contains_key(*name)) {
+            notes.push(format!("rule {} looks at platform {platform}, and limits has no {platform}", rule.name));
         }
     }
     notes
