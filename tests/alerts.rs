@@ -154,6 +154,17 @@ async fn a_rule_that_is_deleted_while_it_fires_is_resolved() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rule_that_looks_elsewhere_now_ends_where_it_looked() {
+    let mut scene = scene(RULE, 0);
+    scene.calls(0, 20);
+    assert_eq!(scene.told().await, "[critical] high_error_rate firing: jd");
+    write(scene.dir.path(), &RULE.replace("0.1\"", "1.0\"\nscope = \"endpoint\""));
+    assert!(scene.host.policies().unwrap().reload().refused.is_empty());
+    assert_eq!(scene.told().await, "[critical] high_error_rate resolved: jd");
+    assert!(scene.host.alerts().active().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_channel_that_is_not_configured_is_named_in_the_history() {
     let mut scene = scene(&RULE.replace(r#""inbox""#, r#""pager", "inbox""#), 0);
     scene.calls(0, 20);

@@ -74,11 +74,15 @@ async fn an_update_at_run_time_survives_an_edit_elsewhere() {
 async fn platforms_come_and_go_with_the_file() {
     let file = File::new(FIRST);
     let host = file.host();
+    assert!(host.limiter("mine").unwrap().check(1).is_allowed());
     file.save("[limits]\nyours = { rate = \"1/s\", burst = 1 }\n");
     host.reload_config(&file.path());
     assert!(host.limiter("mine").is_err());
     assert_eq!(rate(&host, "yours"), "1/s, burst 1");
     assert_eq!(rate(&host, "jd"), tidegate::Config::default().limits["jd"].to_string(), "as shipped again");
+    file.save(FIRST);
+    host.reload_config(&file.path());
+    assert_eq!(host.limiter("mine").unwrap().status().available, 0, "what comes back is not full again");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //!
 //! Source: the token bucket of RFC 2697 §3, counted in units of 1/period token so that no rate is rounded.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::Timestamp;
@@ -41,10 +42,16 @@ impl Decision {
 /// A place in the queue of a [`Bucket`].
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a reservation that is neither used nor cancelled is a call lost"]
-pub struct Ticket {
-    cost: u64,
-    /// All that was reserved up to and including this ticket.
-    position: u64,
+pub struct Ticket(u64);
+
+/// A ticket whose slot has not come.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    ticket: u64,
+    /// What it took off the level, in units.
+    price: i128,
+    /// How much must have flowed when its slot comes.
+    due: i128,
 }
 
 /// A token bucket whose level may go below zero: what is below is reserved by calls that wait their turn.
@@ -65,15 +72,18 @@ pub struct Bucket {
     /// In units of 1/period token.
     level: i128,
     mark: Timestamp,
-    /// Tokens debited since the beginning, less those returned.
-    debited: u64,
+    /// Units that have flowed since the beginning; what flows over counts as well.
+    flowed: i128,
+    /// In order of arrival, and so of slots.
+    waiting: VecDeque<Waiting>,
+    tickets: u64,
 }
 
 impl Bucket {
     /// A bucket with its whole burst.
     #[must_use]
     pub fn full(quota: Quota, now: Timestamp) -> Self {
-        Self { quota, level: capacity(quota), mark: now, debited: 0 }
+        Self { quota, level: capacity(quota), mark: now, flowed: 0, waiting: VecDeque::new(), tickets: 0 }
     }
 
     /// The settings in force.
@@ -103,45 +113,58 @@ impl Bucket {
             return Err(Decision::Limited { retry_after: wait });
         }
         self.level -= price;
-        self.debited += cost;
-        Ok(Ticket { cost, position: self.debited })
+        self.tickets = self.tickets.wrapping_add(1);
+        if self.level < 0 {
+            self.waiting.push_back(Waiting { ticket: self.tickets, price, due: self.flowed - self.level });
+        }
+        Ok(Ticket(self.tickets))
     }
 
-    /// How long this ticket still has to wait; zero means now. It changes when the quota does.
+    /// How long this ticket still has to wait; zero means now.
+    ///
+    /// It changes when the quota does, and when somebody who stood before it leaves.
     #[must_use]
     pub fn wait(&mut self, ticket: &Ticket, now: Timestamp) -> Duration {
         self.refill(now);
-        // What was debited after the ticket does not stand before it.
-        let after = i128::from(self.debited.saturating_sub(ticket.position));
-        self.time_to(-(self.level + after * self.token()))
+        self.place(ticket).map_or(Duration::ZERO, |place| self.time_to(self.waiting[place].due - self.flowed))
     }
 
-    /// Returns a ticket that will not be used: its cost comes back if nothing was reserved after it.
+    /// Gives a slot back that has not come yet, and says whether others move up.
     ///
-    /// Otherwise the slots behind it stand, and its own is lost. To return its cost less what was reserved after it, as
-    /// Go's `x/time/rate` does, would be unsound for costs above 1: time that passes unused fills a bucket only up to
-    /// its burst, but such a return counts all of it.
-    pub fn cancel(&mut self, ticket: Ticket, now: Timestamp) {
+    /// While a ticket waits, the level has been below zero since it was reserved, so nothing has flowed over and the
+    /// bucket is as if the ticket had never been. A slot that has come is spent, used or not.
+    pub fn cancel(&mut self, ticket: &Ticket, now: Timestamp) -> bool {
         self.refill(now);
-        if self.debited == ticket.position {
-            self.debited -= ticket.cost;
-            self.level = (self.level + i128::from(ticket.cost) * self.token()).min(capacity(self.quota));
-        }
+        let Some(left) = self.place(ticket).and_then(|place| self.waiting.remove(place).map(|left| (place, left)))
+        else {
+            return false;
+        };
+        let (place, Waiting { price, .. }) = left;
+        self.level += price;
+        self.waiting.range_mut(place..).for_each(|behind| behind.due -= price);
+        place < self.waiting.len()
     }
 
     /// Changes the quota and keeps the level, in tokens; a smaller burst cuts what is above it.
     pub fn update(&mut self, quota: Quota, now: Timestamp) {
         self.refill(now);
-        let new_token = i128::from(quota.units_per_token());
+        let (old, new) = (self.token(), i128::from(quota.units_per_token()));
         // Rounded down: a change of units mints nothing.
-        self.level = (self.level * new_token).div_euclid(self.token()).min(capacity(quota));
+        let convert = |units: i128| units.saturating_mul(new).div_euclid(old);
+        self.level = convert(self.level).min(capacity(quota));
+        for waiting in &mut self.waiting {
+            waiting.price = convert(waiting.price);
+            waiting.due = self.flowed - convert(self.flowed - waiting.due);
+        }
         self.quota = quota;
     }
 
     /// Grants the whole burst anew; calls that wait are served from it first.
     pub fn reset(&mut self, now: Timestamp) {
         self.refill(now);
-        self.level = self.level.min(0) + capacity(self.quota);
+        let granted = capacity(self.quota) - self.level.max(0);
+        self.level += granted;
+        self.waiting.iter_mut().for_each(|waiting| waiting.due -= granted);
     }
 
     /// Whole tokens there now; negative where calls wait for them.
@@ -164,11 +187,20 @@ impl Bucket {
         i128::from(self.quota.units_per_token())
     }
 
+    /// Where a ticket stands, unless its slot has come.
+    fn place(&self, ticket: &Ticket) -> Option<usize> {
+        self.waiting.binary_search_by_key(&ticket.0, |waiting| waiting.ticket).ok()
+    }
+
     /// A clock that went back keeps the level and moves nothing: `now - mark` is then zero.
     fn refill(&mut self, now: Timestamp) {
         let flowed = i128::from(micros(now - self.mark)) * i128::from(self.quota.units_per_us());
         self.level = self.level.saturating_add(flowed).min(capacity(self.quota));
+        self.flowed = self.flowed.saturating_add(flowed);
         self.mark = self.mark.max(now);
+        while self.waiting.front().is_some_and(|first| first.due <= self.flowed) {
+            self.waiting.pop_front();
+        }
     }
 
     /// The time in which so many units flow, rounded up.
@@ -224,15 +256,30 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_in_line_gives_its_slot_back() {
+    fn who_leaves_gives_all_back_and_those_behind_move_up() {
         let mut bucket = bucket("10/s", 5);
         let mut line: Vec<_> = [5, 5, 2].iter().map(|cost| bucket.reserve(*cost, ms(9_000), at(0)).unwrap()).collect();
-        let (last, middle) = (line.pop().unwrap(), line.pop().unwrap());
+        let (last, middle, first) = (line.pop().unwrap(), line.pop().unwrap(), line.pop().unwrap());
         assert_eq!(bucket.wait(&last, at(0)), ms(700));
-        bucket.cancel(middle, at(0));
-        assert_eq!((bucket.level(at(0)), bucket.wait(&last, at(0))), (-7, ms(700)));
-        bucket.cancel(last, at(0));
-        assert_eq!(bucket.level(at(0)), -5);
+        assert!(bucket.cancel(&middle, at(0)), "somebody moves up");
+        assert_eq!((bucket.level(at(0)), bucket.wait(&last, at(0))), (-2, ms(200)));
+        assert!(!bucket.cancel(&first, at(0)), "its slot has come");
+        assert!(!bucket.cancel(&last, at(100)), "nobody stands behind it");
+        assert_eq!(bucket.level(at(100)), 1);
+    }
+
+    #[test]
+    fn whoever_leaves_in_whatever_order_leaves_nothing_behind() {
+        for backwards in [false, true] {
+            let mut bucket = bucket("10/s", 1);
+            let mut line: Vec<_> = (0..200).map(|_| bucket.reserve(1, ms(90_000), at(0)).unwrap()).collect();
+            bucket.update(Quota::new(Rate::parse("1/m").unwrap(), 1).unwrap(), at(0));
+            if backwards {
+                line.reverse();
+            }
+            line.iter().for_each(|ticket| drop(bucket.cancel(ticket, at(0))));
+            assert_eq!(bucket.level(at(0)), 0, "the first took the one token there was");
+        }
     }
 
     #[test]

@@ -31,7 +31,24 @@ struct Inner {
     clock: Arc<dyn Clock>,
     channels: ArcSwap<Channels>,
     states: Mutex<BTreeMap<Key, Entry>>,
-    history: Mutex<VecDeque<AlertRecord>>,
+    history: Mutex<History>,
+}
+
+/// What people were told, oldest first.
+#[derive(Default)]
+struct History {
+    records: VecDeque<AlertRecord>,
+    /// How many there ever were.
+    ever: u64,
+}
+
+impl History {
+    fn forget(&mut self, now_ms: u64, keep: Duration) {
+        let oldest = now_ms.saturating_sub(millis(keep));
+        while self.records.front().is_some_and(|record| record.notification.at_ms < oldest) {
+            self.records.pop_front();
+        }
+    }
 }
 
 /// A rule and the scope it looks at.
@@ -113,9 +130,13 @@ impl Alerts {
     #[must_use]
     pub fn history(&self, platform: Option<&str>, limit: usize) -> Vec<AlertRecord> {
         let history = self.0.history.lock();
-        let wanted =
-            history.iter().rev().filter(|record| platform.is_none_or(|name| name == record.notification.platform));
-        wanted.take(limit).cloned().collect()
+        let wanted = |record: &&AlertRecord| platform.is_none_or(|name| name == record.notification.platform);
+        history.records.iter().rev().filter(wanted).take(limit).cloned().collect()
+    }
+
+    /// Drops what is older than `keep`.
+    pub(crate) fn forget(&self, keep: Duration) {
+        self.0.history.lock().forget(self.0.clock.unix_ms(), keep);
     }
 
     /// The rules whose condition holds now.
@@ -136,22 +157,22 @@ impl Alerts {
             .collect()
     }
 
-    /// Writes a message down before it is sent, and drops what is older than `keep`.
-    fn remember(&self, notification: &Notification, keep: Duration) -> u64 {
+    /// Writes a message down before it is sent.
+    fn remember(&self, notification: &Notification) -> u64 {
         let mut history = self.0.history.lock();
-        let oldest = notification.at_ms.saturating_sub(millis(keep));
-        while history.len() >= MAX_HISTORY || history.front().is_some_and(|record| record.notification.at_ms < oldest) {
-            history.pop_front();
+        if history.records.len() >= MAX_HISTORY {
+            history.records.pop_front();
         }
-        let id = history.back().map_or(1, |record| record.id + 1);
-        history.push_back(AlertRecord { notification: notification.clone(), deliveries: Vec::new(), id });
+        history.ever += 1;
+        let id = history.ever;
+        history.records.push_back(AlertRecord { notification: notification.clone(), deliveries: Vec::new(), id });
         id
     }
 
     /// Marks what became of a message.
     fn mark(&self, id: u64, delivery: Delivery) {
         let mut history = self.0.history.lock();
-        if let Some(record) = history.iter_mut().rev().find(|record| record.id == id) {
+        if let Some(record) = history.records.iter_mut().rev().find(|record| record.id == id) {
             record.deliveries.push(delivery);
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct Inner {
     clock: Arc<dyn Clock>,
     config: ArcSwap<Config>,
     limiters: RwLock<BTreeMap<String, Limiter>>,
+    /// Limiters of platforms that left the configuration: one that comes back finds its level, not a full bucket.
+    retired: RwLock<BTreeMap<String, Limiter>>,
     metrics: Metrics,
     #[cfg(feature = "policies")]
     pub(crate) policies: Option<Arc<Policies>>,
@@ -102,6 +104,7 @@ impl Builder {
         let limiters = limiters.map(|(name, quota)| (name.clone(), Limiter::new(*quota, Arc::clone(&clock)))).collect();
         let inner = Inner {
             limiters: RwLock::new(limiters),
+            retired: RwLock::default(),
             metrics: Metrics::new(self.config.metrics.max_endpoints, Arc::clone(&clock)),
             #[cfg(feature = "policies")]
             policies: self.policies,
@@ -210,13 +213,17 @@ impl Host {
     }
 
     fn apply_limits(&self, old: &BTreeMap<String, Quota>, new: &BTreeMap<String, Quota>) {
-        let mut limiters = self.0.limiters.write();
-        limiters.retain(|name, _| new.contains_key(name));
+        let (mut limiters, mut retired) = (self.0.limiters.write(), self.0.retired.write());
+        retired.extend(limiters.extract_if(.., |name, _| !new.contains_key(name)));
         for (name, quota) in new {
             match limiters.get(name) {
                 Some(_) if old.get(name) == Some(quota) => {}
                 Some(limiter) => limiter.update(*quota),
-                None => drop(limiters.insert(name.clone(), Limiter::new(*quota, Arc::clone(&self.0.clock)))),
+                None => {
+                    let returned = retired.remove(name).inspect(|limiter| limiter.update(*quota));
+                    let limiter = returned.unwrap_or_else(|| Limiter::new(*quota, Arc::clone(&self.0.clock)));
+                    limiters.insert(name.clone(), limiter);
+                }
             }
         }
     }

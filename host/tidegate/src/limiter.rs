@@ -31,7 +31,7 @@ pub struct Limiter(Arc<Inner>);
 
 struct Inner {
     bucket: Mutex<Bucket>,
-    /// Counts changes of the quota, so that those who sleep look again.
+    /// Counts what may bring slots forward or back, so that those who sleep look again.
     epoch: watch::Sender<u64>,
     clock: Arc<dyn Clock>,
 }
@@ -66,7 +66,7 @@ impl Limiter {
     /// Waits for `cost` tokens for at most `timeout` (and [30 s](HORIZON)), in order of arrival.
     ///
     /// The slot is reserved at once and slept for once; where it would come too late nothing is taken and the answer
-    /// comes without waiting. Dropping the future gives the slot back if nobody stands behind it.
+    /// comes without waiting. Dropping the future gives the slot back, and those behind move up.
     pub async fn acquire(&self, cost: u64, timeout: Duration) -> Decision {
         let within = timeout.min(HORIZON);
         let mut epoch = self.0.epoch.subscribe();
@@ -154,8 +154,9 @@ impl Slot<'_> {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.limiter.with(|bucket, now| bucket.cancel(ticket, now));
+        let Some(ticket) = self.ticket.take() else { return };
+        if self.limiter.with(|bucket, now| bucket.cancel(&ticket, now)) {
+            self.limiter.wake();
         }
     }
 }
@@ -212,6 +213,21 @@ mod tests {
         assert!(gone.is_err());
         assert_eq!(limiter.status().available, 0);
         assert!(limiter.acquire(1, SECOND).await.is_allowed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_behind_one_who_leaves_are_woken_earlier() {
+        let (limiter, start) = (limiter("1/s", 1), Instant::now());
+        assert!(limiter.check(1).is_allowed());
+        let wait = |limiter: &Limiter| {
+            let limiter = limiter.clone();
+            tokio::spawn(async move { limiter.acquire(1, SECOND * 9).await })
+        };
+        let (first, second) = (wait(&limiter), wait(&limiter));
+        tokio::task::yield_now().await;
+        first.abort();
+        assert!(second.await.unwrap().is_allowed());
+        assert!(start.elapsed() < SECOND * 3 / 2, "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

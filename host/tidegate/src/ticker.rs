@@ -31,9 +31,9 @@ impl Host {
         let (policies, host) = (Arc::clone(policies), self.clone());
         // Policies may take their whole deadline, so they run off the async workers.
         let judged = tokio::task::spawn_blocking(move || host.0.alerts.judge(&policies.rules(), host.metrics())).await;
-        let keep = self.config().alerting.history;
+        self.0.alerts.forget(self.config().alerting.history);
         match judged {
-            Ok(due) => due.into_iter().for_each(|due| drop(delivering.spawn(self.0.alerts.clone().deliver(due, keep)))),
+            Ok(due) => due.into_iter().for_each(|due| drop(delivering.spawn(self.0.alerts.clone().deliver(due)))),
             Err(panic) => tracing::error!(%panic, "a tick of the alert rules failed"),
         }
     }

@@ -16,10 +16,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 impl Alerts {
     /// Writes the message down, sends it on every channel at once, and marks how each ended.
-    pub(crate) async fn deliver(self, due: Due, keep: Duration) {
+    pub(crate) async fn deliver(self, due: Due) {
         let Due { notification, channels } = due;
         tracing::info!(title = notification.title(), "alert");
-        let id = self.remember(&notification, keep);
+        let id = self.remember(&notification);
         let known = self.0.channels.load_full();
         let mut sending = tokio::task::JoinSet::new();
         for channel in channels {

@@ -72,18 +72,18 @@ impl Alerts {
         Some(Due { notification, channels: rule.channels.clone() })
     }
 
-    /// Forgets the states of rules that are gone; who was told that one fires is told that it ended.
+    /// Forgets the states of rules that are gone or look elsewhere now; who was told that one fires is told that it ended.
     fn retire(&self, rules: &[Rule]) -> Vec<Due> {
         let at_ms = self.0.clock.unix_ms();
         let mut states = self.0.states.lock();
-        let gone = |key: &Key| !rules.iter().any(|rule| rule.name == key.rule && wanted(rule, &key.platform));
+        let gone = |key: &Key| !rules.iter().any(|rule| rule.name == key.rule && looks_at(rule, key));
         let retired: Vec<_> = states.extract_if(.., |key, _| gone(key)).collect();
         let told = retired.into_iter().filter_map(|(_, entry)| entry.last);
         let open = told.filter(|(notification, _)| notification.transition != Transition::Resolved);
         open.map(|(notification, channels)| Due {
             notification: Notification {
                 transition: Transition::Resolved,
-                detail: Some("the rule was removed".to_owned()),
+                detail: Some("the rule is gone, or looks elsewhere now".to_owned()),
                 at_ms,
                 ..notification
             },
@@ -96,6 +96,11 @@ impl Alerts {
 /// Whether a rule looks at this platform.
 fn wanted(rule: &Rule, platform: &str) -> bool {
     rule.platforms.is_empty() || rule.platforms.iter().any(|name| name == platform)
+}
+
+/// Whether a rule looks at this scope.
+fn looks_at(rule: &Rule, key: &Key) -> bool {
+    wanted(rule, &key.platform) && key.endpoint.is_some() == (rule.scope == Scope::Endpoint)
 }
 
 /// The scopes of a rule among all that was ever measured.

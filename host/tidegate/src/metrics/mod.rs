@@ -16,6 +16,9 @@ use window::Window;
 /// The endpoint under which further ones are counted once a platform has its fill of them.
 pub const OTHER: &str = "other";
 
+/// The longest name of an endpoint, in bytes.
+pub const MAX_NAME: usize = 128;
+
 /// Figures by platform and endpoint; clones share them.
 ///
 /// ```
@@ -58,12 +61,20 @@ impl Metrics {
         Self(Arc::new(Inner { series: RwLock::default(), max_endpoints, started_ms, clock }))
     }
 
-    /// The place where one endpoint's calls are counted.
+    /// The place where one endpoint's calls are counted; of a long name the first [`MAX_NAME`] bytes.
     #[must_use]
     pub fn recorder(&self, platform: &str, endpoint: &str) -> Recorder {
-        let known = self.0.series.read().get(platform).and_then(|endpoints| endpoints.get(endpoint)).cloned();
-        let series = known.unwrap_or_else(|| self.place(platform, endpoint));
+        let endpoint = &endpoint[..endpoint.floor_char_boundary(MAX_NAME)];
+        let series = self.known(platform, endpoint).unwrap_or_else(|| self.place(platform, endpoint));
         Recorder { series, clock: Arc::clone(&self.0.clock) }
+    }
+
+    /// The series of an endpoint that has one, or of the others where there is no room for one of its own.
+    fn known(&self, platform: &str, endpoint: &str) -> Option<Arc<Series>> {
+        let series = self.0.series.read();
+        let endpoints = series.get(platform)?;
+        let others = || endpoints.get(OTHER).filter(|_| endpoints.len() >= self.0.max_endpoints);
+        endpoints.get(endpoint).or_else(others).cloned()
     }
 
     /// Counts one call.
@@ -134,6 +145,16 @@ mod tests {
     }
 
     #[test]
+    fn absurd_durations_and_names_do_no_harm() {
+        let metrics = Metrics::new(9, Arc::new(SystemClock::start()));
+        let name = "é".repeat(1_000);
+        (0..100).for_each(|_| metrics.record("jd", &name, Outcome::Success, Duration::MAX));
+        let stats = metrics.get("jd", None, HOUR);
+        assert_eq!((stats.count, stats.total_ms), (100, 100.0 * 86_400_000.0));
+        assert_eq!(metrics.endpoints()["jd"], ["é".repeat(MAX_NAME / 2)]);
+    }
+
+    #[test]
     fn nothing_is_lost_between_threads() {
         let metrics = Metrics::new(9, Arc::new(SystemClock::start()));
         std::thread::scope(|scope| {
@@ -145,7 +166,8 @@ mod tests {
             }
             (0..100).for_each(|_| drop(metrics.get("pdd", None, HOUR)));
         });
-        assert_eq!(metrics.get("pdd", None, HOUR).errors, 40_000);
+        let stats = metrics.get("pdd", None, HOUR);
+        assert_eq!((stats.errors, stats.total_ms), (40_000, 120_000.0));
     }
 
     /// A clock that a test moves.

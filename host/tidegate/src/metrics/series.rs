@@ -10,6 +10,9 @@ use tidegate_core::{Outcome, sketch};
 
 use super::window::{Grain, Span, Window};
 
+/// No call is counted as longer: a sum of such durations does not overflow before 200 million of them.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// One endpoint's counts.
 ///
 /// A minute is added to in one of two cells by its parity, so a minute that begins never waits for the one that
@@ -52,7 +55,7 @@ impl Cell {
         };
         counter.fetch_add(1, Ordering::Relaxed);
         if outcome != Outcome::Limited {
-            self.total_us.fetch_add(micros(duration), Ordering::Relaxed);
+            self.total_us.fetch_add(micros(duration.min(LONGEST)), Ordering::Relaxed);
             self.buckets[usize::from(sketch::index(duration))].fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -79,12 +79,13 @@ impl Window {
         self.success += other.success;
         self.errors += other.errors;
         self.limited += other.limited;
-        self.total_us += other.total_us;
+        self.total_us = self.total_us.saturating_add(other.total_us);
         self.sketch.merge(&other.sketch);
     }
 
+    /// Whether there is nothing to keep; a call that is being counted may have its duration here and its outcome not.
     pub fn is_empty(&self) -> bool {
-        self.success + self.errors + self.limited == 0
+        self.success + self.errors + self.limited + self.total_us == 0 && self.sketch.count() == 0
     }
 
     /// The figures as people read them.
