@@ -27,7 +27,7 @@ const BOUND: Bound = Bound { per_second: 60, burst: 30 };
 
 /// Calls a second to Taobao, above its limit, and to Pinduoduo, far below its own.
 const TAOBAO_DEMAND: u32 = 110;
-const PDD_DEMAND: u32 = 12;
+const PDD_DEMAND: u32 = 8;
 
 /// What the robot's signatures are made with; it protects nothing beyond this run.
 const SECRET: &str = "SECdemo";
