@@ -68,12 +68,24 @@ fn every_attack_ends_at_the_limit_that_is_meant_for_it() {
 
 #[test]
 fn what_no_count_ends_ends_at_the_deadline() {
-    for script in ["endless_loop", "caught", "busy_natives", "busy_lists"] {
+    for script in ["endless_loop", "caught", "busy_natives", "busy_lists", "slow_operations", "slow_callbacks"] {
         let kind = attack(script, |config| {
             config.max_operations = u64::MAX;
             config.retry_deadline = Duration::from_millis(20);
         });
         assert_eq!(kind, FaultKind::Deadline, "{script}");
+    }
+}
+
+#[test]
+fn what_no_limit_would_hold_is_refused_at_load() {
+    let rows = [("curry_bomb", "victim.rhai:4:"), ("closure_leak", "victim.rhai:3:")];
+    for (script, place) in rows {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("retry")).unwrap();
+        std::fs::write(dir.path().join("retry/victim.rhai"), guest(script)).unwrap();
+        let refused = Policies::open(&policies_config(dir.path())).reload().refused;
+        assert!(refused.iter().any(|problem| problem.contains(place)), "{script}: {refused:?}");
     }
 }
 

@@ -12,7 +12,7 @@ use super::names::{CLASSES, Contract, FIGURES, Functions, KINDS, Kind};
 use super::script::problem;
 
 /// Functions that the language itself knows.
-const BUILT_IN: [&str; 7] = ["type_of", "Fn", "call", "curry", "is_shared", "is_def_fn", "is_def_var"];
+const BUILT_IN: [&str; 5] = ["type_of", "Fn", "call", "is_def_fn", "is_def_var"];
 
 /// Checks a script; the answer is every range that it asks `window` for.
 ///

@@ -12,8 +12,10 @@ use tidegate_core::Stats;
 
 /// The longest text a script may make, in bytes.
 pub const MAX_TEXT: usize = 64 * 1024;
+/// The longest list and the largest map: the longest single operation, comparing lists in lists, grows with its square.
+const MAX_ITEMS: usize = 128;
 /// The clock is read once in this many operations: often enough for a deadline of a millisecond, and cheap.
-const CLOCK_EVERY: u64 = 256;
+const CLOCK_EVERY: u32 = 16;
 
 /// What belongs to the call that runs on this thread.
 #[derive(Default)]
@@ -26,6 +28,8 @@ pub struct Call {
 
 thread_local! {
     static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// Counted here, since the engine counts the operations of a function that a list calls apart and forgets them.
+    static OPERATIONS: Cell<u32> = const { Cell::new(0) };
     static CALL: RefCell<Call> = RefCell::default();
 }
 
@@ -61,8 +65,8 @@ pub fn new(max_operations: u64) -> Engine {
         .set_max_call_levels(16)
         .set_max_expr_depths(64, 32)
         .set_max_string_size(MAX_TEXT)
-        .set_max_array_size(1_024)
-        .set_max_map_size(256)
+        .set_max_array_size(MAX_ITEMS)
+        .set_max_map_size(MAX_ITEMS)
         .set_max_variables(128)
         .set_max_functions(64)
         .set_max_modules(0)
@@ -71,9 +75,13 @@ pub fn new(max_operations: u64) -> Engine {
         .disable_symbol("eval")
         .disable_symbol("import")
         .disable_symbol("export")
-        .on_progress(|operations| {
+        // Copies of curried functions are deep and count as no operation: each doubles the one before.
+        .disable_symbol("curry")
+        .on_progress(|_| {
             let over = || DEADLINE.get().is_some_and(|deadline| Instant::now() >= deadline);
-            (operations % CLOCK_EVERY == 0 && over()).then_some(Dynamic::UNIT)
+            let operations = OPERATIONS.get().wrapping_add(1);
+            OPERATIONS.set(operations);
+            (operations.is_multiple_of(CLOCK_EVERY) && over()).then_some(Dynamic::UNIT)
         })
         .on_print(|text| tracing::debug!(target: "tidegate::policy", "{text}"))
         .on_debug(|text, _, position| tracing::debug!(target: "tidegate::policy", ?position, "{text}"));
