@@ -122,6 +122,18 @@ async fn an_order_is_not_placed_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_platform_is_asked_for_an_answer_that_can_be_read() {
+    let platform = service_fn(async |request: Request<Body>| {
+        assert_eq!(request.headers()["accept-encoding"], "identity");
+        Ok::<_, BoxError>(Response::new(Body::from("{}")))
+    });
+    let service = Layer::new(host("100/s", 10), |_| Some(Route::new("taobao", "x"))).layer(platform);
+    let mut request = get("/taobao/x");
+    request.headers_mut().insert("accept-encoding", "gzip, br".parse().unwrap());
+    assert_eq!(service.oneshot(request).await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
 async fn long_bodies_pass_whole_in_both_directions() {
     let long = vec![b'x'; REPLAY + 1];
     let request = Request::put("/taobao/x").body(Full::from(long.clone())).unwrap();

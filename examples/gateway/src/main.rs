@@ -74,15 +74,18 @@ fn router(host: Host, options: &Options) -> Result<Router, String> {
     let upstreams: BTreeMap<_, _> = options.upstream.iter().cloned().collect();
     let client = upstream::Upstreams::new(upstreams, Duration::from_millis(options.timeout_ms))?;
     let layer = Layer::new(host.clone(), route).wait(Duration::from_millis(options.wait_ms));
-    Ok(Router::new().nest("/-", status::router(host)).fallback_service(layer.layer(client)))
+    let router = Router::new().nest("/-", status::router(host)).fallback_service(layer.layer(client));
+    Ok(router.layer(axum::middleware::from_fn(upstream::plain_paths)))
 }
 
-/// The first segment of the path names the platform; TOP's gateways name the method in the query.
+/// The first segment of the path names the platform. The endpoint is the method that TOP's gateways name in the query,
+/// else the next two segments: what follows is mostly numbers, and each would be measured alone.
 fn route(request: &http::request::Parts) -> Option<Route> {
     let (platform, path) = upstream::split(&request.uri)?;
     let query = request.uri.query().unwrap_or_default();
     let method = query.split('&').find_map(|pair| pair.strip_prefix("method="));
-    Some(Route::new(platform, method.unwrap_or(path)))
+    let end = path.match_indices('/').nth(2).map_or(path.len(), |(index, _)| index);
+    Some(Route::new(platform, method.unwrap_or(&path[..end])))
 }
 
 fn told(error: impl std::fmt::Display) -> String {

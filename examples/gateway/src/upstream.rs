@@ -7,18 +7,23 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderName, Request, Response, Uri};
+use axum::body::HttpBody;
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
-use tidegate::tower::{Body, BoxError};
+use tidegate::tower::{Body, BoxError, REPLAY};
 use tower::Service;
 
 /// Headers that speak of one connection and are not passed on (RFC 9110 §7.6.1).
-const HOP_BY_HOP: [&str; 9] = [
+const HOP_BY_HOP: [&str; 10] = [
     "connection",
     "host",
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",
+    "proxy-connection",
     "te",
     "trailer",
     "transfer-encoding",
@@ -43,17 +48,16 @@ impl Upstreams {
         let (platform, path) = split(&parts.uri).ok_or("the path names no platform")?;
         let address = self.addresses.get(platform).ok_or_else(|| format!("no --upstream for {platform}"))?;
         let query = parts.uri.query().map_or(String::new(), |query| format!("?{query}"));
-        let body = body.collect().await?.to_bytes();
-        let mut sent = self.client.request(parts.method, format!("{address}{path}{query}")).body(body);
-        for (name, value) in parts.headers.iter().filter(|(name, _)| passes(name)) {
-            sent = sent.header(name, value);
-        }
+        let mut sent = self.client.request(parts.method, format!("{address}{path}{query}"));
+        sent = match body.size_hint().exact() {
+            Some(length) if length <= REPLAY as u64 => sent.body(body.collect().await?.to_bytes()),
+            _ => sent.body(reqwest::Body::wrap_stream(body.into_data_stream())),
+        };
         // The query may carry a token, so the address stays out of the error.
-        let answer = sent.send().await.map_err(reqwest::Error::without_url).map_err(timed_out)?;
-        let answer: Response<reqwest::Body> = answer.into();
-        let (mut parts, body) = answer.into_parts();
-        parts.headers = parts.headers.iter().filter(|(n, _)| passes(n)).map(|(n, v)| (n.clone(), v.clone())).collect();
-        Ok(Response::from_parts(parts, Body::new(body)))
+        let answer = sent.headers(passing(&parts.headers)).send().await.map_err(reqwest::Error::without_url);
+        let (mut parts, body) = Response::<reqwest::Body>::from(answer.map_err(timed_out)?).into_parts();
+        parts.headers = passing(&parts.headers);
+        Ok(Response::from_parts(parts, Body::new(body.map_err(timed_out))))
     }
 }
 
@@ -76,8 +80,23 @@ fn timed_out(error: reqwest::Error) -> BoxError {
     if error.is_timeout() { std::io::Error::new(std::io::ErrorKind::TimedOut, error).into() } else { error.into() }
 }
 
-fn passes(name: &HeaderName) -> bool {
-    !HOP_BY_HOP.contains(&name.as_str())
+/// The fields that are passed on: not those of one connection, nor those that `Connection` names.
+fn passing(headers: &HeaderMap) -> HeaderMap {
+    let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named: Vec<_> = named.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect();
+    let passes =
+        |name: &HeaderName| !HOP_BY_HOP.contains(&name.as_str()) && !named.iter().any(|one| one == name.as_str());
+    let passing = headers.iter().filter(|(name, _)| passes(name));
+    passing.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Refuses paths that would leave the upstream's own path: `..`, plain or encoded, and what servers read as `/`.
+pub async fn plain_paths(request: axum::extract::Request, next: Next) -> axum::response::Response {
+    let path = request.uri().path().to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
+    if path.contains('\\') || path.split('/').any(|segment| segment == "." || segment == "..") {
+        return (StatusCode::BAD_REQUEST, "expected a path without dot segments and backslashes\n").into_response();
+    }
+    next.run(request).await
 }
 
 /// The platform and the path behind it.
@@ -94,4 +113,36 @@ pub fn parse(text: &str) -> Result<(String, String), String> {
         text.split_once('=').ok_or("expected PLATFORM=URL, such as taobao=https://gw.api.taobao.com")?;
     let url: reqwest::Url = url.parse().map_err(|error| format!("{url}: {error}"))?;
     Ok((platform.to_owned(), url.as_str().trim_end_matches('/').to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_the_connection_stay_behind() {
+        let fields = [("connection", "x-secret, close"), ("x-secret", "1"), ("te", "x"), ("x-kept", "1")];
+        let fields = fields.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        let headers: HeaderMap = fields.collect::<Vec<(HeaderName, http::HeaderValue)>>().into_iter().collect();
+        assert_eq!(passing(&headers).keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
+    }
+
+    #[tokio::test]
+    async fn no_path_leaves_the_upstreams_own() {
+        let app = axum::Router::new().fallback(async || "in").layer(axum::middleware::from_fn(plain_paths));
+        let rows = [
+            ("/taobao/router/rest", 200),
+            ("/taobao/v1.2/a..b", 200),
+            ("/taobao/../admin", 400),
+            ("/taobao/%2e%2E/admin", 400),
+            ("/taobao/.%2e/admin", 400),
+            ("/taobao/x%2f..%2fadmin", 400),
+            ("/taobao/..%5cadmin", 400),
+        ];
+        for (path, status) in rows {
+            let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
+            let response = tower::ServiceExt::oneshot(app.clone(), request).await.unwrap();
+            assert_eq!(response.status().as_u16(), status, "{path}");
+        }
+    }
 }

@@ -122,6 +122,9 @@ fn told(shape: &Shape, value: &Value) -> Option<Told> {
         Value::Array(items) => key.parse::<usize>().ok().and_then(|index| items.get(index)),
         other => other.get(key),
     })?;
+    if !object.is_object() {
+        return None;
+    }
     let first = |keys: &[&str]| keys.iter().find_map(|key| object.get(key).and_then(text));
     let code = first(shape.code);
     if let Success::Code(good) = shape.success
@@ -178,6 +181,9 @@ mod tests {
         ("vipshop", 200, r#"{"returnCode":"0","result":{}}"#, "-"),
         ("xiaohongshu", 200, r#"{"error_code":0,"success":true}"#, "-"),
         ("walmart", 503, "<html>down</html>", ""),
+        ("taobao", 200, r#"{"error_response":null}"#, "-"),
+        ("ebay", 200, r#"{"errors":[null]}"#, "-"),
+        ("walmart", 200, r#"{"errors":[]}"#, "-"),
         ("elsewhere", 200, r#"{"error_response":{"code":1}}"#, "-"),
     ];
 

@@ -26,10 +26,11 @@ impl Guard {
 pub async fn demand(State(guard): State<Guard>, request: Request, next: Next) -> Result<Response, Problem> {
     let Some(expected) = &guard.0 else { return Ok(next.run(request).await) };
     let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let shown = shown.and_then(|value| value.strip_prefix("Bearer "));
+    let shown =
+        shown.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match shown {
         // Hashes are compared, so the time taken says nothing about the token.
-        Some(shown) if hash(shown.trim()) == **expected => Ok(next.run(request).await),
+        Some((_, shown)) if hash(shown.trim()) == **expected => Ok(next.run(request).await),
         Some(_) => Err(Problem::unauthorized("the bearer token is not the one of [server] token")),
         None => Err(Problem::unauthorized("expected the header \"Authorization: Bearer TOKEN\"")),
     }

@@ -11,6 +11,12 @@ use tidegate::{Host, Outcome, Stats};
 
 use super::reply::{Input, Params, Problem};
 
+/// No call takes longer than a day.
+const LONGEST_MS: f64 = 86_400_000.0;
+
+/// The longest name of an endpoint, in bytes: a name, not a document.
+const MAX_ENDPOINT: usize = 128;
+
 /// One call that ended.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,9 +45,14 @@ fn hour() -> String {
 pub async fn record(State(host): State<Host>, Input(call): Input<Call>) -> Result<StatusCode, Problem> {
     // A platform that has no limit is most likely a misspelt one.
     host.limiter(&call.platform)?;
-    let duration = Duration::try_from_secs_f64(call.duration_ms / 1e3).map_err(|_| {
-        Problem::bad_request(format!("duration_ms: expected milliseconds of 0 or more, not {}", call.duration_ms))
-    })?;
+    if !(0.0..=LONGEST_MS).contains(&call.duration_ms) {
+        let message = format!("duration_ms: expected milliseconds from 0 to {LONGEST_MS}, not {}", call.duration_ms);
+        return Err(Problem::bad_request(message));
+    }
+    if call.endpoint.is_empty() || call.endpoint.len() > MAX_ENDPOINT {
+        return Err(Problem::bad_request(format!("endpoint: expected 1 to {MAX_ENDPOINT} bytes")));
+    }
+    let duration = Duration::from_secs_f64(call.duration_ms / 1e3);
     host.metrics().record(&call.platform, &call.endpoint, call.outcome, duration);
     Ok(StatusCode::NO_CONTENT)
 }
