@@ -65,6 +65,17 @@ fn a_wrong_configuration_is_2_with_every_mistake_at_once() {
 }
 
 #[test]
+fn a_channel_that_cannot_be_made_is_2() {
+    let mail = "[channels.mail]\nkind = \"email\"\nhost = \"h\"\nport = 25\ntls = \"none\"\nfrom = \"a@b@c\"\nto = [\"a@b.c\"]\n";
+    let scene = Scene::new(&[("tidegate.toml", mail), ("policies/alerts.toml", RULES)]);
+    for command in [["check"], ["serve"]] {
+        let (code, _, err) = scene.run(&command, "");
+        assert_eq!(code, 2, "{err}");
+        assert!(err.contains("tidegate.toml") && err.contains("mail"), "{err}");
+    }
+}
+
+#[test]
 fn beyond_loopback_a_token_is_demanded() {
     let (code, _, err) = Scene::new(&[]).run(&["serve", "--listen", "0.0.0.0:0"], "");
     assert_eq!(code, 2);

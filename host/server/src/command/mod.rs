@@ -56,9 +56,12 @@ fn config_file(named: Option<PathBuf>) -> Option<PathBuf> {
     named.or_else(|| Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)))
 }
 
-/// Reads the configuration; without a file the shipped defaults hold.
+/// Reads the configuration; without a file the shipped defaults hold. A channel that cannot be made is a mistake too.
 fn configuration(file: Option<&Path>) -> Result<Config, Usage> {
-    file.map_or_else(|| Ok(Config::default()), |file| tidegate::read_config(file).map_err(Usage))
+    let Some(file) = file else { return Ok(Config::default()) };
+    let config = tidegate::read_config(file).map_err(Usage)?;
+    crate::notify::from_config(&config.channels).map_err(|error| Usage(format!("{}: {error}", file.display())))?;
+    Ok(config)
 }
 
 /// Prints a line on standard output; a reader that went away is no error.

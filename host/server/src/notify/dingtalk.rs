@@ -47,8 +47,8 @@ impl DingTalk {
     }
 
     async fn deliver(&self, notification: &Notification) -> Result<(), NotifyError> {
-        let held_back = "held back: DingTalk takes 20 messages a minute from a robot";
-        self.pace.take().map_err(|wait| transient(held_back, Some(wait)))?;
+        let too_many = "too many messages wait: DingTalk takes 20 a minute from a robot";
+        self.pace.turn().await.map_err(|wait| transient(too_many, Some(wait)))?;
         let request = self.client.post(self.address(SystemTime::now())).header("content-type", "application/json");
         let sent = request.body(body(notification)).send().await;
         match sent {

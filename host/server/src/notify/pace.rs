@@ -11,6 +11,9 @@ use tidegate::core::{Bucket, Clock, Decision, Quota, Rate};
 /// 10 a minute make 20 in any minute.
 const BURST: u64 = 10;
 
+/// No message waits longer for its slot: by then its incident is old.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// The pace of every robot of this process, by its webhook. It belongs to the robot, not to a channel: channels that
 /// share a robot share it, and a reload of the configuration does not begin it anew.
 static ROBOTS: LazyLock<Mutex<HashMap<String, Arc<Pace>>>> = LazyLock::new(Mutex::default);
@@ -39,12 +42,20 @@ impl Pace {
         Ok(Self { clock, slots: Mutex::new(slots) })
     }
 
-    /// Takes the slot of one message, or says how long until there is one.
-    pub(super) fn take(&self) -> Result<(), Duration> {
-        match lock(&self.slots).check(1, self.clock.now()) {
-            Decision::Limited { retry_after } => Err(retry_after),
-            Decision::Allowed { .. } | Decision::Never { .. } => Ok(()),
+    /// Waits for the slot of one message, in order of arrival.
+    ///
+    /// # Errors
+    /// How long it would take, where that is longer than a message is worth waiting for.
+    pub(super) async fn turn(&self) -> Result<(), Duration> {
+        let ticket = lock(&self.slots).reserve(1, PATIENCE, self.clock.now()).map_err(|refusal| match refusal {
+            Decision::Limited { retry_after } => retry_after,
+            Decision::Allowed { .. } | Decision::Never { .. } => PATIENCE,
+        })?;
+        let wait = lock(&self.slots).wait(&ticket, self.clock.now());
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
         }
+        Ok(())
     }
 }
 
@@ -55,32 +66,48 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
+    use tokio::time::Instant;
 
     use super::*;
-    use crate::notify::tests::FakeClock;
 
-    #[test]
-    fn twenty_messages_go_in_any_minute_and_not_one_more() {
-        let clock = Arc::new(FakeClock::default());
-        let pace = Pace::new(clock.clone()).unwrap();
+    #[tokio::test(start_paused = true)]
+    async fn all_messages_get_their_turn_and_at_most_twenty_in_any_minute() {
+        let pace = Arc::new(Pace::new(Arc::new(SystemClock::start())).unwrap());
+        let start = Instant::now();
+        let turns = (0..60).map(|_| {
+            let pace = Arc::clone(&pace);
+            tokio::spawn(async move { pace.turn().await.map(|()| start.elapsed()) })
+        });
         let mut sent = vec![];
-        for second in 0..240_u64 {
-            clock.0.store(second * 1_000, Ordering::Relaxed);
-            while pace.take().is_ok() {
-                sent.push(second);
-            }
-            assert!(pace.take().unwrap_err() <= Duration::from_secs(6));
+        for turn in turns.collect::<Vec<_>>() {
+            sent.push(turn.await.unwrap().unwrap());
         }
-        let busiest = sent.iter().map(|start| sent.iter().filter(|at| (*start..start + 60).contains(at)).count()).max();
-        assert!(busiest.is_some_and(|most| (19..=20).contains(&most)), "{busiest:?}");
+        let minute = Duration::from_secs(60);
+        let busiest = sent.iter().map(|start| sent.iter().filter(|at| (*start..*start + minute).contains(at)).count());
+        assert!(busiest.max().is_some_and(|most| (19..=20).contains(&most)), "{sent:?}");
+        assert!(sent.iter().max() <= Some(&(minute * 5)), "nobody waits for nothing: {sent:?}");
     }
 
-    #[test]
-    fn a_robot_keeps_its_pace_when_channels_are_built_anew() {
-        let robot = Pace::of("https://pace.test/one").unwrap();
-        while robot.take().is_ok() {}
-        assert!(Pace::of("https://pace.test/one").unwrap().take().is_err());
-        assert!(Pace::of("https://pace.test/two").unwrap().take().is_ok());
+    #[tokio::test(start_paused = true)]
+    async fn who_would_wait_too_long_is_told_how_long() {
+        let pace = Arc::new(Pace::new(Arc::new(SystemClock::start())).unwrap());
+        for _ in 0..110 {
+            let pace = Arc::clone(&pace);
+            tokio::spawn(async move { pace.turn().await });
+            tokio::task::yield_now().await;
+        }
+        assert!(pace.turn().await.unwrap_err() > PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_robot_keeps_its_pace_when_channels_are_built_anew() {
+        let start = Instant::now();
+        for _ in 0..BURST {
+            Pace::of("https://pace.test/one").unwrap().turn().await.unwrap();
+        }
+        Pace::of("https://pace.test/two").unwrap().turn().await.unwrap();
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        Pace::of("https://pace.test/one").unwrap().turn().await.unwrap();
+        assert!(start.elapsed() >= Duration::from_secs(5), "{:?}", start.elapsed());
     }
 }

@@ -134,16 +134,19 @@ async fn each_refusal_says_whether_and_when_to_try_again() {
 }
 
 #[tokio::test]
-async fn the_eleventh_message_at_once_is_held_back_and_never_sent() {
+async fn a_message_that_would_wait_too_long_is_not_sent() {
     let webhook = Webhook::default();
-    (0..10).for_each(|_| webhook.answer(200, "", errcode(0, "ok")));
     let address = Secret::new(webhook.serve().await);
     let pace = Arc::new(Pace::new(Arc::new(FakeClock::default())).unwrap());
-    let robot = DingTalk::new(&address, None, pace).unwrap();
-    for _ in 0..10 {
-        robot.send(&notification()).await.unwrap();
+    // Ten go at once and a hundred wait, for up to ten minutes.
+    let mut waiting = vec![];
+    for _ in 0..110 {
+        let pace = Arc::clone(&pace);
+        waiting.push(tokio::spawn(async move { pace.turn().await }));
+        tokio::task::yield_now().await;
     }
-    let error = refused(&robot).await;
-    assert_eq!((error.transient, error.retry_after), (true, Some(Duration::from_secs(6))));
-    assert_eq!(webhook.received.lock().unwrap().len(), 10);
+    let error = refused(&DingTalk::new(&address, None, pace).unwrap()).await;
+    assert_eq!((error.transient, error.retry_after), (true, Some(Duration::from_secs(606))));
+    assert_eq!(webhook.received.lock().unwrap().len(), 0);
+    waiting.iter().for_each(|one| one.abort());
 }
