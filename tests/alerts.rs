@@ -148,6 +148,10 @@ async fn a_rule_that_is_deleted_while_it_fires_is_resolved() {
     scene.calls(0, 20);
     assert_eq!(scene.told().await, "[critical] high_error_rate firing: jd");
     write(scene.dir.path(), "");
+    let refused = scene.host.policies().unwrap().reload().refused;
+    assert!(refused[0].contains("alerts.toml:1:1: the file is empty"), "{refused:?}");
+    scene.silence(5).await;
+    write(scene.dir.path(), "# nothing to watch\n");
     scene.host.policies().unwrap().reload();
     assert_eq!(scene.told().await, "[critical] high_error_rate resolved: jd");
     assert!(scene.host.alerts().active().is_empty());

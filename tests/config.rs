@@ -55,6 +55,10 @@ async fn a_mistake_is_refused_whole_and_told_with_its_place() {
     assert_eq!(rate(&host, "jd"), "7/s, burst 7", "nothing of it is applied");
     let stale = host.config_status().stale.unwrap();
     assert!(stale.contains("tidegate.toml:3:17: limits.mine.rate: a rate must be above zero"), "{stale}");
+    file.save("");
+    host.reload_config(&file.path());
+    assert!(host.config_status().stale.unwrap().contains("the file is empty"));
+    assert_eq!(rate(&host, "jd"), "7/s, burst 7", "and nothing changed");
     file.save(FIRST);
     host.reload_config(&file.path());
     assert_eq!(host.config_status().stale, None);

@@ -15,6 +15,9 @@ pub const RULES: &str = "alerts.toml";
 /// How often a file that changes under the reader is read before it is left for the next scan.
 const READS: usize = 4;
 
+/// The largest policy, in bytes; components of interpreted languages carry their interpreter.
+const MAX_SIZE: u64 = 64 << 20;
+
 /// A file as it was found.
 pub struct Found {
     /// Its path within the directory, with `/`.
@@ -86,13 +89,13 @@ fn is_policy(name: &str) -> bool {
 
 /// Reads a file until two reads agree: a writer may be half done.
 fn settled(path: &Path, is_known: impl Fn(&str) -> bool) -> io::Result<Content> {
-    let mut bytes = fs::read(path)?;
+    let mut bytes = read(path)?;
     let hash = hash(&bytes);
     if is_known(&hash) {
         return Ok(Content { bytes, hash });
     }
     for _ in 1..READS {
-        let again = fs::read(path)?;
+        let again = read(path)?;
         if again == bytes {
             let hash = self::hash(&bytes);
             return Ok(Content { bytes, hash });
@@ -100,6 +103,18 @@ fn settled(path: &Path, is_known: impl Fn(&str) -> bool) -> io::Result<Content> 
         bytes = again;
     }
     Err(io::Error::other("it changes while it is read; it will be read again"))
+}
+
+/// Reads a regular file of a size that a policy can have: a pipe would block, and a disk image would fill the memory.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let found = fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::other("expected a regular file"));
+    }
+    if found.len() > MAX_SIZE {
+        return Err(io::Error::other(format!("expected at most {MAX_SIZE} bytes, not {}", found.len())));
+    }
+    fs::read(path)
 }
 
 fn hash(bytes: &[u8]) -> String {
@@ -112,6 +127,19 @@ fn hash(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_a_policy_is_refused_unread() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("retry")).unwrap();
+        let huge = fs::File::create(dir.path().join("retry/huge.wasm")).unwrap();
+        huge.set_len(MAX_SIZE + 1).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("retry/endless.rhai")).unwrap();
+        let scan = scan(dir.path(), |_, _| false).unwrap();
+        let told = |purpose: &str| scan[purpose][0].content.as_ref().err().cloned().unwrap_or_default();
+        assert!(told("retry/huge").starts_with("expected at most 67108864 bytes"), "{}", told("retry/huge"));
+        assert_eq!(told("retry/endless"), "expected a regular file");
+    }
 
     #[test]
     fn only_policies_are_read() {

@@ -66,6 +66,11 @@ impl Sources<'_> {
     /// # Errors
     /// Every problem as `file:line:column: message`, one a line.
     pub fn read(&self, text: &str) -> Result<Arc<[Rule]>, String> {
+        if text.trim().is_empty() {
+            // A writer that truncates first, or a full disk; it would take every rule out of force.
+            let words = "the file is empty; to have no rules, delete it or leave a comment in it";
+            return Err(format!("{}:1:1: {words}", self.file));
+        }
         // What is wrong inside a condition has a place of its own, which the reader cannot know.
         let inside = RefCell::new(vec![]);
         let rules = reader::read(text, |file| {

@@ -41,8 +41,11 @@ impl Host {
     /// Puts the file in force if it says anything new; on any error the old configuration stays and the status says why.
     pub fn reload_config(&self, path: &Path) {
         let old = self.config();
+        // A writer that truncates first, or a full disk; it would put every default in force.
+        let empty = std::fs::read_to_string(path).is_ok_and(|text| text.trim().is_empty());
         let problem = match read_config(path) {
             Ok(config) if config == *old => None,
+            Ok(_) if empty => Some(format!("{}:1:1: the file is empty; a comment means the defaults", path.display())),
             Ok(config) => self.apply(config).err(),
             Err(problem) => Some(problem),
         };
