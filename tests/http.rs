@@ -126,3 +126,25 @@ async fn with_a_token_only_health_is_open() {
         assert_eq!(with(path, Some("open sesame")).await, 200, "{path}");
     }
 }
+
+#[tokio::test]
+async fn without_a_token_programs_on_this_machine_are_served_and_web_pages_are_not() {
+    let door = door();
+    let rows = [
+        ("127.0.0.1:8700", None, 200),
+        ("localhost:8700", None, 200),
+        ("[::1]:8700", None, 200),
+        ("127.0.0.1", None, 200),
+        ("evil.example:8700", None, 403),
+        ("127.0.0.1.evil.example", None, 403),
+        ("127.0.0.1:8700", Some("http://evil.example"), 403),
+    ];
+    for (host, origin, status) in rows {
+        let mut request = Request::post("/v1/limits/jd/reset").header("host", host);
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        let response = door.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{host} {origin:?}");
+    }
+}

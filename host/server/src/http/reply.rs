@@ -20,6 +20,11 @@ impl Problem {
         Self { status: StatusCode::BAD_REQUEST, message: message.into() }
     }
 
+    /// A request that is not served from where it comes.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::FORBIDDEN, message: message.into() }
+    }
+
     /// No or a wrong token.
     pub fn unauthorized(message: impl Into<String>) -> Self {
         Self { status: StatusCode::UNAUTHORIZED, message: message.into() }
