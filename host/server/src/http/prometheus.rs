@@ -4,20 +4,27 @@ use std::fmt::{Display, Write};
 use std::time::Duration;
 
 use axum::extract::State;
-use http::HeaderName;
 use http::header::CONTENT_TYPE;
+use http::{HeaderName, StatusCode};
 use tidegate::Host;
 
 /// The window of the quantiles: long enough to be steady, short enough to show trouble.
 const QUANTILES: Duration = Duration::from_secs(300);
 
-pub async fn page(State(host): State<Host>) -> ([(HeaderName, &'static str); 1], String) {
+pub async fn page(State(host): State<Host>) -> Result<([(HeaderName, &'static str); 1], String), StatusCode> {
+    // With thousands of endpoints it takes a while, and other requests wait for the workers.
+    let written = tokio::task::spawn_blocking(move || write(&host)).await;
+    let text = written.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
+}
+
+fn write(host: &Host) -> String {
     let mut page = Page::default();
-    calls(&mut page, &host);
-    limits(&mut page, &host);
-    alerts(&mut page, &host);
-    policies(&mut page, &host);
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], page.0)
+    calls(&mut page, host);
+    limits(&mut page, host);
+    alerts(&mut page, host);
+    policies(&mut page, host);
+    page.0
 }
 
 #[derive(Default)]
