@@ -56,8 +56,14 @@ async fn a_worker_asks_calls_and_reports() {
     let (_, stats) = ask(&door, "GET", "/v1/metrics?platform=jd&endpoint=e&range=5m", None).await;
     assert_eq!((&stats["count"], &stats["errors"], &stats["limited"]), (&json!(1), &json!(1), &json!(1)));
     let (_, page) = ask(&door, "GET", "/metrics", None).await;
-    let line = r#"tidegate_calls_total{platform="jd",endpoint="e",outcome="error"} 1"#;
-    assert!(page.as_str().unwrap().contains(line), "{page}");
+    let labels = r#"platform="jd",endpoint="e""#;
+    for line in [
+        format!(r#"tidegate_calls_total{{{labels},outcome="error"}} 1"#),
+        format!("tidegate_call_duration_seconds_sum{{{labels}}} 0.1205"),
+        format!("tidegate_call_duration_seconds_count{{{labels}}} 1"),
+    ] {
+        assert!(page.as_str().unwrap().lines().any(|one| one == line), "{line}: {page}");
+    }
 }
 
 #[tokio::test]
@@ -115,15 +121,18 @@ async fn with_a_token_only_health_is_open() {
     let with = async |path: &str, token: Option<&str>| {
         let mut request = Request::get(path);
         if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
+            request = request.header("authorization", token);
         }
         door.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
     };
     assert_eq!(with("/healthz", None).await, 200);
     for path in ["/v1/limits", "/v1/metrics?platform=jd", "/v1/alerts", "/v1/policies", "/metrics"] {
         assert_eq!(with(path, None).await, 401, "{path}");
-        assert_eq!(with(path, Some("open")).await, 401, "{path}");
-        assert_eq!(with(path, Some("open sesame")).await, 200, "{path}");
+        assert_eq!(with(path, Some("Bearer open")).await, 401, "{path}");
+        assert_eq!(with(path, Some("Basic open sesame")).await, 401, "{path}");
+        assert_eq!(with(path, Some("Bearer open sesame")).await, 200, "{path}");
+        // A scheme's name has no case (RFC 9110 §11.1).
+        assert_eq!(with(path, Some("bearer open sesame")).await, 200, "{path}");
     }
 }
 
@@ -137,7 +146,14 @@ async fn without_a_token_programs_on_this_machine_are_served_and_web_pages_are_n
         ("127.0.0.1", None, 200),
         ("evil.example:8700", None, 403),
         ("127.0.0.1.evil.example", None, 403),
+        ("localhost@evil.example", None, 403),
+        ("é.example", None, 403),
+        ("", None, 403),
+        ("127.0.0.1:8700", Some("http://127.0.0.1:8700"), 200),
+        ("127.0.0.1:8700", Some("http://127.0.0.1:3000"), 403),
         ("127.0.0.1:8700", Some("http://evil.example"), 403),
+        ("evil.example", Some("http://evil.example"), 403),
+        ("127.0.0.1:8700", Some("null"), 403),
     ];
     for (host, origin, status) in rows {
         let mut request = Request::post("/v1/limits/jd/reset").header("host", host);

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 use tidegate::core::Secret;
 
@@ -45,20 +46,27 @@ fn show(headers: &HeaderMap, expected: &[u8; 32]) -> Result<(), Problem> {
     }
 }
 
-/// Without a token the door trusts this machine, but not the pages that a browser on it has open: those come with an
-/// `Origin`, or (where a name was made to point here) with a foreign `Host`.
+/// Without a token the door trusts this machine, but not the pages that a browser on it has open: those come with a
+/// foreign `Origin`, or (where a name was made to point here) with a foreign `Host`.
 fn local(headers: &HeaderMap) -> Result<(), Problem> {
-    let host = headers.get(HOST).and_then(|value| value.to_str().ok());
-    let name =
-        host.map(|host| host.rsplit_once(':').filter(|(_, port)| !port.contains(']')).map_or(host, |(name, _)| name));
-    let loopback = name.is_none_or(|name| {
-        name == "localhost"
-            || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    });
-    if loopback && !headers.contains_key(ORIGIN) {
+    let host = headers.get(HOST).map(HeaderValue::as_bytes);
+    let own = |origin: &HeaderValue| {
+        let authority = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+        authority.is_some_and(|authority| host == Some(authority.as_bytes()))
+    };
+    if host.is_none_or(is_loopback) && headers.get_all(ORIGIN).iter().all(own) {
         return Ok(());
     }
     Err(Problem::forbidden("without [server] token only programs on this machine are served, no web pages"))
+}
+
+/// Whether a `Host` names this machine itself, by an address or by `localhost`.
+fn is_loopback(host: &[u8]) -> bool {
+    Authority::try_from(host).is_ok_and(|authority| {
+        let name = authority.host();
+        let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+        name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    })
 }
 
 fn hash(text: &str) -> [u8; 32] {

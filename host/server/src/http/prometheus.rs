@@ -52,11 +52,12 @@ fn escape(value: &str) -> String {
 
 fn calls(page: &mut Page, host: &Host) {
     let endpoints = host.metrics().endpoints();
-    let pairs: Vec<_> =
-        endpoints.iter().flat_map(|(platform, all)| all.iter().map(move |one| (platform, one))).collect();
+    let pairs = endpoints.iter().flat_map(|(platform, all)| all.iter().map(move |one| (platform, one)));
+    // Both families tell the same figures, so they are read once.
+    let figures: Vec<_> =
+        pairs.map(|(platform, endpoint)| (platform, endpoint, host.metrics().ever(platform, endpoint))).collect();
     page.family("tidegate_calls_total", "counter", "Calls by outcome; limited ones were not sent.");
-    for (platform, endpoint) in &pairs {
-        let ever = host.metrics().ever(platform, endpoint);
+    for (platform, endpoint, ever) in &figures {
         for (outcome, count) in [("success", ever.success), ("error", ever.errors), ("limited", ever.limited)] {
             let labels = [("platform", platform.as_str()), ("endpoint", endpoint.as_str()), ("outcome", outcome)];
             page.sample("tidegate_calls_total", &labels, count);
@@ -64,13 +65,12 @@ fn calls(page: &mut Page, host: &Host) {
     }
     let name = "tidegate_call_duration_seconds";
     page.family(name, "summary", "Durations of calls; quantiles over the last five minutes, within 1 %.");
-    for (platform, endpoint) in &pairs {
+    for (platform, endpoint, ever) in &figures {
         let labels = [("platform", platform.as_str()), ("endpoint", endpoint.as_str())];
         let recent = host.metrics().get(platform, Some(endpoint), QUANTILES);
         for (quantile, millis) in [("0.5", recent.p50), ("0.95", recent.p95), ("0.99", recent.p99)] {
             page.sample(name, &[labels[0], labels[1], ("quantile", quantile)], millis / 1e3);
         }
-        let ever = host.metrics().ever(platform, endpoint);
         page.sample(&format!("{name}_sum"), &labels, ever.total_ms / 1e3);
         page.sample(&format!("{name}_count"), &labels, ever.count);
     }
