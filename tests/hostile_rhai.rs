@@ -53,6 +53,7 @@ fn every_attack_ends_at_the_limit_that_is_meant_for_it() {
         ("map_bomb", FaultKind::Memory),
         ("map_assigned_bomb", FaultKind::Trap),
         ("throw", FaultKind::Trap),
+        ("curry_called", FaultKind::Trap),
         ("division", FaultKind::Trap),
         ("wrong_type", FaultKind::Type),
         ("nothing", FaultKind::Type),
@@ -68,7 +69,8 @@ fn every_attack_ends_at_the_limit_that_is_meant_for_it() {
 
 #[test]
 fn what_no_count_ends_ends_at_the_deadline() {
-    for script in ["endless_loop", "caught", "busy_natives", "busy_lists", "slow_operations", "slow_callbacks"] {
+    let scripts = ["endless_loop", "caught", "busy_natives", "busy_lists", "slow_operations", "slow_callbacks"];
+    for script in scripts.into_iter().chain(["swallowed_printing", "swallowed_print"]) {
         let kind = attack(script, |config| {
             config.max_operations = u64::MAX;
             config.retry_deadline = Duration::from_millis(20);

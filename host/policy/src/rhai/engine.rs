@@ -30,6 +30,9 @@ thread_local! {
     static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
     /// Counted here, since the engine counts the operations of a function that a list calls apart and forgets them.
     static OPERATIONS: Cell<u32> = const { Cell::new(0) };
+    /// Whether the deadline was found to have passed. It stays so until the call ends: the library's printing of lists
+    /// swallows the error that ends a script, and a clock read in there each time would never end it.
+    static OVER: Cell<bool> = const { Cell::new(false) };
     static CALL: RefCell<Call> = RefCell::default();
 }
 
@@ -37,10 +40,21 @@ thread_local! {
 pub fn during<T>(call: Call, deadline: Duration, f: impl FnOnce() -> T) -> T {
     CALL.set(call);
     DEADLINE.set(Instant::now().checked_add(deadline));
+    OVER.set(false);
     let answer = f();
     DEADLINE.set(None);
     CALL.take();
     answer
+}
+
+/// Whether the call on this thread has used up its time; the clock is read once in [`CLOCK_EVERY`] operations.
+fn is_over() -> bool {
+    let operations = OPERATIONS.get().wrapping_add(1);
+    OPERATIONS.set(operations);
+    if !OVER.get() && operations.is_multiple_of(CLOCK_EVERY) {
+        OVER.set(DEADLINE.get().is_some_and(|deadline| Instant::now() >= deadline));
+    }
+    OVER.get()
 }
 
 /// Reads what belongs to the running call.
@@ -77,12 +91,7 @@ pub fn new(max_operations: u64) -> Engine {
         .disable_symbol("export")
         // Copies of curried functions are deep and count as no operation: each doubles the one before.
         .disable_symbol("curry")
-        .on_progress(|_| {
-            let over = || DEADLINE.get().is_some_and(|deadline| Instant::now() >= deadline);
-            let operations = OPERATIONS.get().wrapping_add(1);
-            OPERATIONS.set(operations);
-            (operations.is_multiple_of(CLOCK_EVERY) && over()).then_some(Dynamic::UNIT)
-        })
+        .on_progress(|_| is_over().then_some(Dynamic::UNIT))
         .on_print(|text| tracing::debug!(target: "tidegate::policy", "{text}"))
         .on_debug(|text, _, position| tracing::debug!(target: "tidegate::policy", ?position, "{text}"));
     bound_replace(&mut engine);
