@@ -63,7 +63,7 @@ impl Limiter {
         self.with(|bucket, now| bucket.check(cost, now))
     }
 
-    /// Waits for `cost` tokens for at most `timeout` (and [30 s](HORIZON)), in order of arrival.
+    /// Waits for `cost` tokens for at most `timeout` (and 30 s), in order of arrival.
     ///
     /// The slot is reserved at once and slept for once; where it would come too late nothing is taken and the answer
     /// comes without waiting. Dropping the future gives the slot back, and those behind move up.

@@ -61,7 +61,7 @@ impl Metrics {
         Self(Arc::new(Inner { series: RwLock::default(), max_endpoints, started_ms, clock }))
     }
 
-    /// The place where one endpoint's calls are counted; of a long name the first [`MAX_NAME`] bytes.
+    /// The place where one endpoint's calls are counted; of a long name the first 128 bytes.
     #[must_use]
     pub fn recorder(&self, platform: &str, endpoint: &str) -> Recorder {
         let endpoint = &endpoint[..endpoint.floor_char_boundary(MAX_NAME)];
