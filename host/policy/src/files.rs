@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -15,8 +15,10 @@ pub const RULES: &str = "alerts.toml";
 /// How often a file that changes under the reader is read before it is left for the next scan.
 const READS: usize = 4;
 
-/// The largest policy, in bytes; components of interpreted languages carry their interpreter.
-const MAX_SIZE: u64 = 64 << 20;
+/// The largest component, in bytes; those of interpreted languages carry their interpreter.
+const MAX_COMPONENT: u64 = 64 << 20;
+/// The largest script and the largest `alerts.toml`, in bytes.
+const MAX_TEXT: u64 = 1 << 20;
 
 /// A file as it was found.
 pub struct Found {
@@ -107,14 +109,17 @@ fn settled(path: &Path, is_known: impl Fn(&str) -> bool) -> io::Result<Content> 
 
 /// Reads a regular file of a size that a policy can have: a pipe would block, and a disk image would fill the memory.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let found = fs::metadata(path)?;
-    if !found.is_file() {
+    if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("expected a regular file"));
     }
-    if found.len() > MAX_SIZE {
-        return Err(io::Error::other(format!("expected at most {MAX_SIZE} bytes, not {}", found.len())));
+    let is_component = path.extension().is_some_and(|extension| extension == "wasm");
+    let max = if is_component { MAX_COMPONENT } else { MAX_TEXT };
+    let mut bytes = vec![];
+    // The size that a file says it has may be another one by now.
+    if fs::File::open(path)?.take(max + 1).read_to_end(&mut bytes)? as u64 > max {
+        return Err(io::Error::other(format!("expected at most {} MiB; a policy is not so large", max >> 20)));
     }
-    fs::read(path)
+    Ok(bytes)
 }
 
 fn hash(bytes: &[u8]) -> String {
@@ -126,19 +131,36 @@ fn hash(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
     fn what_cannot_be_a_policy_is_refused_unread() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("retry")).unwrap();
-        let huge = fs::File::create(dir.path().join("retry/huge.wasm")).unwrap();
-        huge.set_len(MAX_SIZE + 1).unwrap();
-        std::os::unix::fs::symlink("/dev/zero", dir.path().join("retry/endless.rhai")).unwrap();
+        let file = |path: &str, size: u64| {
+            fs::File::create(dir.path().join(path)).unwrap().set_len(size).unwrap();
+        };
+        file("retry/large.wasm", MAX_COMPONENT);
+        file("retry/huge.wasm", MAX_COMPONENT + 1);
+        file("retry/long.rhai", MAX_TEXT);
+        file("retry/endless.rhai", MAX_TEXT + 1);
+        file("alerts.toml", MAX_TEXT + 1);
+        symlink("/dev/zero", dir.path().join("retry/zero.rhai")).unwrap();
+        symlink("long.rhai", dir.path().join("retry/linked.rhai")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(dir.path().join("retry/pipe.rhai")).status();
+        assert!(made.unwrap().success());
         let scan = scan(dir.path(), |_, _| false).unwrap();
         let told = |purpose: &str| scan[purpose][0].content.as_ref().err().cloned().unwrap_or_default();
-        assert!(told("retry/huge").starts_with("expected at most 67108864 bytes"), "{}", told("retry/huge"));
-        assert_eq!(told("retry/endless"), "expected a regular file");
+        assert_eq!([told("retry/large"), told("retry/long"), told("retry/linked")], [""; 3]);
+        assert_eq!(told("retry/huge"), "expected at most 64 MiB; a policy is not so large");
+        for text in ["retry/endless", RULES] {
+            assert_eq!(told(text), "expected at most 1 MiB; a policy is not so large", "{text}");
+        }
+        for other in ["retry/zero", "retry/pipe"] {
+            assert_eq!(told(other), "expected a regular file", "{other}");
+        }
     }
 
     #[test]
