@@ -65,13 +65,17 @@ fn a_wrong_configuration_is_2_with_every_mistake_at_once() {
 }
 
 #[test]
-fn a_channel_that_cannot_be_made_is_2() {
-    let mail = "[channels.mail]\nkind = \"email\"\nhost = \"h\"\nport = 25\ntls = \"none\"\nfrom = \"a@b@c\"\nto = [\"a@b.c\"]\n";
-    let scene = Scene::new(&[("tidegate.toml", mail), ("policies/alerts.toml", RULES)]);
-    for command in [["check"], ["serve"]] {
-        let (code, _, err) = scene.run(&command, "");
-        assert_eq!(code, 2, "{err}");
-        assert!(err.contains("tidegate.toml") && err.contains("mail"), "{err}");
+fn a_channel_that_cannot_be_made_is_2_and_its_field_is_named() {
+    let mail = "kind = \"email\"\nhost = \"h\"\nport = 25\ntls = \"none\"\nto = [\"a@b.c\"]\nfrom = \"a@b@c\"\n";
+    let robot = "kind = \"dingtalk\"\nwebhook = \"https://\"\n";
+    for (channel, says) in [(mail, "`from` \"a@b@c\" is no address: "), (robot, "`webhook` is no address: ")] {
+        let config = format!("[channels.log]\nkind = \"log\"\n[channels.ops]\n{channel}");
+        let scene = Scene::new(&[("tidegate.toml", &config), ("policies/alerts.toml", RULES)]);
+        for command in [["check"], ["serve"]] {
+            let (code, out, err) = scene.run(&command, "");
+            assert_eq!((code, out.as_str()), (2, ""), "{err}");
+            assert!(err.contains(&format!("tidegate.toml: channels.ops: {says}")), "{err}");
+        }
     }
 }
 

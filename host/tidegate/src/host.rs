@@ -97,6 +97,9 @@ impl Builder {
     }
 
     /// The host; within a tokio runtime, whose clock it uses unless one was given.
+    ///
+    /// Where a channel cannot be made, the log says why and alerts go to the history alone; who would rather not
+    /// start calls the factory given to `notifiers` first.
     #[must_use]
     pub fn build(self) -> Host {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));

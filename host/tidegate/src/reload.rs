@@ -82,7 +82,7 @@ impl Host {
     pub(crate) fn connect_channels(&self) {
         match (self.0.notifiers)(&self.config().channels) {
             Ok(channels) => self.0.alerts.connect(channels),
-            Err(error) => tracing::error!(%error, "no channels"),
+            Err(error) => tracing::error!(%error, "a channel cannot be made; alerts go to the history alone"),
         }
     }
 }

@@ -39,7 +39,7 @@ struct Answer {
 
 impl DingTalk {
     pub(super) fn new(webhook: &Secret, secret: Option<Secret>, pace: Arc<Pace>) -> Result<Self, String> {
-        let webhook = Url::parse(webhook.expose()).map_err(|error| format!("the webhook is no address: {error}"))?;
+        let webhook = Url::parse(webhook.expose()).map_err(|error| format!("`webhook` is no address: {error}"))?;
         // A redirect would carry the token to wherever it points.
         let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).build();
         let client = client.map_err(|error| format!("no HTTP client: {}", root_cause(&error)))?;

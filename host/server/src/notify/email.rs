@@ -31,9 +31,9 @@ pub(super) struct Email {
 
 impl Email {
     pub(super) fn new(server: &Server<'_>, from: &str, to: &[String]) -> Result<Self, String> {
-        let mut envelope = Message::builder().from(mailbox(from)?);
+        let mut envelope = Message::builder().from(mailbox("from", from)?);
         for receiver in to {
-            envelope = envelope.to(mailbox(receiver)?);
+            envelope = envelope.to(mailbox("to", receiver)?);
         }
         Ok(Self { transport: transport(server)?, envelope, secrets: secrets(server) })
     }
@@ -69,8 +69,8 @@ impl Notifier for Email {
     }
 }
 
-fn mailbox(text: &str) -> Result<Mailbox, String> {
-    text.parse().map_err(|error| format!("{text:?} is no address: {error}"))
+fn mailbox(field: &str, text: &str) -> Result<Mailbox, String> {
+    text.parse().map_err(|error| format!("`{field}` {text:?} is no address: {error}"))
 }
 
 fn transport(server: &Server<'_>) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {

@@ -90,10 +90,10 @@ async fn refused(notifier: &dyn Notifier) -> NotifyError {
 fn a_channel_that_cannot_be_built_is_named_and_its_secret_is_not() {
     let webhook = Secret::new(format!("https://[{HIDDEN}"));
     let error = build(ChannelConfig::DingTalk { webhook, secret: None }).err().unwrap();
-    assert!(error.starts_with("channels.ops: the webhook is no address"), "{error}");
+    assert!(error.starts_with("channels.ops: `webhook` is no address"), "{error}");
     assert!(!error.contains(HIDDEN), "{error}");
     let error = build(mail(25, false, &["a@b@c"])).err().unwrap();
-    assert!(error.starts_with("channels.ops: \"a@b@c\" is no address"), "{error}");
+    assert!(error.starts_with("channels.ops: `to` \"a@b@c\" is no address"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
