@@ -80,13 +80,27 @@ fn router(host: Host, options: &Options) -> Result<Router, String> {
 }
 
 /// The first segment of the path names the platform. The endpoint is the method that TOP's gateways name in the query,
-/// else the next two segments: what follows is mostly numbers, and each would be measured alone.
+/// else the path as far as it holds no numbers: each order would be measured alone.
 fn route(request: &http::request::Parts) -> Option<Route> {
     let (platform, path) = upstream::split(&request.uri)?;
     let query = request.uri.query().unwrap_or_default();
     let method = query.split('&').find_map(|pair| pair.strip_prefix("method="));
-    let end = path.match_indices('/').nth(2).map_or(path.len(), |(index, _)| index);
-    Some(Route::new(platform, method.unwrap_or(&path[..end])))
+    Some(Route::new(platform, method.unwrap_or_else(|| named(path))))
+}
+
+/// A path up to its first segment that is a number or holds one; a version such as `v1` is a name.
+fn named(path: &str) -> &str {
+    let is_version = |segment: &str| segment.strip_prefix('v').is_some_and(|rest| rest.len() <= 2);
+    let is_name = |segment: &str| is_version(segment) || !segment.contains(|c: char| c.is_ascii_digit());
+    let mut end = 0;
+    for segment in path.split_inclusive('/') {
+        if !is_name(segment.trim_end_matches('/')) {
+            break;
+        }
+        end += segment.len();
+    }
+    let named = path[..end].trim_end_matches('/');
+    if named.is_empty() { "/" } else { named }
 }
 
 fn told(error: impl std::fmt::Display) -> String {
@@ -108,4 +122,26 @@ async fn interrupted() {
 #[allow(clippy::print_stdout, reason = "whoever starts the gateway reads its address here")]
 fn announce(address: SocketAddr) {
     println!("listening on http://{address}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_name_and_no_number() {
+        let rows = [
+            ("/taobao/router/rest?method=taobao.time.get&sign=1", "taobao.time.get"),
+            ("/amazon/orders/v0/orders", "/orders/v0/orders"),
+            ("/amazon/orders/v0/orders/026-1520163-6049104/items", "/orders/v0/orders"),
+            ("/jd/orders/123", "/orders"),
+            ("/jd/v1/orders/123", "/v1/orders"),
+            ("/jd/v123/orders", "/"),
+            ("/jd", "/"),
+        ];
+        for (uri, endpoint) in rows {
+            let (parts, ()) = http::Request::get(uri).body(()).unwrap().into_parts();
+            assert_eq!(route(&parts).unwrap().endpoint, endpoint, "{uri}");
+        }
+    }
 }

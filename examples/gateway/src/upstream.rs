@@ -145,4 +145,65 @@ mod tests {
             assert_eq!(response.status().as_u16(), status, "{path}");
         }
     }
+
+    /// A body whose first part comes and whose rest never does.
+    struct Unending(bool);
+
+    impl HttpBody for Unending {
+        type Data = bytes::Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, BoxError>>> {
+            let first = std::mem::replace(&mut self.0, false);
+            if first { Poll::Ready(Some(Ok(http_body::Frame::data("part".into())))) } else { Poll::Pending }
+        }
+    }
+
+    fn upstreams(address: std::net::SocketAddr, timeout: Duration) -> Upstreams {
+        Upstreams::new([("jd".to_owned(), format!("http://{address}"))].into(), timeout).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_long_request_reaches_the_platform_before_it_ends() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let first_part = async |request: axum::extract::Request| {
+            let frame = request.into_body().frame().await.unwrap().unwrap();
+            frame.into_data().unwrap()
+        };
+        tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(first_part)).await });
+        let request = Request::post("/jd/upload").body(Body::new(Unending(true))).unwrap();
+        // Whoever collects the body first never gets as far as this answer.
+        let patience = Duration::from_secs(20);
+        let answer = tokio::time::timeout(patience, upstreams(address, patience).call(request)).await;
+        let body = answer.expect("the first part arrives").unwrap().into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "part");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_stalls_is_a_time_out() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (keep, kept) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            use std::io::{Read, Write};
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhal").unwrap();
+            // The connection stays open for as long as the test lives.
+            keep.send(stream).unwrap();
+        });
+        let layer = tidegate::tower::Layer::new(tidegate::Host::builder().build(), |_| {
+            Some(tidegate::tower::Route::new("jd", "/x"))
+        });
+        let service = tower::Layer::layer(&layer, upstreams(address, Duration::from_millis(100)));
+        // A POST that may have been carried out is sent once.
+        let request = Request::post("/jd/x").body(Body::from("order")).unwrap();
+        let response = tower::ServiceExt::oneshot(service, request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+        drop(kept);
+    }
 }
