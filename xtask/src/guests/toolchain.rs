@@ -2,9 +2,8 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::run::Result;
 
@@ -139,28 +138,18 @@ fn apt_get(args: &[&str]) -> Command {
 /// Runs a command for so long at most; its output goes where our errors go, since ours may be read by a program.
 fn run(mut command: Command, patience: Duration) -> Result<()> {
     command.stdin(Stdio::null()).stdout(std::io::stderr());
-    let mut child = command.spawn().map_err(|error| format!("cannot be run: {error}"))?;
-    match wait(&mut child, patience) {
-        Some(Ok(status)) if status.success() => Ok(()),
-        Some(Ok(status)) => Err(format!("failed with {status}")),
-        Some(Err(error)) => Err(format!("cannot be waited for: {error}")),
-        None => Err(format!("was not done within {} s", patience.as_secs())),
-    }
-}
-
-/// The status of a child; one that is not done in time is ended and has none.
-fn wait(child: &mut Child, patience: Duration) -> Option<std::io::Result<ExitStatus>> {
-    let begun = Instant::now();
-    while begun.elapsed() < patience {
-        match child.try_wait() {
-            Ok(None) => thread::sleep(Duration::from_millis(100)),
-            Ok(Some(status)) => return Some(Ok(status)),
-            Err(error) => return Some(Err(error)),
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| format!("cannot be waited for: {error}"))?.block_on(async {
+        // Dropped, as where it is not done in time, it is ended.
+        let child = tokio::process::Command::from(command).kill_on_drop(true).spawn();
+        let mut child = child.map_err(|error| format!("cannot be run: {error}"))?;
+        match tokio::time::timeout(patience, child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(format!("failed with {status}")),
+            Ok(Err(error)) => Err(format!("cannot be waited for: {error}")),
+            Err(_) => Err(format!("was not done within {} s", patience.as_secs())),
         }
-    }
-    let _ = child.kill();
-    let _ = child.wait();
-    None
+    })
 }
 
 #[cfg(test)]
