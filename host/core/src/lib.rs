@@ -16,7 +16,9 @@ pub mod quota;
 pub mod secret;
 pub mod sketch;
 pub mod stats;
+pub mod store;
 pub mod units;
+pub mod window;
 
 pub use alert::{AlertState, Severity, Timing, Transition};
 pub use backoff::Backoff;
@@ -29,3 +31,4 @@ pub use quota::{Quota, QuotaError, Rate};
 pub use secret::Secret;
 pub use sketch::Sketch;
 pub use stats::{Snapshot, Stats};
+pub use store::{LimitStatus, OnFailure, StoreError};

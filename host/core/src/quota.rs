@@ -6,8 +6,12 @@ use std::time::Duration;
 use crate::clock::micros;
 use crate::units::{parse_duration, show_duration};
 
-/// The largest level a bucket may hold in its finest unit: what a double (and so Lua) still counts exactly.
-const MAX_LEVEL: u128 = 1 << 53;
+/// The largest level a bucket may hold in its finest unit: sums of a few such are what a double (and so Lua) still
+/// counts exactly.
+const MAX_LEVEL: u128 = 1 << 51;
+
+/// The most units that may flow in a microsecond: in the 30 s for which calls may queue, no more than [`MAX_LEVEL`].
+const MAX_FLOW: u128 = MAX_LEVEL / 30_000_000;
 
 /// So many tokens in each period: `40/s`, `10000/60s`, `5000/d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +139,7 @@ impl Quota {
         let divisor = gcd(rate.tokens, period_us);
         let (units_per_us, units_per_token) = (rate.tokens / divisor, period_us / divisor);
         let level = u128::from(burst) * u128::from(units_per_token);
-        if level > MAX_LEVEL || u128::from(units_per_us) > MAX_LEVEL {
+        if level > MAX_LEVEL || u128::from(units_per_us) > MAX_FLOW {
             return Err(QuotaError::TooLarge { rate, burst });
         }
         Ok(Self { rate, burst, units_per_us, units_per_token })

@@ -3,7 +3,7 @@
 //! ```
 //! use tidegate_core::config::{Config, SystemEnv};
 //! let config = Config::parse("[limits.taobao]\nrate = \"10/s\"\nburst = 10\n", &SystemEnv::default()).unwrap();
-//! assert_eq!(config.limits["taobao"].to_string(), "10/s, burst 10");
+//! assert_eq!(config.limits["taobao"].quota.to_string(), "10/s, burst 10");
 //! assert_eq!(config.limits["jd"], Config::default().limits["jd"]); // what a file leaves out keeps its default
 //!
 //! let problems = Config::parse("[limits.taobao]\nrate = \"10\"\nburst = 0\n", &SystemEnv::default()).unwrap_err();
@@ -13,6 +13,7 @@
 mod channels;
 mod parse;
 pub mod reader;
+mod redis;
 mod secrets;
 
 #[cfg(test)]
@@ -23,9 +24,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Backoff, Quota, Secret};
+use crate::{Backoff, OnFailure, Quota, Secret};
 use reader::Problem;
 
+pub use redis::{RedisConfig, RedisKind};
 pub use secrets::{Env, SystemEnv};
 
 /// The configuration that holds without a file; a link in the crate leads to the one at the top of the repository.
@@ -34,8 +36,8 @@ pub const SHIPPED: &str = include_str!("../../tidegate.toml");
 /// Everything that `tidegate.toml` says; `Config::default()` is what holds without a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The quota of each platform, by name.
-    pub limits: BTreeMap<String, Quota>,
+    /// The limit of each platform, by name.
+    pub limits: BTreeMap<String, LimitConfig>,
     /// How failed calls are repeated.
     pub retry: RetryConfig,
     /// What is kept of calls.
@@ -46,8 +48,19 @@ pub struct Config {
     pub channels: BTreeMap<String, ChannelConfig>,
     /// Where policies live and how far they may go.
     pub policies: PoliciesConfig,
+    /// Where state lives that processes share; without it, state lives in this process alone.
+    pub redis: Option<RedisConfig>,
     /// The HTTP server.
     pub server: ServerConfig,
+}
+
+/// `[limits.NAME]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitConfig {
+    /// Rate and burst.
+    pub quota: Quota,
+    /// What holds while Redis is away.
+    pub on_redis_failure: OnFailure,
 }
 
 impl Config {

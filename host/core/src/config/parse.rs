@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::reader::{self, Problem, Section, Text, Value, integer, number, parsed, time};
+use super::reader::{self, Problem, Section, Text, Value, choice, integer, number, parsed, time};
 use super::secrets::{self, Env};
-use super::{AlertingConfig, Config, MetricsConfig, PoliciesConfig, RetryConfig, ServerConfig, channels};
+use super::{AlertingConfig, Config, LimitConfig, MetricsConfig, PoliciesConfig, RetryConfig, ServerConfig, channels, redis};
 use crate::units::show_duration;
-use crate::{Backoff, Quota, Rate};
+use crate::{Backoff, OnFailure, Quota, Rate};
 
 /// A Wasm memory grows by pages of this size …
 const WASM_PAGE: u64 = 64 << 10;
@@ -19,13 +19,18 @@ const WASM_MOST: u64 = 4 << 30;
 
 pub(super) fn config(text: &str, env: &dyn Env, base: Option<&Config>) -> Result<Config, Vec<Problem>> {
     reader::read(text, |top| {
-        let limits = named(top, "limits", base.map(|base| &base.limits), quota);
+        let limits = named(top, "limits", base.map(|base| &base.limits), limit);
         let retry = section(top, "retry", base.map(|base| &base.retry), retry);
         let metrics = section(top, "metrics", base.map(|base| &base.metrics), metrics);
         let alerting = section(top, "alerting", base.map(|base| &base.alerting), alerting);
         let channels =
             named(top, "channels", base.map(|base| &base.channels), |section| channels::channel(section, env));
         let policies = section(top, "policies", base.map(|base| &base.policies), policies);
+        // There is none unless a file says so: to share state is a decision.
+        let redis = match top.table("redis") {
+            Some(mut section) => redis::redis(&mut section, env).map(Some),
+            None => Some(base.and_then(|base| base.redis.clone())),
+        };
         let server = section(top, "server", base.map(|base| &base.server), |s, base| server(s, base, env));
         Some(Config {
             limits: limits?,
@@ -34,6 +39,7 @@ pub(super) fn config(text: &str, env: &dyn Env, base: Option<&Config>) -> Result
             alerting: alerting?,
             channels: channels?,
             policies: policies?,
+            redis: redis?,
             server: server?,
         })
     })
@@ -94,11 +100,13 @@ fn or<'a, T>(
 }
 
 /// Rate and burst belong together: a burst that fits one rate seldom fits another.
-fn quota(section: &mut Section<'_>) -> Option<Quota> {
+fn limit(section: &mut Section<'_>) -> Option<LimitConfig> {
     let rate = section.required("rate", parsed(Rate::parse));
     let burst = section.required("burst", integer(1..=u64::MAX));
+    let names = [OnFailure::Open, OnFailure::Closed, OnFailure::Local].map(|one| (one.name(), one));
+    let on_redis_failure = section.optional("on_redis_failure", choice(&names)).unwrap_or_default();
     match Quota::new(rate?, burst?) {
-        Ok(quota) => Some(quota),
+        Ok(quota) => Some(LimitConfig { quota, on_redis_failure }),
         Err(error) => {
             section.refuse_value("burst", &error.to_string());
             None

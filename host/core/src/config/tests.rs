@@ -81,8 +81,8 @@ fn what_a_file_says_replaces_that_alone() {
         "[limits.taobao]\nrate = '7/s'\nburst = 9\n[retry]\nmax_attempts = 2\n[limits.mine]\nrate = '1/m'\nburst = 1",
     );
     let shipped = Config::default();
-    assert_eq!(config.limits["taobao"].to_string(), "7/s, burst 9");
-    assert_eq!(config.limits["mine"].to_string(), "1/m, burst 1");
+    assert_eq!(config.limits["taobao"].quota.to_string(), "7/s, burst 9");
+    assert_eq!(config.limits["mine"].quota.to_string(), "1/m, burst 1");
     assert_eq!(config.limits.len(), shipped.limits.len() + 1);
     assert_eq!(config.retry, RetryConfig { max_attempts: 2, ..shipped.retry });
     assert_eq!((config.channels, config.policies, config.server), (shipped.channels, shipped.policies, shipped.server));
@@ -160,7 +160,7 @@ size = 5
 20:14: policies.max_memory: expected a size from "64KiB" to "4GiB" such as "16MiB", not "16MB"
 21:18: policies.max_operations: expected a whole number of at least 1, not 0
 23:10: server.listen: expected an address and a port such as "127.0.0.1:8700", not "localhost"
-24:2: cache: no such key; known here: `limits`, `retry`, `metrics`, `alerting`, `channels`, `policies`, `server`"#;
+24:2: cache: no such key; known here: `limits`, `retry`, `metrics`, `alerting`, `channels`, `policies`, `redis`, `server`"#;
     assert_eq!(problems(text).join("\n"), expected);
 }
 

@@ -1,7 +1,6 @@
 //! What became of every call: counts and durations of the last 30 days, in memory.
 
 mod series;
-mod window;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use parking_lot::RwLock;
 use tidegate_core::{Clock, Outcome, Stats};
 
 use series::Series;
-use window::Window;
+use tidegate_core::window::{Grain, Span, Window};
 
 /// The endpoint under which further ones are counted once a platform has its fill of them.
 pub const OTHER: &str = "other";
@@ -93,7 +92,7 @@ impl Metrics {
             wanted.map(|(_, series)| Arc::clone(series)).collect()
         });
         let now_ms = self.0.clock.unix_ms();
-        let span = window::Span::ending(now_ms, range);
+        let span = Span::ending(now_ms, range);
         let mut total = Window::default();
         chosen.iter().for_each(|series| series.add_to(&mut total, span, now_ms));
         total.stats(span)
@@ -104,7 +103,7 @@ impl Metrics {
     pub fn ever(&self, platform: &str, endpoint: &str) -> Stats {
         let series = self.0.series.read().get(platform).and_then(|endpoints| endpoints.get(endpoint)).cloned();
         let now_ms = self.0.clock.unix_ms();
-        let span = window::Span { grain: window::Grain::Day, from_ms: self.0.started_ms, to_ms: now_ms };
+        let span = Span { grain: Grain::Day, from_ms: self.0.started_ms, to_ms: now_ms };
         series.map_or_else(Window::default, |series| series.ever(now_ms)).stats(span)
     }
 

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tidegate_core::clock::micros;
 use tidegate_core::{Outcome, sketch};
 
-use super::window::{Grain, Span, Window};
+use tidegate_core::window::{Grain, Span, Window};
 
 /// No call is counted as longer: a sum of such durations does not overflow before 200 million of them.
 const LONGEST: Duration = Duration::from_secs(86_400);

@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
-use tidegate_core::clock::millis;
-use tidegate_core::{Sketch, Stats};
+use crate::clock::millis;
+use crate::{Sketch, Stats};
 
 /// The grains in which windows are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grain {
+    /// Of 60 s.
     Minute,
+    /// Of 60 minutes.
     Hour,
+    /// Of 24 hours (UTC).
     Day,
 }
 
 impl Grain {
+    /// Every grain, finest first.
     pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
 
     /// Its length in milliseconds.
@@ -49,8 +53,11 @@ impl Grain {
 /// A stretch of time aligned outwards to a grain.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
+    /// To whose borders it is aligned.
     pub grain: Grain,
+    /// Its beginning, in milliseconds since 1970.
     pub from_ms: u64,
+    /// Its end.
     pub to_ms: u64,
 }
 
@@ -67,14 +74,20 @@ impl Span {
 /// What was counted in one stretch of time.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
+    /// Calls that succeeded.
     pub success: u64,
+    /// Calls that failed.
     pub errors: u64,
+    /// Calls that our own limit refused.
     pub limited: u64,
+    /// The sum of the durations, in microseconds.
     pub total_us: u64,
+    /// The durations.
     pub sketch: Sketch,
 }
 
 impl Window {
+    /// Adds another; the order of merging does not matter.
     pub fn merge(&mut self, other: &Self) {
         self.success += other.success;
         self.errors += other.errors;

@@ -1,0 +1,31 @@
+//! The scripts that run inside Redis: one a file, its contract in its header, the number of its keys in its name.
+
+/// The text of a script and the number of its keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Script {
+    /// The name of its file.
+    pub name: &'static str,
+    /// Lua 5.1 as Redis runs it.
+    pub text: &'static str,
+    /// How many keys it takes.
+    pub keys: usize,
+}
+
+/// Makes a constant of each file and the list of all.
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident = $file:literal, $keys:literal;)*) => {
+        $($(#[$doc])* pub const $name: Script = Script {
+            name: $file,
+            text: include_str!(concat!($file, "_", $keys, ".lua")),
+            keys: $keys,
+        };)*
+
+        /// Every script.
+        pub const ALL: &[Script] = &[$($name),*];
+    };
+}
+
+scripts! {
+    /// Operations on one platform's bucket.
+    LIMIT = "limit", 3;
+}
