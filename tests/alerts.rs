@@ -61,7 +61,7 @@ fn scene(rules: &str, failures: u32) -> Scene {
     let inbox: Arc<dyn Notifier> = Arc::new(Inbox { messages: sender, failures: failures.into() });
     let channels = move |_: &_| Ok([("inbox".to_owned(), Arc::clone(&inbox))].into());
     let policies = Policies::open(&config.policies);
-    let host = Host::builder().config(config).policies(policies).notifiers(Arc::new(channels)).build();
+    let host = Host::builder().config(config).policies(policies).notifiers(Arc::new(channels)).build().unwrap();
     let ticker = tokio::spawn(host.clone().run_alerts(std::future::pending()));
     Scene { host, messages, dir, ticker }
 }

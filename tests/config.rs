@@ -23,7 +23,7 @@ impl File {
     }
 
     fn host(&self) -> Host {
-        Host::builder().config(read_config(&self.path()).unwrap()).build()
+        Host::builder().config(read_config(&self.path()).unwrap()).build().unwrap()
     }
 }
 
@@ -38,11 +38,11 @@ async fn an_edit_is_in_force_and_keeps_what_was_spent() {
     let file = File::new(FIRST);
     let host = file.host();
     assert_eq!(rate(&host, "jd"), "7/s, burst 7");
-    assert!(host.limiter("jd").unwrap().check(5).is_allowed());
+    assert!(host.limiter("jd").unwrap().check(5).await.is_allowed());
     file.save(&FIRST.replace("7/s", "9/s").replace("burst = 7", "burst = 9"));
     host.reload_config(&file.path());
     assert_eq!(rate(&host, "jd"), "9/s, burst 9");
-    assert_eq!(host.limiter("jd").unwrap().status().available, 2);
+    assert_eq!(host.limiter("jd").unwrap().seen().available, 2);
     assert_eq!(host.config_status().reloads, 1);
 }
 
@@ -68,7 +68,7 @@ async fn a_mistake_is_refused_whole_and_told_with_its_place() {
 async fn an_update_at_run_time_survives_an_edit_elsewhere() {
     let file = File::new(FIRST);
     let host = file.host();
-    host.limiter("jd").unwrap().update(Quota::new(Rate::parse("3/s").unwrap(), 3).unwrap());
+    host.limiter("jd").unwrap().update(Quota::new(Rate::parse("3/s").unwrap(), 3).unwrap()).await.unwrap();
     file.save(&FIRST.replace("rate = \"1/s\"", "rate = \"2/s\""));
     host.reload_config(&file.path());
     assert_eq!((rate(&host, "jd").as_str(), rate(&host, "mine").as_str()), ("3/s, burst 3", "2/s, burst 1"));
@@ -78,15 +78,15 @@ async fn an_update_at_run_time_survives_an_edit_elsewhere() {
 async fn platforms_come_and_go_with_the_file() {
     let file = File::new(FIRST);
     let host = file.host();
-    assert!(host.limiter("mine").unwrap().check(1).is_allowed());
+    assert!(host.limiter("mine").unwrap().check(1).await.is_allowed());
     file.save("[limits]\nyours = { rate = \"1/s\", burst = 1 }\n");
     host.reload_config(&file.path());
     assert!(host.limiter("mine").is_err());
     assert_eq!(rate(&host, "yours"), "1/s, burst 1");
-    assert_eq!(rate(&host, "jd"), tidegate::Config::default().limits["jd"].to_string(), "as shipped again");
+    assert_eq!(rate(&host, "jd"), tidegate::Config::default().limits["jd"].quota.to_string(), "as shipped again");
     file.save(FIRST);
     host.reload_config(&file.path());
-    assert_eq!(host.limiter("mine").unwrap().status().available, 0, "what comes back is not full again");
+    assert_eq!(host.limiter("mine").unwrap().seen().available, 0, "what comes back is not full again");
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_saved_file_is_found_without_being_told() {
     let host = file.host();
     let _watch = host.follow_config(&file.path()).unwrap();
     let limiter = host.limiter("jd").unwrap();
-    assert!(limiter.check(1).is_allowed());
+    assert!(limiter.check(1).await.is_allowed());
     // Whoever waits for half a minute is woken by the new rate.
     let waiting = tokio::spawn(async move { limiter.acquire(1, Duration::from_secs(30)).await });
     // Editors write a new file and rename it over the old one.

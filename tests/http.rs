@@ -17,7 +17,7 @@ fn host() -> Host {
         dir: concat!(env!("CARGO_MANIFEST_DIR"), "/../policies").into(),
         ..tidegate::Config::default().policies
     });
-    Host::builder().policies(policies).notifiers(Arc::new(tidegate_server::notify::from_config)).build()
+    Host::builder().policies(policies).notifiers(Arc::new(tidegate_server::notify::from_config)).build().unwrap()
 }
 
 fn door() -> Router {

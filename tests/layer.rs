@@ -21,9 +21,9 @@ struct Told {
     bodies: Vec<Bytes>,
 }
 
-fn host(rate: &str, burst: u64) -> Host {
-    let host = Host::builder().build();
-    host.limiter("taobao").unwrap().update(Quota::new(Rate::parse(rate).unwrap(), burst).unwrap());
+async fn host(rate: &str, burst: u64) -> Host {
+    let host = Host::builder().build().unwrap();
+    host.limiter("taobao").unwrap().update(Quota::new(Rate::parse(rate).unwrap(), burst).unwrap()).await.unwrap();
     host
 }
 
@@ -77,7 +77,7 @@ fn ok(status: u16, body: &str) -> Result<(u16, Vec<u8>), std::io::ErrorKind> {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_is_repeated_until_the_platform_answers() {
-    let host = host("100/s", 10);
+    let host = host("100/s", 10).await;
     let told =
         send(&host, get("/taobao/x"), vec![ok(503, "down"), Err(std::io::ErrorKind::ConnectionReset), ok(200, "{}")])
             .await;
@@ -88,17 +88,17 @@ async fn a_request_is_repeated_until_the_platform_answers() {
 
 #[tokio::test(start_paused = true)]
 async fn what_the_platform_said_last_is_passed_on() {
-    let told = send(&host("100/s", 10), get("/taobao/x"), vec![ok(503, "down")]).await;
+    let told = send(&host("100/s", 10).await, get("/taobao/x"), vec![ok(503, "down")]).await;
     assert_eq!((told.status(), told.response.body().as_ref()), (503, b"down".as_ref()));
-    let told = send(&host("100/s", 10), get("/taobao/x"), vec![Err(std::io::ErrorKind::TimedOut)]).await;
+    let told = send(&host("100/s", 10).await, get("/taobao/x"), vec![Err(std::io::ErrorKind::TimedOut)]).await;
     assert_eq!(told.status(), 504);
-    let told = send(&host("100/s", 10), get("/taobao/x"), vec![Err(std::io::ErrorKind::ConnectionRefused)]).await;
+    let told = send(&host("100/s", 10).await, get("/taobao/x"), vec![Err(std::io::ErrorKind::ConnectionRefused)]).await;
     assert_eq!(told.status(), 502);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_full_limit_answers_429_with_when_to_come_back() {
-    let host = host("1/10s", 1);
+    let host = host("1/10s", 1).await;
     let first = send(&host, get("/taobao/x"), vec![ok(200, "{}")]).await;
     assert_eq!((first.status(), first.header("ratelimit")), (200, r#""taobao";r=0;t=10"#));
     let second = send(&host, get("/taobao/x"), vec![ok(200, "{}")]).await;
@@ -111,14 +111,14 @@ async fn a_full_limit_answers_429_with_when_to_come_back() {
 #[tokio::test(start_paused = true)]
 async fn an_order_is_not_placed_twice() {
     let down = vec![ok(503, "down"), ok(200, "{}")];
-    assert_eq!(send(&host("100/s", 10), post("/taobao/x"), down.clone()).await.sent, 1);
+    assert_eq!(send(&host("100/s", 10).await, post("/taobao/x"), down.clone()).await.sent, 1);
     // It may be repeated where it was turned away, or where the caller gave it a key.
-    let told = send(&host("100/s", 10), post("/taobao/x"), vec![ok(429, "slow down"), ok(200, "{}")]).await;
+    let told = send(&host("100/s", 10).await, post("/taobao/x"), vec![ok(429, "slow down"), ok(200, "{}")]).await;
     assert_eq!((told.status(), told.sent), (200, 2));
     assert_eq!(told.bodies, ["an order", "an order"]);
     let mut keyed = post("/taobao/x");
     keyed.headers_mut().insert("idempotency-key", "1".parse().unwrap());
-    assert_eq!(send(&host("100/s", 10), keyed, down).await.sent, 2);
+    assert_eq!(send(&host("100/s", 10).await, keyed, down).await.sent, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,7 +127,7 @@ async fn the_platform_is_asked_for_an_answer_that_can_be_read() {
         assert_eq!(request.headers()["accept-encoding"], "identity");
         Ok::<_, BoxError>(Response::new(Body::from("{}")))
     });
-    let service = Layer::new(host("100/s", 10), |_| Some(Route::new("taobao", "x"))).layer(platform);
+    let service = Layer::new(host("100/s", 10).await, |_| Some(Route::new("taobao", "x"))).layer(platform);
     let mut request = get("/taobao/x");
     request.headers_mut().insert("accept-encoding", "gzip, br".parse().unwrap());
     assert_eq!(service.oneshot(request).await.unwrap().status(), StatusCode::OK);
@@ -137,22 +137,22 @@ async fn the_platform_is_asked_for_an_answer_that_can_be_read() {
 async fn long_bodies_pass_whole_in_both_directions() {
     let long = vec![b'x'; REPLAY + 1];
     let request = Request::put("/taobao/x").body(Full::from(long.clone())).unwrap();
-    let told = send(&host("100/s", 10), request, vec![ok(503, "down"), ok(200, "{}")]).await;
+    let told = send(&host("100/s", 10).await, request, vec![ok(503, "down"), ok(200, "{}")]).await;
     assert_eq!((told.sent, told.bodies[0].len()), (1, long.len()), "it is gone once it is sent");
     let answer = vec![b'y'; PEEK * 3 + 7];
-    let told = send(&host("100/s", 10), get("/taobao/x"), vec![Ok((200, answer.clone()))]).await;
+    let told = send(&host("100/s", 10).await, get("/taobao/x"), vec![Ok((200, answer.clone()))]).await;
     assert_eq!(told.response.body().as_ref(), answer);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_no_limit_is_for_passes_untouched() {
-    let told = send(&host("1/d", 1), get("/elsewhere"), vec![ok(503, "down")]).await;
+    let told = send(&host("1/d", 1).await, get("/elsewhere"), vec![ok(503, "down")]).await;
     assert_eq!((told.status(), told.sent, told.header("ratelimit")), (503, 1, ""));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_platform_that_is_not_configured_is_refused() {
-    let host = Host::builder().build();
+    let host = Host::builder().build().unwrap();
     let layer = Layer::new(host, |_| Some(Route::new("toabao", "x")));
     let service = layer.layer(service_fn(async |_: Request<Body>| Ok::<_, BoxError>(Response::new(Body::from("")))));
     let response = service.oneshot(get("/")).await.unwrap();

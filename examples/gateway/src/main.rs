@@ -65,10 +65,9 @@ async fn main() -> Result<(), String> {
 /// The host with the policies and channels of the configuration.
 fn host(path: Option<&Path>) -> Result<Host, String> {
     let config = path.map_or_else(|| Ok(Config::default()), tidegate::read_config)?;
-    tidegate_server::notify::from_config(&config.channels)?;
     let policies = tidegate::policy::Policies::open(&config.policies);
     let channels = std::sync::Arc::new(tidegate_server::notify::from_config);
-    Ok(Host::builder().config(config).policies(policies).notifiers(channels).build())
+    Ok(Host::builder().config(config).policies(policies).notifiers(channels).build().map_err(told)?)
 }
 
 fn router(host: Host, options: &Options) -> Result<Router, String> {

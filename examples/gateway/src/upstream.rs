@@ -196,7 +196,7 @@ mod tests {
             // The connection stays open for as long as the test lives.
             keep.send(stream).unwrap();
         });
-        let layer = tidegate::tower::Layer::new(tidegate::Host::builder().build(), |_| {
+        let layer = tidegate::tower::Layer::new(tidegate::Host::builder().build().unwrap(), |_| {
             Some(tidegate::tower::Route::new("jd", "/x"))
         });
         let service = tower::Layer::layer(&layer, upstreams(address, Duration::from_millis(100)));

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::RwLock;
-use tidegate_core::config::Config;
-use tidegate_core::{Clock, Failure, Quota, Verdict, fallback};
+use tidegate_core::config::{Config, LimitConfig};
+use tidegate_core::{Clock, Failure, Verdict, fallback};
 
 use crate::pipeline::Retry;
+use crate::stores::Stores;
 #[cfg(feature = "policies")]
 use crate::{Alerts, alerts::NotifierFactory};
 use crate::{Limiter, Metrics, SystemClock};
@@ -19,8 +20,8 @@ use tidegate_policy::Policies;
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-/// let host = tidegate::Host::builder().build();
-/// assert!(host.limiter("taobao").unwrap().check(1).is_allowed());
+/// let host = tidegate::Host::builder().build().unwrap();
+/// assert!(host.limiter("taobao").unwrap().check(1).await.is_allowed());
 /// assert!(host.limiter("toabao").is_err());
 /// # });
 /// ```
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     /// Limiters of platforms that left the configuration: one that comes back finds its level, not a full bucket.
     retired: RwLock<BTreeMap<String, Limiter>>,
     metrics: Metrics,
+    stores: Stores,
     #[cfg(feature = "policies")]
     pub(crate) policies: Option<Arc<Policies>>,
     #[cfg(feature = "policies")]
@@ -53,6 +55,11 @@ pub struct UnknownPlatform {
     name: String,
     known: String,
 }
+
+/// Why a host cannot be put together: what in the configuration is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BuildError(pub(crate) String);
 
 /// What a [`Host`] is made of; everything has a default.
 #[derive(Default)]
@@ -98,32 +105,38 @@ impl Builder {
 
     /// The host; within a tokio runtime, whose clock it uses unless one was given.
     ///
-    /// Where a channel cannot be made, the log says why and alerts go to the history alone; who would rather not
-    /// start calls the factory given to `notifiers` first.
-    #[must_use]
-    pub fn build(self) -> Host {
+    /// Where the configuration has `[redis]`, limits, locks, metrics and alerts live there; it need not be reachable yet.
+    ///
+    /// # Errors
+    /// Where a channel cannot be made, or no connection to Redis can even be tried.
+    pub fn build(self) -> Result<Host, BuildError> {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
+        let stores = Stores::open(&self.config, &clock)?;
         let limiters = self.config.limits.iter();
-        let limiters = limiters.map(|(name, quota)| (name.clone(), Limiter::new(*quota, Arc::clone(&clock)))).collect();
+        let limiters = limiters.map(|(name, limit)| (name.clone(), stores.limiter(name, *limit))).collect();
+        #[cfg(feature = "policies")]
+        let notifiers = self.notifiers.unwrap_or_else(|| Arc::new(|_| Ok(BTreeMap::new())));
+        #[cfg(feature = "policies")]
+        let alerts = Alerts::new(Arc::clone(&clock));
+        #[cfg(feature = "policies")]
+        alerts.connect(notifiers(&self.config.channels).map_err(BuildError)?);
         let inner = Inner {
             limiters: RwLock::new(limiters),
             retired: RwLock::default(),
             metrics: Metrics::new(self.config.metrics.max_endpoints, Arc::clone(&clock)),
+            stores,
             #[cfg(feature = "policies")]
             policies: self.policies,
             #[cfg(feature = "policies")]
-            alerts: Alerts::new(Arc::clone(&clock)),
+            alerts,
             #[cfg(feature = "policies")]
-            notifiers: self.notifiers.unwrap_or_else(|| Arc::new(|_| Ok(BTreeMap::new()))),
+            notifiers,
             #[cfg(feature = "policies")]
             config_status: parking_lot::Mutex::default(),
             config: ArcSwap::from_pointee(self.config),
             clock,
         };
-        let host = Host(Arc::new(inner));
-        #[cfg(feature = "policies")]
-        host.connect_channels();
-        host
+        Ok(Host(Arc::new(inner)))
     }
 }
 
@@ -180,6 +193,13 @@ impl Host {
         self.0.config.load_full()
     }
 
+    /// The way to Redis, where the configuration has one.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn redis(&self) -> Option<&tidegate_redis::Redis> {
+        self.0.stores.redis()
+    }
+
     /// The clock that everything here goes by.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
@@ -200,7 +220,7 @@ impl Host {
     /// Puts a new configuration in force: limits, retry, alerting and channels.
     ///
     /// A limit is touched only where the configuration changed it, so one that was updated at run time survives an
-    /// edit elsewhere. `[server]`, `[metrics]` and `[policies]` are read at start.
+    /// edit elsewhere. `[server]`, `[metrics]`, `[policies]` and `[redis]` are read at start.
     ///
     /// # Errors
     /// Where a channel cannot be made; nothing is changed then.
@@ -215,16 +235,16 @@ impl Host {
         Ok(())
     }
 
-    fn apply_limits(&self, old: &BTreeMap<String, Quota>, new: &BTreeMap<String, Quota>) {
+    fn apply_limits(&self, old: &BTreeMap<String, LimitConfig>, new: &BTreeMap<String, LimitConfig>) {
         let (mut limiters, mut retired) = (self.0.limiters.write(), self.0.retired.write());
         retired.extend(limiters.extract_if(.., |name, _| !new.contains_key(name)));
-        for (name, quota) in new {
+        for (name, limit) in new {
             match limiters.get(name) {
-                Some(_) if old.get(name) == Some(quota) => {}
-                Some(limiter) => limiter.update(*quota),
+                Some(_) if old.get(name) == Some(limit) => {}
+                Some(limiter) => limiter.configure(*limit),
                 None => {
-                    let returned = retired.remove(name).inspect(|limiter| limiter.update(*quota));
-                    let limiter = returned.unwrap_or_else(|| Limiter::new(*quota, Arc::clone(&self.0.clock)));
+                    let returned = retired.remove(name).inspect(|limiter| limiter.configure(*limit));
+                    let limiter = returned.unwrap_or_else(|| self.0.stores.limiter(name, *limit));
                     limiters.insert(name.clone(), limiter);
                 }
             }

@@ -4,7 +4,7 @@
 //! ```
 //! # tokio_test(async {
 //! use tidegate::{Failure, Host};
-//! let host = Host::builder().build();
+//! let host = Host::builder().build().unwrap();
 //! let answer = host
 //!     .retry("taobao")?
 //!     .endpoint("taobao.trade.get")
@@ -33,6 +33,7 @@ mod metrics;
 mod pipeline;
 #[cfg(feature = "policies")]
 mod reload;
+mod stores;
 #[cfg(feature = "policies")]
 mod ticker;
 #[cfg(feature = "tower")]
@@ -43,14 +44,18 @@ pub use alerts::{ActiveAlert, AlertRecord, Alerts, Delivery};
 #[cfg(feature = "tower")]
 pub use answer::read_failure;
 pub use clock::SystemClock;
-pub use host::{Builder, Host, UnknownPlatform};
-pub use limiter::{LimitStatus, Limiter};
+pub use host::{BuildError, Builder, Host, UnknownPlatform};
+pub use limiter::Limiter;
 pub use metrics::{Metrics, Recorder};
 pub use pipeline::{Attempt, CallError, Failed, Retry};
 #[cfg(feature = "policies")]
 pub use reload::{ConfigStatus, read_config};
 pub use tidegate_core as core;
+#[cfg(feature = "redis")]
+pub use tidegate_redis as redis;
 pub use tidegate_core::config::Config;
-pub use tidegate_core::{Class, Clock, Decision, Failure, FailureKind, Outcome, Quota, Rate, Stats, Verdict};
+pub use tidegate_core::{
+    Class, Clock, Decision, Failure, FailureKind, LimitStatus, Outcome, Quota, Rate, Stats, StoreError, Verdict,
+};
 #[cfg(feature = "policies")]
 pub use tidegate_policy as policy;

@@ -198,7 +198,7 @@ mod tests {
     use tokio::time::Instant;
 
     fn host() -> Host {
-        Host::builder().build()
+        Host::builder().build().unwrap()
     }
 
     fn status(status: u16) -> Failure {
@@ -270,7 +270,7 @@ mod tests {
     async fn retries_pass_the_limiter_again() {
         let host = host();
         let limiter = host.limiter("jd").unwrap();
-        limiter.update(tidegate_core::Quota::new(tidegate_core::Rate::parse("1/10s").unwrap(), 1).unwrap());
+        limiter.update(tidegate_core::Quota::new(tidegate_core::Rate::parse("1/10s").unwrap(), 1).unwrap()).await.unwrap();
         let start = Instant::now();
         let retry = host.retry("jd").unwrap();
         let result =
@@ -283,7 +283,7 @@ mod tests {
     async fn a_full_limit_refuses_without_a_call() {
         let host = host();
         let limiter = host.limiter("jd").unwrap();
-        let _ = limiter.check(limiter.quota().burst());
+        let _ = limiter.check(limiter.quota().burst()).await;
         let retry = host.retry("jd").unwrap().endpoint("e").wait(Duration::ZERO);
         let result: Result<(), CallError<Failure>> = retry.run(async |_| unreachable!("the limit is full")).await;
         assert!(matches!(result, Err(CallError::Refused { decision: Decision::Limited { .. }, .. })));

@@ -78,13 +78,6 @@ impl Host {
     pub fn follow_policies(&self) -> std::io::Result<Option<Watch>> {
         self.policies().map(Policies::watch).transpose()
     }
-
-    pub(crate) fn connect_channels(&self) {
-        match (self.0.notifiers)(&self.config().channels) {
-            Ok(channels) => self.0.alerts.connect(channels),
-            Err(error) => tracing::error!(%error, "a channel cannot be made; alerts go to the history alone"),
-        }
-    }
 }
 
 /// Reads a configuration file; the directory of policies becomes relative to it.

@@ -94,6 +94,10 @@ pub trait LimitStore: Send + Sync {
     /// Changes the quota for everyone who shares it; the level is kept.
     fn update(&self, quota: Quota) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// Takes over what a configuration says; unlike [`LimitStore::update`] it does not wait, and a store that is away
+    /// hears of it later.
+    fn configure(&self, quota: Quota, on_failure: OnFailure);
+
     /// Grants the whole burst anew; calls that wait are served from it first.
     fn reset(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

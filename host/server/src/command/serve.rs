@@ -70,6 +70,7 @@ impl Serve {
         let policies = Policies::open(&PoliciesConfig { dir, ..config.policies.clone() });
         let channels = Arc::new(crate::notify::from_config);
         let host = Host::builder().config(config).policies(policies).notifiers(channels).build();
+        let host = host.map_err(|error| Usage(error.to_string()))?;
         let listener = TcpListener::bind(address).await.map_err(|error| Usage(format!("{address}: {error}")))?;
         let bound = listener.local_addr().map_err(|error| Usage(error.to_string()))?;
         // The guards end their watching when they are dropped, at the end of this function.

@@ -69,12 +69,16 @@ pub async fn acquire(
     })
 }
 
-pub async fn list(State(host): State<Host>) -> Json<BTreeMap<String, LimitStatus>> {
-    Json(host.limiters().into_iter().map(|(platform, limiter)| (platform, limiter.status())).collect())
+pub async fn list(State(host): State<Host>) -> Result<Json<BTreeMap<String, LimitStatus>>, Problem> {
+    let mut all = BTreeMap::new();
+    for (platform, limiter) in host.limiters() {
+        all.insert(platform, limiter.status().await?);
+    }
+    Ok(Json(all))
 }
 
 pub async fn show(State(host): State<Host>, Path(platform): Path<String>) -> Result<Json<LimitStatus>, Problem> {
-    Ok(Json(host.limiter(&platform)?.status()))
+    Ok(Json(host.limiter(&platform)?.status().await?))
 }
 
 pub async fn update(
@@ -84,12 +88,12 @@ pub async fn update(
 ) -> Result<Json<LimitStatus>, Problem> {
     let limiter = host.limiter(&platform)?;
     let quota = Rate::parse(&input.rate).and_then(|rate| Quota::new(rate, input.burst));
-    limiter.update(quota.map_err(|error| Problem::bad_request(error.to_string()))?);
-    Ok(Json(limiter.status()))
+    limiter.update(quota.map_err(|error| Problem::bad_request(error.to_string()))?).await?;
+    Ok(Json(limiter.status().await?))
 }
 
 pub async fn reset(State(host): State<Host>, Path(platform): Path<String>) -> Result<Json<LimitStatus>, Problem> {
     let limiter = host.limiter(&platform)?;
-    limiter.reset();
-    Ok(Json(limiter.status()))
+    limiter.reset().await?;
+    Ok(Json(limiter.status().await?))
 }

@@ -78,7 +78,7 @@ fn calls(page: &mut Page, host: &Host) {
 
 fn limits(page: &mut Page, host: &Host) {
     let limits: Vec<_> =
-        host.limiters().into_iter().map(|(name, limiter)| (name, limiter.status(), limiter.quota())).collect();
+        host.limiters().into_iter().map(|(name, limiter)| (name, limiter.seen(), limiter.quota())).collect();
     page.family("tidegate_limit_available", "gauge", "Tokens there now; negative where calls wait for them.");
     for (platform, status, _) in &limits {
         page.sample("tidegate_limit_available", &[("platform", platform)], status.available);

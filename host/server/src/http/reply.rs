@@ -5,7 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Json, OriginalUri, Query};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
-use tidegate::UnknownPlatform;
+use tidegate::{StoreError, UnknownPlatform};
 
 /// A refusal of a request: `{"error": "…"}`.
 #[derive(Debug)]
@@ -40,6 +40,12 @@ impl IntoResponse for Problem {
 impl From<UnknownPlatform> for Problem {
     fn from(unknown: UnknownPlatform) -> Self {
         Self { status: StatusCode::NOT_FOUND, message: unknown.to_string() }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
     }
 }
 

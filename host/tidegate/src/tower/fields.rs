@@ -36,7 +36,7 @@ pub fn refused(platform: &str, decision: Decision) -> Response<Body> {
 
 /// Adds the `RateLimit-Policy` and `RateLimit` fields.
 pub fn describe(response: &mut Response<Body>, platform: &str, limiter: &Limiter) {
-    let status = limiter.status();
+    let status = limiter.seen();
     let left = u64::try_from(status.available).unwrap_or(0);
     let full_in = whole_seconds(Duration::from_millis(status.full_in_ms));
     let fields = [

@@ -63,7 +63,7 @@ type Router = Arc<dyn Fn(&Parts) -> Option<Route> + Send + Sync>;
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// use tidegate::{Host, tower::{Layer, Route}};
-/// let layer = Layer::new(Host::builder().build(), |request| {
+/// let layer = Layer::new(Host::builder().build().unwrap(), |request| {
 ///     let platform = request.headers.get("x-platform")?.to_str().ok()?.to_owned();
 ///     Some(Route::new(platform, request.uri.path()))
 /// });

@@ -1,13 +1,18 @@
-//! The limiter of one platform, in memory.
+//! The limiter of one platform: asks, waits, gives back; where the bucket lives is its store's business.
+
+mod memory;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use serde::Serialize;
-use tidegate_core::clock::millis;
-use tidegate_core::{Bucket, Clock, Decision, Quota, Ticket, Timestamp};
-use tokio::sync::watch;
+use tidegate_core::config::LimitConfig;
+use tidegate_core::store::{LimitStatus, LimitStore, Reserved, Signal, StoreError};
+use tidegate_core::{Clock, Decision, Quota};
+#[cfg(feature = "redis")]
+use tidegate_redis::RedisLimit;
+use tokio::time::Instant;
+
+use memory::MemoryLimit;
 
 /// Nobody waits longer for a slot, whatever the timeout: a queue of minutes is an outage in disguise.
 pub const HORIZON: Duration = Duration::from_secs(30);
@@ -20,47 +25,54 @@ pub const HORIZON: Duration = Duration::from_secs(30);
 /// use tidegate::{Decision, Limiter, Quota, Rate, SystemClock};
 /// let quota = Quota::new(Rate::parse("40/s").unwrap(), 2).unwrap();
 /// let limiter = Limiter::new(quota, Arc::new(SystemClock::start()));
-/// assert!(limiter.check(2).is_allowed());
-/// assert!(matches!(limiter.check(2), Decision::Limited { .. }));
+/// assert!(limiter.check(2).await.is_allowed());
+/// assert!(matches!(limiter.check(2).await, Decision::Limited { .. }));
 /// assert!(limiter.acquire(2, Duration::from_secs(1)).await.is_allowed());
-/// assert_eq!(limiter.check(3), Decision::Never { max: 2 });
+/// assert_eq!(limiter.check(3).await, Decision::Never { max: 2 });
 /// # });
 /// ```
 #[derive(Clone)]
-pub struct Limiter(Arc<Inner>);
+pub struct Limiter(Store);
 
-struct Inner {
-    bucket: Mutex<Bucket>,
-    /// Counts what may bring slots forward or back, so that those who sleep look again.
-    epoch: watch::Sender<u64>,
-    clock: Arc<dyn Clock>,
+/// Chosen by an enum, not by a pointer: a check in memory allocates nothing.
+#[derive(Clone)]
+enum Store {
+    Memory(Arc<MemoryLimit>),
+    #[cfg(feature = "redis")]
+    Redis(Arc<RedisLimit>),
 }
 
-/// The state of a limit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LimitStatus {
-    /// The rate, such as `40/s`.
-    pub rate: String,
-    /// The burst.
-    pub burst: u64,
-    /// Whole tokens there now; negative where calls wait for them.
-    pub available: i64,
-    /// Milliseconds until the burst is whole again.
-    pub full_in_ms: u64,
+/// The same for either store.
+macro_rules! either {
+    ($limiter:expr, $store:ident => $then:expr) => {
+        match &$limiter.0 {
+            Store::Memory($store) => $then,
+            #[cfg(feature = "redis")]
+            Store::Redis($store) => $then,
+        }
+    };
 }
 
 impl Limiter {
-    /// A limiter with its whole burst.
+    /// A limiter in memory, with its whole burst.
     #[must_use]
     pub fn new(quota: Quota, clock: Arc<dyn Clock>) -> Self {
-        let bucket = Mutex::new(Bucket::full(quota, clock.now()));
-        Self(Arc::new(Inner { bucket, epoch: watch::Sender::new(0), clock }))
+        Self(Store::Memory(Arc::new(MemoryLimit::new(quota, clock))))
+    }
+
+    /// A limiter whose bucket is in Redis.
+    #[cfg(feature = "redis")]
+    #[must_use]
+    pub fn shared(limit: Arc<RedisLimit>) -> Self {
+        Self(Store::Redis(limit))
     }
 
     /// Takes `cost` tokens if they are there now; a refusal takes nothing.
-    #[must_use]
-    pub fn check(&self, cost: u64) -> Decision {
-        self.with(|bucket, now| bucket.check(cost, now))
+    pub async fn check(&self, cost: u64) -> Decision {
+        either!(self, store => match store.reserve(cost, Duration::ZERO).await {
+            Ok(reserved) => Decision::Allowed { remaining: reserved.remaining },
+            Err(refusal) => refusal,
+        })
     }
 
     /// Waits for `cost` tokens for at most `timeout` (and 30 s), in order of arrival.
@@ -68,95 +80,95 @@ impl Limiter {
     /// The slot is reserved at once and slept for once; where it would come too late nothing is taken and the answer
     /// comes without waiting. Dropping the future gives the slot back, and those behind move up.
     pub async fn acquire(&self, cost: u64, timeout: Duration) -> Decision {
-        let within = timeout.min(HORIZON);
-        let mut epoch = self.0.epoch.subscribe();
-        let (reserved, deadline) = self.with(|bucket, now| (bucket.reserve(cost, within, now), now + within));
-        let mut slot = match reserved {
-            Ok(ticket) => Slot { limiter: self, ticket: Some(ticket) },
-            Err(refusal) => return refusal,
-        };
-        loop {
-            let (wait, now) = slot.wait();
-            if wait.is_zero() {
-                return slot.take();
-            }
-            if now + wait > deadline {
-                // Only an update to a slower rate brings this about; dropping the slot gives it back.
-                return Decision::Limited { retry_after: wait };
-            }
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                // The sender lives in `self`, so this ends only with a change.
-                _ = epoch.changed() => {}
-            }
-        }
+        either!(self, store => wait(&**store, cost, timeout.min(HORIZON)).await)
     }
 
-    /// The quota in force.
+    /// The quota in force, as far as this process has heard.
     #[must_use]
     pub fn quota(&self) -> Quota {
-        self.0.bucket.lock().quota()
+        either!(self, store => store.quota())
+    }
+
+    /// The state as this process last heard of it, without asking.
+    #[must_use]
+    pub fn seen(&self) -> LimitStatus {
+        either!(self, store => store.seen())
     }
 
     /// The state of the limit.
-    #[must_use]
-    pub fn status(&self) -> LimitStatus {
-        self.with(|bucket, now| LimitStatus {
-            rate: bucket.quota().rate().to_string(),
-            burst: bucket.quota().burst(),
-            available: bucket.level(now),
-            full_in_ms: millis(bucket.time_to_full(now)),
-        })
+    ///
+    /// # Errors
+    /// Where the bucket is shared and its store is away.
+    pub async fn status(&self) -> Result<LimitStatus, StoreError> {
+        either!(self, store => store.status().await)
     }
 
     /// Grants the whole burst anew; calls that wait are served from it first.
-    pub fn reset(&self) {
-        self.with(Bucket::reset);
-        self.wake();
+    ///
+    /// # Errors
+    /// Where the bucket is shared and its store is away.
+    pub async fn reset(&self) -> Result<(), StoreError> {
+        either!(self, store => store.reset().await)
     }
 
-    /// Changes rate and burst; the level is kept, and calls that wait learn of it at once.
-    pub fn update(&self, quota: Quota) {
-        self.with(|bucket, now| bucket.update(quota, now));
-        self.wake();
+    /// Changes rate and burst for all who share the limit; the level is kept, and calls that wait learn of it at once.
+    ///
+    /// # Errors
+    /// Where the bucket is shared and its store is away.
+    pub async fn update(&self, quota: Quota) -> Result<(), StoreError> {
+        either!(self, store => store.update(quota).await)
     }
 
-    fn wake(&self) {
-        self.0.epoch.send_modify(|epoch| *epoch += 1);
+    /// Takes over what a configuration says, without waiting for the store.
+    pub(crate) fn configure(&self, config: LimitConfig) {
+        either!(self, store => store.configure(config.quota, config.on_redis_failure));
     }
+}
 
-    /// The clock is read under the lock: read before it, a thread that was held up would bring an old time.
-    fn with<T>(&self, f: impl FnOnce(&mut Bucket, Timestamp) -> T) -> T {
-        let mut bucket = self.0.bucket.lock();
-        let now = self.0.clock.now();
-        f(&mut bucket, now)
+/// Reserves a slot and sleeps until it comes; whatever may move it wakes the sleeper to look again.
+async fn wait<S: LimitStore>(store: &S, cost: u64, within: Duration) -> Decision {
+    let mut moved = store.moved();
+    let Reserved { ticket, mut wait, remaining } = match store.reserve(cost, within).await {
+        Ok(reserved) => reserved,
+        Err(refusal) => return refusal,
+    };
+    // Counted from the answer on: the store counted `within` from when it was asked.
+    let deadline = Instant::now() + within;
+    let mut slot = Slot { store, ticket: Some(ticket) };
+    while !wait.is_zero() {
+        if Instant::now() + wait > deadline {
+            // Only an update to a slower rate brings this about; dropping the slot gives it back.
+            return Decision::Limited { retry_after: wait };
+        }
+        tokio::select! {
+            biased;
+            () = moved.changed() => wait = slot.look().await,
+            () = tokio::time::sleep(wait) => break,
+        }
     }
+    slot.ticket = None;
+    Decision::Allowed { remaining }
 }
 
 /// A reserved slot; dropped before its time, it goes back.
-struct Slot<'a> {
-    limiter: &'a Limiter,
-    ticket: Option<Ticket>,
+struct Slot<'a, S: LimitStore> {
+    store: &'a S,
+    ticket: Option<S::Ticket>,
 }
 
-impl Slot<'_> {
-    fn wait(&self) -> (Duration, Timestamp) {
-        let ticket = self.ticket.as_ref();
-        self.limiter.with(|bucket, now| (ticket.map_or(Duration::ZERO, |ticket| bucket.wait(ticket, now)), now))
-    }
-
-    fn take(&mut self) -> Decision {
-        self.ticket = None;
-        let available = self.limiter.with(|bucket, now| bucket.level(now));
-        Decision::Allowed { remaining: u64::try_from(available).unwrap_or(0) }
+impl<S: LimitStore> Slot<'_, S> {
+    async fn look(&self) -> Duration {
+        match &self.ticket {
+            Some(ticket) => self.store.look(ticket).await,
+            None => Duration::ZERO,
+        }
     }
 }
 
-impl Drop for Slot<'_> {
+impl<S: LimitStore> Drop for Slot<'_, S> {
     fn drop(&mut self) {
-        let Some(ticket) = self.ticket.take() else { return };
-        if self.limiter.with(|bucket, now| bucket.cancel(&ticket, now)) {
-            self.limiter.wake();
+        if let Some(ticket) = self.ticket.take() {
+            self.store.cancel(ticket);
         }
     }
 }
@@ -166,7 +178,6 @@ mod tests {
     use super::*;
     use crate::SystemClock;
     use tidegate_core::Rate;
-    use tokio::time::Instant;
 
     fn quota(rate: &str, burst: u64) -> Quota {
         Quota::new(Rate::parse(rate).unwrap(), burst).unwrap()
@@ -208,17 +219,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_that_is_dropped_gives_its_slot_back() {
         let limiter = limiter("1/s", 1);
-        assert!(limiter.check(1).is_allowed());
+        assert!(limiter.check(1).await.is_allowed());
         let gone = tokio::time::timeout(SECOND / 10, limiter.acquire(1, SECOND * 5)).await;
         assert!(gone.is_err());
-        assert_eq!(limiter.status().available, 0);
+        assert_eq!(limiter.seen().available, 0);
         assert!(limiter.acquire(1, SECOND).await.is_allowed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn those_behind_one_who_leaves_are_woken_earlier() {
         let (limiter, start) = (limiter("1/s", 1), Instant::now());
-        assert!(limiter.check(1).is_allowed());
+        assert!(limiter.check(1).await.is_allowed());
         let wait = |limiter: &Limiter| {
             let limiter = limiter.clone();
             tokio::spawn(async move { limiter.acquire(1, SECOND * 9).await })
@@ -233,13 +244,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_update_moves_those_who_sleep_both_ways() {
         let (limiter, start) = (limiter("1/s", 1), Instant::now());
-        assert!(limiter.check(1).is_allowed());
+        assert!(limiter.check(1).await.is_allowed());
         let sleeper = tokio::spawn({
             let limiter = limiter.clone();
             async move { limiter.acquire(1, SECOND * 20).await }
         });
         tokio::task::yield_now().await;
-        limiter.update(quota("10/s", 1));
+        limiter.update(quota("10/s", 1)).await.unwrap();
         assert!(sleeper.await.unwrap().is_allowed());
         assert!(start.elapsed() < SECOND / 5, "{:?}", start.elapsed());
 
@@ -248,7 +259,7 @@ mod tests {
             async move { limiter.acquire(1, SECOND).await }
         });
         tokio::task::yield_now().await;
-        limiter.update(quota("1/m", 1));
+        limiter.update(quota("1/m", 1)).await.unwrap();
         assert!(matches!(sleeper.await.unwrap(), Decision::Limited { .. }));
         assert!(start.elapsed() < SECOND / 2, "it was told at once");
     }

@@ -1,0 +1,52 @@
+//! Where state lives: in memory, or in Redis where the configuration has it.
+
+use std::sync::Arc;
+
+use tidegate_core::Clock;
+use tidegate_core::config::{Config, LimitConfig};
+#[cfg(feature = "redis")]
+use tidegate_redis::{Redis, RedisLimit};
+
+use crate::{BuildError, Limiter};
+
+/// Makes the stores of a host.
+pub struct Stores {
+    clock: Arc<dyn Clock>,
+    #[cfg(feature = "redis")]
+    redis: Option<Redis>,
+}
+
+impl Stores {
+    /// Begins to connect where there is something to connect to.
+    #[cfg(feature = "redis")]
+    pub fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, BuildError> {
+        let redis = config.redis.as_ref().map(Redis::open).transpose();
+        let redis = redis.map_err(|error| BuildError(format!("[redis] {error}")))?;
+        Ok(Self { clock: Arc::clone(clock), redis })
+    }
+
+    /// A build without Redis refuses a configuration that asks for it: to share nothing silently would be worse.
+    #[cfg(not(feature = "redis"))]
+    pub fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, BuildError> {
+        if config.redis.is_some() {
+            return Err(BuildError("[redis] needs the feature `redis` of the crate tidegate".to_owned()));
+        }
+        Ok(Self { clock: Arc::clone(clock) })
+    }
+
+    /// The limiter of a platform.
+    #[cfg_attr(not(feature = "redis"), expect(unused_variables, reason = "in memory a bucket needs no name"))]
+    pub fn limiter(&self, platform: &str, limit: LimitConfig) -> Limiter {
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            let limit = RedisLimit::new(redis.clone(), platform, limit, Arc::clone(&self.clock));
+            return Limiter::shared(Arc::new(limit));
+        }
+        Limiter::new(limit.quota, Arc::clone(&self.clock))
+    }
+
+    #[cfg(feature = "redis")]
+    pub fn redis(&self) -> Option<&Redis> {
+        self.redis.as_ref()
+    }
+}
