@@ -62,7 +62,7 @@ fn scene(rules: &str, failures: u32) -> Scene {
     let channels = move |_: &_| Ok([("inbox".to_owned(), Arc::clone(&inbox))].into());
     let policies = Policies::open(&config.policies);
     let host = Host::builder().config(config).policies(policies).notifiers(Arc::new(channels)).build().unwrap();
-    let ticker = tokio::spawn(host.clone().run_alerts(std::future::pending()));
+    let ticker = tokio::spawn(host.clone().run(std::future::pending()));
     Scene { host, messages, dir, ticker }
 }
 
@@ -104,10 +104,10 @@ async fn an_incident_is_told_once_and_its_end_once() {
     scene.silence(60).await;
     scene.calls(100, 0);
     assert_eq!(scene.told().await, "[critical] high_error_rate resolved: jd");
-    let history = scene.host.alerts().history(Some("jd"), 10);
-    let states: Vec<_> = history.iter().map(|record| record.notification.transition.name()).collect();
+    let history = scene.host.alerts().history(Some("jd"), 10).await.unwrap();
+    let states: Vec<_> = history.iter().map(|record| record.intent.notification.transition.name()).collect();
     assert_eq!(states, ["resolved", "firing"]);
-    assert!(scene.host.alerts().history(Some("pdd"), 10).is_empty());
+    assert!(scene.host.alerts().history(Some("pdd"), 10).await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,7 +116,7 @@ async fn a_busy_channel_is_tried_again() {
     scene.calls(0, 20);
     assert_eq!(scene.told().await, "[critical] high_error_rate firing: jd");
     scene.silence(5).await;
-    let history = scene.host.alerts().history(None, 1);
+    let history = scene.host.alerts().history(None, 1).await.unwrap();
     let delivery = &history[0].deliveries[0];
     assert!(delivery.delivered);
     assert_eq!(delivery.attempts, 3);
@@ -154,7 +154,7 @@ async fn a_rule_that_is_deleted_while_it_fires_is_resolved() {
     write(scene.dir.path(), "# nothing to watch\n");
     scene.host.policies().unwrap().reload();
     assert_eq!(scene.told().await, "[critical] high_error_rate resolved: jd");
-    assert!(scene.host.alerts().active().is_empty());
+    assert!(scene.host.alerts().active().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +165,7 @@ async fn a_rule_that_looks_elsewhere_now_ends_where_it_looked() {
     write(scene.dir.path(), &RULE.replace("0.1\"", "1.0\"\nscope = \"endpoint\""));
     assert!(scene.host.policies().unwrap().reload().refused.is_empty());
     assert_eq!(scene.told().await, "[critical] high_error_rate resolved: jd");
-    assert!(scene.host.alerts().active().is_empty());
+    assert!(scene.host.alerts().active().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,7 +174,7 @@ async fn a_channel_that_is_not_configured_is_named_in_the_history() {
     scene.calls(0, 20);
     scene.told().await;
     scene.silence(1).await;
-    let history = scene.host.alerts().history(None, 10);
+    let history = scene.host.alerts().history(None, 10).await.unwrap();
     let errors: Vec<_> = history[0].deliveries.iter().filter_map(|delivery| delivery.error.as_deref()).collect();
     assert_eq!(errors, ["no [channels.pager] in the configuration"]);
 }

@@ -50,7 +50,7 @@ async fn main() -> Result<(), String> {
     let _config = options.config.as_deref().map(|path| host.follow_config(path)).transpose().map_err(told)?;
     let _policies = host.follow_policies().map_err(told)?;
     let (stop, stopped) = tokio::sync::watch::channel(());
-    let alerts = tokio::spawn(host.clone().run_alerts(ended(stopped)));
+    let alerts = tokio::spawn(host.clone().run(ended(stopped)));
 
     let listener = TcpListener::bind(options.listen).await.map_err(|error| format!("{}: {error}", options.listen))?;
     let address = listener.local_addr().map_err(told)?;

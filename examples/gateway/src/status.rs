@@ -6,8 +6,9 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
+use http::StatusCode;
 use serde_json::{Value, json};
-use tidegate::Host;
+use tidegate::{Host, StoreError};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -24,12 +25,24 @@ async fn policies(State(host): State<Host>) -> Json<Value> {
     Json(json!({ "generation": policies.generation().number(), "policies": policies.status() }))
 }
 
-async fn alerts(State(host): State<Host>) -> Json<Value> {
-    Json(json!({ "active": host.alerts().active(), "history": host.alerts().history(None, 100) }))
+/// What has no answer while Redis is away.
+type Answer = Result<Json<Value>, (StatusCode, String)>;
+
+async fn alerts(State(host): State<Host>) -> Answer {
+    let active = host.alerts().active().await.map_err(away)?;
+    let history = host.alerts().history(None, 100).await.map_err(away)?;
+    Ok(Json(json!({ "active": active, "history": history })))
 }
 
-async fn metrics(State(host): State<Host>) -> Json<Value> {
-    let platforms = host.metrics().endpoints();
-    let figures: BTreeMap<_, _> = platforms.keys().map(|name| (name, host.metrics().get(name, None, HOUR))).collect();
-    Json(json!({ "window": "1h", "platforms": figures }))
+async fn metrics(State(host): State<Host>) -> Answer {
+    let mut figures = BTreeMap::new();
+    for platform in host.endpoints().await.map_err(away)?.into_keys() {
+        let stats = host.figures(&platform, None, HOUR).await.map_err(away)?;
+        figures.insert(platform, stats);
+    }
+    Ok(Json(json!({ "window": "1h", "platforms": figures })))
+}
+
+fn away(error: StoreError) -> (StatusCode, String) {
+    (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }

@@ -66,7 +66,8 @@ impl Transition {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Phase {
     #[default]
     Inactive,
@@ -91,7 +92,7 @@ enum Phase {
 /// assert_eq!(state.step(true, timing, at(10)), None);
 /// assert_eq!(state.step(false, timing, at(20)), Some(Transition::Resolved));
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertState {
     phase: Phase,
     last_told: Option<Timestamp>,
@@ -123,6 +124,12 @@ impl AlertState {
         }
         self.last_told = Some(now);
         Some(if told { Transition::StillFiring } else { Transition::Firing })
+    }
+
+    /// Whether nothing of it matters any more: it is inactive, and no cooldown goes on.
+    #[must_use]
+    pub fn is_over(&self, timing: Timing, now: Timestamp) -> bool {
+        self.phase == Phase::Inactive && self.last_told.is_none_or(|last| now - last >= timing.cooldown)
     }
 
     /// `inactive`, `pending` or `firing`.

@@ -3,6 +3,8 @@
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A moment of a monotonic clock, in microseconds since an arbitrary start.
 ///
 /// ```
@@ -11,7 +13,8 @@ use std::time::Duration;
 /// let start = Timestamp::from_micros(5);
 /// assert_eq!(start + Duration::from_micros(2) - start, Duration::from_micros(2));
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Timestamp(u64);
 
 impl Timestamp {

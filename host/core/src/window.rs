@@ -72,7 +72,7 @@ impl Span {
 }
 
 /// What was counted in one stretch of time.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// Calls that succeeded.
     pub success: u64,

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 use tidegate_core::config::{Config, LimitConfig};
-use tidegate_core::{Clock, Failure, Verdict, fallback};
+use tidegate_core::{Clock, Failure, Stats, StoreError, Verdict, fallback};
 
+use crate::metrics::Fleet;
 use crate::pipeline::Retry;
 use crate::stores::Stores;
 #[cfg(feature = "policies")]
@@ -34,7 +36,7 @@ pub(crate) struct Inner {
     limiters: RwLock<BTreeMap<String, Limiter>>,
     /// Limiters of platforms that left the configuration: one that comes back finds its level, not a full bucket.
     retired: RwLock<BTreeMap<String, Limiter>>,
-    metrics: Metrics,
+    metrics: Fleet,
     stores: Stores,
     #[cfg(feature = "policies")]
     pub(crate) policies: Option<Arc<Policies>>,
@@ -117,13 +119,14 @@ impl Builder {
         #[cfg(feature = "policies")]
         let notifiers = self.notifiers.unwrap_or_else(|| Arc::new(|_| Ok(BTreeMap::new())));
         #[cfg(feature = "policies")]
-        let alerts = Alerts::new(Arc::clone(&clock));
+        let alerts = Alerts::new(stores.alerts());
         #[cfg(feature = "policies")]
         alerts.connect(notifiers(&self.config.channels).map_err(BuildError)?);
+        let local = Metrics::new(self.config.metrics.max_endpoints, Arc::clone(&clock));
         let inner = Inner {
             limiters: RwLock::new(limiters),
             retired: RwLock::default(),
-            metrics: Metrics::new(self.config.metrics.max_endpoints, Arc::clone(&clock)),
+            metrics: Fleet { local, shared: stores.metrics() },
             stores,
             #[cfg(feature = "policies")]
             policies: self.policies,
@@ -181,10 +184,33 @@ impl Host {
         })
     }
 
-    /// What became of the calls.
+    /// Where this process counts its calls; its own figures, those of other processes not among them.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
-        &self.0.metrics
+        &self.0.metrics.local
+    }
+
+    /// The figures of the last `range`, of one endpoint or of the whole platform: of all processes that share a
+    /// Redis, of this one without.
+    ///
+    /// In Redis the window ends where the last flush arrived, so a call is seen up to `[metrics] flush` later.
+    ///
+    /// # Errors
+    /// Where Redis is away.
+    pub async fn figures(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Result<Stats, StoreError> {
+        self.0.metrics.figures(platform, endpoint, range).await
+    }
+
+    /// Every platform and endpoint that was counted, by all processes that share a Redis or by this one.
+    ///
+    /// # Errors
+    /// Where Redis is away.
+    pub async fn endpoints(&self) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
+        self.0.metrics.endpoints().await
+    }
+
+    pub(crate) fn fleet(&self) -> Fleet {
+        self.0.metrics.clone()
     }
 
     /// The configuration in force.

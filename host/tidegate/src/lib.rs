@@ -34,13 +34,12 @@ mod pipeline;
 #[cfg(feature = "policies")]
 mod reload;
 mod stores;
-#[cfg(feature = "policies")]
 mod ticker;
 #[cfg(feature = "tower")]
 pub mod tower;
 
 #[cfg(feature = "policies")]
-pub use alerts::{ActiveAlert, AlertRecord, Alerts, Delivery};
+pub use alerts::{ActiveAlert, Alerts};
 #[cfg(feature = "tower")]
 pub use answer::read_failure;
 pub use clock::SystemClock;
@@ -51,11 +50,12 @@ pub use pipeline::{Attempt, CallError, Failed, Retry};
 #[cfg(feature = "policies")]
 pub use reload::{ConfigStatus, read_config};
 pub use tidegate_core as core;
-#[cfg(feature = "redis")]
-pub use tidegate_redis as redis;
 pub use tidegate_core::config::Config;
+pub use tidegate_core::store::{AlertRecord, Delivery};
 pub use tidegate_core::{
     Class, Clock, Decision, Failure, FailureKind, LimitStatus, Outcome, Quota, Rate, Stats, StoreError, Verdict,
 };
 #[cfg(feature = "policies")]
 pub use tidegate_policy as policy;
+#[cfg(feature = "redis")]
+pub use tidegate_redis as redis;

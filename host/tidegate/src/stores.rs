@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use tidegate_core::Clock;
 use tidegate_core::config::{Config, LimitConfig};
+#[cfg(feature = "policies")]
+use tidegate_core::store::AlertStore;
+use tidegate_core::store::MetricStore;
 #[cfg(feature = "redis")]
 use tidegate_redis::{Redis, RedisLimit};
 
@@ -43,6 +46,17 @@ impl Stores {
             return Limiter::shared(Arc::new(limit));
         }
         Limiter::new(limit.quota, Arc::clone(&self.clock))
+    }
+
+    /// Where the figures of all processes come together, where they do.
+    pub fn metrics(&self) -> Option<Arc<dyn MetricStore>> {
+        None
+    }
+
+    /// Where states of alerts and history are kept.
+    #[cfg(feature = "policies")]
+    pub fn alerts(&self) -> Arc<dyn AlertStore> {
+        Arc::new(crate::alerts::MemoryAlerts::new(Arc::clone(&self.clock)))
     }
 
     #[cfg(feature = "redis")]

@@ -1,5 +1,6 @@
 //! What the services ask of where state lives: in memory for one process, in a store that processes share for many.
 
+mod alert;
 mod limit;
 mod lock;
 mod metric;
@@ -7,9 +8,10 @@ mod metric;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use alert::{AlertEntry, AlertKey, AlertRecord, AlertStore, Changes, Delivery, Intent, MAX_HISTORY, Seen};
 pub use limit::{LimitStatus, LimitStore, OnFailure, Reserved};
 pub use lock::{Grant, Held, LockInfo, LockStore};
-pub use metric::MetricStore;
+pub use metric::{Counted, MetricStore};
 
 /// Why a store gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,4 +47,10 @@ pub trait Signal: Send {
     /// Ends once something may have changed since this signal was made or last ended; a gap in hearing counts as a
     /// change.
     fn changed(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
+impl<S: Signal + ?Sized> Signal for Box<S> {
+    fn changed(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        (**self).changed()
+    }
 }

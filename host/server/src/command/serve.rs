@@ -78,7 +78,7 @@ impl Serve {
         let _policies = host.follow_policies().map_err(unwatched)?;
 
         let (stop, stopping) = watch::channel(false);
-        let alerts = tokio::spawn(host.clone().run_alerts(stopped(stopping.clone())));
+        let alerts = tokio::spawn(host.clone().run(stopped(stopping.clone())));
         answer(self.json, &serde_json::json!({ "listening": bound }), &format!("listening on http://{bound}"));
         let serving = axum::serve(listener, crate::http::router(host, token)).with_graceful_shutdown(stopped(stopping));
         let serving = tokio::spawn(serving.into_future());

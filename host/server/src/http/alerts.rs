@@ -25,8 +25,8 @@ pub async fn list(State(host): State<Host>, Params(wanted): Params<Wanted>) -> R
     if let Some(platform) = &wanted.platform {
         host.limiter(platform)?;
     }
-    let history = host.alerts().history(wanted.platform.as_deref(), wanted.limit);
-    Ok(Json(json!({ "active": host.alerts().active(), "history": history })))
+    let history = host.alerts().history(wanted.platform.as_deref(), wanted.limit).await?;
+    Ok(Json(json!({ "active": host.alerts().active().await?, "history": history })))
 }
 
 pub async fn policies(State(host): State<Host>) -> Json<Value> {

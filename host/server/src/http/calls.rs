@@ -60,5 +60,5 @@ pub async fn record(State(host): State<Host>, Input(call): Input<Call>) -> Resul
 pub async fn metrics(State(host): State<Host>, Params(wanted): Params<Wanted>) -> Result<Json<Stats>, Problem> {
     host.limiter(&wanted.platform)?;
     let range = parse_duration(&wanted.range).map_err(|error| Problem::bad_request(format!("range: {error}")))?;
-    Ok(Json(host.metrics().get(&wanted.platform, wanted.endpoint.as_deref(), range)))
+    Ok(Json(host.figures(&wanted.platform, wanted.endpoint.as_deref(), range).await?))
 }

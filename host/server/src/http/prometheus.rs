@@ -6,23 +6,25 @@ use std::time::Duration;
 use axum::extract::State;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, StatusCode};
-use tidegate::Host;
+use tidegate::{ActiveAlert, Host};
 
 /// The window of the quantiles: long enough to be steady, short enough to show trouble.
 const QUANTILES: Duration = Duration::from_secs(300);
 
 pub async fn page(State(host): State<Host>) -> Result<([(HeaderName, &'static str); 1], String), StatusCode> {
+    // Where Redis is away nobody knows which alerts are active; the rest of the page is this process's own.
+    let active = host.alerts().active().await.unwrap_or_default();
     // With thousands of endpoints it takes a while, and other requests wait for the workers.
-    let written = tokio::task::spawn_blocking(move || write(&host)).await;
+    let written = tokio::task::spawn_blocking(move || write(&host, &active)).await;
     let text = written.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }
 
-fn write(host: &Host) -> String {
+fn write(host: &Host, active: &[ActiveAlert]) -> String {
     let mut page = Page::default();
     calls(&mut page, host);
     limits(&mut page, host);
-    alerts(&mut page, host);
+    alerts(&mut page, active);
     policies(&mut page, host);
     page.0
 }
@@ -93,9 +95,9 @@ fn limits(page: &mut Page, host: &Host) {
     }
 }
 
-fn alerts(page: &mut Page, host: &Host) {
+fn alerts(page: &mut Page, active: &[ActiveAlert]) {
     page.family("tidegate_alerts", "gauge", "Alert rules whose condition holds, by state.");
-    for alert in host.alerts().active() {
+    for alert in active {
         let endpoint = alert.endpoint.as_deref().unwrap_or_default();
         let labels = [
             ("rule", alert.rule.as_str()),

@@ -1,95 +1,114 @@
 //! One look at every rule and every scope.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidegate_core::{AlertVerdict, Notification, Snapshot, Stats, Transition};
+use tidegate_core::store::{AlertEntry, AlertKey, Changes, Intent, Seen};
+use tidegate_core::{AlertState, AlertVerdict, Notification, Snapshot, Stats, Transition};
 use tidegate_policy::{Rule, Scope};
 
-use super::{Alerts, Entry, Key};
-use crate::Metrics;
-
-/// A message that is due, and the channels it goes to.
-pub struct Due {
-    pub notification: Notification,
-    pub channels: Vec<String>,
+/// The figures of one scope over a range; `None` where they cannot be had now.
+pub trait Figures: Send + Sync {
+    /// The figures of the last `range`.
+    fn get(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Option<Stats>;
 }
 
-impl Alerts {
-    /// Judges every rule for every scope it looks at and says what people are to be told.
-    ///
-    /// It runs policies, so it does not belong on an async worker.
-    pub(crate) fn judge(&self, rules: &[Rule], metrics: &Metrics) -> Vec<Due> {
-        let mut due = Vec::new();
-        for rule in rules {
-            for key in scopes(rule, metrics) {
-                due.extend(self.judge_one(rule, key, metrics));
-            }
+/// Every platform and endpoint that was measured.
+pub type Measured = BTreeMap<String, Vec<String>>;
+
+/// Judges every rule for every scope it looks at and says what changes by it.
+///
+/// It runs policies, so it does not belong on an async worker.
+pub fn judge(rules: &[Rule], measured: &Measured, figures: &dyn Figures, seen: &Seen) -> Changes {
+    let mut changes = Changes::default();
+    for rule in rules {
+        for key in scopes(rule, measured) {
+            judge_one(rule, key, figures, seen, &mut changes);
         }
-        due.extend(self.retire(rules));
-        due
     }
+    retire(rules, seen, &mut changes);
+    changes
+}
 
-    fn judge_one(&self, rule: &Rule, key: Key, metrics: &Metrics) -> Option<Due> {
-        let window = |range: Duration| metrics.get(&key.platform, key.endpoint.as_deref(), range);
-        let stats = window(rule.window);
-        let snapshot = Snapshot { platform: key.platform.clone(), endpoint: key.endpoint.clone(), stats };
-        let verdict = if snapshot.stats.count + snapshot.stats.limited < rule.min_samples {
-            AlertVerdict::Quiet
-        } else {
-            // A policy that misbehaves (it is counted and named in the status) leaves the state as it was: its
-            // trouble is neither the platform's trouble nor its recovery.
-            rule.policy.evaluate(&snapshot, &window).ok()?
-        };
-        let (holds, detail) = match verdict {
-            AlertVerdict::Quiet => (false, None),
-            AlertVerdict::Firing { detail } => (true, detail),
-        };
-        self.step(rule, key, holds, detail, snapshot.stats)
+fn judge_one(rule: &Rule, key: AlertKey, figures: &dyn Figures, seen: &Seen, changes: &mut Changes) {
+    let Some(stats) = figures.get(&key.platform, key.endpoint.as_deref(), rule.window) else { return };
+    let snapshot = Snapshot { platform: key.platform.clone(), endpoint: key.endpoint.clone(), stats };
+    // A rule whose figures cannot be had, or whose policy misbehaves (it is counted and named in the status), leaves
+    // the state as it was: its trouble is neither the platform's trouble nor its recovery.
+    let Some(verdict) = verdict(rule, &snapshot, figures) else { return };
+    let (holds, detail) = match verdict {
+        AlertVerdict::Quiet => (false, None),
+        AlertVerdict::Firing { detail } => (true, detail),
+    };
+    let old = seen.states.get(&key);
+    let mut state = old.map_or_else(AlertState::default, |entry| entry.state.clone());
+    let transition = state.step(holds, rule.timing, seen.now);
+    let mut last = old.and_then(|entry| entry.last.clone());
+    if let Some(transition) = transition {
+        let intent = intent(rule, &key, transition, detail, snapshot.stats, seen.unix_ms);
+        last = Some(intent.clone());
+        changes.intents.push(intent);
     }
-
-    fn step(&self, rule: &Rule, key: Key, holds: bool, detail: Option<String>, stats: Stats) -> Option<Due> {
-        let (now, at_ms) = (self.0.clock.now(), self.0.clock.unix_ms());
-        let mut states = self.0.states.lock();
-        let entry = states.entry(key.clone()).or_insert_with(|| Entry {
-            state: tidegate_core::AlertState::default(),
-            severity: rule.severity,
-            last: None,
-        });
-        entry.severity = rule.severity;
-        let transition = entry.state.step(holds, rule.timing, now)?;
-        let notification = Notification {
-            rule: rule.name.clone(),
-            severity: rule.severity,
-            platform: key.platform,
-            endpoint: key.endpoint,
-            transition,
-            condition: rule.condition.clone(),
-            detail,
-            stats,
-            at_ms,
-        };
-        entry.last = Some((notification.clone(), rule.channels.clone()));
-        Some(Due { notification, channels: rule.channels.clone() })
+    let over = state.is_over(rule.timing, seen.now);
+    let unchanged = old.map_or(over, |old| !over && old.state == state && old.severity == rule.severity);
+    if !unchanged {
+        let entry = AlertEntry { state, severity: rule.severity, last };
+        changes.states.insert(key, (!over).then_some(entry));
     }
+}
 
-    /// Forgets the states of rules that are gone or look elsewhere now; who was told that one fires is told that it ended.
-    fn retire(&self, rules: &[Rule]) -> Vec<Due> {
-        let at_ms = self.0.clock.unix_ms();
-        let mut states = self.0.states.lock();
-        let gone = |key: &Key| !rules.iter().any(|rule| rule.name == key.rule && looks_at(rule, key));
-        let retired: Vec<_> = states.extract_if(.., |key, _| gone(key)).collect();
-        let told = retired.into_iter().filter_map(|(_, entry)| entry.last);
-        let open = told.filter(|(notification, _)| notification.transition != Transition::Resolved);
-        open.map(|(notification, channels)| Due {
+fn verdict(rule: &Rule, snapshot: &Snapshot, figures: &dyn Figures) -> Option<AlertVerdict> {
+    if snapshot.stats.count + snapshot.stats.limited < rule.min_samples {
+        return Some(AlertVerdict::Quiet);
+    }
+    let missed = std::sync::atomic::AtomicBool::new(false);
+    let window = |range: Duration| {
+        figures.get(&snapshot.platform, snapshot.endpoint.as_deref(), range).unwrap_or_else(|| {
+            missed.store(true, std::sync::atomic::Ordering::Relaxed);
+            Stats::default()
+        })
+    };
+    let verdict = rule.policy.evaluate(snapshot, &window).ok();
+    verdict.filter(|_| !missed.into_inner())
+}
+
+fn intent(
+    rule: &Rule,
+    key: &AlertKey,
+    transition: Transition,
+    detail: Option<String>,
+    stats: Stats,
+    at_ms: u64,
+) -> Intent {
+    let notification = Notification {
+        rule: rule.name.clone(),
+        severity: rule.severity,
+        platform: key.platform.clone(),
+        endpoint: key.endpoint.clone(),
+        transition,
+        condition: rule.condition.clone(),
+        detail,
+        stats,
+        at_ms,
+    };
+    Intent { notification, channels: rule.channels.clone() }
+}
+
+/// Forgets the states of rules that are gone or look elsewhere now; who was told that one fires is told that it ended.
+fn retire(rules: &[Rule], seen: &Seen, changes: &mut Changes) {
+    let stays = |key: &AlertKey| rules.iter().any(|rule| rule.name == key.rule && looks_at(rule, key));
+    for (key, entry) in seen.states.iter().filter(|(key, _)| !stays(key)) {
+        changes.states.insert(key.clone(), None);
+        let open = entry.last.clone().filter(|last| last.notification.transition != Transition::Resolved);
+        changes.intents.extend(open.map(|Intent { notification, channels }| Intent {
             notification: Notification {
                 transition: Transition::Resolved,
                 detail: Some("the rule is gone, or looks elsewhere now".to_owned()),
-                at_ms,
+                at_ms: seen.unix_ms,
                 ..notification
             },
             channels,
-        })
-        .collect()
+        }));
     }
 }
 
@@ -99,22 +118,22 @@ fn wanted(rule: &Rule, platform: &str) -> bool {
 }
 
 /// Whether a rule looks at this scope.
-fn looks_at(rule: &Rule, key: &Key) -> bool {
+fn looks_at(rule: &Rule, key: &AlertKey) -> bool {
     wanted(rule, &key.platform) && key.endpoint.is_some() == (rule.scope == Scope::Endpoint)
 }
 
-/// The scopes of a rule among all that was ever measured.
-fn scopes(rule: &Rule, metrics: &Metrics) -> Vec<Key> {
-    let key = |platform: &str, endpoint: Option<String>| Key {
+/// The scopes of a rule among all that was measured.
+pub fn scopes(rule: &Rule, measured: &Measured) -> Vec<AlertKey> {
+    let key = |platform: &str, endpoint: Option<&String>| AlertKey {
         rule: rule.name.clone(),
         platform: platform.to_owned(),
-        endpoint,
+        endpoint: endpoint.cloned(),
     };
-    let measured = metrics.endpoints().into_iter().filter(|(platform, _)| wanted(rule, platform));
+    let measured = measured.iter().filter(|(platform, _)| wanted(rule, platform));
     measured
         .flat_map(|(platform, endpoints)| match rule.scope {
-            Scope::Platform => vec![key(&platform, None)],
-            Scope::Endpoint => endpoints.into_iter().map(|endpoint| key(&platform, Some(endpoint))).collect(),
+            Scope::Platform => vec![key(platform, None)],
+            Scope::Endpoint => endpoints.iter().map(|endpoint| key(platform, Some(endpoint))).collect(),
         })
         .collect()
 }

@@ -1,5 +1,6 @@
 //! What became of every call: counts and durations of the last 30 days, in memory.
 
+mod fleet;
 mod series;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tidegate_core::{Clock, Outcome, Stats};
 
+pub use fleet::Fleet;
 use series::Series;
 use tidegate_core::window::{Grain, Span, Window};
 
