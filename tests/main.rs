@@ -4,6 +4,7 @@
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the numbers of these tests are small")]
 
 mod alerts;
+mod blocking;
 mod config;
 mod hostile_rhai;
 mod hostile_wasm;

@@ -26,6 +26,7 @@
 mod alerts;
 #[cfg(feature = "tower")]
 mod answer;
+pub mod blocking;
 mod clock;
 mod host;
 mod limiter;

@@ -270,7 +270,10 @@ mod tests {
     async fn retries_pass_the_limiter_again() {
         let host = host();
         let limiter = host.limiter("jd").unwrap();
-        limiter.update(tidegate_core::Quota::new(tidegate_core::Rate::parse("1/10s").unwrap(), 1).unwrap()).await.unwrap();
+        limiter
+            .update(tidegate_core::Quota::new(tidegate_core::Rate::parse("1/10s").unwrap(), 1).unwrap())
+            .await
+            .unwrap();
         let start = Instant::now();
         let retry = host.retry("jd").unwrap();
         let result =

@@ -1,0 +1,292 @@
+//! One truth in three forms: a naive model, the bucket in memory and the bucket in Redis answer the same histories.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::strategy::ValueTree;
+use tidegate::core::config::LimitConfig;
+use tidegate::core::store::{LimitStore, OnFailure};
+use tidegate::core::{Bucket, Clock, Ticket, Timestamp};
+use tidegate::redis::{Place, RedisLimit};
+use tidegate::{Decision, Quota};
+
+use crate::limits::{pauses, quota, quotas};
+use crate::servers::Server;
+
+/// A clock that a test moves, in microseconds.
+#[derive(Default)]
+pub struct Hand(AtomicU64);
+
+impl Hand {
+    pub fn advance(&self, us: u64) {
+        self.0.fetch_add(us, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) / 1_000
+    }
+}
+
+/// What an operation brings, in words that every form can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Answer {
+    Reserved { wait: Duration, remaining: u64 },
+    Refused(Decision),
+    Wait(Duration),
+    Level(i64),
+    Done,
+}
+
+/// One thing that somebody does.
+#[derive(Clone, Debug)]
+enum Step {
+    Pause(u64),
+    Reserve { cost: u64, within: Duration },
+    Look(Index),
+    Cancel(Index),
+    Level,
+    Update((u64, u64, u64)),
+    Reset,
+}
+
+/// A list of what happened, worked through anew from the beginning for every question; a ticket that was given back is
+/// taken out of the list, as if it had never been.
+struct Model {
+    first: Quota,
+    events: Vec<(i128, Event)>,
+    now: i128,
+}
+
+enum Event {
+    Take { ticket: usize, cost: i128 },
+    Update(Quota),
+    Reset,
+}
+
+impl Model {
+    /// The level in units, and the quota, with those only who came no later than `last`.
+    fn level(&self, last: usize) -> (i128, Quota) {
+        let (mut quota, mut mark) = (self.first, 0);
+        let token = |quota: Quota| i128::from(quota.units_per_token());
+        let capacity = |quota: Quota| i128::from(quota.burst()) * token(quota);
+        let mut level = capacity(quota);
+        let end = (self.now, Event::Take { ticket: 0, cost: 0 });
+        for (at, event) in self.events.iter().chain([&end]) {
+            level = (level + (at - mark) * i128::from(quota.units_per_us())).min(capacity(quota));
+            mark = *at;
+            match event {
+                Event::Take { ticket, cost } if *ticket <= last => level -= cost * token(quota),
+                Event::Take { .. } => {}
+                Event::Update(new) => {
+                    level = (level * token(*new)).div_euclid(token(quota)).min(capacity(*new));
+                    quota = *new;
+                }
+                Event::Reset => level += capacity(quota) - level.max(0),
+            }
+        }
+        (level, quota)
+    }
+
+    /// The first microsecond at which so many units have come.
+    fn wait(missing: i128, quota: Quota) -> Duration {
+        let flow = i128::from(quota.units_per_us());
+        let wait = if missing <= 0 { 0 } else { (missing + flow - 1) / flow };
+        Duration::from_micros(u64::try_from(wait).unwrap())
+    }
+
+    fn reserve(&mut self, ticket: usize, cost: u64, within: Duration) -> Answer {
+        let (level, quota) = self.level(usize::MAX);
+        let token = i128::from(quota.units_per_token());
+        if cost > quota.burst() {
+            return Answer::Refused(Decision::Never { max: quota.burst() });
+        }
+        let after = level - i128::from(cost) * token;
+        let wait = Self::wait(-after, quota);
+        if wait > within {
+            return Answer::Refused(Decision::Limited { retry_after: wait });
+        }
+        self.events.push((self.now, Event::Take { ticket, cost: cost.into() }));
+        Answer::Reserved { wait, remaining: u64::try_from(after.div_euclid(token)).unwrap_or(0) }
+    }
+
+    fn look(&self, ticket: usize) -> Duration {
+        let held = |event: &Event| matches!(event, Event::Take { ticket: one, .. } if *one == ticket);
+        if !self.events.iter().any(|(_, event)| held(event)) {
+            return Duration::ZERO;
+        }
+        let (level, quota) = self.level(ticket);
+        Self::wait(-level, quota)
+    }
+
+    /// A slot that has come is spent.
+    fn cancel(&mut self, ticket: usize) {
+        if !self.look(ticket).is_zero() {
+            self.events.retain(|(_, event)| !matches!(event, Event::Take { ticket: one, .. } if *one == ticket));
+        }
+    }
+
+    fn play(&mut self, number: usize, tickets: &[usize], step: &Step) -> Answer {
+        match step {
+            Step::Pause(us) => self.now += i128::from(*us),
+            Step::Reserve { cost, within } => return self.reserve(number, *cost, *within),
+            Step::Look(index) => return Answer::Wait(pick(tickets, index).map_or(Duration::ZERO, |one| self.look(*one))),
+            Step::Cancel(index) => pick(tickets, index).into_iter().for_each(|one| self.cancel(*one)),
+            Step::Level => {
+                let (level, quota) = self.level(usize::MAX);
+                return Answer::Level(i64::try_from(level.div_euclid(quota.units_per_token().into())).unwrap());
+            }
+            Step::Update(setting) => self.events.push((self.now, Event::Update(quota(*setting)))),
+            Step::Reset => self.events.push((self.now, Event::Reset)),
+        }
+        Answer::Done
+    }
+}
+
+fn pick<'a, T>(tickets: &'a [T], index: &Index) -> Option<&'a T> {
+    (!tickets.is_empty()).then(|| &tickets[index.index(tickets.len())])
+}
+
+fn in_memory(bucket: &mut Bucket, tickets: &[Ticket], step: &Step, now: Timestamp) -> (Answer, Option<Ticket>) {
+    let answer = match step {
+        Step::Pause(_) => Answer::Done,
+        Step::Reserve { cost, within } => match bucket.reserve(*cost, *within, now) {
+            Ok(ticket) => {
+                let (wait, level) = (bucket.wait(&ticket, now), bucket.level(now));
+                return (Answer::Reserved { wait, remaining: u64::try_from(level).unwrap_or(0) }, Some(ticket));
+            }
+            Err(refusal) => Answer::Refused(refusal),
+        },
+        Step::Look(index) => {
+            Answer::Wait(pick(tickets, index).map_or(Duration::ZERO, |ticket| bucket.wait(ticket, now)))
+        }
+        Step::Cancel(index) => {
+            pick(tickets, index).into_iter().for_each(|ticket| drop(bucket.cancel(ticket, now)));
+            Answer::Done
+        }
+        Step::Level => Answer::Level(bucket.level(now)),
+        Step::Update(setting) => {
+            bucket.update(quota(*setting), now);
+            Answer::Done
+        }
+        Step::Reset => {
+            bucket.reset(now);
+            Answer::Done
+        }
+    };
+    (answer, None)
+}
+
+async fn in_redis(limit: &RedisLimit, tickets: &mut Vec<Option<Place>>, step: &Step) -> Answer {
+    match step {
+        Step::Pause(_) => {}
+        Step::Reserve { cost, within } => match limit.reserve(*cost, *within).await {
+            Ok(reserved) => {
+                tickets.push(Some(reserved.ticket));
+                return Answer::Reserved { wait: reserved.wait, remaining: reserved.remaining };
+            }
+            Err(refusal) => return Answer::Refused(refusal),
+        },
+        Step::Look(index) => {
+            return Answer::Wait(match pick(tickets, index) {
+                Some(Some(place)) => limit.look(place).await,
+                _ => Duration::ZERO,
+            });
+        }
+        Step::Cancel(index) => {
+            if !tickets.is_empty() {
+                let at = index.index(tickets.len());
+                tickets[at].take().into_iter().for_each(|place| limit.cancel(place));
+                // It goes its own way; the next flight leaves after it has landed.
+                limit.status().await.unwrap();
+            }
+        }
+        Step::Level => return Answer::Level(limit.status().await.unwrap().available),
+        Step::Update(setting) => limit.update(quota(*setting)).await.unwrap(),
+        Step::Reset => limit.reset().await.unwrap(),
+    }
+    Answer::Done
+}
+
+/// Histories that mostly reserve, near the edge of what fits.
+fn steps() -> impl Strategy<Value = ((u64, u64, u64), Vec<Step>)> {
+    quotas().prop_flat_map(|setting| {
+        let token_us = setting.1 / setting.0;
+        let within = prop_oneof![Just(Duration::ZERO), Just(Duration::from_secs(30))];
+        let reserve = (0..=setting.2 + 1, within).prop_map(|(cost, within)| Step::Reserve { cost, within });
+        let step = prop_oneof![
+            8 => reserve,
+            4 => pauses(token_us).prop_map(Step::Pause),
+            2 => any::<Index>().prop_map(Step::Look),
+            2 => any::<Index>().prop_map(Step::Cancel),
+            1 => Just(Step::Level),
+            1 => quotas().prop_map(Step::Update),
+            1 => Just(Step::Reset),
+        ];
+        (Just(setting), proptest::collection::vec(step, 1..80))
+    })
+}
+
+/// Runs a history through model and memory, and through Redis where there is a limit in it.
+async fn agree(setting: (u64, u64, u64), steps: &[Step], hand: &Hand, redis: Option<&RedisLimit>) {
+    let mut model = Model { first: quota(setting), events: Vec::new(), now: 0 };
+    let mut bucket = Bucket::full(quota(setting), hand.now());
+    let start = hand.now();
+    let (mut numbers, mut tickets, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, step) in steps.iter().enumerate() {
+        if let Step::Pause(us) = step {
+            hand.advance(*us);
+        }
+        let now = Timestamp::from_micros((hand.now() - start).as_micros().try_into().unwrap());
+        let expected = model.play(number + 1, &numbers, step);
+        let (said, ticket) = in_memory(&mut bucket, &tickets, step, hand.now());
+        assert_eq!(said, expected, "memory at step {number}, {step:?}, {now:?}");
+        if let Some(redis) = redis {
+            let said = in_redis(redis, &mut places, step).await;
+            assert_eq!(said, expected, "Redis at step {number}, {step:?}, {now:?}");
+        }
+        if let Some(ticket) = ticket {
+            numbers.push(number + 1);
+            tickets.push(ticket);
+        }
+    }
+}
+
+fn run(future: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+}
+
+proptest! {
+    #[test]
+    fn memory_answers_as_the_model((setting, steps) in steps()) {
+        run(agree(setting, &steps, &Hand::default(), None));
+    }
+}
+
+#[test]
+fn redis_answers_as_memory_and_the_model() {
+    let server = Server::single();
+    run(async {
+        let redis = server.redis().await;
+        let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(96));
+        let strategy = steps();
+        for case in 0..96 {
+            let tree = strategy.new_tree(&mut runner).unwrap();
+            let (setting, steps) = tree.current();
+            let hand = Arc::new(Hand::default());
+            let clock: Arc<dyn Clock> = Arc::clone(&hand) as Arc<dyn Clock>;
+            let limit = LimitConfig { quota: quota(setting), on_redis_failure: OnFailure::Closed };
+            let name = format!("case{case}");
+            let limit = RedisLimit::with_time(redis.clone(), &name, limit, Arc::clone(&clock), Some(clock));
+            agree(setting, &steps, &hand, Some(&limit)).await;
+        }
+    });
+}
