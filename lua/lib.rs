@@ -28,4 +28,12 @@ macro_rules! scripts {
 scripts! {
     /// Operations on one platform's bucket.
     LIMIT = "limit", 3;
+    /// Adds a batch of counts, once.
+    METRICS_ADD = "metrics_add", 4;
+    /// Names that were counted lately.
+    METRICS_NAMES = "metrics_names", 1;
+    /// The time, and the minutes that are not rolled up yet.
+    METRICS_PENDING = "metrics_pending", 1;
+    /// Adds a minute to its hour and its day, once.
+    METRICS_ROLL = "metrics_roll", 5;
 }

@@ -6,6 +6,7 @@
 mod alerts;
 mod blocking;
 mod config;
+mod fleet_limits;
 mod hostile_rhai;
 mod hostile_wasm;
 mod http;
@@ -13,3 +14,5 @@ mod layer;
 mod limits;
 mod policies;
 mod reload;
+mod servers;
+mod three_forms;

@@ -138,7 +138,9 @@ impl Model {
         match step {
             Step::Pause(us) => self.now += i128::from(*us),
             Step::Reserve { cost, within } => return self.reserve(number, *cost, *within),
-            Step::Look(index) => return Answer::Wait(pick(tickets, index).map_or(Duration::ZERO, |one| self.look(*one))),
+            Step::Look(index) => {
+                return Answer::Wait(pick(tickets, index).map_or(Duration::ZERO, |one| self.look(*one)));
+            }
             Step::Cancel(index) => pick(tickets, index).into_iter().for_each(|one| self.cancel(*one)),
             Step::Level => {
                 let (level, quota) = self.level(usize::MAX);

@@ -95,6 +95,11 @@ impl Sketch {
         other.counts.iter().for_each(|(index, count)| self.add(*index, *count));
     }
 
+    /// The buckets that hold something, with their counts.
+    pub fn buckets(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.counts.iter().map(|(index, count)| (*index, *count))
+    }
+
     /// How many durations were counted.
     #[must_use]
     pub fn count(&self) -> u64 {

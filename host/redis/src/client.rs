@@ -1,47 +1,77 @@
 //! The way to Redis.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use redis::Value;
-use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Value};
 use tidegate_core::StoreError;
 use tidegate_core::config::RedisConfig;
 use tidegate_core::store::Signal;
 use tidegate_lua::Script;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
+use crate::address::{Address, OpenError};
+use crate::fault::Fault;
 use crate::keys::Keys;
-
-/// Why Redis cannot even be tried: a mistake in the configuration, without any secret.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct OpenError(String);
+use crate::lane::{Lane, Tally};
+use crate::pubsub::Ears;
+use crate::route::Route;
+use crate::scripts::Hashes;
+use crate::source::Source;
 
 /// The way to Redis, shared by every store of a process; clones share it.
+///
+/// A server that does not answer is *away*: whoever asks hears so at once until it is back, which is looked for all the
+/// time. Nothing is ever sent twice.
 #[derive(Clone)]
 pub struct Redis(Arc<Inner>);
 
 struct Inner {
-    client: redis::Client,
-    link: tokio::sync::Mutex<Option<MultiplexedConnection>>,
+    route: Arc<Route>,
+    ears: Arc<Ears>,
+    hashes: Hashes,
     keys: Keys,
     process: String,
     decide_within: Duration,
+    /// Answers that a server was away.
+    away: AtomicU64,
+    processes: AtomicUsize,
+    listener: AbortHandle,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
 }
 
 impl Redis {
-    /// Begins to connect, within a tokio runtime.
+    /// Begins to connect, within a tokio runtime, and does not wait for it.
     ///
     /// # Errors
     /// A configuration with which no connection can be tried.
     pub fn open(config: &RedisConfig) -> Result<Self, OpenError> {
-        let client = redis::Client::open(config.url[0].expose()).map_err(|e| OpenError(e.category().to_owned()))?;
+        let keys = Keys::new(&config.prefix);
+        let addresses = Address::all(config)?;
+        let tally = Arc::new(Tally::default());
+        let source = Source::Fixed(addresses[0].clone());
+        let lane = Lane::new(source, keys.probe(""), config.decide_within, tally, Arc::new(Notify::new()));
+        let route = Arc::new(Route::One(lane));
+        let ears = Arc::new(Ears::default());
+        let listener = tokio::spawn(Arc::clone(&ears).listen(Arc::clone(&route))).abort_handle();
         Ok(Self(Arc::new(Inner {
-            client,
-            link: tokio::sync::Mutex::new(None),
-            keys: Keys::new(&config.prefix),
+            route,
+            ears,
+            hashes: Hashes::default(),
+            keys,
             process: format!("{:016x}", rand::random::<u64>()),
             decide_within: config.decide_within,
+            away: AtomicU64::new(0),
+            processes: AtomicUsize::new(1),
+            listener,
         })))
     }
 
@@ -55,6 +85,18 @@ impl Redis {
     #[must_use]
     pub fn process(&self) -> &str {
         &self.0.process
+    }
+
+    /// The longest that a decision waits for Redis.
+    #[must_use]
+    pub fn decide_within(&self) -> Duration {
+        self.0.decide_within
+    }
+
+    /// How many processes share Redis under this prefix, by the last heartbeat; at least this one.
+    #[must_use]
+    pub fn processes(&self) -> usize {
+        self.0.processes.load(Ordering::Relaxed)
     }
 
     /// Runs a script once, within the time that a decision may take.
@@ -76,29 +118,64 @@ impl Redis {
         keys: &[String],
         args: &[Vec<u8>],
     ) -> Result<Value, StoreError> {
-        let mut cmd = redis::cmd("EVAL");
-        cmd.arg(script.text).arg(keys.len()).arg(keys).arg(args);
-        self.send(within, &cmd).await
+        let deadline = Instant::now() + within;
+        let tag = keys.first().map_or("", String::as_str);
+        let call = |how: &str, what: &str| {
+            let mut cmd = redis::cmd(how);
+            cmd.arg(what).arg(keys.len()).arg(keys).arg(args);
+            [cmd]
+        };
+        let hash = self.0.hashes.of(script);
+        let mut asked = self.0.route.ask(tag, &call("EVALSHA", &hash), deadline).await;
+        if asked == Err(Fault::NoScript) {
+            // It did not run, so this does not run it twice; from now on the server knows it.
+            asked = self.0.route.ask(tag, &call("EVAL", script.text), deadline).await;
+        }
+        self.answer(asked).map(|answers| answers.into_iter().next().unwrap_or(Value::Nil))
     }
 
-    async fn send(&self, within: Duration, cmd: &redis::Cmd) -> Result<Value, StoreError> {
-        let asked = async {
-            let mut link = self.0.link.lock().await;
-            if link.is_none() {
-                *link = Some(self.0.client.get_multiplexed_async_connection().await?);
-            }
-            let Some(mut connection) = link.clone() else { return Ok(Value::Nil) };
-            drop(link);
-            cmd.query_async(&mut connection).await
+    /// Reads with plain commands, each a list of words such as `["HGETALL", key]`, in one round trip.
+    ///
+    /// All keys share the hash tag of `tag_key`; the answers are in the order of the commands.
+    ///
+    /// # Errors
+    /// Where Redis is away, or answers one of the commands with an error.
+    pub async fn read(
+        &self,
+        within: Duration,
+        tag_key: &str,
+        commands: &[Vec<Vec<u8>>],
+    ) -> Result<Vec<Value>, StoreError> {
+        let command = |words: &Vec<Vec<u8>>| {
+            let mut cmd = Cmd::new();
+            cmd.arg(words);
+            cmd
         };
-        match tokio::time::timeout(within, asked).await {
-            Ok(answer) => answer.map_err(|error: redis::RedisError| StoreError::refused(error.to_string())),
-            Err(_) => Err(StoreError::away("Redis did not answer in time")),
-        }
+        let commands: Vec<Cmd> = commands.iter().map(command).collect();
+        let asked = self.0.route.ask(tag_key, &commands, Instant::now() + within).await;
+        self.answer(asked)
+    }
+
+    fn answer<T>(&self, asked: Result<T, Fault>) -> Result<T, StoreError> {
+        asked.map_err(|fault| match fault {
+            Fault::Refused(_) | Fault::NoScript => StoreError::refused(format!("Redis refuses: {fault}")),
+            _ => {
+                self.0.away.fetch_add(1, Ordering::Relaxed);
+                StoreError::away(format!("Redis is away: {fault}"))
+            }
+        })
+    }
+
+    /// Ends once the server that has this key can be used; at once where it can be already.
+    pub async fn back(&self, key: &str) {
+        self.0.route.back(key).await;
     }
 
     /// Hears what is published on a channel.
-    pub fn signal(&self, _channel: &str) -> Box<dyn Signal> {
-        unreachable!("comes with the supervisor")
+    ///
+    /// It does not wait for the subscription: once that stands, the signal counts as changed.
+    #[must_use]
+    pub fn signal(&self, channel: &str) -> Box<dyn Signal> {
+        self.0.ears.signal(channel)
     }
 }

@@ -122,11 +122,13 @@ impl Builder {
         let alerts = Alerts::new(stores.alerts());
         #[cfg(feature = "policies")]
         alerts.connect(notifiers(&self.config.channels).map_err(BuildError)?);
-        let local = Metrics::new(self.config.metrics.max_endpoints, Arc::clone(&clock));
+        let shared = stores.metrics(&self.config.metrics);
+        let most = self.config.metrics.max_endpoints;
+        let local = if shared.is_some() { Metrics::told } else { Metrics::new }(most, Arc::clone(&clock));
         let inner = Inner {
             limiters: RwLock::new(limiters),
             retired: RwLock::default(),
-            metrics: Fleet { local, shared: stores.metrics() },
+            metrics: Fleet { local, shared },
             stores,
             #[cfg(feature = "policies")]
             policies: self.policies,

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use tidegate_core::Clock;
-use tidegate_core::config::{Config, LimitConfig};
+use tidegate_core::config::{Config, LimitConfig, MetricsConfig};
 #[cfg(feature = "policies")]
 use tidegate_core::store::AlertStore;
 use tidegate_core::store::MetricStore;
 #[cfg(feature = "redis")]
-use tidegate_redis::{Redis, RedisLimit};
+use tidegate_redis::{Redis, RedisLimit, RedisMetrics};
 
 use crate::{BuildError, Limiter};
 
@@ -49,7 +49,15 @@ impl Stores {
     }
 
     /// Where the figures of all processes come together, where they do.
-    pub fn metrics(&self) -> Option<Arc<dyn MetricStore>> {
+    #[cfg(feature = "redis")]
+    pub fn metrics(&self, config: &MetricsConfig) -> Option<Arc<dyn MetricStore>> {
+        let store = |redis: &Redis| RedisMetrics::new(redis.clone(), config.max_endpoints);
+        self.redis.as_ref().map(|redis| Arc::new(store(redis)) as Arc<dyn MetricStore>)
+    }
+
+    /// Where the figures of all processes come together: nowhere.
+    #[cfg(not(feature = "redis"))]
+    pub fn metrics(&self, _: &MetricsConfig) -> Option<Arc<dyn MetricStore>> {
         None
     }
 

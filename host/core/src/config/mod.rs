@@ -96,6 +96,8 @@ pub struct RetryConfig {
 pub struct MetricsConfig {
     /// Endpoints counted apart for each platform; further ones are counted together as `other`.
     pub max_endpoints: usize,
+    /// How often what this process counted is added to what all processes counted, where they share a Redis.
+    pub flush: Duration,
 }
 
 /// `[alerting]`
@@ -105,6 +107,8 @@ pub struct AlertingConfig {
     pub interval: Duration,
     /// How long history is kept.
     pub history: Duration,
+    /// The channels that are told when Redis is away; all where it is not said.
+    pub redis_away_channels: Option<Vec<String>>,
 }
 
 /// `[channels.NAME]`

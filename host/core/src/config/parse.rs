@@ -5,11 +5,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::reader::{self, Problem, Section, Text, Value, choice, integer, number, parsed, time};
+use super::reader::{self, Problem, Section, Text, Value, choice, integer, list, number, parsed, string, time};
 use super::secrets::{self, Env};
-use super::{AlertingConfig, Config, LimitConfig, MetricsConfig, PoliciesConfig, RetryConfig, ServerConfig, channels, redis};
-use crate::units::show_duration;
+use super::{
+    AlertingConfig, Config, LimitConfig, MetricsConfig, PoliciesConfig, RetryConfig, ServerConfig, channels, redis,
+};
+use crate::units::{parse_duration, show_duration};
 use crate::{Backoff, OnFailure, Quota, Rate};
 
 /// A Wasm memory grows by pages of this size …
@@ -131,15 +134,25 @@ fn retry(section: &mut Section<'_>, base: Option<&RetryConfig>) -> Option<RetryC
 }
 
 fn metrics(section: &mut Section<'_>, base: Option<&MetricsConfig>) -> Option<MetricsConfig> {
-    let base = base.and_then(|base| u64::try_from(base.max_endpoints).ok());
-    let max_endpoints = or(section, "max_endpoints", base, integer(1..=10_000))?;
-    Some(MetricsConfig { max_endpoints: usize::try_from(max_endpoints).ok()? })
+    let most = base.and_then(|base| u64::try_from(base.max_endpoints).ok());
+    let max_endpoints = or(section, "max_endpoints", most, integer(1..=10_000));
+    let flush = or(section, "flush", base.map(|base| base.flush), parsed(flush));
+    Some(MetricsConfig { max_endpoints: usize::try_from(max_endpoints?).ok()?, flush: flush? })
+}
+
+/// More often would be work for nothing; more seldom would lose more at a kill, and a minute's calls would count late.
+fn flush(text: &str) -> Result<Duration, String> {
+    let flush = parse_duration(text)?;
+    let fine = (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&flush);
+    if fine { Ok(flush) } else { Err(format!("expected a duration from 100ms to 1m such as \"5s\", not {text:?}")) }
 }
 
 fn alerting(section: &mut Section<'_>, base: Option<&AlertingConfig>) -> Option<AlertingConfig> {
     let interval = or(section, "interval", base.map(|base| base.interval), time);
     let history = or(section, "history", base.map(|base| base.history), time);
-    Some(AlertingConfig { interval: interval?, history: history? })
+    let channels = section.optional("redis_away_channels", list(string));
+    let redis_away_channels = channels.or_else(|| base.and_then(|base| base.redis_away_channels.clone()));
+    Some(AlertingConfig { interval: interval?, history: history?, redis_away_channels })
 }
 
 fn policies(section: &mut Section<'_>, base: Option<&PoliciesConfig>) -> Option<PoliciesConfig> {

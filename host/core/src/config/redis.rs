@@ -118,3 +118,83 @@ fn plain(text: &str) -> Result<String, &'static str> {
     let fine = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:/".contains(c));
     if fine { Ok(text.to_owned()) } else { Err("expected letters, digits and _ - . : / such as \"tidegate:\"") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OnFailure;
+    use crate::config::{Config, SystemEnv};
+
+    fn parse(text: &str) -> Result<Config, Vec<String>> {
+        let problems = Config::parse(text, &SystemEnv::default());
+        problems.map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn state_is_shared_only_where_a_file_says_so() {
+        assert_eq!(Config::default().redis, None);
+        let config = parse("redis.url = 'redis://127.0.0.1:6379'").unwrap();
+        assert_eq!(config.redis, Some(RedisConfig::single("redis://127.0.0.1:6379")));
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let text = "[redis]\nkind = 'sentinel'\nurl = 'rediss://a:1, rediss://b:2'\nmaster = 'main'\nusername = 'u'\n\
+                    password = 'hunter2'\ntls_ca = 'ca.pem'\nprefix = 'shop:'\ndecide_within = '20ms'\n\
+                    [limits.jd]\nrate = '1/s'\nburst = 1\non_redis_failure = 'closed'";
+        let config = parse(text).unwrap();
+        let expected = RedisConfig {
+            kind: RedisKind::Sentinel,
+            url: vec![Secret::new("rediss://a:1"), Secret::new("rediss://b:2")],
+            master: "main".to_owned(),
+            username: Some("u".to_owned()),
+            password: Some(Secret::new("hunter2")),
+            tls_ca: Some("ca.pem".into()),
+            prefix: "shop:".to_owned(),
+            decide_within: Duration::from_millis(20),
+        };
+        assert_eq!(config.redis, Some(expected));
+        assert_eq!(config.limits["jd"].on_redis_failure, OnFailure::Closed);
+        assert_eq!(config.limits["pdd"].on_redis_failure, OnFailure::Local);
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place_and_without_the_address() {
+        let rows = [
+            ("kind = 'single'", "1:2: redis: `url` is missing; give `url`, `url_env` or `url_file`"),
+            (
+                "url = 'http://u:hunter2@h'",
+                "1:2: redis: `url` must begin with redis:// or rediss://; several addresses stand apart by commas",
+            ),
+            (
+                "url = 'redis://a,redis://b'",
+                "1:2: redis: `url` names several servers; set `kind` to \"sentinel\" or \"cluster\", or give one address",
+            ),
+            (
+                "url = 'redis://a'\nkind = 'sentinel'",
+                "1:2: redis: `master` is missing: the name under which Sentinels know it",
+            ),
+            (
+                "url = 'redis://a'\nmaster = 'main'",
+                "3:10: redis.master: only Sentinels know names of servers; set kind = \"sentinel\"",
+            ),
+            (
+                "url = 'redis://a'\nprefix = '{x}'",
+                "3:10: redis.prefix: expected letters, digits and _ - . : / such as \"tidegate:\"",
+            ),
+            (
+                "url = 'redis://a'\ndecide_within = '0s'",
+                "3:17: redis.decide_within: expected a duration above zero, not \"0s\"",
+            ),
+            (
+                "url = 'redis://a'\nkind = 'cloud'",
+                "3:8: redis.kind: expected \"single\" or \"sentinel\" or \"cluster\", not \"cloud\"",
+            ),
+        ];
+        for (text, expected) in rows {
+            let problems = parse(&format!("[redis]\n{text}")).unwrap_err();
+            assert_eq!(problems, [expected], "{text}");
+        }
+    }
+}

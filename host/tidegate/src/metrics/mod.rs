@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use tidegate_core::store::Counted;
 use tidegate_core::{Clock, Outcome, Stats};
 
 pub use fleet::Fleet;
@@ -36,6 +37,8 @@ pub struct Metrics(Arc<Inner>);
 struct Inner {
     series: RwLock<BTreeMap<String, BTreeMap<String, Arc<Series>>>>,
     max_endpoints: usize,
+    /// Whether what is counted here is told to others.
+    told: bool,
     started_ms: u64,
     clock: Arc<dyn Clock>,
 }
@@ -58,8 +61,31 @@ impl Metrics {
     /// Nothing counted yet; at most `max_endpoints` names are kept apart for each platform.
     #[must_use]
     pub fn new(max_endpoints: usize, clock: Arc<dyn Clock>) -> Self {
+        Self::make(max_endpoints, clock, false)
+    }
+
+    /// The same where [`take_untold`](Self::take_untold) is called again and again.
+    #[must_use]
+    pub fn told(max_endpoints: usize, clock: Arc<dyn Clock>) -> Self {
+        Self::make(max_endpoints, clock, true)
+    }
+
+    fn make(max_endpoints: usize, clock: Arc<dyn Clock>, told: bool) -> Self {
         let started_ms = clock.unix_ms();
-        Self(Arc::new(Inner { series: RwLock::default(), max_endpoints, started_ms, clock }))
+        Self(Arc::new(Inner { series: RwLock::default(), max_endpoints, told, started_ms, clock }))
+    }
+
+    /// What was counted since the last time this was asked, for a store that others read; nothing unless made by
+    /// [`told`](Self::told).
+    #[must_use]
+    pub fn take_untold(&self) -> Counted {
+        let now_ms = self.0.clock.unix_ms();
+        let series = self.0.series.read().clone();
+        let taken = series.into_iter().map(|(platform, endpoints)| {
+            let windows = endpoints.into_iter().map(|(endpoint, series)| (endpoint, series.untold(now_ms)));
+            (platform, windows.filter(|(_, window)| !window.is_empty()).collect())
+        });
+        taken.collect()
     }
 
     /// The place where one endpoint's calls are counted; of a long name the first 128 bytes.
@@ -121,7 +147,8 @@ impl Metrics {
         let endpoints = series.entry(platform.to_owned()).or_default();
         let full = endpoints.len() >= self.0.max_endpoints && !endpoints.contains_key(endpoint);
         let name = if full { OTHER } else { endpoint };
-        Arc::clone(endpoints.entry(name.to_owned()).or_default())
+        let new = || Arc::new(Series::new(self.0.told));
+        Arc::clone(endpoints.entry(name.to_owned()).or_insert_with(new))
     }
 }
 

@@ -18,7 +18,6 @@ const LONGEST: Duration = Duration::from_secs(86_400);
 /// A minute is added to in one of two cells by its parity, so a minute that begins never waits for the one that
 /// ended. A cell is emptied by taking what each counter holds, so nothing is counted twice or lost; a thread that
 /// slept through a whole minute between choosing its cell and adding to it counts in the minute when it woke.
-#[derive(Default)]
 pub struct Series {
     open: [Cell; 2],
     settled: Mutex<Settled>,
@@ -81,12 +80,17 @@ struct Settled {
     /// Windows by their beginning, in milliseconds since 1970, for each grain.
     kept: [BTreeMap<u64, Window>; 3],
     ever: Window,
+    /// What nobody has been told yet, where somebody is to be told.
+    untold: Option<Window>,
 }
 
 impl Settled {
     fn add(&mut self, minute: u64, window: &Window) {
         let at_ms = minute * Grain::Minute.millis();
         self.ever.merge(window);
+        if let Some(untold) = &mut self.untold {
+            untold.merge(window);
+        }
         for (grain, kept) in Grain::ALL.into_iter().zip(&mut self.kept) {
             let start = at_ms / grain.millis() * grain.millis();
             kept.entry(start).or_default().merge(window);
@@ -104,6 +108,12 @@ impl Settled {
 }
 
 impl Series {
+    /// Nothing counted yet; `told` where somebody takes what was counted to others.
+    pub fn new(told: bool) -> Self {
+        let settled = Settled { untold: told.then(Window::default), ..Settled::default() };
+        Self { open: Default::default(), settled: Mutex::new(settled) }
+    }
+
     /// Counts one call at this time.
     pub fn record(&self, outcome: Outcome, duration: Duration, unix_ms: u64) {
         let minute = unix_ms / Grain::Minute.millis();
@@ -120,6 +130,13 @@ impl Series {
         self.settle(&mut settled, now_ms);
         let kept = &settled.kept[span.grain as usize];
         kept.range(span.from_ms..=span.to_ms).for_each(|(_, window)| total.merge(window));
+    }
+
+    /// What was counted since this was last asked.
+    pub fn untold(&self, now_ms: u64) -> Window {
+        let mut settled = self.settled.lock();
+        self.settle(&mut settled, now_ms);
+        settled.untold.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// All that was ever counted.

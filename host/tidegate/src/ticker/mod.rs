@@ -4,6 +4,7 @@
 mod alerting;
 #[cfg(feature = "policies")]
 mod figures;
+mod flush;
 
 use std::future::Future;
 
@@ -13,7 +14,8 @@ use crate::Host;
 
 impl Host {
     /// Does all that a host does by itself, until `stop` ends and what is on its way has arrived: judges the alert
-    /// rules every `[alerting] interval` and tells people.
+    /// rules every `[alerting] interval` and tells people; adds what it counted to the figures of all processes every
+    /// `[metrics] flush` and at the end.
     ///
     /// The interval is read anew each time, so an edit of the configuration is obeyed from the next tick on.
     pub async fn run(self, stop: impl Future<Output = ()>) {
@@ -23,7 +25,7 @@ impl Host {
             // An error says that nobody listens any more, which is an end as well.
             let _ = stopping.send(true);
         };
-        tokio::join!(stop, self.lead(stopped));
+        tokio::join!(stop, self.flush(stopped.clone()), self.lead(stopped));
     }
 
     #[cfg(not(feature = "policies"))]

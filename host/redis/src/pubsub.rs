@@ -1,0 +1,140 @@
+//! What other processes tell: one connection hears for the whole process.
+
+use std::collections::{BTreeSet, HashMap};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::{PushInfo, PushKind, Value};
+use tidegate_core::store::Signal;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, sleep};
+
+use crate::address::Address;
+use crate::link::Link;
+use crate::route::Route;
+
+/// Between one attempt to hear again and the next.
+const PAUSE: Duration = Duration::from_millis(100);
+/// An attempt, or a subscription, that takes longer is begun anew.
+const ATTEMPT: Duration = Duration::from_millis(500);
+/// How often silence is told from a dead connection.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The channels that somebody listens to.
+#[derive(Default)]
+pub struct Ears {
+    channels: Mutex<HashMap<String, watch::Sender<()>>>,
+    wanted: Notify,
+}
+
+/// One channel's messages, none of which means more than "look again".
+struct Heard {
+    ears: Arc<Ears>,
+    channel: String,
+    told: watch::Receiver<()>,
+}
+
+impl Signal for Heard {
+    fn changed(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            // The sender lives as long as anyone listens.
+            let _ = self.told.changed().await;
+        })
+    }
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        let mut channels = self.ears.channels.lock();
+        // Under the lock nobody else can begin to listen; this one still counts.
+        if channels.get(&self.channel).is_some_and(|tell| tell.receiver_count() == 1) {
+            channels.remove(&self.channel);
+            self.ears.wanted.notify_one();
+        }
+    }
+}
+
+impl Ears {
+    /// Listens to a channel; what is told from now on changes the signal, or the subscription does once it stands.
+    pub fn signal(self: &Arc<Self>, channel: &str) -> Box<dyn Signal> {
+        let mut channels = self.channels.lock();
+        let told = match channels.get(channel) {
+            Some(tell) => tell.subscribe(),
+            None => {
+                let tell = watch::Sender::new(());
+                let told = tell.subscribe();
+                channels.insert(channel.to_owned(), tell);
+                self.wanted.notify_one();
+                told
+            }
+        };
+        Box::new(Heard { ears: Arc::clone(self), channel: channel.to_owned(), told })
+    }
+
+    fn wanted(&self) -> BTreeSet<String> {
+        self.channels.lock().keys().cloned().collect()
+    }
+
+    fn tell(&self, channel: &str) {
+        if let Some(tell) = self.channels.lock().get(channel) {
+            tell.send_replace(());
+        }
+    }
+
+    /// Hears for ever; a connection that was lost is made again, and then everything counts as changed.
+    pub async fn listen(self: Arc<Self>, route: Arc<Route>) {
+        loop {
+            let address = route.listening_post().await;
+            if let Err(reason) = self.hear(&address, &route).await {
+                tracing::debug!(reason, "the connection that hears other processes was lost");
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Hears at one server until it goes.
+    async fn hear(&self, address: &Address, route: &Route) -> Result<(), String> {
+        let (ears, mut messages) = mpsc::unbounded_channel();
+        let link = Link::listen(address, ears, Instant::now() + ATTEMPT).await?;
+        let mut heard = BTreeSet::new();
+        self.subscribe(&link, &mut heard).await?;
+        loop {
+            tokio::select! {
+                message = messages.recv() => match message {
+                    Some(push) => self.message(push)?,
+                    None => return Err("the connection was lost".to_owned()),
+                },
+                () = self.wanted.notified() => self.subscribe(&link, &mut heard).await?,
+                () = sleep(LOOK) => ping(&link).await?,
+                () = route.post_left(address) => return Err("the server is no longer in use".to_owned()),
+            }
+        }
+    }
+
+    /// Subscribes to what is newly wanted and leaves what is not.
+    async fn subscribe(&self, link: &Link, heard: &mut BTreeSet<String>) -> Result<(), String> {
+        let wanted = self.wanted();
+        let new: BTreeSet<_> = wanted.difference(heard).cloned().collect();
+        let left: BTreeSet<_> = heard.difference(&wanted).cloned().collect();
+        link.hear(&new, &left, Instant::now() + ATTEMPT).await.map_err(|fault| fault.to_string())?;
+        *heard = wanted;
+        new.iter().for_each(|channel| self.tell(channel));
+        Ok(())
+    }
+
+    fn message(&self, push: PushInfo) -> Result<(), String> {
+        match (push.kind, push.data.first()) {
+            (PushKind::Message, Some(Value::BulkString(channel))) => self.tell(&String::from_utf8_lossy(channel)),
+            (PushKind::Disconnection, _) => return Err("the connection was lost".to_owned()),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+async fn ping(link: &Link) -> Result<(), String> {
+    let answer = link.ask(&[redis::cmd("PING")], false, Instant::now() + ATTEMPT).await;
+    answer.map(drop).map_err(|fault| fault.to_string())
+}
