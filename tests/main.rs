@@ -7,6 +7,7 @@ mod alerts;
 mod blocking;
 mod config;
 mod fleet_limits;
+mod fleet_metrics;
 mod hostile_rhai;
 mod hostile_wasm;
 mod http;
