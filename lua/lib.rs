@@ -26,8 +26,24 @@ macro_rules! scripts {
 }
 
 scripts! {
+    /// The states of alert rules.
+    ALERTS_LOOK = "alerts_look", 2;
+    /// What became of a message.
+    ALERTS_MARK = "alerts_mark", 2;
+    /// What one tick of the leader changes.
+    ALERTS_WRITE = "alerts_write", 5;
     /// Operations on one platform's bucket.
     LIMIT = "limit", 3;
+    /// Takes a lock.
+    LOCK_ACQUIRE = "lock_acquire", 2;
+    /// Takes a lock away from whoever holds it.
+    LOCK_EVICT = "lock_evict", 1;
+    /// Lets a lock end later.
+    LOCK_EXTEND = "lock_extend", 1;
+    /// Notes the name of a lock for people.
+    LOCK_INDEX = "lock_index", 1;
+    /// Gives a lock back.
+    LOCK_RELEASE = "lock_release", 1;
     /// Adds a batch of counts, once.
     METRICS_ADD = "metrics_add", 4;
     /// Names that were counted lately.
@@ -36,4 +52,6 @@ scripts! {
     METRICS_PENDING = "metrics_pending", 1;
     /// Adds a minute to its hour and its day, once.
     METRICS_ROLL = "metrics_roll", 5;
+    /// The heartbeat of a process.
+    PRESENCE = "presence", 1;
 }

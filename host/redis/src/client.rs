@@ -4,33 +4,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::{Cmd, Value};
 use tidegate_core::StoreError;
 use tidegate_core::config::RedisConfig;
 use tidegate_core::store::Signal;
 use tidegate_lua::Script;
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::address::{Address, OpenError};
+use crate::address::OpenError;
 use crate::fault::Fault;
+use crate::health::Health;
 use crate::keys::Keys;
-use crate::lane::{Lane, Tally};
+use crate::lane::Tally;
+use crate::presence;
 use crate::pubsub::Ears;
 use crate::route::Route;
 use crate::scripts::Hashes;
-use crate::source::Source;
 
 /// The way to Redis, shared by every store of a process; clones share it.
 ///
 /// A server that does not answer is *away*: whoever asks hears so at once until it is back, which is looked for all the
 /// time. Nothing is ever sent twice.
 #[derive(Clone)]
-pub struct Redis(Arc<Inner>);
+pub struct Redis(pub(crate) Arc<Inner>);
 
-struct Inner {
+pub(crate) struct Inner {
     route: Arc<Route>,
+    tally: Arc<Tally>,
     ears: Arc<Ears>,
     hashes: Hashes,
     keys: Keys,
@@ -38,7 +40,9 @@ struct Inner {
     decide_within: Duration,
     /// Answers that a server was away.
     away: AtomicU64,
-    processes: AtomicUsize,
+    /// What a server last refused.
+    refusal: Mutex<Option<String>>,
+    pub(crate) processes: AtomicUsize,
     listener: AbortHandle,
 }
 
@@ -55,24 +59,25 @@ impl Redis {
     /// A configuration with which no connection can be tried.
     pub fn open(config: &RedisConfig) -> Result<Self, OpenError> {
         let keys = Keys::new(&config.prefix);
-        let addresses = Address::all(config)?;
         let tally = Arc::new(Tally::default());
-        let source = Source::Fixed(addresses[0].clone());
-        let lane = Lane::new(source, keys.probe(""), config.decide_within, tally, Arc::new(Notify::new()));
-        let route = Arc::new(Route::One(lane));
+        let route = Arc::new(Route::open(config, &keys, Arc::clone(&tally))?);
         let ears = Arc::new(Ears::default());
         let listener = tokio::spawn(Arc::clone(&ears).listen(Arc::clone(&route))).abort_handle();
-        Ok(Self(Arc::new(Inner {
+        let redis = Self(Arc::new(Inner {
             route,
+            tally,
             ears,
             hashes: Hashes::default(),
             keys,
             process: format!("{:016x}", rand::random::<u64>()),
             decide_within: config.decide_within,
             away: AtomicU64::new(0),
+            refusal: Mutex::new(None),
             processes: AtomicUsize::new(1),
             listener,
-        })))
+        }));
+        tokio::spawn(presence::beat(Arc::downgrade(&redis.0)));
+        Ok(redis)
     }
 
     /// The keys under the configured prefix.
@@ -158,12 +163,30 @@ impl Redis {
 
     fn answer<T>(&self, asked: Result<T, Fault>) -> Result<T, StoreError> {
         asked.map_err(|fault| match fault {
-            Fault::Refused(_) | Fault::NoScript => StoreError::refused(format!("Redis refuses: {fault}")),
+            Fault::Refused(_) | Fault::NoScript => {
+                *self.0.refusal.lock() = Some(fault.to_string());
+                StoreError::refused(format!("Redis refuses: {fault}"))
+            }
             _ => {
                 self.0.away.fetch_add(1, Ordering::Relaxed);
                 StoreError::away(format!("Redis is away: {fault}"))
             }
         })
+    }
+
+    /// How the connections are, without any secret.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let inner = &*self.0;
+        let probe_us = inner.tally.probe_us.load(Ordering::Relaxed);
+        Health {
+            reconnects: inner.tally.reconnects.load(Ordering::Relaxed),
+            away_answers: inner.away.load(Ordering::Relaxed),
+            last_refusal: inner.refusal.lock().clone(),
+            probe_us: (probe_us > 0).then_some(probe_us),
+            processes: self.processes(),
+            ..Health::of(&inner.route)
+        }
     }
 
     /// Ends once the server that has this key can be used; at once where it can be already.

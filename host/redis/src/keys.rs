@@ -22,6 +22,12 @@ impl Keys {
         format!("{}probe:{{{tag}}}", self.prefix)
     }
 
+    /// The processes that share this prefix: a sorted set by when each was last heard of, kept for 10 s after the last.
+    #[must_use]
+    pub fn processes(&self) -> String {
+        format!("{}processes", self.prefix)
+    }
+
     /// The bucket of a platform: a hash, kept.
     #[must_use]
     pub fn limit(&self, platform: &str) -> String {
@@ -89,6 +95,66 @@ impl Keys {
     #[must_use]
     pub fn batch(&self, platform: &str, source: &str) -> String {
         format!("{}metrics-batch:{{{}}}:{source}", self.prefix, tag(platform))
+    }
+
+    /// A lock: a text of token, depth, request and owner, kept for the lock's ttl.
+    #[must_use]
+    pub fn lock(&self, name: &str) -> String {
+        format!("{}lock:{{{}}}", self.prefix, tag(name))
+    }
+
+    /// The last fencing token of a lock: a text, kept for a day.
+    #[must_use]
+    pub fn lock_token(&self, name: &str) -> String {
+        format!("{}:token", self.lock(name))
+    }
+
+    /// The channel on which it is told that a lock was given back.
+    #[must_use]
+    pub fn lock_released(&self, name: &str) -> String {
+        format!("{}:released", self.lock(name))
+    }
+
+    /// The names of locks that may be held: a sorted set by the second in which they were noted, kept for 2 days.
+    #[must_use]
+    pub fn locks(&self) -> String {
+        format!("{}locks", self.prefix)
+    }
+
+    /// The greatest fencing token that wrote alerts: a text, kept.
+    #[must_use]
+    pub fn alerts_token(&self) -> String {
+        format!("{}alerts:{{alerts}}:token", self.prefix)
+    }
+
+    /// The states of alert rules that are not simply inactive: a hash, kept.
+    #[must_use]
+    pub fn alerts_states(&self) -> String {
+        format!("{}alerts:{{alerts}}:states", self.prefix)
+    }
+
+    /// What people were told: a sorted set of ids by time, each kept as long as `[alerting] history` says.
+    #[must_use]
+    pub fn alerts_history(&self) -> String {
+        format!("{}alerts:{{alerts}}:history", self.prefix)
+    }
+
+    /// The channels on which nobody knows what became of a message: a sorted set by time, each there until it is marked.
+    #[must_use]
+    pub fn alerts_open(&self) -> String {
+        format!("{}alerts:{{alerts}}:open", self.prefix)
+    }
+
+    /// The id of the last message: a text, kept.
+    #[must_use]
+    pub fn alerts_last(&self) -> String {
+        format!("{}alerts:{{alerts}}:last", self.prefix)
+    }
+
+    /// One message and what became of it: a hash, kept as long as `[alerting] history` says; scripts add the id.
+    #[must_use]
+    pub fn alerts_message(&self, id: &str) -> String {
+        format!("{}alerts:{{alerts}}:message:{id}", self.prefix)
     }
 }
 

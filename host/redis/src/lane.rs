@@ -29,16 +29,15 @@ const PROBE: &str = "#!lua\nreturn 1";
 /// Whether a server can be used.
 #[derive(Clone)]
 pub enum State {
-    /// The first connection is being made.
-    New,
+    /// The first connection is being made, since then.
+    New(Instant),
     /// It answers.
-    Up(Up),
+    Up(Arc<Up>),
     /// It does not, or it refuses everything.
     Away(Away),
 }
 
 /// A server that answers.
-#[derive(Clone)]
 pub struct Up {
     /// Where it is.
     pub address: Address,
@@ -94,7 +93,7 @@ impl Lane {
     /// Begins to connect, within a tokio runtime; `probe_key` is one that the server is there for.
     pub fn new(source: Source, probe_key: String, patience: Duration, tally: Arc<Tally>, trouble: Arc<Notify>) -> Self {
         let probe_key = Mutex::new(probe_key);
-        let state = watch::Sender::new(State::New);
+        let state = watch::Sender::new(State::New(Instant::now()));
         let shared = Arc::new(Shared { source, state, probe_key, patience, tally, trouble });
         let keeper = tokio::spawn(Arc::clone(&shared).keep()).abort_handle();
         Self { shared, keeper }
@@ -111,21 +110,48 @@ impl Lane {
     }
 
     /// The connection; only the first one is waited for.
-    async fn up(&self, deadline: Instant) -> Result<Up, Fault> {
+    async fn up(&self, deadline: Instant) -> Result<Arc<Up>, Fault> {
         let mut state = self.state();
-        if matches!(*state.borrow(), State::New) {
-            let _ = timeout_at(deadline, state.wait_for(|state| !matches!(state, State::New))).await;
+        if matches!(*state.borrow(), State::New(_)) {
+            let _ = timeout_at(deadline, state.wait_for(|state| !matches!(state, State::New(_)))).await;
         }
         match &*state.borrow() {
-            State::Up(up) => Ok(up.clone()),
+            State::Up(up) => Ok(Arc::clone(up)),
             State::Away(away) => Err(Fault::Away(away.reason.to_string())),
-            State::New => Err(Fault::Away("the connection is still being made".to_owned())),
+            State::New(_) => Err(Fault::Away("the connection is still being made".to_owned())),
         }
     }
 
     /// The state, to look at or to wait for.
     pub fn state(&self) -> watch::Receiver<State> {
         self.shared.state.subscribe()
+    }
+
+    /// Ends once the server can be used.
+    pub async fn back(&self) {
+        // The state lasts as long as the lane.
+        let _ = self.state().wait_for(|state| matches!(state, State::Up(_))).await;
+    }
+
+    /// Where the server is, if it can be used.
+    pub fn up_at(&self) -> Option<Address> {
+        match &*self.shared.state.borrow() {
+            State::Up(up) => Some(up.address.clone()),
+            State::New(_) | State::Away(_) => None,
+        }
+    }
+
+    /// Whether others say where the server is.
+    pub fn is_led(&self) -> bool {
+        matches!(self.shared.source, Source::Sentinels(_))
+    }
+
+    /// Where the server is to be, if nobody else has to say so.
+    pub fn place(&self) -> Option<String> {
+        match &self.shared.source {
+            Source::Fixed(address) => Some(address.place()),
+            Source::Sentinels(_) => None,
+        }
     }
 
     /// Names a key that the server is there for now.
@@ -149,7 +175,7 @@ impl Shared {
                 Ok(up) => {
                     tracing::info!(server = up.address.place(), "Redis answers");
                     self.tally.reconnects.fetch_add(u64::from(number > 0), Ordering::Relaxed);
-                    self.state.send_replace(State::Up(up));
+                    self.state.send_replace(State::Up(Arc::new(up)));
                     return;
                 }
                 Err(reason) => self.gone(&reason),
@@ -172,18 +198,17 @@ impl Shared {
         let mut state = self.state.subscribe();
         loop {
             let up = match &*state.borrow_and_update() {
-                State::Up(up) => up.clone(),
-                State::New | State::Away(_) => return,
+                State::Up(up) => Arc::clone(up),
+                State::New(_) | State::Away(_) => return,
             };
             if timeout_at(Instant::now() + LOOK, state.changed()).await.is_ok() {
                 continue;
             }
-            let probed = self.probe(&up.link, Instant::now() + self.patience).await;
-            let looked = match probed {
-                Ok(()) => self.source.still(&up.address).await,
-                Err(reason) => Err(reason),
+            let looked = async {
+                self.probe(&up.link, Instant::now() + self.patience).await?;
+                self.source.still(&up.address, Instant::now() + ATTEMPT).await
             };
-            if let Err(reason) = looked {
+            if let Err(reason) = looked.await {
                 self.lose(number, &reason);
             }
         }
@@ -225,7 +250,7 @@ impl Shared {
             let since = match state {
                 State::Away(away) if *away.reason == *reason => return false,
                 State::Away(away) => away.since,
-                State::New | State::Up(_) => Instant::now(),
+                State::New(_) | State::Up(_) => Instant::now(),
             };
             *state = State::Away(Away { since, reason: reason.into() });
             true

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value};
 use tidegate_core::store::Signal;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval, sleep};
 
 use crate::address::Address;
 use crate::link::Link;
@@ -86,20 +86,22 @@ impl Ears {
     /// Hears for ever; a connection that was lost is made again, and then everything counts as changed.
     pub async fn listen(self: Arc<Self>, route: Arc<Route>) {
         loop {
-            let address = route.listening_post().await;
-            if let Err(reason) = self.hear(&address, &route).await {
-                tracing::debug!(reason, "the connection that hears other processes was lost");
+            for post in route.posts() {
+                if let Err(reason) = self.hear(&post, &route).await {
+                    tracing::debug!(reason, "the connection that hears other processes was lost");
+                }
             }
             sleep(PAUSE).await;
         }
     }
 
     /// Hears at one server until it goes.
-    async fn hear(&self, address: &Address, route: &Route) -> Result<(), String> {
+    async fn hear(&self, post: &Address, route: &Route) -> Result<(), String> {
         let (ears, mut messages) = mpsc::unbounded_channel();
-        let link = Link::listen(address, ears, Instant::now() + ATTEMPT).await?;
+        let link = Link::listen(post, ears, Instant::now() + ATTEMPT).await?;
         let mut heard = BTreeSet::new();
         self.subscribe(&link, &mut heard).await?;
+        let mut look = interval(LOOK);
         loop {
             tokio::select! {
                 message = messages.recv() => match message {
@@ -107,8 +109,12 @@ impl Ears {
                     None => return Err("the connection was lost".to_owned()),
                 },
                 () = self.wanted.notified() => self.subscribe(&link, &mut heard).await?,
-                () = sleep(LOOK) => ping(&link).await?,
-                () = route.post_left(address) => return Err("the server is no longer in use".to_owned()),
+                _ = look.tick() => {
+                    if route.gone_from(post) {
+                        return Err("the server is no longer in use".to_owned());
+                    }
+                    ping(&link).await?;
+                }
             }
         }
     }
