@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::{FromRedisValue, Value};
+use redis::FromRedisValue;
 use tidegate_core::store::{Answer, Counted, MetricStore};
 use tidegate_core::window::Grain;
 use tidegate_core::{Clock, Stats, StoreError};
@@ -17,6 +17,7 @@ use tidegate_lua::{METRICS_ADD, METRICS_NAMES, METRICS_PENDING, METRICS_ROLL, Sc
 use tokio::task::JoinSet;
 
 use crate::Redis;
+use crate::answers::{text, understood};
 use outbox::{Batch, Outbox};
 
 /// How long a question may take: nobody's call waits for it.
@@ -264,15 +265,4 @@ async fn joined<T: 'static>(asked: &mut JoinSet<Result<T, StoreError>>) -> Resul
         Some(Ok(answer)) => answer.map(Some),
         Some(Err(panic)) => Err(StoreError::refused(format!("a question to Redis failed: {panic}"))),
     }
-}
-
-/// An answer as values of ours.
-fn understood<T: FromRedisValue>(asked: &str, answer: Value) -> Result<T, StoreError> {
-    redis::from_redis_value(answer)
-        .map_err(|error| StoreError::refused(format!("{asked} answered what this version does not read: {error}")))
-}
-
-/// An argument of a script.
-fn text(value: impl ToString) -> Vec<u8> {
-    value.to_string().into_bytes()
 }

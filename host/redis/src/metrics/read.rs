@@ -6,7 +6,8 @@ use std::time::Duration;
 use tidegate_core::window::{Grain, Span, Window};
 use tidegate_core::{Stats, StoreError};
 
-use super::{AT_ONCE, RedisMetrics, WITHIN, fields, understood};
+use super::{AT_ONCE, RedisMetrics, WITHIN, fields};
+use crate::answers::understood;
 
 /// A window that was read: its grain, its beginning in milliseconds since 1970, and the minute up to which it reaches.
 struct Found {

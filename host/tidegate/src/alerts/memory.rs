@@ -56,6 +56,8 @@ impl Kept {
 }
 
 impl MemoryAlerts {
+    /// Nothing kept yet.
+    #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, kept: Mutex::default() }
     }
