@@ -6,6 +6,7 @@
 mod alerts;
 mod blocking;
 mod config;
+mod fleet_alerts;
 mod fleet_limits;
 mod fleet_metrics;
 mod hostile_rhai;
@@ -13,6 +14,7 @@ mod hostile_wasm;
 mod http;
 mod layer;
 mod limits;
+mod locks;
 mod policies;
 mod reload;
 mod servers;

@@ -14,7 +14,7 @@ use crate::pipeline::Retry;
 use crate::stores::Stores;
 #[cfg(feature = "policies")]
 use crate::{Alerts, alerts::NotifierFactory};
-use crate::{Limiter, Metrics, SystemClock};
+use crate::{Limiter, Locks, Metrics, SystemClock};
 #[cfg(feature = "policies")]
 use tidegate_policy::Policies;
 
@@ -38,6 +38,7 @@ pub(crate) struct Inner {
     retired: RwLock<BTreeMap<String, Limiter>>,
     metrics: Fleet,
     stores: Stores,
+    locks: Locks,
     #[cfg(feature = "policies")]
     pub(crate) policies: Option<Arc<Policies>>,
     #[cfg(feature = "policies")]
@@ -129,6 +130,7 @@ impl Builder {
             limiters: RwLock::new(limiters),
             retired: RwLock::default(),
             metrics: Fleet { local, shared },
+            locks: Locks::new(stores.locks(), Arc::clone(&clock)),
             stores,
             #[cfg(feature = "policies")]
             policies: self.policies,
@@ -213,6 +215,12 @@ impl Host {
 
     pub(crate) fn fleet(&self) -> Fleet {
         self.0.metrics.clone()
+    }
+
+    /// The locks of this process, or of all that share a Redis.
+    #[must_use]
+    pub fn locks(&self) -> &Locks {
+        &self.0.locks
     }
 
     /// The configuration in force.

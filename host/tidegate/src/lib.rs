@@ -30,6 +30,7 @@ pub mod blocking;
 mod clock;
 mod host;
 mod limiter;
+mod lock;
 mod metrics;
 mod pipeline;
 #[cfg(feature = "policies")]
@@ -40,12 +41,13 @@ mod ticker;
 pub mod tower;
 
 #[cfg(feature = "policies")]
-pub use alerts::{ActiveAlert, Alerts};
+pub use alerts::{ActiveAlert, Alerts, MemoryAlerts};
 #[cfg(feature = "tower")]
 pub use answer::read_failure;
 pub use clock::SystemClock;
 pub use host::{BuildError, Builder, Host, UnknownPlatform};
 pub use limiter::Limiter;
+pub use lock::{Lease, Lock, LockError, Locks};
 pub use metrics::{Metrics, Recorder};
 pub use pipeline::{Attempt, CallError, Failed, Retry};
 #[cfg(feature = "policies")]

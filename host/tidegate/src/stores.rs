@@ -6,10 +6,11 @@ use tidegate_core::Clock;
 use tidegate_core::config::{Config, LimitConfig, MetricsConfig};
 #[cfg(feature = "policies")]
 use tidegate_core::store::AlertStore;
-use tidegate_core::store::MetricStore;
+use tidegate_core::store::{LockStore, MetricStore};
 #[cfg(feature = "redis")]
-use tidegate_redis::{Redis, RedisLimit, RedisMetrics};
+use tidegate_redis::{Redis, RedisLimit, RedisLocks, RedisMetrics};
 
+use crate::lock::MemoryLocks;
 use crate::{BuildError, Limiter};
 
 /// Makes the stores of a host.
@@ -64,7 +65,20 @@ impl Stores {
     /// Where states of alerts and history are kept.
     #[cfg(feature = "policies")]
     pub fn alerts(&self) -> Arc<dyn AlertStore> {
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            return Arc::new(tidegate_redis::RedisAlerts::new(redis.clone()));
+        }
         Arc::new(crate::alerts::MemoryAlerts::new(Arc::clone(&self.clock)))
+    }
+
+    /// Where locks are kept.
+    pub fn locks(&self) -> Arc<dyn LockStore> {
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            return Arc::new(RedisLocks::new(redis.clone()));
+        }
+        Arc::new(MemoryLocks::new(Arc::clone(&self.clock)))
     }
 
     #[cfg(feature = "redis")]

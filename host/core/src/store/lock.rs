@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Answer, Signal};
 
 /// A lock that was granted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// Greater than that of every grant before it: whoever guards a resource refuses a smaller one.
     pub fencing_token: u64,
@@ -20,6 +20,17 @@ pub struct Grant {
 pub struct Held {
     /// It ends by itself within this time unless its holder extends it.
     pub ttl: Duration,
+}
+
+/// Who asks for a lock.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// The lock's name.
+    pub name: &'a str,
+    /// A text that nobody else uses; the same owner takes a lock again where it holds it already.
+    pub owner: &'a str,
+    /// Tells this request from others of the owner, so that one whose reply was lost can be sent again.
+    pub id: &'a str,
 }
 
 /// One lock that is held now, for people to look at.
@@ -37,16 +48,17 @@ pub struct LockInfo {
     pub ttl_ms: u64,
 }
 
-/// Locks with an end, wherever they are kept; an owner is a text that nobody else uses.
+/// Locks with an end, wherever they are kept.
 pub trait LockStore: Send + Sync {
-    /// Takes the lock for `ttl`, once more where `owner` holds it already; what is left of a longer ttl is kept.
-    fn acquire<'a>(&'a self, name: &'a str, owner: &'a str, ttl: Duration) -> Answer<'a, Result<Grant, Held>>;
+    /// Takes the lock for `ttl`, once more where the owner holds it already; what is left of a longer ttl is kept.
+    fn acquire<'a>(&'a self, claim: Claim<'a>, ttl: Duration) -> Answer<'a, Result<Grant, Held>>;
 
-    /// Lets the lock end `ttl` from now; `None` where `owner` holds it no longer.
-    fn extend<'a>(&'a self, name: &'a str, owner: &'a str, ttl: Duration) -> Answer<'a, Option<Grant>>;
+    /// Lets the lock end `ttl` from now; false where the owner holds it no longer by the grant of this token.
+    fn extend<'a>(&'a self, name: &'a str, owner: &'a str, token: u64, ttl: Duration) -> Answer<'a, bool>;
 
-    /// Gives the lock back once; says how often `owner` holds it still, `None` where it held it no longer.
-    fn release<'a>(&'a self, name: &'a str, owner: &'a str) -> Answer<'a, Option<u32>>;
+    /// Gives the lock back once; says how often the owner holds it still, `None` where it held it no longer by the
+    /// grant of this token.
+    fn release<'a>(&'a self, claim: Claim<'a>, token: u64) -> Answer<'a, Option<u32>>;
 
     /// Takes the lock away from whoever holds it; whether anyone did.
     fn evict<'a>(&'a self, name: &'a str) -> Answer<'a, bool>;

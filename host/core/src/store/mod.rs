@@ -10,7 +10,7 @@ use std::pin::Pin;
 
 pub use alert::{AlertEntry, AlertKey, AlertRecord, AlertStore, Changes, Delivery, Intent, MAX_HISTORY, Seen};
 pub use limit::{LimitStatus, LimitStore, OnFailure, Reserved};
-pub use lock::{Grant, Held, LockInfo, LockStore};
+pub use lock::{Claim, Grant, Held, LockInfo, LockStore};
 pub use metric::{Counted, MetricStore};
 
 /// Why a store gave no answer.

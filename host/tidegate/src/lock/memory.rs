@@ -1,0 +1,178 @@
+//! Locks in the memory of this process.
+
+use std::collections::{BTreeMap, HashMap};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tidegate_core::clock::millis;
+use tidegate_core::store::{Answer, Claim, Grant, Held, LockInfo, LockStore, Signal};
+use tidegate_core::{Clock, Timestamp};
+use tokio::sync::watch;
+
+/// Locks that no other process knows of.
+pub struct MemoryLocks {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    bells: Arc<Bells>,
+}
+
+#[derive(Default)]
+struct State {
+    held: BTreeMap<String, Holder>,
+    last_token: u64,
+}
+
+struct Holder {
+    owner: String,
+    id: String,
+    grant: Grant,
+    until: Timestamp,
+}
+
+impl State {
+    /// Whoever holds the lock now; one whose time is over holds it no longer.
+    fn holder(&mut self, name: &str, now: Timestamp) -> Option<&mut Holder> {
+        if self.held.get(name).is_some_and(|holder| holder.until <= now) {
+            self.held.remove(name);
+        }
+        self.held.get_mut(name)
+    }
+}
+
+impl MemoryLocks {
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, state: Mutex::default(), bells: Arc::default() }
+    }
+
+    fn take(&self, claim: Claim<'_>, ttl: Duration) -> Result<Grant, Held> {
+        let (mut state, now) = (self.state.lock(), self.clock.now());
+        let until = now + ttl;
+        if let Some(holder) = state.holder(claim.name, now) {
+            if holder.owner != claim.owner {
+                return Err(Held { ttl: holder.until - now });
+            }
+            holder.grant.depth += u32::from(holder.id != claim.id);
+            claim.id.clone_into(&mut holder.id);
+            holder.until = holder.until.max(until);
+            return Ok(holder.grant);
+        }
+        // Above every token before, and above those of a process that ran earlier.
+        state.last_token = (state.last_token + 1).max(self.clock.unix_ms() * 1_000);
+        let grant = Grant { fencing_token: state.last_token, depth: 1 };
+        let holder = Holder { owner: claim.owner.to_owned(), id: claim.id.to_owned(), grant, until };
+        state.held.insert(claim.name.to_owned(), holder);
+        Ok(grant)
+    }
+
+    fn give_back(&self, claim: Claim<'_>, token: u64) -> Option<u32> {
+        let (mut state, now) = (self.state.lock(), self.clock.now());
+        let holder = state.holder(claim.name, now)?;
+        if holder.owner != claim.owner || holder.grant.fencing_token != token {
+            return None;
+        }
+        if holder.id == claim.id {
+            return Some(holder.grant.depth);
+        }
+        claim.id.clone_into(&mut holder.id);
+        holder.grant.depth -= 1;
+        let left = holder.grant.depth;
+        if left == 0 {
+            state.held.remove(claim.name);
+            drop(state);
+            self.bells.ring(claim.name);
+        }
+        Some(left)
+    }
+}
+
+/// What needs no waiting.
+fn ready<'a, T: Send + 'a>(value: T) -> Answer<'a, T> {
+    Box::pin(std::future::ready(Ok(value)))
+}
+
+impl LockStore for MemoryLocks {
+    fn acquire<'a>(&'a self, claim: Claim<'a>, ttl: Duration) -> Answer<'a, Result<Grant, Held>> {
+        ready(self.take(claim, ttl))
+    }
+
+    fn extend<'a>(&'a self, name: &'a str, owner: &'a str, token: u64, ttl: Duration) -> Answer<'a, bool> {
+        let (mut state, now) = (self.state.lock(), self.clock.now());
+        let holder = state.holder(name, now).filter(|holder| holder.owner == owner);
+        let holder = holder.filter(|holder| holder.grant.fencing_token == token);
+        ready(holder.map(|holder| holder.until = now + ttl).is_some())
+    }
+
+    fn release<'a>(&'a self, claim: Claim<'a>, token: u64) -> Answer<'a, Option<u32>> {
+        ready(self.give_back(claim, token))
+    }
+
+    fn evict<'a>(&'a self, name: &'a str) -> Answer<'a, bool> {
+        let (mut state, now) = (self.state.lock(), self.clock.now());
+        let held = state.holder(name, now).is_some();
+        state.held.remove(name);
+        drop(state);
+        self.bells.ring(name);
+        ready(held)
+    }
+
+    fn list(&self) -> Answer<'_, Vec<LockInfo>> {
+        let (mut state, now) = (self.state.lock(), self.clock.now());
+        state.held.retain(|_, holder| holder.until > now);
+        let info = |(name, holder): (&String, &Holder)| LockInfo {
+            name: name.clone(),
+            owner: holder.owner.clone(),
+            fencing_token: holder.grant.fencing_token,
+            depth: holder.grant.depth,
+            ttl_ms: millis(holder.until - now),
+        };
+        ready(state.held.iter().map(info).collect())
+    }
+
+    fn released(&self, name: &str) -> Box<dyn Signal> {
+        Bells::hear(&self.bells, name)
+    }
+}
+
+/// Wakes those who wait for a lock; there is a bell for each lock that somebody waits for.
+#[derive(Default)]
+struct Bells(Mutex<HashMap<String, watch::Sender<()>>>);
+
+impl Bells {
+    fn ring(&self, name: &str) {
+        if let Some(bell) = self.0.lock().get(name) {
+            bell.send_replace(());
+        }
+    }
+
+    fn hear(bells: &Arc<Self>, name: &str) -> Box<dyn Signal> {
+        let heard = bells.0.lock().entry(name.to_owned()).or_insert_with(|| watch::Sender::new(())).subscribe();
+        Box::new(Heard { bells: Arc::clone(bells), name: name.to_owned(), heard })
+    }
+}
+
+struct Heard {
+    bells: Arc<Bells>,
+    name: String,
+    heard: watch::Receiver<()>,
+}
+
+impl Signal for Heard {
+    fn changed(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            // The bell is there as long as anyone hears it.
+            let _ = self.heard.changed().await;
+        })
+    }
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        let mut bells = self.bells.0.lock();
+        // Under the lock nobody else can begin to hear it; this one still counts.
+        if bells.get(&self.name).is_some_and(|bell| bell.receiver_count() == 1) {
+            bells.remove(&self.name);
+        }
+    }
+}
