@@ -6,7 +6,9 @@
 mod alerts;
 mod blocking;
 mod config;
+mod connections;
 mod fleet_alerts;
+mod fleet_leader;
 mod fleet_limits;
 mod fleet_metrics;
 mod hostile_rhai;

@@ -14,7 +14,7 @@ use tidegate_core::config::ChannelConfig;
 use tidegate_core::store::{AlertRecord, AlertStore};
 use tidegate_core::{Notifier, Severity, StoreError};
 
-pub use deliver::Deliveries;
+pub use deliver::{Deliveries, send};
 pub use judge::{Figures, Measured, judge, scopes};
 pub use memory::MemoryAlerts;
 
@@ -62,6 +62,10 @@ impl Alerts {
     /// Replaces the channels; messages on their way end on the old ones.
     pub(crate) fn connect(&self, channels: Channels) {
         self.0.channels.store(Arc::new(channels));
+    }
+
+    pub(crate) fn notifier(&self, channel: &str) -> Option<Arc<dyn Notifier>> {
+        self.0.channels.load().get(channel).cloned()
     }
 
     /// The names of the channels that messages can take.

@@ -83,8 +83,7 @@ impl Deliveries {
 impl Alerts {
     /// Sends a message on one channel and marks how it ended.
     async fn deliver(self, (id, channel): Place, notification: Notification) -> Delivery {
-        let notifier = self.0.channels.load().get(&channel).cloned();
-        let delivery = match notifier {
+        let delivery = match self.notifier(&channel) {
             Some(notifier) => send(channel, &*notifier, &notification).await,
             None => {
                 let error = format!("no [channels.{channel}] in the configuration");
@@ -107,7 +106,8 @@ fn failed(channel: String, attempts: u32, error: String) -> Delivery {
     Delivery { channel, delivered: false, attempts, error: Some(error) }
 }
 
-async fn send(channel: String, notifier: &dyn Notifier, notification: &Notification) -> Delivery {
+/// Sends one message on one channel, again where that may help.
+pub async fn send(channel: String, notifier: &dyn Notifier, notification: &Notification) -> Delivery {
     for attempts in 1.. {
         let error = match notifier.send(notification).await {
             Ok(()) => return Delivery { channel, delivered: true, attempts, error: None },

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use tidegate_core::StoreError;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::ended;
+use super::away::Away;
 use super::figures::TickFigures;
 use crate::Host;
 use crate::alerts::{Deliveries, judge};
@@ -14,27 +13,38 @@ use crate::alerts::{Deliveries, judge};
 /// The least time that a tick has for its figures, however short the interval is.
 const LEAST_TICK: Duration = Duration::from_secs(5);
 
-impl Host {
-    pub(super) async fn lead(&self, mut stopped: watch::Receiver<bool>) {
-        let mut deliveries = Deliveries::default();
-        loop {
-            tokio::select! {
-                () = ended(&mut stopped) => break,
-                () = tokio::time::sleep(self.config().alerting.interval) => {}
-            }
-            if let Err(error) = self.tick(1, &mut deliveries).await {
-                tracing::warn!(%error, "alert rules were not judged");
-            }
-        }
-        deliveries.arrive().await;
+/// The alerting of the process that leads.
+pub struct Alerting {
+    host: Host,
+    deliveries: Deliveries,
+    away: Away,
+}
+
+impl Alerting {
+    pub fn new(host: &Host) -> Self {
+        Self { host: host.clone(), deliveries: Deliveries::default(), away: Away::new(host) }
     }
 
-    /// One look at every rule; whether this leader still leads.
-    async fn tick(&self, token: u64, deliveries: &mut Deliveries) -> Result<bool, StoreError> {
-        let (alerts, config) = (&self.0.alerts, self.config());
-        let Some(policies) = &self.0.policies else { return Ok(true) };
+    /// Ticks at once and at every interval, until the store obeys a later leader.
+    ///
+    /// The first tick sends what an earlier leader wrote down and did not mark.
+    pub async fn tick_on(&mut self, token: u64) {
+        loop {
+            match self.tick(token).await {
+                Ok(true) => {}
+                Ok(false) => return tracing::warn!(token, "a later leader writes alerts"),
+                Err(error) => tracing::warn!(%error, "alert rules were not judged"),
+            }
+            tokio::time::sleep(self.host.config().alerting.interval).await;
+        }
+    }
+
+    /// One look at every rule; whether this process still leads.
+    async fn tick(&mut self, token: u64) -> Result<bool, StoreError> {
+        let (alerts, config) = (self.host.alerts(), self.host.config());
+        let Some(policies) = self.host.policies() else { return Ok(true) };
         let Some(seen) = alerts.store().lead(token).await? else { return Ok(false) };
-        let (rules, fleet) = (policies.rules(), self.fleet());
+        let (rules, fleet) = (policies.rules(), self.host.fleet());
         let measured = fleet.endpoints().await?;
         let until = Instant::now() + config.alerting.interval.max(LEAST_TICK);
         let figures = TickFigures::fetch(&fleet, &rules, &measured, until).await;
@@ -52,7 +62,33 @@ impl Host {
             tracing::info!(title = intent.notification.title(), "alert");
         }
         let Some(open) = alerts.store().write(token, changes).await? else { return Ok(false) };
-        deliveries.send(alerts, open).await;
+        self.deliveries.send(alerts, open).await;
         Ok(true)
+    }
+
+    /// Stops sending: the next leader does it.
+    pub async fn deposed(&mut self) {
+        self.deliveries.stop().await;
+        self.away.led();
+    }
+
+    /// Waits until messages on their way have arrived.
+    pub async fn arrive(&mut self) {
+        self.deliveries.arrive().await;
+        self.away.arrive().await;
+    }
+
+    pub const fn is_away(&self) -> bool {
+        self.away.is_away()
+    }
+
+    /// Redis gave no answer.
+    pub fn away(&mut self, error: &StoreError) {
+        self.away.gone(error);
+    }
+
+    /// Redis answers.
+    pub fn back(&mut self) {
+        self.away.back();
     }
 }

@@ -1,10 +1,13 @@
-//! What a host does by itself: the story of one tick (windows, snapshots, verdicts, messages), and of every flush.
+//! What a host does by itself.
 
-#[cfg(feature = "policies")]
+#[cfg_attr(not(feature = "policies"), path = "silent.rs")]
 mod alerting;
+#[cfg(feature = "policies")]
+mod away;
 #[cfg(feature = "policies")]
 mod figures;
 mod flush;
+mod leader;
 
 use std::future::Future;
 
@@ -13,11 +16,12 @@ use tokio::sync::watch;
 use crate::Host;
 
 impl Host {
-    /// Does all that a host does by itself, until `stop` ends and what is on its way has arrived: judges the alert
-    /// rules every `[alerting] interval` and tells people; adds what it counted to the figures of all processes every
-    /// `[metrics] flush` and at the end.
+    /// Does all that a host does by itself, until `stop` ends and what is on its way has arrived.
     ///
-    /// The interval is read anew each time, so an edit of the configuration is obeyed from the next tick on.
+    /// It judges the alert rules every `[alerting] interval` and tells people, and adds what it counted to the figures
+    /// of all processes every `[metrics] flush` and at the end. Of the processes that share a Redis one judges; the
+    /// others take over within 2 s of its death, and at once where it ends in order. Intervals are read anew each time,
+    /// so an edit of the configuration is obeyed from the next tick on.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
         let stop = async {
@@ -26,11 +30,6 @@ impl Host {
             let _ = stopping.send(true);
         };
         tokio::join!(stop, self.flush(stopped.clone()), self.lead(stopped));
-    }
-
-    #[cfg(not(feature = "policies"))]
-    async fn lead(&self, mut stopped: watch::Receiver<bool>) {
-        ended(&mut stopped).await;
     }
 }
 
