@@ -1,42 +1,80 @@
 //! Real Redis servers, started by the tests that need them and killed with them.
 
+mod cluster;
+mod proxy;
+mod sentinels;
+mod tls;
+
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tidegate::core::config::RedisConfig;
 use tidegate::redis::Redis;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// One server on a free port, which keeps nothing on disk.
+pub use cluster::Cluster;
+pub use proxy::Proxy;
+pub use sentinels::Sentinels;
+pub use tls::Tls;
+
+/// One server on a free port, which keeps nothing that a test does not ask it to keep.
 pub struct Server {
     child: Child,
+    binary: &'static str,
+    args: Vec<String>,
     pub port: u16,
     /// What all keys of a test begin with.
     prefix: String,
+    dir: TempDir,
 }
 
+/// A port that nobody listens on and no outgoing connection is given, and the same 10,000 above, for a cluster's bus.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    loop {
+        let port = rand::random_range(10_000..20_000);
+        if free(port) && free(port + 10_000) {
+            return port;
+        }
+    }
+}
+
+/// The servers that are installed here: Redis, and Valkey where there is one.
+pub fn binaries() -> Vec<&'static str> {
+    let answers = |name: &&str| {
+        Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    ["redis-server", "valkey-server"].into_iter().filter(answers).collect()
 }
 
 impl Server {
     pub fn single() -> Self {
-        let port = free_port();
-        let mut child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("these tests need redis-server 7 or newer: apt-get install redis-server");
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        assert!(lines.any(|line| line.contains("Ready to accept connections")), "redis-server did not start");
-        // Whatever it says further is read, so that it never waits for a reader.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, port, prefix: format!("t{:08x}:", rand::random::<u32>()) }
+        Self::with(&[])
+    }
+
+    /// A server with further arguments.
+    pub fn with(args: &[&str]) -> Self {
+        Self::of("redis-server", args)
+    }
+
+    /// Some other server with further arguments.
+    pub fn of(binary: &'static str, args: &[&str]) -> Self {
+        Self::begin(binary, tempfile::tempdir().unwrap(), args)
+    }
+
+    /// A server with a directory that is there already.
+    fn keeping(dir: TempDir, args: &[&str]) -> Self {
+        Self::begin("redis-server", dir, args)
+    }
+
+    fn begin(binary: &'static str, dir: TempDir, args: &[&str]) -> Self {
+        let (port, args) = (free_port(), args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
+        let child = start(binary, &args, port, &dir);
+        Self { child, binary, args, port, prefix: format!("t{:08x}:", rand::random::<u32>()), dir }
     }
 
     pub fn config(&self) -> RedisConfig {
@@ -64,6 +102,18 @@ impl Server {
         self.signal("-CONT");
     }
 
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it anew on the same port.
+    pub fn start_again(&mut self) {
+        self.kill();
+        self.child = start(self.binary, &self.args, self.port, &self.dir);
+    }
+
     /// Sends one command in words and gives the raw reply.
     pub async fn command(&self, words: &[&str]) -> String {
         let mut stream = loop {
@@ -78,63 +128,49 @@ impl Server {
         String::from_utf8_lossy(&reply[..read]).into_owned()
     }
 
+    /// Sends a command that must be obeyed.
+    pub async fn tell(&self, words: &[&str]) {
+        assert_eq!(self.command(words).await, "+OK\r\n", "{words:?}");
+    }
+
+    /// Asks until the reply has this in it; only other processes are waited for in this way.
+    pub async fn says(&self, words: &[&str], expected: &str) {
+        let asked = async {
+            while !self.command(words).await.contains(expected) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let patience = Duration::from_secs(60);
+        assert!(tokio::time::timeout(patience, asked).await.is_ok(), "{words:?} never said {expected}");
+    }
+
     /// Loses all data.
     pub async fn flush(&self) {
-        assert_eq!(self.command(&["FLUSHALL"]).await, "+OK\r\n");
+        self.tell(&["FLUSHALL"]).await;
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 
-/// A way to a server that can lose replies.
-pub struct Proxy {
-    port: u16,
-    drop_next: Arc<AtomicBool>,
-}
-
-impl Proxy {
-    pub async fn to(server: &Server) -> Self {
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (drop_next, target) = (Arc::new(AtomicBool::new(false)), server.port);
-        let dropping = Arc::clone(&drop_next);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, target, Arc::clone(&dropping)));
-            }
-        });
-        Self { port, drop_next }
-    }
-
-    /// The server's configuration by this way.
-    pub fn config(&self, server: &Server) -> RedisConfig {
-        let url = RedisConfig::single(&format!("redis://127.0.0.1:{}", self.port)).url;
-        RedisConfig { url, ..server.config() }
-    }
-
-    /// The next reply is lost, and the connection with it.
-    pub fn drop_next_reply(&self) {
-        self.drop_next.store(true, Ordering::SeqCst);
-    }
-}
-
-async fn pass(client: TcpStream, target: u16, dropping: Arc<AtomicBool>) {
-    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else { return };
-    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
-        (client.into_split(), server.into_split());
-    let requests = tokio::spawn(async move {
-        let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
-    });
-    let mut bytes = vec![0; 64 << 10];
-    while let Ok(read @ 1..) = from_server.read(&mut bytes).await {
-        if dropping.swap(false, Ordering::SeqCst) || to_client.write_all(&bytes[..read]).await.is_err() {
-            break;
-        }
-    }
-    requests.abort();
+fn start(binary: &str, args: &[String], port: u16, dir: &TempDir) -> Child {
+    // The arguments of a test come last, where they win; a Sentinel's file must come first.
+    let (file, args) = args.split_at(usize::from(args.first().is_some_and(|arg| !arg.starts_with("--"))));
+    let mut child = Command::new(binary)
+        .args(file)
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
+        .args(["--dir".as_ref(), dir.path().as_os_str()])
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|_| panic!("these tests need redis-server 7 or newer: apt-get install redis-server"));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let ready = |line: String| ["Ready to accept connections", "Sentinel ID is"].iter().any(|end| line.contains(end));
+    assert!(lines.any(ready), "{binary} did not start");
+    // Whatever it says further is read, so that it never waits for a reader.
+    std::thread::spawn(move || lines.for_each(drop));
+    child
 }

@@ -22,6 +22,7 @@
 //!
 //! Whoever wants the limiter alone turns the default features off.
 
+mod advice;
 #[cfg(feature = "policies")]
 mod alerts;
 #[cfg(feature = "tower")]
@@ -40,6 +41,7 @@ mod ticker;
 #[cfg(feature = "tower")]
 pub mod tower;
 
+pub use advice::Advice;
 #[cfg(feature = "policies")]
 pub use alerts::{ActiveAlert, Alerts, MemoryAlerts};
 #[cfg(feature = "tower")]

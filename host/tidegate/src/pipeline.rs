@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tidegate_core::clock::millis;
-use tidegate_core::config::RetryConfig;
-use tidegate_core::{Action, Class, Decision, Failure, Outcome, Timestamp, Verdict};
+use tidegate_core::{Class, Decision, Failure, Outcome, Verdict};
 
+use crate::advice::Advice;
 use crate::host::Host;
 use crate::{Limiter, Recorder};
 
@@ -132,8 +132,7 @@ impl Retry {
                 Err(error) => error,
             };
             let failure = self.tell(&error, number, millis(clock.now() - started));
-            let (verdict, by) = self.host.classify(&failure);
-            let delay = self.next(&verdict, previous, number, started, &config.retry);
+            let Advice { verdict, by, delay } = self.host.advise(&failure, previous, self.refreshes);
             if let Some(delay) = delay.filter(|_| error.may_repeat(verdict.class)) {
                 tokio::time::sleep(delay).await;
                 let left = (started + config.retry.deadline) - clock.now();
@@ -158,37 +157,6 @@ impl Retry {
     fn tell<E: Failed>(&self, error: &E, attempt: u32, elapsed_ms: u64) -> Failure {
         let (platform, endpoint) = (self.platform.clone(), self.endpoint.clone());
         Failure { platform, endpoint, attempt, elapsed_ms, ..error.failure() }
-    }
-
-    /// How long to wait before the next attempt, where there is to be one.
-    fn next(
-        &self,
-        verdict: &Verdict,
-        previous: Option<Class>,
-        attempt: u32,
-        started: Timestamp,
-        config: &RetryConfig,
-    ) -> Option<Duration> {
-        let auth = verdict.class == Some(Class::Auth);
-        let futile = auth && (!self.refreshes || previous == Some(Class::Auth));
-        if verdict.action != Action::Retry || futile || attempt >= config.max_attempts {
-            return None;
-        }
-        let delay = delay(verdict, attempt, config, rand::random());
-        let elapsed = self.host.clock().now() - started;
-        (elapsed + delay <= config.deadline).then_some(delay)
-    }
-}
-
-/// The backoff, or the wait that the platform asked for where that is longer.
-///
-/// An asked wait is never cut short, since an earlier call would be refused again; a little jitter on top keeps those
-/// who were told the same from coming back at the same moment.
-fn delay(verdict: &Verdict, attempt: u32, config: &RetryConfig, random: f64) -> Duration {
-    let backoff = config.backoff.delay(attempt, random);
-    match verdict.after_ms.map(Duration::from_millis) {
-        Some(asked) if asked > backoff => asked + config.backoff.base.mul_f64(config.backoff.jitter * random),
-        _ => backoff,
     }
 }
 
@@ -243,18 +211,6 @@ mod tests {
             assert!(matches!(result, Err(CallError::GaveUp { attempts: 1, .. })), "{answer}");
             assert_eq!((made, took), (1, Duration::ZERO));
         }
-    }
-
-    #[test]
-    fn a_longer_wait_that_was_asked_for_is_kept_whole() {
-        let config = host().config().retry.clone();
-        let asked = Verdict::retry(Class::Throttled).after(Duration::from_secs(40));
-        for random in [0.0, 0.5, 0.999] {
-            let delay = delay(&asked, 1, &config, random);
-            assert!(delay >= Duration::from_secs(40) && delay <= Duration::from_secs(41), "{delay:?}");
-        }
-        let shorter = Verdict::retry(Class::Throttled).after(Duration::from_millis(1));
-        assert_eq!(delay(&shorter, 1, &config, 0.5), config.backoff.base);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,11 +4,12 @@ mod alerts;
 mod auth;
 mod calls;
 mod limits;
+mod locks;
 mod prometheus;
 mod reply;
 
 use axum::extract::State;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 use tidegate::Host;
@@ -25,6 +26,11 @@ pub fn router(host: Host, token: Option<Secret>) -> Router {
         .route("/v1/limits/{platform}/reset", post(limits::reset))
         .route("/v1/calls", post(calls::record))
         .route("/v1/metrics", get(calls::metrics))
+        .route("/v1/locks", get(locks::list))
+        .route("/v1/locks/{name}", delete(locks::evict))
+        .route("/v1/locks/{name}/acquire", post(locks::acquire))
+        .route("/v1/locks/{name}/extend", post(locks::extend))
+        .route("/v1/locks/{name}/release", post(locks::release))
         .route("/v1/alerts", get(alerts::list))
         .route("/v1/policies", get(alerts::policies))
         .route("/metrics", get(prometheus::page))

@@ -5,7 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Json, OriginalUri, Query};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
-use tidegate::{StoreError, UnknownPlatform};
+use tidegate::{LockError, StoreError, UnknownPlatform};
 
 /// A refusal of a request: `{"error": "…"}`.
 #[derive(Debug)]
@@ -23,6 +23,21 @@ impl Problem {
     /// A request that is not served from where it comes.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self { status: StatusCode::FORBIDDEN, message: message.into() }
+    }
+
+    /// What was asked for is somebody else's now.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, message: message.into() }
+    }
+
+    /// There is no such thing.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, message: message.into() }
+    }
+
+    /// A fault of our own.
+    pub fn broken(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: message.into() }
     }
 
     /// No or a wrong token.
@@ -46,6 +61,15 @@ impl From<UnknownPlatform> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
+    }
+}
+
+impl From<LockError> for Problem {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Invalid(message) => Self::bad_request(message),
+            LockError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -1,0 +1,483 @@
+//! The way to Redis: every kind of server, and what callers see of servers in trouble.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use redis::Value;
+use tidegate::core::Secret;
+use tidegate::core::config::RedisConfig;
+use tidegate::core::store::StoreError;
+use tidegate::redis::{Redis, ServerState};
+use tidegate_lua::Script;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::servers::{Cluster, Proxy, Sentinels, Server, Tls, binaries};
+
+/// Counts, and tells those who listen.
+const COUNT: Script = Script {
+    name: "count",
+    text: "if ARGV[1] then redis.call('PUBLISH', ARGV[1], '') end return redis.call('INCR', KEYS[1])",
+    keys: 1,
+};
+
+const PASSWORD: &str = "so-geheim-wie-1-schatz";
+
+/// As long as a busy machine may need; nothing here is expected to take it.
+async fn patiently<T>(waited: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(60), waited).await.expect("this comes in time")
+}
+
+async fn count(redis: &Redis, key: &str) -> Result<i64, StoreError> {
+    number(redis.run(&COUNT, &[key.to_owned()], &[]).await)
+}
+
+fn number(answer: Result<Value, StoreError>) -> Result<i64, StoreError> {
+    answer.map(|value| match value {
+        Value::Int(number) => number,
+        other => panic!("a count, not {other:?}"),
+    })
+}
+
+fn open(config: &RedisConfig) -> Redis {
+    Redis::open(config).unwrap()
+}
+
+/// With a server that can be used: scripts run, what is written is read, what is told is heard.
+async fn serves(config: &RedisConfig, kind: &str) -> Redis {
+    let redis = open(config);
+    let key = |tag: &str| format!("{}count:{{{tag}}}", config.prefix);
+    for tag in ["jd", "taobao", "pdd", "douyin"] {
+        let key = key(tag);
+        patiently(redis.back(&key)).await;
+        assert_eq!(count(&redis, &key).await, Ok(1), "{kind}");
+        let words = |command: &str| vec![command.into(), key.clone().into_bytes()];
+        let read = redis.read(Duration::from_secs(10), &key, &[words("GET"), words("EXISTS")]).await.unwrap();
+        assert_eq!(read, [Value::BulkString(b"1".to_vec()), Value::Int(1)], "{kind}");
+        let channel = format!("{key}:told");
+        let mut signal = redis.signal(&channel);
+        patiently(signal.changed()).await;
+        let told = redis.run(&COUNT, &[key.clone()], &[channel.into_bytes()]).await;
+        assert_eq!(number(told), Ok(2), "{kind}");
+        patiently(signal.changed()).await;
+    }
+    let health = redis.health();
+    assert_eq!((health.kind, health.state, health.reason.as_deref()), (kind, ServerState::Up, None));
+    redis
+}
+
+#[tokio::test]
+async fn a_single_server_serves_with_or_without_a_password_a_user_and_a_database() {
+    let user = format!("ann on >{PASSWORD} ~* &* +@all -@dangerous");
+    for binary in binaries() {
+        let plain = Server::of(binary, &[]);
+        serves(&plain.config(), "single").await;
+        let third = RedisConfig { url: url(&plain, "", "/3"), ..plain.config() };
+        serves(&RedisConfig { prefix: "third:".to_owned(), ..third }, "single").await;
+        assert!(plain.command(&["INFO", "keyspace"]).await.contains("db3:"), "{binary}");
+
+        let locked = Server::of(binary, &["--requirepass", PASSWORD]);
+        serves(&RedisConfig { url: url(&locked, &format!(":{PASSWORD}@"), ""), ..locked.config() }, "single").await;
+        let password = Some(Secret::new(PASSWORD));
+        let config = RedisConfig { password, prefix: "beside:".to_owned(), ..locked.config() };
+        serves(&config, "single").await;
+
+        let words: Vec<&str> = ["--user"].into_iter().chain(user.split(' ')).collect();
+        let guarded = Server::of(binary, &words);
+        let (username, password) = (Some("ann".to_owned()), Some(Secret::new(PASSWORD)));
+        serves(&RedisConfig { username, password, ..guarded.config() }, "single").await;
+    }
+}
+
+fn url(server: &Server, user: &str, path: &str) -> Vec<Secret> {
+    vec![Secret::new(format!("redis://{user}127.0.0.1:{}{path}", server.port))]
+}
+
+#[tokio::test]
+async fn an_encrypted_server_serves_those_who_trust_its_authority_and_nobody_else() {
+    let (tls, other) = (Tls::start(), Tls::start());
+    serves(&tls.config(), "single").await;
+    for tls_ca in [None, other.config().tls_ca] {
+        let redis = open(&RedisConfig { tls_ca, decide_within: Duration::from_secs(10), ..tls.config() });
+        let error = count(&redis, "any").await.unwrap_err();
+        assert!(error.is_away() && error.to_string().contains("UnknownIssuer"), "{error}");
+    }
+}
+
+/// Callers that never rest, and what became of what they asked.
+struct Load {
+    callers: JoinSet<u64>,
+    answered: Arc<watch::Sender<u64>>,
+    key: String,
+    redis: Redis,
+    stop: Arc<watch::Sender<bool>>,
+}
+
+impl Load {
+    fn start(redis: &Redis, key: &str) -> Self {
+        let (answered, stop) = (Arc::new(watch::Sender::new(0)), Arc::new(watch::Sender::new(false)));
+        let mut callers = JoinSet::new();
+        for _ in 0..8 {
+            let (redis, key, answered, stop) = (redis.clone(), key.to_owned(), answered.clone(), stop.clone());
+            callers.spawn(async move {
+                let mut lost = 0;
+                while !*stop.borrow() {
+                    match count(&redis, &key).await {
+                        Ok(_) => answered.send_modify(|answered| *answered += 1),
+                        Err(error) => {
+                            assert!(error.is_away(), "{error}");
+                            lost += 1;
+                            redis.back(&key).await;
+                        }
+                    }
+                }
+                lost
+            });
+        }
+        Self { callers, answered, key: key.to_owned(), redis: redis.clone(), stop }
+    }
+
+    /// Waits until many more calls were answered.
+    async fn goes_on(&self) {
+        let mut answered = self.answered.subscribe();
+        let enough = *answered.borrow() + 200;
+        patiently(answered.wait_for(|answered| *answered >= enough)).await.unwrap();
+    }
+
+    /// Ends it; says how many calls got no answer, and holds that none ran twice.
+    async fn end(self) -> u64 {
+        self.stop.send_replace(true);
+        let lost: u64 = patiently(self.callers.join_all()).await.into_iter().sum();
+        let answered = *self.answered.borrow();
+        patiently(self.redis.back(&self.key)).await;
+        let ran = u64::try_from(count(&self.redis, &self.key).await.unwrap()).unwrap() - 1;
+        assert!((answered..=answered + lost).contains(&ran), "{ran} ran, {answered} answered, {lost} not");
+        lost
+    }
+}
+
+#[tokio::test]
+async fn scripts_that_a_server_forgets_are_sent_again_and_no_call_is_lost() {
+    let server = Server::single();
+    let redis = server.redis().await;
+    let load = Load::start(&redis, "load");
+    for _ in 0..5 {
+        load.goes_on().await;
+        server.tell(&["SCRIPT", "FLUSH"]).await;
+    }
+    load.goes_on().await;
+    assert_eq!(load.end().await, 0);
+}
+
+#[tokio::test]
+async fn connections_that_a_server_closes_are_made_anew() {
+    let server = Server::single();
+    let redis = server.redis().await;
+    let mut signal = redis.signal("told");
+    patiently(signal.changed()).await;
+    let load = Load::start(&redis, "load");
+    load.goes_on().await;
+    assert!(server.command(&["CLIENT", "KILL", "TYPE", "normal"]).await.starts_with(':'));
+    load.goes_on().await;
+    assert!(redis.health().reconnects >= 1);
+    load.end().await;
+    assert!(server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await.starts_with(':'));
+    // What was told meanwhile nobody heard, so it counts as a change.
+    patiently(signal.changed()).await;
+}
+
+#[tokio::test]
+async fn a_server_that_stands_still_costs_one_wait_and_is_back_when_it_goes_on() {
+    let server = Server::single();
+    let config = RedisConfig { decide_within: Duration::from_secs(1), ..server.config() };
+    let redis = open(&config);
+    let load = Load::start(&redis, "load");
+    load.goes_on().await;
+    server.stop();
+    let lost = async {
+        while redis.health().state == ServerState::Up {
+            let _ = count(&redis, "other").await;
+        }
+    };
+    patiently(lost).await;
+    let health = redis.health();
+    assert_eq!(health.state, ServerState::Away);
+    // Each would wait for a second if it asked the server.
+    let at_once = async {
+        for _ in 0..1_000 {
+            assert!(count(&redis, "other").await.unwrap_err().is_away());
+        }
+    };
+    patiently(at_once).await;
+    assert!(redis.health().away_answers > 1_000);
+    server.cont();
+    load.goes_on().await;
+    assert!(load.end().await > 0);
+    assert_eq!(redis.health().state, ServerState::Up);
+}
+
+#[tokio::test]
+async fn a_server_that_was_killed_is_back_once_it_is_started_again() {
+    let mut server = Server::single();
+    let redis = server.redis().await;
+    let mut signal = redis.signal("told");
+    patiently(signal.changed()).await;
+    assert_eq!(count(&redis, "key").await, Ok(1));
+    server.kill();
+    let error = loop {
+        if let Err(error) = count(&redis, "key").await {
+            break error;
+        }
+    };
+    assert!(error.is_away(), "{error}");
+    server.start_again();
+    patiently(redis.back("key")).await;
+    assert_eq!(count(&redis, "key").await, Ok(1), "it kept nothing on disk");
+    patiently(signal.changed()).await;
+    let told = redis.run(&COUNT, &["key".to_owned()], &[b"told".to_vec()]).await;
+    assert_eq!(number(told), Ok(2));
+    patiently(signal.changed()).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_of_no_use_is_away_and_says_why() {
+    let rows = [
+        (["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"], "READONLY"),
+        (["CONFIG SET", "maxmemory", "1"], ["CONFIG SET", "maxmemory", "0"], "OOM"),
+        (["CONFIG SET", "min-replicas-to-write", "1"], ["CONFIG SET", "min-replicas-to-write", "0"], "NOREPLICAS"),
+    ];
+    let server = Server::single();
+    let redis = server.redis().await;
+    for (spoil, mend, reason) in rows {
+        assert!(count(&redis, "key").await.is_ok());
+        server.tell(&spoil).await;
+        let error = count(&redis, "key").await.unwrap_err();
+        assert!(error.is_away() && error.to_string().contains(reason), "{error}");
+        let told = redis.health().reason.unwrap();
+        assert!(told.starts_with(reason), "{told}");
+        server.tell(&mend).await;
+        patiently(redis.back("key")).await;
+    }
+    assert!(count(&redis, "key").await.is_ok());
+}
+
+#[tokio::test]
+async fn whoever_is_not_let_in_reads_why_and_no_secret_and_is_let_in_once_that_is_mended() {
+    let server = Server::with(&["--requirepass", PASSWORD]);
+    let wrong = "not-the-password";
+    let patient = RedisConfig { decide_within: Duration::from_secs(10), ..server.config() };
+    let rows = [(Some(wrong), "WRONGPASS"), (None, "NOAUTH")];
+    let ways = rows.map(|(password, reason)| {
+        (open(&RedisConfig { password: password.map(Secret::new), ..patient.clone() }), reason)
+    });
+    for (redis, reason) in &ways {
+        let error = count(redis, "key").await.unwrap_err();
+        let health = redis.health();
+        assert!(error.is_away() && error.to_string().contains(reason), "{error}");
+        assert_eq!(health.state, ServerState::Away);
+        assert!(health.reason.as_ref().is_some_and(|told| told.starts_with(reason)), "{health:?}");
+        let shown = format!("{error} {error:?} {health:?} {}", serde_json::to_string(&health).unwrap());
+        assert!(!shown.contains(wrong) && !shown.contains(PASSWORD), "{shown}");
+    }
+    let admin = open(&RedisConfig { password: Some(Secret::new(PASSWORD)), ..patient });
+    let change = Script { name: "unused", text: "return 1", keys: 0 };
+    assert!(admin.run(&change, &[], &[]).await.is_ok());
+    let set = |value: &str| ["CONFIG", "SET", "requirepass", value].map(|word| word.as_bytes().to_vec()).to_vec();
+    for ((redis, _), password) in ways.iter().zip([wrong, "\"\""]) {
+        let password = if password == "\"\"" { "" } else { password };
+        admin.read(Duration::from_secs(10), "", &[set(password)]).await.unwrap();
+        patiently(redis.back("key")).await;
+        assert!(count(redis, "key").await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_run_scripts_reads_so() {
+    let user = format!("--user ann on >{PASSWORD} ~* &* +@all -@scripting");
+    let server = Server::with(&user.split(' ').collect::<Vec<_>>());
+    let (username, password) = (Some("ann".to_owned()), Some(Secret::new(PASSWORD)));
+    let redis = open(&RedisConfig { username, password, decide_within: Duration::from_secs(10), ..server.config() });
+    assert!(count(&redis, "key").await.unwrap_err().to_string().contains("NOPERM"));
+    assert!(redis.health().reason.is_some_and(|reason| reason.starts_with("NOPERM")));
+}
+
+#[tokio::test]
+async fn a_script_that_fails_leaves_the_server_in_use() {
+    let server = Server::single();
+    let redis = server.redis().await;
+    let wrong = Script { name: "wrong", text: "return redis.call('HGET', KEYS[1])", keys: 1 };
+    assert_eq!(count(&redis, "key").await, Ok(1));
+    let error = redis.run(&wrong, &["key".to_owned()], &[]).await.unwrap_err();
+    assert!(!error.is_away(), "{error}");
+    let health = redis.health();
+    assert_eq!((health.state, health.away_answers, health.reconnects), (ServerState::Up, 0, 0));
+    assert!(health.last_refusal.is_some_and(|told| told.starts_with("ERR")));
+    assert_eq!(count(&redis, "key").await, Ok(2));
+}
+
+#[tokio::test]
+async fn a_lost_reply_is_told_and_nothing_is_sent_twice() {
+    let server = Server::single();
+    let proxy = Proxy::to(&server).await;
+    let redis = open(&RedisConfig { decide_within: Duration::from_millis(500), ..proxy.config(&server) });
+    patiently(redis.back("key")).await;
+    assert_eq!(count(&redis, "key").await, Ok(1));
+    proxy.drop_next_reply();
+    let lost = async {
+        let mut asked = 1;
+        while count(&redis, "key").await.is_ok() {
+            asked += 1;
+        }
+        asked + 1
+    };
+    let asked: i64 = patiently(lost).await;
+    patiently(redis.back("key")).await;
+    let ran = count(&redis, "key").await.unwrap() - 1;
+    // The lost reply may have been a probe's; what was asked did not run more than once in any case.
+    assert!(ran == asked || ran == asked - 1, "{ran} ran, {asked} asked");
+
+    let load = Load::start(&redis, "load");
+    load.goes_on().await;
+    proxy.cut();
+    load.goes_on().await;
+    proxy.stall(true);
+    patiently(async {
+        while redis.health().state == ServerState::Up {
+            let _ = count(&redis, "other").await;
+        }
+    })
+    .await;
+    proxy.stall(false);
+    load.goes_on().await;
+    assert!(load.end().await > 0);
+}
+
+#[tokio::test]
+async fn a_signal_that_nobody_holds_is_not_subscribed_to() {
+    let server = Server::single();
+    let redis = server.redis().await;
+    let (mut one, mut two) = (redis.signal("told"), redis.signal("told"));
+    patiently(one.changed()).await;
+    patiently(two.changed()).await;
+    drop(one);
+    assert!(server.command(&["PUBLISH", "told", "now"]).await.starts_with(":1"));
+    patiently(two.changed()).await;
+    drop(two);
+    server.says(&["PUBLISH", "told", "now"], ":0").await;
+}
+
+#[tokio::test]
+async fn processes_count_themselves() {
+    let server = Server::single();
+    let (one, two) = (server.redis().await, server.redis().await);
+    server.says(&["ZCARD", &one.keys().processes()], ":2").await;
+    let (key, late) = ([one.keys().processes()], b"10000000".to_vec());
+    let alive = one.run(&tidegate_lua::PRESENCE, &key, &[b"third".to_vec(), late]).await;
+    assert_eq!(number(alive), Ok(3));
+    // Those not heard of within no time at all are gone.
+    let alone = one.run(&tidegate_lua::PRESENCE, &key, &[b"fourth".to_vec(), b"0".to_vec()]).await;
+    assert_eq!(number(alone), Ok(1));
+    assert!(one.processes() >= 1 && two.processes() >= 1);
+}
+
+#[tokio::test]
+async fn sentinels_lead_to_a_new_master_when_the_old_one_dies() {
+    let mut sentinels = Sentinels::start().await;
+    let redis = serves(&sentinels.config(), "sentinel").await;
+    let mut signal = redis.signal("told");
+    patiently(signal.changed()).await;
+    let answered = Arc::new(AtomicU64::new(0));
+    let load = tokio::spawn({
+        let (redis, answered) = (redis.clone(), Arc::clone(&answered));
+        async move {
+            loop {
+                match count(&redis, "load").await {
+                    Ok(_) => drop(answered.fetch_add(1, Ordering::Relaxed)),
+                    Err(error) => {
+                        assert!(error.is_away(), "{error}");
+                        redis.back("load").await;
+                    }
+                }
+            }
+        }
+    });
+    sentinels.servers[0].kill();
+    sentinels.servers[1].says(&["ROLE"], "master").await;
+    let new = sentinels.servers[1].port.to_string();
+    patiently(async {
+        while redis.health().servers[0].server.as_ref().is_none_or(|server| !server.ends_with(&new)) {
+            redis.back("load").await;
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // The gap counts as a change, and so does what is told at the new master.
+    patiently(signal.changed()).await;
+    let before = answered.load(Ordering::Relaxed);
+    patiently(async {
+        while answered.load(Ordering::Relaxed) == before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    load.abort();
+}
+
+/// A key whose slot this node has.
+async fn key_on(cluster: &Cluster, node: usize) -> (String, u16) {
+    for number in 0.. {
+        let key = format!("load:{{{number}}}");
+        let (owner, slot) = cluster.owner(&key).await;
+        if owner == node {
+            return (key, slot);
+        }
+    }
+    unreachable!("each node has a third of the slots")
+}
+
+#[tokio::test]
+async fn a_cluster_serves_and_a_slot_that_moves_is_followed() {
+    let cluster = Cluster::start().await;
+    let redis = serves(&cluster.config(), "cluster").await;
+    assert_eq!(redis.health().servers.len(), 3);
+    let (key, slot) = key_on(&cluster, 1).await;
+    let load = Load::start(&redis, &key);
+    load.goes_on().await;
+    cluster.begin_move(slot, 1, 2).await;
+    load.goes_on().await;
+    cluster.end_move(slot, 1, 2, &[&key]).await;
+    load.goes_on().await;
+    assert_eq!(load.end().await, 0, "a slot moves without a call being lost");
+    assert!(cluster.nodes[2].command(&["GET", &key]).await.starts_with('$'));
+}
+
+#[tokio::test]
+async fn a_dead_shard_leaves_the_others_up() {
+    let mut cluster = Cluster::start().await;
+    let redis = open(&cluster.config());
+    let (dead, _) = key_on(&cluster, 1).await;
+    let (alive, _) = key_on(&cluster, 2).await;
+    let load = Load::start(&redis, &alive);
+    load.goes_on().await;
+    patiently(redis.back(&dead)).await;
+    assert_eq!(count(&redis, &dead).await, Ok(1));
+    cluster.nodes[1].kill();
+    let lost = async { while let Ok(_) = count(&redis, &dead).await {} };
+    patiently(lost).await;
+    assert!(count(&redis, &dead).await.unwrap_err().is_away());
+    let health = redis.health();
+    assert_eq!(health.state, ServerState::Partly);
+    assert_eq!(health.servers.iter().filter(|server| server.state == ServerState::Up).count(), 2);
+    load.goes_on().await;
+    assert_eq!(load.end().await, 0, "the others lose nothing");
+    cluster.nodes[1].start_again();
+    patiently(redis.back(&dead)).await;
+    patiently(async {
+        while count(&redis, &dead).await.is_err() {
+            redis.back(&dead).await;
+        }
+    })
+    .await;
+}
