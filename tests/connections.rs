@@ -102,7 +102,7 @@ async fn an_encrypted_server_serves_those_who_trust_its_authority_and_nobody_els
     for tls_ca in [None, other.config().tls_ca] {
         let redis = open(&RedisConfig { tls_ca, decide_within: Duration::from_secs(10), ..tls.config() });
         let error = count(&redis, "any").await.unwrap_err();
-        assert!(error.is_away() && error.to_string().contains("UnknownIssuer"), "{error}");
+        assert!(error.is_away() && error.to_string().contains("invalid peer certificate"), "{error}");
     }
 }
 
@@ -285,8 +285,7 @@ async fn whoever_is_not_let_in_reads_why_and_no_secret_and_is_let_in_once_that_i
     let change = Script { name: "unused", text: "return 1", keys: 0 };
     assert!(admin.run(&change, &[], &[]).await.is_ok());
     let set = |value: &str| ["CONFIG", "SET", "requirepass", value].map(|word| word.as_bytes().to_vec()).to_vec();
-    for ((redis, _), password) in ways.iter().zip([wrong, "\"\""]) {
-        let password = if password == "\"\"" { "" } else { password };
+    for ((redis, _), password) in ways.iter().zip([wrong, ""]) {
         admin.read(Duration::from_secs(10), "", &[set(password)]).await.unwrap();
         patiently(redis.back("key")).await;
         assert!(count(redis, "key").await.is_ok());
@@ -373,12 +372,11 @@ async fn processes_count_themselves() {
     let server = Server::single();
     let (one, two) = (server.redis().await, server.redis().await);
     server.says(&["ZCARD", &one.keys().processes()], ":2").await;
-    let (key, late) = ([one.keys().processes()], b"10000000".to_vec());
-    let alive = one.run(&tidegate_lua::PRESENCE, &key, &[b"third".to_vec(), late]).await;
+    // Heard of long ago, and in a future that will not come: both are gone.
+    let key = one.keys().processes();
+    assert_eq!(server.command(&["ZADD", &key, "1", "old", "1e18", "odd"]).await, ":2\r\n");
+    let alive = one.run(&tidegate_lua::PRESENCE, &[key], &[b"third".to_vec(), b"10000000".to_vec()]).await;
     assert_eq!(number(alive), Ok(3));
-    // Those not heard of within no time at all are gone.
-    let alone = one.run(&tidegate_lua::PRESENCE, &key, &[b"fourth".to_vec(), b"0".to_vec()]).await;
-    assert_eq!(number(alone), Ok(1));
     assert!(one.processes() >= 1 && two.processes() >= 1);
 }
 
@@ -464,7 +462,7 @@ async fn a_dead_shard_leaves_the_others_up() {
     patiently(redis.back(&dead)).await;
     assert_eq!(count(&redis, &dead).await, Ok(1));
     cluster.nodes[1].kill();
-    let lost = async { while let Ok(_) = count(&redis, &dead).await {} };
+    let lost = async { while count(&redis, &dead).await.is_ok() {} };
     patiently(lost).await;
     assert!(count(&redis, &dead).await.unwrap_err().is_away());
     let health = redis.health();
