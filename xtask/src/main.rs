@@ -2,6 +2,8 @@
 
 mod demo;
 mod guests;
+mod install;
+mod redis;
 mod run;
 mod test;
 

@@ -1,17 +1,19 @@
 //! `cargo xtask test`: everything that must hold before a change is taken.
 
 use crate::guests;
+use crate::redis;
 use crate::run::{Result, cargo, cargo_says};
 
 /// What each user of the crate may choose, alone and together.
-const FEATURES: [&str; 5] = ["", "rhai", "wasm", "tower", "rhai,wasm,tower"];
+const FEATURES: [&str; 6] = ["", "redis", "rhai", "wasm", "tower", "redis,rhai,wasm,tower"];
 
 /// What nobody compiles who embeds the limiter alone.
-const HEAVY: [&str; 4] = ["wasmtime", "axum", "rhai", "hyper"];
+const HEAVY: [&str; 5] = ["wasmtime", "axum", "rhai", "hyper", "redis"];
 
 /// Builds the guests, runs every test, and checks every choice of features.
 pub fn run() -> Result<()> {
     guests::build()?;
+    redis::find()?;
     cargo(&["test", "--workspace"])?;
     for features in FEATURES {
         cargo(&["check", "--package", "tidegate", "--no-default-features", "--features", features])?;

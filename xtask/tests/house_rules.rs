@@ -12,8 +12,8 @@ const MOST_LINES_OF_A_FUNCTION: usize = 70;
 
 /// The floors, lowest first: a crate may use those below its own and none beside or above.
 const FLOORS: [&[&str]; 6] = [
-    &["tidegate-core", "tidegate-sdk"],
-    &["tidegate-policy", "pdd-classifier"],
+    &["tidegate-core", "tidegate-lua", "tidegate-sdk"],
+    &["tidegate-policy", "tidegate-redis", "pdd-classifier"],
     &["tidegate"],
     &["tidegate-server"],
     &["gateway"],
@@ -23,8 +23,10 @@ const FLOORS: [&[&str]; 6] = [
 /// All that the pure core may use: no runtime, no store, no engine, no clock.
 const PURE: [&str; 3] = ["serde", "thiserror", "toml"];
 
-/// Who alone may use a crate: only the doors know a wire format, only the policy runtime knows its engines.
-const RESERVED: [(&str, &[&str]); 6] = [
+/// Who alone may use a crate: only the doors know a wire format, only the policy runtime knows its engines, only one
+/// crate names a command of Redis.
+const RESERVED: [(&str, &[&str]); 7] = [
+    ("redis", &["tidegate-redis"]),
     ("wasmtime", &["tidegate-policy"]),
     ("rhai", &["tidegate-policy"]),
     ("notify", &["tidegate-policy"]),
@@ -168,7 +170,10 @@ fn the_look_at_imports_sees_those_that_point_upwards() {
         ("tidegate-core", "tokio", Some("pure")),
         ("tidegate-core", "wasmtime", Some("pure")),
         ("tidegate-policy", "tidegate-server", Some("not below")),
+        ("tidegate", "tidegate-redis", None),
+        ("tidegate-redis", "tidegate-policy", Some("not below")),
         ("tidegate", "axum", Some("not its business")),
+        ("tidegate", "redis", Some("not its business")),
         ("tidegate-unheard-of", "serde", Some("no floor")),
     ];
     for (name, used, fault) in rows {
