@@ -20,11 +20,11 @@ fn host() -> Host {
     Host::builder().policies(policies).notifiers(Arc::new(tidegate_server::notify::from_config)).build().unwrap()
 }
 
-fn door() -> Router {
+pub fn door() -> Router {
     tidegate_server::http::router(host(), None)
 }
 
-async fn ask(door: &Router, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+pub async fn ask(door: &Router, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
     let request = Request::builder().method(method).uri(path);
     let request = match body {
         Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string())),
@@ -163,4 +163,47 @@ async fn without_a_token_programs_on_this_machine_are_served_and_web_pages_are_n
         let response = door.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status().as_u16(), status, "{host} {origin:?}");
     }
+}
+
+#[tokio::test]
+async fn a_worker_that_reports_a_failure_learns_whether_and_when_to_try_again() {
+    let door = door();
+    let report = |extra: Value| {
+        let mut call = json!({ "platform": "jd", "endpoint": "e", "outcome": "error", "duration_ms": 5 });
+        call.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let door = door.clone();
+        async move { ask(&door, "POST", "/v1/calls", Some(call)).await.1 }
+    };
+    let rows = [
+        (json!({ "failure": { "status": 503 } }), "retry", "transient", 500..=1_500),
+        (json!({ "failure": { "status": 503 }, "attempt": 2 }), "retry", "transient", 1_000..=3_000),
+        (json!({ "failure": { "kind": "timeout" } }), "retry", "transient", 500..=1_500),
+        // An asked wait is kept whole, with a little jitter on top.
+        (json!({ "failure": { "status": 429, "retry_after_ms": 20_000 } }), "retry", "throttled", 20_000..=20_500),
+        (json!({ "failure": { "status": 503 }, "attempt": 5 }), "give_up", "transient", 0..=0),
+        (json!({ "failure": { "status": 503 }, "elapsed_ms": 120_000 }), "give_up", "transient", 0..=0),
+        (json!({ "failure": { "status": 404 } }), "give_up", "permanent", 0..=0),
+        // What may not be carried out twice is repeated only where it was turned away.
+        (json!({ "failure": { "status": 503 }, "idempotent": false }), "give_up", "transient", 0..=0),
+        (json!({ "failure": { "status": 429 }, "idempotent": false }), "retry", "throttled", 500..=1_500),
+        // Credentials are renewed once, by whoever can.
+        (json!({ "failure": { "status": 401 } }), "give_up", "auth", 0..=0),
+        (json!({ "failure": { "status": 401 }, "refreshes_credentials": true }), "retry", "auth", 500..=1_500),
+        (
+            json!({ "failure": { "status": 401 }, "refreshes_credentials": true, "previous": "auth", "attempt": 2 }),
+            "give_up",
+            "auth",
+            0..=0,
+        ),
+    ];
+    let count = rows.len();
+    for (extra, action, class, delays) in rows {
+        let answer = report(extra.clone()).await;
+        assert_eq!((&answer["action"], &answer["class"]), (&json!(action), &json!(class)), "{extra}: {answer}");
+        let delay = answer["delay_ms"].as_u64();
+        assert_eq!(delay.is_some(), action == "retry", "{extra}: {answer}");
+        assert!(delays.contains(&delay.unwrap_or(0)), "{extra}: {answer}");
+    }
+    let (_, stats) = ask(&door, "GET", "/v1/metrics?platform=jd", None).await;
+    assert_eq!(stats["errors"], count, "each was counted, once");
 }

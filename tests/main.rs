@@ -17,6 +17,7 @@ mod http;
 mod layer;
 mod limits;
 mod locks;
+mod openapi;
 mod policies;
 mod reload;
 mod servers;

@@ -11,13 +11,18 @@ mod reply;
 use axum::extract::State;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
+use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use tidegate::Host;
 use tidegate::core::Secret;
+use tidegate::redis::{Redis, ServerState};
 
 pub use reply::Problem;
 
-/// All routes; with a token, all but `/healthz` demand it.
+/// What all routes take and give, for people and generators of clients.
+const OPENAPI: &str = include_str!("../../openapi.json");
+
+/// All routes; with a token, all but `/healthz` and `/openapi.json` demand it.
 pub fn router(host: Host, token: Option<Secret>) -> Router {
     let guarded = Router::new()
         .route("/v1/limits", get(limits::list))
@@ -33,21 +38,41 @@ pub fn router(host: Host, token: Option<Secret>) -> Router {
         .route("/v1/locks/{name}/release", post(locks::release))
         .route("/v1/alerts", get(alerts::list))
         .route("/v1/policies", get(alerts::policies))
+        .route("/v1/redis", get(redis))
         .route("/metrics", get(prometheus::page))
         .route_layer(middleware::from_fn_with_state(auth::Guard::new(token), auth::demand));
-    Router::new().route("/healthz", get(health)).merge(guarded).fallback(reply::no_such_route).with_state(host)
+    Router::new()
+        .route("/healthz", get(health))
+        .route("/openapi.json", get(async || ([(CONTENT_TYPE, "application/json")], OPENAPI)))
+        .merge(guarded)
+        .fallback(reply::no_such_route)
+        .with_state(host)
 }
 
-/// Alive, and whether all that people edited is in force.
+/// Alive, and whether all that people edited is in force; open to all, so it names no server.
 async fn health(State(host): State<Host>) -> Json<Value> {
     let stale =
         host.policies().map_or(0, |policies| policies.status().iter().filter(|one| one.stale.is_some()).count());
     let config = host.config_status();
-    let status = if stale == 0 && config.stale.is_none() { "ok" } else { "stale" };
+    let redis = host.redis().map(Redis::health);
+    let status = match &redis {
+        Some(redis) if redis.state != ServerState::Up => "degraded",
+        _ if stale > 0 || config.stale.is_some() => "stale",
+        _ => "ok",
+    };
     let generation = host.policies().map_or(0, |policies| policies.generation().number());
     Json(json!({
         "status": status,
         "policies": { "generation": generation, "stale": stale },
         "config": { "reloads": config.reloads, "stale": config.stale.is_some() },
+        "redis": redis.map(|redis| json!({ "state": redis.state, "since_ms": redis.since_ms })),
     }))
+}
+
+/// How the way to Redis is, with the servers' names.
+async fn redis(State(host): State<Host>) -> Json<Value> {
+    let Some(redis) = host.redis() else { return Json(json!({ "configured": false })) };
+    let mut health = json!(redis.health());
+    health["configured"] = json!(true);
+    Json(health)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, StatusCode};
+use tidegate::redis::{Redis, ServerState};
 use tidegate::{ActiveAlert, Host};
 
 /// The window of the quantiles: long enough to be steady, short enough to show trouble.
@@ -25,6 +26,7 @@ fn write(host: &Host, active: &[ActiveAlert]) -> String {
     calls(&mut page, host);
     limits(&mut page, host);
     alerts(&mut page, active);
+    redis(&mut page, host);
     policies(&mut page, host);
     page.0
 }
@@ -108,6 +110,21 @@ fn alerts(page: &mut Page, active: &[ActiveAlert]) {
         ];
         page.sample("tidegate_alerts", &labels, 1);
     }
+}
+
+fn redis(page: &mut Page, host: &Host) {
+    let Some(health) = host.redis().map(Redis::health) else { return };
+    page.family("tidegate_redis_up", "gauge", "1 where the server can be used.");
+    for server in &health.servers {
+        let labels = [("server", server.server.as_deref().unwrap_or("unknown"))];
+        page.sample("tidegate_redis_up", &labels, u8::from(server.state == ServerState::Up));
+    }
+    page.family("tidegate_redis_reconnects_total", "counter", "Connections that replaced a lost one.");
+    page.sample("tidegate_redis_reconnects_total", &[], health.reconnects);
+    page.family("tidegate_redis_away_total", "counter", "Answers that a server was away; limits decided without it.");
+    page.sample("tidegate_redis_away_total", &[], health.away_answers);
+    page.family("tidegate_redis_processes", "gauge", "Processes that share Redis, by the last heartbeat.");
+    page.sample("tidegate_redis_processes", &[], health.processes);
 }
 
 fn policies(page: &mut Page, host: &Host) {
