@@ -10,10 +10,10 @@
 --        else for each open channel, oldest first: the message's id, its text, the channel
 --
 -- An id is greater than any before it even where all data was lost, since it is no smaller than the time.
--- Messages have keys made here, since their ids are; they share the tag of the declared ones.
+-- Messages have keys made here, since their ids are; they share the tag of the declared ones. Each is touched before
+-- anything is written: where one cannot be had (its slot is on the move), nothing is.
 
 if tonumber(ARGV[2]) < tonumber(redis.call('GET', KEYS[1]) or 0) then return false end
-redis.call('SET', KEYS[1], ARGV[2])
 local now = tonumber(ARGV[1])
 if not now then
   local time = redis.call('TIME')
@@ -21,7 +21,19 @@ if not now then
 end
 local now_ms = math.floor(now / 1000)
 
-local at = 8
+-- The messages: where each stands among the arguments, and its id.
+local messages, at = {}, 8 + 2 * tonumber(ARGV[7])
+local last = tonumber(redis.call('GET', KEYS[5]) or 0)
+while at < #ARGV do
+  last = math.max(last + 1, now)
+  local message = { id = string.format('%016.0f', last), at = at, channels = tonumber(ARGV[at + 1]) }
+  redis.call('HLEN', ARGV[3] .. message.id)
+  messages[#messages + 1] = message
+  at = at + 2 + message.channels
+end
+
+redis.call('SET', KEYS[1], ARGV[2])
+at = 8
 for _ = 1, tonumber(ARGV[7]) do
   if ARGV[at + 1] == '' then
     redis.call('HDEL', KEYS[2], ARGV[at])
@@ -31,18 +43,14 @@ for _ = 1, tonumber(ARGV[7]) do
   at = at + 2
 end
 
-while at < #ARGV do
-  local last = tonumber(redis.call('GET', KEYS[5]) or 0)
-  local id = string.format('%016.0f', math.max(last + 1, now))
-  redis.call('SET', KEYS[5], id)
-  redis.call('HSET', ARGV[3] .. id, 'message', ARGV[at])
-  redis.call('PEXPIRE', ARGV[3] .. id, ARGV[4])
-  redis.call('ZADD', KEYS[3], string.format('%.0f', now_ms), id)
-  local channels = tonumber(ARGV[at + 1])
-  for channel = at + 2, at + 1 + channels do
-    redis.call('ZADD', KEYS[4], string.format('%.0f', now_ms), id .. ' ' .. ARGV[channel])
+for _, message in ipairs(messages) do
+  redis.call('SET', KEYS[5], message.id)
+  redis.call('HSET', ARGV[3] .. message.id, 'message', ARGV[message.at])
+  redis.call('PEXPIRE', ARGV[3] .. message.id, ARGV[4])
+  redis.call('ZADD', KEYS[3], string.format('%.0f', now_ms), message.id)
+  for channel = message.at + 2, message.at + 1 + message.channels do
+    redis.call('ZADD', KEYS[4], string.format('%.0f', now_ms), message.id .. ' ' .. ARGV[channel])
   end
-  at = at + 2 + channels
 end
 
 -- What is too old goes, a thousand at a time, and what is too much.

@@ -9,7 +9,8 @@
 -- Reply  1 added, 0 it was added before
 --
 -- A minute that was rolled up takes no more, whatever the clock says: what arrives then counts in the next one.
--- Minutes have keys made here, since only the server knows the minute; they share the tag of the declared ones.
+-- Minutes have keys made here, since only the server knows the minute; they share the tag of the declared ones. Each is
+-- touched before anything is written: where one cannot be had (its slot is on the move), nothing is added.
 
 if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[1]) then return 0 end
 
@@ -31,18 +32,23 @@ local function series_of(name)
   return ':' .. endpoint
 end
 
-local at = 9
+local windows, at = {}, 9
 while at < #ARGV do
   local series, fields = series_of(ARGV[at]), tonumber(ARGV[at + 1])
-  local window = ARGV[3] .. series .. ':' .. minute
-  for field = at + 2, at + 2 * fields, 2 do
-    redis.call('HINCRBY', window, ARGV[field], ARGV[field + 1])
-  end
-  redis.call('EXPIRE', window, ARGV[7])
-  redis.call('ZADD', KEYS[2], minute, minute .. series)
+  local window = { key = ARGV[3] .. series .. ':' .. minute, series = series, from = at + 2, to = at + 2 * fields }
+  redis.call('HLEN', window.key)
+  windows[#windows + 1] = window
   at = at + 2 + 2 * fields
 end
+
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[6])
+for _, window in ipairs(windows) do
+  for field = window.from, window.to, 2 do
+    redis.call('HINCRBY', window.key, ARGV[field], ARGV[field + 1])
+  end
+  redis.call('EXPIRE', window.key, ARGV[7])
+  redis.call('ZADD', KEYS[2], minute, minute .. window.series)
+end
 redis.call('EXPIRE', KEYS[2], ARGV[7])
 redis.call('EXPIRE', KEYS[3], ARGV[8])
 return 1

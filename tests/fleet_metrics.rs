@@ -12,7 +12,7 @@ use tidegate::core::{Clock, Outcome};
 use tidegate::redis::{Redis, RedisMetrics};
 use tidegate::{Config, Host, Metrics};
 
-use crate::servers::{Proxy, Server};
+use crate::servers::{Cluster, Proxy, Server};
 use crate::three_forms::Hand;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -20,7 +20,7 @@ const RANGES: [Duration; 5] =
     [Duration::from_secs(60), HOUR, HOUR.saturating_mul(24), HOUR.saturating_mul(24 * 7), HOUR.saturating_mul(24 * 30)];
 
 /// Names that would take each other's place if keys were put together carelessly.
-const ENDPOINTS: [&str; 7] = ["a", "a:b", "", ":", "{a}", "29990880", "pending"];
+const ENDPOINTS: [&str; 8] = ["a", "a:b", "", ":", "{a}", "30000000", "pending", "é\r\n "];
 
 /// A minute in 2027, at its beginning.
 const START_US: u64 = 1_800_000_000_000_000;
@@ -245,6 +245,36 @@ async fn endpoints_beyond_the_most_of_the_fleet_are_counted_together() {
     assert_eq!(store.endpoints().await.unwrap()["jd"], ["a", "b", "other"]);
     for (name, calls) in [(Some("a"), 2), (Some("other"), 2), (None, 5)] {
         assert_eq!(store.figures("jd", name, HOUR).await.unwrap().count, calls, "{name:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_slot_on_the_move_costs_no_call_and_counts_none_twice() {
+    let (cluster, (hand, clock)) = (Cluster::start().await, hand());
+    let redis = Redis::open(&cluster.config()).unwrap();
+    let store = RedisMetrics::with_clock(redis.clone(), 100, clock);
+    let (from, slot) = cluster.owner(&redis.keys().windows("jd")).await;
+    let to = (from + 1) % 3;
+    let mut minute = async || {
+        store.add(counted(1)).await.unwrap();
+        hand.advance(60_000_000);
+    };
+    minute().await;
+    assert_eq!(store.roll_up().await.unwrap(), 2);
+    minute().await;
+    // Every key is there that the next batch declares, and the minute in which it counts is not.
+    cluster.begin_move(slot, from, to).await;
+    let moving = store.add(counted(10)).await;
+    let keys = cluster.nodes[from].command(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "99"]).await;
+    let keys: Vec<&str> = keys.lines().filter(|line| line.contains('{')).collect();
+    cluster.end_move(slot, from, to, &keys).await;
+    assert!(moving.is_err(), "a key that is nowhere yet cannot be written while its slot moves");
+    while store.add(counted(0)).await.is_err() {}
+    hand.advance(60_000_000);
+    while store.roll_up().await.is_err() {}
+    for range in RANGES {
+        let kept = if range < HOUR { 10 } else { 12 };
+        assert_eq!(count(&store, range).await, kept, "{range:?}");
     }
 }
 

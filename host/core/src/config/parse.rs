@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reader::{self, Problem, Section, Text, Value, choice, integer, list, number, parsed, string, time};
+use super::reader::{self, Problem, Section, Text, Value, choice, integer, list, number, parsed, time};
 use super::secrets::{self, Env};
 use super::{
     AlertingConfig, Config, LimitConfig, MetricsConfig, PoliciesConfig, RetryConfig, ServerConfig, channels, redis,
@@ -25,9 +25,10 @@ pub(super) fn config(text: &str, env: &dyn Env, base: Option<&Config>) -> Result
         let limits = named(top, "limits", base.map(|base| &base.limits), limit);
         let retry = section(top, "retry", base.map(|base| &base.retry), retry);
         let metrics = section(top, "metrics", base.map(|base| &base.metrics), metrics);
-        let alerting = section(top, "alerting", base.map(|base| &base.alerting), alerting);
         let channels =
             named(top, "channels", base.map(|base| &base.channels), |section| channels::channel(section, env));
+        let names = channels.iter().flat_map(BTreeMap::keys).map(String::as_str).collect::<Vec<_>>();
+        let alerting = section(top, "alerting", base.map(|base| &base.alerting), |s, base| alerting(s, base, &names));
         let policies = section(top, "policies", base.map(|base| &base.policies), policies);
         // There is none unless a file says so: to share state is a decision.
         let redis = match top.table("redis") {
@@ -140,6 +141,14 @@ fn metrics(section: &mut Section<'_>, base: Option<&MetricsConfig>) -> Option<Me
     Some(MetricsConfig { max_endpoints: usize::try_from(max_endpoints?).ok()?, flush: flush? })
 }
 
+/// The name of a configured channel.
+fn configured(channels: &[&str]) -> impl Fn(&str) -> Result<String, String> {
+    move |name| {
+        let known = || format!("no [channels.{name}] in this file; known: {}", channels.join(", "));
+        channels.iter().find(|known| **known == name).map(|name| (*name).to_owned()).ok_or_else(known)
+    }
+}
+
 /// More often would be work for nothing; more seldom would lose more at a kill, and a minute's calls would count late.
 fn flush(text: &str) -> Result<Duration, String> {
     let flush = parse_duration(text)?;
@@ -147,11 +156,12 @@ fn flush(text: &str) -> Result<Duration, String> {
     if fine { Ok(flush) } else { Err(format!("expected a duration from 100ms to 1m such as \"5s\", not {text:?}")) }
 }
 
-fn alerting(section: &mut Section<'_>, base: Option<&AlertingConfig>) -> Option<AlertingConfig> {
+fn alerting(section: &mut Section<'_>, base: Option<&AlertingConfig>, channels: &[&str]) -> Option<AlertingConfig> {
     let interval = or(section, "interval", base.map(|base| base.interval), time);
     let history = or(section, "history", base.map(|base| base.history), time);
-    let channels = section.optional("redis_away_channels", list(string));
-    let redis_away_channels = channels.or_else(|| base.and_then(|base| base.redis_away_channels.clone()));
+    let channel = configured(channels);
+    let away = section.optional("redis_away_channels", list(|value| parsed(&channel)(value)));
+    let redis_away_channels = away.or_else(|| base.and_then(|base| base.redis_away_channels.clone()));
     Some(AlertingConfig { interval: interval?, history: history?, redis_away_channels })
 }
 

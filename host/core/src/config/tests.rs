@@ -93,7 +93,7 @@ fn every_key_reaches_its_field() {
     let config = parse(
         "[retry]\nmax_attempts = 1\nbase = '2s'\ncap = '2s'\njitter = 0\ndeadline = '1h'\n\
          [metrics]\nmax_endpoints = 3\nflush = '100ms'\n\
-         [alerting]\ninterval = '1s'\nhistory = '1d'\nredis_away_channels = ['pager']\n\
+         [alerting]\ninterval = '1s'\nhistory = '1d'\nredis_away_channels = ['log']\n\
          [policies]\ndir = 'p'\nretry_deadline = '1ms'\nalert_deadline = '2ms'\nmax_memory = '64KiB'\nmax_operations = 1\n\
          [server]\nlisten = '0.0.0.0:80'\ntoken = 'hunter2'",
     );
@@ -101,7 +101,7 @@ fn every_key_reaches_its_field() {
     let backoff = Backoff { base: seconds(2), cap: seconds(2), jitter: 0.0 };
     assert_eq!(config.retry, RetryConfig { max_attempts: 1, backoff, deadline: seconds(3600) });
     assert_eq!(config.metrics, MetricsConfig { max_endpoints: 3, flush: Duration::from_millis(100) });
-    let redis_away_channels = Some(vec!["pager".to_owned()]);
+    let redis_away_channels = Some(vec!["log".to_owned()]);
     let alerting = AlertingConfig { interval: seconds(1), history: seconds(86_400), redis_away_channels };
     assert_eq!(config.alerting, alerting);
     let policies = PoliciesConfig {
@@ -137,6 +137,7 @@ flush = "61s"
 [alerting]
 interval = "15 s"
 histroy = "7d"
+redis_away_channels = ["log", "pager", 5]
 [policies]
 max_memory = "16MB"
 max_operations = 0
@@ -162,10 +163,12 @@ size = 5
 16:9: metrics.flush: expected a duration from 100ms to 1m such as "5s", not "61s"
 18:12: alerting.interval: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", not "15 s"
 19:1: alerting.histroy: no such key; did you mean `history`?
-21:14: policies.max_memory: expected a size from "64KiB" to "4GiB" such as "16MiB", not "16MB"
-22:18: policies.max_operations: expected a whole number of at least 1, not 0
-24:10: server.listen: expected an address and a port such as "127.0.0.1:8700", not "localhost"
-25:2: cache: no such key; known here: `limits`, `retry`, `metrics`, `alerting`, `channels`, `policies`, `redis`, `server`"#;
+20:31: alerting.redis_away_channels: no [channels.pager] in this file; known: log
+20:40: alerting.redis_away_channels: expected a string in quotes, found an integer
+22:14: policies.max_memory: expected a size from "64KiB" to "4GiB" such as "16MiB", not "16MB"
+23:18: policies.max_operations: expected a whole number of at least 1, not 0
+25:10: server.listen: expected an address and a port such as "127.0.0.1:8700", not "localhost"
+26:2: cache: no such key; known here: `limits`, `retry`, `metrics`, `channels`, `alerting`, `policies`, `redis`, `server`"#;
     assert_eq!(problems(text).join("\n"), expected);
 }
 

@@ -235,9 +235,12 @@ impl MetricStore for RedisMetrics {
 
     fn endpoints(&self) -> Answer<'_, BTreeMap<String, Vec<String>>> {
         Box::pin(async {
-            let mut all = BTreeMap::new();
+            let (mut asking, mut all) = (JoinSet::new(), BTreeMap::new());
             for platform in self.names(self.0.redis.keys().platforms(), &[]).await? {
-                let endpoints = self.names(self.0.redis.keys().endpoints(&platform), &[]).await?;
+                let (store, key) = (self.clone(), self.0.redis.keys().endpoints(&platform));
+                asking.spawn(async move { Ok((platform, store.names(key, &[]).await?)) });
+            }
+            while let Some((platform, endpoints)) = joined(&mut asking).await? {
                 all.insert(platform, endpoints);
             }
             Ok(all)
