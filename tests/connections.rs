@@ -1,7 +1,6 @@
 //! The way to Redis: every kind of server, and what callers see of servers in trouble.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::Value;
@@ -386,41 +385,33 @@ async fn sentinels_lead_to_a_new_master_when_the_old_one_dies() {
     let redis = serves(&sentinels.config(), "sentinel").await;
     let mut signal = redis.signal("told");
     patiently(signal.changed()).await;
-    let answered = Arc::new(AtomicU64::new(0));
-    let load = tokio::spawn({
-        let (redis, answered) = (redis.clone(), Arc::clone(&answered));
-        async move {
-            loop {
-                match count(&redis, "load").await {
-                    Ok(_) => drop(answered.fetch_add(1, Ordering::Relaxed)),
-                    Err(error) => {
-                        assert!(error.is_away(), "{error}");
-                        redis.back("load").await;
-                    }
-                }
-            }
-        }
-    });
-    sentinels.servers[0].kill();
-    sentinels.servers[1].says(&["ROLE"], "master").await;
-    let new = sentinels.servers[1].port.to_string();
-    patiently(async {
-        while redis.health().servers[0].server.as_ref().is_none_or(|server| !server.ends_with(&new)) {
-            redis.back("load").await;
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let load = Load::start(&redis, "load");
+    load.goes_on().await;
+    let [old, new] = &mut sentinels.servers;
+    old.kill();
+    load.goes_on().await;
+    new.says(&["ROLE"], "master").await;
+    let health = redis.health();
+    assert!(health.servers[0].server.as_ref().is_some_and(|server| server.ends_with(&new.port.to_string())));
     // The gap counts as a change, and so does what is told at the new master.
     patiently(signal.changed()).await;
-    let before = answered.load(Ordering::Relaxed);
-    patiently(async {
-        while answered.load(Ordering::Relaxed) == before {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    load.abort();
+    let told = redis.run(&COUNT, &["told".to_owned()], &[b"told".to_vec()]).await;
+    assert_eq!(number(told), Ok(1));
+    patiently(signal.changed()).await;
+}
+
+#[tokio::test]
+async fn a_master_that_sentinels_replace_is_left_though_it_lives() {
+    let sentinels = Sentinels::start().await;
+    let redis = serves(&sentinels.config(), "sentinel").await;
+    let load = Load::start(&redis, "load");
+    load.goes_on().await;
+    sentinels.replace_master().await;
+    let [old, new] = &sentinels.servers;
+    old.says(&["ROLE"], "slave").await;
+    load.goes_on().await;
+    let health = redis.health();
+    assert!(health.servers[0].server.as_ref().is_some_and(|server| server.ends_with(&new.port.to_string())));
 }
 
 /// A key whose slot this node has.
@@ -478,4 +469,17 @@ async fn a_dead_shard_leaves_the_others_up() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_replica_that_takes_over_from_a_dead_shard_is_followed() {
+    let mut cluster = Cluster::start().await;
+    cluster.add_replica_of(1).await;
+    let redis = open(&cluster.config());
+    let (key, _) = key_on(&cluster, 1).await;
+    let load = Load::start(&redis, &key);
+    load.goes_on().await;
+    cluster.nodes[1].kill();
+    load.goes_on().await;
+    assert!(cluster.nodes[3].command(&["GET", &key]).await.starts_with('$'));
 }

@@ -15,12 +15,13 @@ pub struct Cluster {
 /// The slots of each node.
 const THIRDS: [(&str, &str); 3] = [("0", "5461"), ("5462", "10922"), ("10923", "16383")];
 
+const NODE: [&str; 6] =
+    ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no"];
+
 impl Cluster {
     /// Started, and of one mind; a node that is dead takes no slots with it but its own.
     pub async fn start() -> Self {
-        let args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
-        let alone = ["--cluster-require-full-coverage", "no"];
-        let nodes: Vec<_> = THIRDS.iter().map(|_| Server::with(&[&args[..], &alone].concat())).collect();
+        let nodes: Vec<_> = THIRDS.iter().map(|_| Server::with(&NODE)).collect();
         for ((node, (first, last)), epoch) in nodes.iter().zip(THIRDS).zip(["1", "2", "3"]) {
             node.tell(&["CLUSTER", "SET-CONFIG-EPOCH", epoch]).await;
             node.tell(&["CLUSTER", "ADDSLOTSRANGE", first, last]).await;
@@ -31,6 +32,19 @@ impl Cluster {
             node.says(&["CLUSTER", "INFO"], "cluster_state:ok").await;
         }
         Self { nodes }
+    }
+
+    /// Adds a node that has all that another one has, and takes over when that is dead.
+    pub async fn add_replica_of(&mut self, node: usize) {
+        let replica = Server::with(&NODE);
+        replica.tell(&["CLUSTER", "MEET", "127.0.0.1", &self.nodes[node].port.to_string()]).await;
+        replica.says(&["CLUSTER", "REPLICATE", &self.id(node).await], "+OK").await;
+        replica.says(&["INFO", "replication"], "master_link_status:up").await;
+        // The others vote only for a replica that they know.
+        for voter in &self.nodes {
+            voter.says(&["CLUSTER", "NODES"], "slave").await;
+        }
+        self.nodes.push(replica);
     }
 
     /// How to speak with it, knowing one node.

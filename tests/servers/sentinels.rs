@@ -43,6 +43,11 @@ impl Sentinels {
             ..self.servers[0].config()
         }
     }
+
+    /// Has the replica take the master's place.
+    pub async fn replace_master(&self) {
+        self.sentinels[0].tell(&["SENTINEL", "FAILOVER", NAME]).await;
+    }
 }
 
 fn sentinel(port: &str) -> Server {

@@ -1,7 +1,10 @@
 //! From a configuration to servers that can be dialled.
 
+use std::path::Path;
+
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisResult, TlsCertificates,
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisResult,
+    TlsCertificates,
 };
 use tidegate_core::Secret;
 use tidegate_core::config::{RedisConfig, RedisKind};
@@ -17,6 +20,8 @@ impl OpenError {
     }
 }
 
+const NOT_PEM: &str = "tls_ca: expected certificates in PEM form, each from BEGIN CERTIFICATE to END CERTIFICATE";
+
 /// A server and how to speak with it; it shows no more than where the server is.
 #[derive(Clone)]
 pub struct Address(ConnectionInfo);
@@ -24,13 +29,7 @@ pub struct Address(ConnectionInfo);
 impl Address {
     /// The addresses of a configuration, in its order.
     pub fn all(config: &RedisConfig) -> Result<Vec<Self>, OpenError> {
-        let ca = match &config.tls_ca {
-            None => None,
-            Some(path) => Some(
-                std::fs::read(path)
-                    .map_err(|error| OpenError::new(format!("tls_ca: cannot read {}: {error}", path.display())))?,
-            ),
-        };
+        let ca = config.tls_ca.as_deref().map(certificates).transpose()?;
         // More than one crate of a program may bring a TLS library; whichever was chosen first is kept.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let addresses = config.url.iter().map(|url| Self::read(url, config, ca.as_deref()));
@@ -38,7 +37,7 @@ impl Address {
         if addresses.is_empty() { Err(OpenError::new("url: no address is given")) } else { Ok(addresses) }
     }
 
-    fn read(url: &Secret, config: &RedisConfig, ca: Option<&[u8]>) -> Result<Self, OpenError> {
+    fn read(url: &Secret, config: &RedisConfig, ca: Option<&str>) -> Result<Self, OpenError> {
         // The category alone: what the library says of an address may repeat it.
         let unreadable = |error: redis::RedisError| {
             OpenError::new(format!(
@@ -54,39 +53,25 @@ impl Address {
         if ca.is_some() && !encrypted {
             return Err(OpenError::new("tls_ca: the address is not encrypted; begin it with rediss://"));
         }
-        let mut settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+        let mut settings = named(info.redis_settings().clone());
         if config.kind == RedisKind::Cluster && settings.db() != 0 {
             return Err(OpenError::new("url: a cluster has no databases but 0; leave the number out"));
         }
         // Sentinels have credentials of their own, those in the address.
         if config.kind != RedisKind::Sentinel {
-            if let Some(username) = &config.username {
-                settings = settings.set_username(username);
-            }
-            if let Some(password) = &config.password {
-                settings = settings.set_password(password.expose());
-            }
+            settings = with_credentials(settings, config);
         }
         let info = quick(info.set_redis_settings(settings));
         let Some(ca) = ca else { return Ok(Self(info)) };
-        let trusted = TlsCertificates { client_tls: None, root_cert: Some(ca.to_vec()) };
-        let client = Client::build_with_tls(info, trusted)
-            .map_err(|_| OpenError::new("tls_ca: expected certificates in PEM form"))?;
+        let trusted = TlsCertificates { client_tls: None, root_cert: Some(ca.as_bytes().to_vec()) };
+        let client = Client::build_with_tls(info, trusted).map_err(|_| OpenError::new(NOT_PEM))?;
         Ok(Self(client.get_connection_info().clone()))
     }
 
     /// The server that Sentinels at this address lead to, before anyone has said where it is.
     pub fn behind_sentinel(&self, config: &RedisConfig) -> Self {
-        let mut settings = redis::RedisConnectionInfo::default()
-            .set_protocol(ProtocolVersion::RESP2)
-            .set_db(self.0.redis_settings().db());
-        if let Some(username) = &config.username {
-            settings = settings.set_username(username);
-        }
-        if let Some(password) = &config.password {
-            settings = settings.set_password(password.expose());
-        }
-        Self(self.0.clone().set_redis_settings(settings))
+        let settings = named(RedisConnectionInfo::default()).set_db(self.0.redis_settings().db());
+        Self(self.0.clone().set_redis_settings(with_credentials(settings, config)))
     }
 
     /// A Sentinel itself, which has no databases.
@@ -128,8 +113,105 @@ impl Address {
     }
 }
 
+/// The text of a file of certificates; one without any would trust nobody, and nobody would know why.
+fn certificates(path: &Path) -> Result<String, OpenError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| OpenError::new(format!("tls_ca: cannot read {}: {error}", path.display())))?;
+    if text.contains("-----BEGIN CERTIFICATE-----") { Ok(text) } else { Err(OpenError::new(NOT_PEM)) }
+}
+
+/// `CLIENT LIST` says whose connection it is.
+fn named(settings: RedisConnectionInfo) -> RedisConnectionInfo {
+    settings.set_lib_name("tidegate", env!("CARGO_PKG_VERSION"))
+}
+
+/// The credentials that stand beside the address, where there are any.
+fn with_credentials(mut settings: RedisConnectionInfo, config: &RedisConfig) -> RedisConnectionInfo {
+    if let Some(username) = &config.username {
+        settings = settings.set_username(username);
+    }
+    match &config.password {
+        Some(password) => settings.set_password(password.expose()),
+        None => settings,
+    }
+}
+
 /// Small commands go at once.
 fn quick(info: ConnectionInfo) -> ConnectionInfo {
     let tcp = info.tcp_settings().clone().set_nodelay(true);
     info.set_tcp_settings(tcp)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn all(kind: RedisKind, url: &str, change: impl FnOnce(&mut RedisConfig)) -> Result<Vec<Address>, OpenError> {
+        let mut config = RedisConfig { kind, ..RedisConfig::single(url) };
+        change(&mut config);
+        Address::all(&config)
+    }
+
+    #[test]
+    fn what_cannot_be_dialled_is_refused_by_field_and_without_a_secret() {
+        let (single, cluster) = (RedisKind::Single, RedisKind::Cluster);
+        let nowhere = |config: &mut RedisConfig| config.tls_ca = Some(PathBuf::from("/nowhere/ca.pem"));
+        let dir = tempfile::tempdir().unwrap();
+        let ca = |text: &str| {
+            let path = dir.path().join(format!("{}.pem", text.len()));
+            std::fs::write(&path, text).unwrap();
+            move |config: &mut RedisConfig| config.tls_ca = Some(path)
+        };
+        let broken = "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n";
+        let none = |_: &mut RedisConfig| {};
+        let rows = [
+            (all(single, "redis://ann:geheim@host:port/0", none), "url: expected"),
+            (all(single, "redis://ann:geheim@host/none", none), "url: expected"),
+            (all(single, "redis://ann:geheim@/0", none), "url: expected"),
+            (all(single, "rediss://ann:geheim@host/0#insecure", none), "url: `#insecure`"),
+            (all(cluster, "redis://ann:geheim@host/1", none), "url: a cluster has no databases"),
+            (all(single, "rediss://ann:geheim@host", nowhere), "tls_ca: cannot read /nowhere/ca.pem"),
+            (all(single, "rediss://ann:geheim@host", ca("")), "tls_ca: expected certificates"),
+            (all(single, "rediss://ann:geheim@host", ca(broken)), "tls_ca: expected certificates"),
+            (all(single, "redis://ann:geheim@host", ca(broken)), "tls_ca: the address is not encrypted"),
+            (all(single, "", none), "url: expected"),
+            (all(single, "redis://host", |config| config.url.clear()), "url: no address"),
+        ];
+        for (refused, expected) in rows {
+            let error = refused.err().map(|error| format!("{error} {error:?}")).unwrap();
+            assert!(error.starts_with(expected) && !error.contains("geheim"), "{error}");
+        }
+    }
+
+    /// User, password, database.
+    fn login(address: &Address) -> (Option<&str>, Option<&str>, i64) {
+        let settings = address.0.redis_settings();
+        (settings.username(), settings.password(), settings.db())
+    }
+
+    #[test]
+    fn credentials_beside_the_address_take_the_place_of_those_in_it() {
+        let beside = |config: &mut RedisConfig| {
+            config.username = Some("bob".to_owned());
+            config.password = Some(Secret::new("beside"));
+        };
+        let url = "redis://ann:in%2Fside@host:1/3";
+        let plain = all(RedisKind::Single, url, |_| {}).unwrap();
+        assert_eq!(login(&plain[0]), (Some("ann"), Some("in/side"), 3));
+        let replaced = all(RedisKind::Single, url, beside).unwrap();
+        assert_eq!(login(&replaced[0]), (Some("bob"), Some("beside"), 3));
+    }
+
+    #[test]
+    fn sentinels_have_the_credentials_of_their_addresses_and_the_server_those_beside() {
+        let mut config = RedisConfig::single("redis://ann:inside@host:1/3");
+        config.kind = RedisKind::Sentinel;
+        config.password = Some(Secret::new("beside"));
+        let address = Address::all(&config).unwrap().remove(0);
+        assert_eq!(login(&address.of_sentinel()), (Some("ann"), Some("inside"), 0));
+        let server = address.behind_sentinel(&config).at("10.0.0.1", 2);
+        assert_eq!((login(&server), server.place()), ((None, Some("beside"), 3), "10.0.0.1:2".to_owned()));
+    }
 }

@@ -180,6 +180,7 @@ impl Redis {
         let inner = &*self.0;
         let probe_us = inner.tally.probe_us.load(Ordering::Relaxed);
         Health {
+            deaf: inner.ears.deaf(),
             reconnects: inner.tally.reconnects.load(Ordering::Relaxed),
             away_answers: inner.away.load(Ordering::Relaxed),
             last_refusal: inner.refusal.lock().clone(),

@@ -21,6 +21,8 @@ pub struct Health {
     pub reason: Option<String>,
     /// Each server that is known.
     pub servers: Vec<ServerHealth>,
+    /// Why nothing is heard that other processes tell, so that waiters wake late.
+    pub deaf: Option<String>,
     /// Connections that replaced a lost one.
     pub reconnects: u64,
     /// Answers that a server was away.

@@ -26,6 +26,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// full, or whose cluster is down, and to a user who may not run scripts.
 const PROBE: &str = "#!lua\nreturn 1";
 
+/// What is told to whoever reads why a probe was refused.
+const NEEDED: &str = "needed are Redis 7.0 or newer, and a user who may run scripts on the keys under the prefix";
+
 /// Whether a server can be used.
 #[derive(Clone)]
 pub enum State {
@@ -111,11 +114,11 @@ impl Lane {
 
     /// The connection; only the first one is waited for.
     async fn up(&self, deadline: Instant) -> Result<Arc<Up>, Fault> {
-        let mut state = self.state();
-        if matches!(*state.borrow(), State::New(_)) {
-            let _ = timeout_at(deadline, state.wait_for(|state| !matches!(state, State::New(_)))).await;
+        let new = |state: &State| matches!(state, State::New(_));
+        if new(&self.shared.state.borrow()) {
+            let _ = timeout_at(deadline, self.state().wait_for(|state| !new(state))).await;
         }
-        match &*state.borrow() {
+        match &*self.shared.state.borrow() {
             State::Up(up) => Ok(Arc::clone(up)),
             State::Away(away) => Err(Fault::Away(away.reason.to_string())),
             State::New(_) => Err(Fault::Away("the connection is still being made".to_owned())),
@@ -222,6 +225,7 @@ impl Shared {
             Ok(_) => {}
             // It answers, and others will say what it is there for.
             Err(Fault::Moved(_) | Fault::Ask(_) | Fault::TryAgain) => self.trouble.notify_one(),
+            Err(Fault::Refused(reason)) => return Err(format!("{reason} ({NEEDED})")),
             Err(fault) => return Err(fault.to_string()),
         }
         let took = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -246,18 +250,18 @@ impl Shared {
 
     /// Says why the server still cannot be used.
     fn gone(&self, reason: &str) {
-        let first = self.state.send_if_modified(|state| {
+        self.state.send_if_modified(|state| {
             let since = match state {
                 State::Away(away) if *away.reason == *reason => return false,
                 State::Away(away) => away.since,
-                State::New(_) | State::Up(_) => Instant::now(),
+                State::New(_) | State::Up(_) => {
+                    tracing::warn!(reason, "Redis cannot be used");
+                    Instant::now()
+                }
             };
             *state = State::Away(Away { since, reason: reason.into() });
             true
         });
-        if first {
-            tracing::warn!(reason, "Redis cannot be used");
-        }
         self.trouble.notify_one();
     }
 }

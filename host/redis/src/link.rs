@@ -6,13 +6,17 @@ use std::time::Duration;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, PushInfo, Value};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::address::Address;
 use crate::fault::{self, Fault};
 
 /// Commands that wait to be written before callers wait in turn.
 const WRITING: usize = 1_024;
+
+/// A part of every deadline that counts from when it was looked at: where this process itself stood still, the answer
+/// may be there and want no more than to be read.
+const GRACE: Duration = Duration::from_millis(1);
 
 /// A connection that many callers share; it does not mend itself.
 #[derive(Clone)]
@@ -61,8 +65,11 @@ impl Link {
         }
         let mut connection = self.0.clone();
         let started = Instant::now();
-        let asked = timeout_at(deadline, connection.req_packed_commands(&batch, 0, batch.len())).await;
-        let answers = asked.map_err(|_| Fault::Away(late(deadline - started)))?;
+        let mut asked = connection.req_packed_commands(&batch, 0, batch.len());
+        let answers = match timeout_at(deadline - GRACE, &mut asked).await {
+            Ok(answers) => answers,
+            Err(_) => timeout(GRACE, asked).await.map_err(|_| Fault::Away(late(deadline - started)))?,
+        };
         let answers = answers.map_err(|error| Fault::of(&error))?.into_iter();
         let answers = answers.skip(usize::from(asking)).step_by(1 + usize::from(asking));
         answers.map(|answer| answer.extract_error().map_err(|error| Fault::of(&error))).collect()

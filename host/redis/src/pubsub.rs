@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Ears {
     channels: Mutex<HashMap<String, watch::Sender<()>>>,
     wanted: Notify,
+    /// Why nothing is heard.
+    deaf: Mutex<Option<String>>,
 }
 
 /// One channel's messages, none of which means more than "look again".
@@ -73,6 +75,11 @@ impl Ears {
         Box::new(Heard { ears: Arc::clone(self), channel: channel.to_owned(), told })
     }
 
+    /// Why nothing is heard that other processes tell, if so.
+    pub fn deaf(&self) -> Option<String> {
+        self.deaf.lock().clone()
+    }
+
     fn wanted(&self) -> BTreeSet<String> {
         self.channels.lock().keys().cloned().collect()
     }
@@ -89,6 +96,7 @@ impl Ears {
             for post in route.posts() {
                 if let Err(reason) = self.hear(&post, &route).await {
                     tracing::debug!(reason, "the connection that hears other processes was lost");
+                    *self.deaf.lock() = Some(reason);
                 }
             }
             sleep(PAUSE).await;
@@ -101,6 +109,7 @@ impl Ears {
         let link = Link::listen(post, ears, Instant::now() + ATTEMPT).await?;
         let mut heard = BTreeSet::new();
         self.subscribe(&link, &mut heard).await?;
+        *self.deaf.lock() = None;
         let mut look = interval(LOOK);
         loop {
             tokio::select! {
