@@ -190,6 +190,14 @@ impl Redis {
         }
     }
 
+    /// Why the server that has this key cannot be used, where it is known to be away: a look that asks nobody.
+    #[must_use]
+    pub fn away(&self, key: &str) -> Option<Arc<str>> {
+        let away = self.0.route.away(key);
+        self.0.away.fetch_add(u64::from(away.is_some()), Ordering::Relaxed);
+        away
+    }
+
     /// Ends once the server that has this key can be used; at once where it can be already.
     pub async fn back(&self, key: &str) {
         self.0.route.back(key).await;

@@ -140,6 +140,15 @@ impl Cluster {
         }
     }
 
+    /// Why the node that has the key cannot be used, where it is known to be away.
+    pub fn away(&self, key: &str) -> Option<Arc<str>> {
+        match &*self.shared.known.borrow() {
+            Known::Nothing(_) => None,
+            Known::Away(away) => Some(Arc::clone(&away.reason)),
+            Known::Map(map) => map.node(slots::slot(key)).and_then(|node| node.lane.away()),
+        }
+    }
+
     /// Ends once the node that has the key can be used.
     pub async fn back(&self, key: &str) {
         let slot = slots::slot(key);

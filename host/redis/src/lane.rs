@@ -136,6 +136,14 @@ impl Lane {
         let _ = self.state().wait_for(|state| matches!(state, State::Up(_))).await;
     }
 
+    /// Why the server cannot be used, where it is known to be away.
+    pub fn away(&self) -> Option<Arc<str>> {
+        match &*self.shared.state.borrow() {
+            State::Away(away) => Some(Arc::clone(&away.reason)),
+            State::New(_) | State::Up(_) => None,
+        }
+    }
+
     /// Where the server is, if it can be used.
     pub fn up_at(&self) -> Option<Address> {
         match &*self.shared.state.borrow() {

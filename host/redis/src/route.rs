@@ -58,6 +58,14 @@ impl Route {
         }
     }
 
+    /// Why the server that has the key cannot be used, where it is known to be away.
+    pub fn away(&self, key: &str) -> Option<Arc<str>> {
+        match self {
+            Self::One(lane) => lane.away(),
+            Self::Cluster(cluster) => cluster.away(key),
+        }
+    }
+
     /// Servers that hear what is published anywhere and can be used now.
     pub fn posts(&self) -> Vec<Address> {
         match self {

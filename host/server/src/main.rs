@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Eval(eval) => eval.run(),
+        Command::Bench(bench) => bench.run(),
     };
     result.unwrap_or_else(|usage| usage.report())
 }

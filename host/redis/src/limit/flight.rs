@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tidegate_core::StoreError;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::Shared;
 use super::reply::{self, Answered, Head, Reply};
@@ -122,15 +122,17 @@ impl Shared {
         }
     }
 
-    /// Sends a flight, and the same again while its reply was lost and there is time: its number makes it count once.
+    /// Sends a flight, and the same again where its reply was lost on the way and there is time: its number makes it
+    /// count once. A server that is known to be away is not waited for.
     async fn send(&self, arguments: &[Vec<u8>]) -> Result<Reply, StoreError> {
         let deadline = Instant::now() + self.redis.decide_within();
+        let mut open = self.redis.away(&self.keys[0]).is_none();
         loop {
             match self.redis.run(&tidegate_lua::LIMIT, &self.keys, arguments).await {
                 Ok(value) => return reply::read(&value),
-                Err(error) if error.is_away() => {
-                    let back = self.redis.back(&self.keys[0]);
-                    if tokio::time::timeout_at(deadline, back).await.is_err() {
+                Err(error) if error.is_away() && open => {
+                    open = timeout_at(deadline, self.redis.back(&self.keys[0])).await.is_ok();
+                    if !open {
                         return Err(error);
                     }
                 }

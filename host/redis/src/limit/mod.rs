@@ -123,6 +123,10 @@ impl Shared {
         cost: u64,
         within: Duration,
     ) -> Result<Result<Reserved<Place>, Decision>, StoreError> {
+        // One that is known to be away is not even asked: decisions go on at the speed of memory.
+        if let Some(reason) = self.redis.away(&self.keys[0]) {
+            return Err(StoreError::away(&*reason));
+        }
         let ticket = format!("{}.{}", self.redis.process(), self.tickets.fetch_add(1, Ordering::Relaxed));
         let (head, answered) =
             self.ask(Op::Reserve { ticket: ticket.clone(), cost, within_us: micros(within) }).await?;
@@ -167,7 +171,7 @@ impl Shared {
     }
 
     /// What holds while Redis gives no answer.
-    fn alone(&self, cost: u64, within: Duration, error: &StoreError) -> Result<Reserved<Place>, Decision> {
+    fn alone(&self, cost: u64, within: Duration) -> Result<Reserved<Place>, Decision> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         match state.configured.on_redis_failure {
@@ -177,7 +181,7 @@ impl Shared {
                 if state.share.is_none() {
                     let quota = state.seen.as_ref().map_or(state.configured.quota, |seen| seen.head.quota);
                     let processes = self.redis.processes();
-                    tracing::warn!(bucket = self.keys[0], processes, %error, "going on with this process's share");
+                    tracing::warn!(bucket = self.keys[0], processes, "going on with this process's share");
                     state.share = Share::empty(quota, processes, now).map(Arc::new);
                 }
                 let share = state.share.clone().ok_or(Decision::Limited { retry_after: AGAIN })?;
@@ -200,16 +204,14 @@ impl LimitStore for RedisLimit {
     async fn reserve(&self, cost: u64, within: Duration) -> Result<Reserved<Place>, Decision> {
         let asked = self.0.clock.now();
         match self.0.reserve(cost, within).await {
-            Err(error) if !within.is_zero() && self.0.closed() => {
+            Ok(ended) => ended,
+            Err(_) if !within.is_zero() && self.0.closed() => {
                 // Whoever has time to wait for a slot has time to wait for Redis.
-                let back = tokio::time::timeout(within, self.0.redis.back(&self.0.keys[0])).await;
+                let _ = tokio::time::timeout(within, self.0.redis.back(&self.0.keys[0])).await;
                 let left = (asked + within) - self.0.clock.now();
-                match back {
-                    Ok(()) => self.0.reserve(cost, left).await.unwrap_or_else(|error| self.0.alone(cost, left, &error)),
-                    Err(_) => self.0.alone(cost, left, &error),
-                }
+                self.0.reserve(cost, left).await.unwrap_or_else(|_| self.0.alone(cost, left))
             }
-            ended => ended.unwrap_or_else(|error| self.0.alone(cost, within, &error)),
+            Err(_) => self.0.alone(cost, within),
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 fine, 1 the answer is no, 2 wrong usage or configuration.
 
+mod bench;
 mod check;
 mod eval;
 mod serve;
@@ -33,6 +34,8 @@ pub enum Command {
     Check(check::Check),
     /// Ask one policy for its verdict on one input.
     Eval(eval::Eval),
+    /// Measure what the services cost on this machine.
+    Bench(bench::Bench),
 }
 
 /// Wrong usage or configuration: told on the error stream, exit code 2.

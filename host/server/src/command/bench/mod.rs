@@ -1,0 +1,79 @@
+//! `tidegate bench`: what the services cost on this machine, beside `redis-benchmark` in the same run.
+
+mod limiter;
+mod lock;
+mod measure;
+mod metrics;
+mod server;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{Usage, answer};
+use server::Server;
+
+/// Measure what the services cost on this machine.
+#[derive(Args)]
+pub struct Bench {
+    /// What to measure.
+    #[command(subcommand)]
+    what: What,
+    /// How long each figure is measured, in seconds.
+    #[arg(long, global = true, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Answer as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum What {
+    /// Checks of a limit, in memory and in Redis.
+    Limiter,
+    /// A lock taken and given back, in memory and in Redis.
+    Lock,
+    /// A call recorded, and figures flushed to and read from Redis.
+    Metrics,
+}
+
+impl Bench {
+    /// Measures and prints; a `redis-server` of its own is started for it, so nothing else is disturbed.
+    ///
+    /// # Errors
+    /// Where no runtime or no Redis can be had.
+    pub fn run(self) -> Result<ExitCode, Usage> {
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| Usage(error.to_string()))?;
+        let value = runtime.block_on(self.measure())?;
+        answer(self.json, &value, &text(&value));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn measure(&self) -> Result<Value, Usage> {
+        let lasting = Duration::from_secs(self.seconds);
+        let server = Server::start().await?;
+        let (name, memory, redis) = match self.what {
+            What::Limiter => ("limiter", limiter::memory(lasting).await?, limiter::redis(&server, lasting).await?),
+            What::Lock => ("lock", lock::memory(lasting).await?, lock::redis(&server, lasting).await?),
+            What::Metrics => ("metrics", metrics::memory(lasting).await?, metrics::redis(&server, lasting).await?),
+        };
+        // The same server at the same load, so that the figures can be told apart from the machine's.
+        let beside = server.benchmark(measure::CALLERS).await?;
+        Ok(json!({ "bench": name, "memory": memory, "redis": redis, "redis_benchmark": beside }))
+    }
+}
+
+/// The figures as lines for people.
+fn text(value: &Value) -> String {
+    let groups = value.as_object().into_iter().flatten();
+    let lines = groups.map(|(group, figures)| match figures.as_object() {
+        Some(figures) => {
+            let figures: Vec<_> = figures.iter().map(|(name, figure)| format!("{name} {figure}")).collect();
+            format!("{group:<16} {}", figures.join("  "))
+        }
+        None => format!("{group:<16} {}", figures.as_str().unwrap_or_default()),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
