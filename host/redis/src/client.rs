@@ -61,7 +61,7 @@ impl Redis {
         let keys = Keys::new(&config.prefix);
         let tally = Arc::new(Tally::default());
         let route = Arc::new(Route::open(config, &keys, Arc::clone(&tally))?);
-        let ears = Arc::new(Ears::default());
+        let ears = Arc::new(Ears::new(config.decide_within));
         let listener = tokio::spawn(Arc::clone(&ears).listen(Arc::clone(&route))).abort_handle();
         let redis = Self(Arc::new(Inner {
             route,

@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::fault::Fault;
 use crate::keys::Keys;
 use crate::lane::{Away, Lane, Tally};
-use crate::link::Link;
+use crate::link::{Link, attempt_within};
 use crate::slots::{self, Range};
 use crate::source::Source;
 
@@ -23,9 +23,6 @@ const HOPS: usize = 4;
 const MOVING: Duration = Duration::from_millis(5);
 /// Between one look at where slots are and the next.
 const PAUSE: Duration = Duration::from_millis(100);
-/// A node that takes longer to say where slots are is not waited for.
-const ATTEMPT: Duration = Duration::from_millis(500);
-
 /// Where slots are, and the nodes that have them.
 #[derive(Clone, Default)]
 pub struct Map {
@@ -219,14 +216,14 @@ impl Shared {
         let question = [question];
         let map = self.map();
         for node in map.nodes().filter(|node| node.lane.up_at().is_some()) {
-            let answers = node.lane.ask(&question, false, Instant::now() + ATTEMPT).await;
+            let answers = node.lane.ask(&question, false, Instant::now() + attempt_within(self.patience)).await;
             if let Ok(ranges) = read(answers, &node.address) {
                 return Ok(ranges);
             }
         }
         let mut reason = String::new();
         for seed in &self.seeds {
-            let deadline = Instant::now() + ATTEMPT;
+            let deadline = Instant::now() + attempt_within(self.patience);
             let asked = match Link::open(seed, deadline).await {
                 Ok(link) => read(link.ask(&question, false, deadline).await, seed),
                 Err(reason) => Err(reason),

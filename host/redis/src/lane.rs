@@ -12,13 +12,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::address::Address;
 use crate::fault::Fault;
-use crate::link::Link;
+use crate::link::{Link, attempt_within};
 use crate::source::Source;
 
 /// Between one attempt to reach a server that is away and the next.
 const PAUSE: Duration = Duration::from_millis(100);
-/// An attempt that takes longer is begun anew: a packet that was lost is sent again only after a second.
-const ATTEMPT: Duration = Duration::from_millis(500);
 /// How often a server is looked at that nobody asks anything.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -182,7 +180,7 @@ impl Shared {
     /// Tries until the server can be used.
     async fn connect(&self, number: u64) {
         loop {
-            match self.attempt(number, Instant::now() + ATTEMPT.max(5 * self.patience)).await {
+            match self.attempt(number, Instant::now() + attempt_within(self.patience)).await {
                 Ok(up) => {
                     tracing::info!(server = up.address.place(), "Redis answers");
                     self.tally.reconnects.fetch_add(u64::from(number > 0), Ordering::Relaxed);
@@ -217,7 +215,7 @@ impl Shared {
             }
             let looked = async {
                 self.probe(&up.link, Instant::now() + self.patience).await?;
-                self.source.still(&up.address, Instant::now() + ATTEMPT).await
+                self.source.still(&up.address, Instant::now() + attempt_within(self.patience)).await
             };
             if let Err(reason) = looked.await {
                 self.lose(number, &reason);

@@ -1,6 +1,7 @@
 //! One connection to one server.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -17,6 +18,16 @@ const WRITING: usize = 1_024;
 /// A part of every deadline that counts from when it was looked at: where this process itself stood still, the answer
 /// may be there and want no more than to be read.
 const GRACE: Duration = Duration::from_millis(1);
+
+/// The bounds of [`attempt_within`].
+const ATTEMPT: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(2);
+
+/// How long an attempt to connect may take, where an answer may take `patience`: connecting, logging in and asking are
+/// some five round trips. One that takes longer is begun anew, since a packet that was lost is sent again only after a
+/// second.
+pub fn attempt_within(patience: Duration) -> Duration {
+    (5 * patience).clamp(*ATTEMPT.start(), *ATTEMPT.end())
+}
 
 /// A connection that many callers share; it does not mend itself.
 #[derive(Clone)]

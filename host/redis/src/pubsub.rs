@@ -12,19 +12,18 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, interval, sleep};
 
 use crate::address::Address;
-use crate::link::Link;
+use crate::link::{Link, attempt_within};
 use crate::route::Route;
 
 /// Between one attempt to hear again and the next.
 const PAUSE: Duration = Duration::from_millis(100);
-/// An attempt, or a subscription, that takes longer is begun anew.
-const ATTEMPT: Duration = Duration::from_millis(500);
 /// How often silence is told from a dead connection.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The channels that somebody listens to.
-#[derive(Default)]
 pub struct Ears {
+    /// How long a server may take to answer.
+    within: Duration,
     channels: Mutex<HashMap<String, watch::Sender<()>>>,
     wanted: Notify,
     /// Why nothing is heard.
@@ -59,6 +58,16 @@ impl Drop for Heard {
 }
 
 impl Ears {
+    /// Ears that hear nothing yet; an answer of a server may take `patience`.
+    pub fn new(patience: Duration) -> Self {
+        Self {
+            within: attempt_within(patience),
+            channels: Mutex::default(),
+            wanted: Notify::new(),
+            deaf: Mutex::default(),
+        }
+    }
+
     /// Listens to a channel; what is told from now on changes the signal, or the subscription does once it stands.
     pub fn signal(self: &Arc<Self>, channel: &str) -> Box<dyn Signal> {
         let mut channels = self.channels.lock();
@@ -106,7 +115,7 @@ impl Ears {
     /// Hears at one server until it goes.
     async fn hear(&self, post: &Address, route: &Route) -> Result<(), String> {
         let (ears, mut messages) = mpsc::unbounded_channel();
-        let link = Link::listen(post, ears, Instant::now() + ATTEMPT).await?;
+        let link = Link::listen(post, ears, Instant::now() + self.within).await?;
         let mut heard = BTreeSet::new();
         self.subscribe(&link, &mut heard).await?;
         *self.deaf.lock() = None;
@@ -122,7 +131,7 @@ impl Ears {
                     if route.gone_from(post) {
                         return Err("the server is no longer in use".to_owned());
                     }
-                    ping(&link).await?;
+                    self.ping(&link).await?;
                 }
             }
         }
@@ -133,10 +142,15 @@ impl Ears {
         let wanted = self.wanted();
         let new: BTreeSet<_> = wanted.difference(heard).cloned().collect();
         let left: BTreeSet<_> = heard.difference(&wanted).cloned().collect();
-        link.hear(&new, &left, Instant::now() + ATTEMPT).await.map_err(|fault| fault.to_string())?;
+        link.hear(&new, &left, Instant::now() + self.within).await.map_err(|fault| fault.to_string())?;
         *heard = wanted;
         new.iter().for_each(|channel| self.tell(channel));
         Ok(())
+    }
+
+    async fn ping(&self, link: &Link) -> Result<(), String> {
+        let answer = link.ask(&[redis::cmd("PING")], false, Instant::now() + self.within).await;
+        answer.map(drop).map_err(|fault| fault.to_string())
     }
 
     fn message(&self, push: PushInfo) -> Result<(), String> {
@@ -147,9 +161,4 @@ impl Ears {
         }
         Ok(())
     }
-}
-
-async fn ping(link: &Link) -> Result<(), String> {
-    let answer = link.ask(&[redis::cmd("PING")], false, Instant::now() + ATTEMPT).await;
-    answer.map(drop).map_err(|fault| fault.to_string())
 }
