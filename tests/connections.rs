@@ -69,7 +69,7 @@ async fn serves(config: &RedisConfig, kind: &str) -> Redis {
 
 #[tokio::test]
 async fn a_single_server_serves_with_or_without_a_password_a_user_and_a_database() {
-    let user = format!("ann on >{PASSWORD} ~* &* +@all -@dangerous");
+    let user = format!("ann on >{PASSWORD} ~tidegate:* &tidegate:* +@all -@dangerous");
     for binary in binaries() {
         let plain = Server::of(binary, &[]);
         serves(&plain.config(), "single").await;
@@ -86,7 +86,8 @@ async fn a_single_server_serves_with_or_without_a_password_a_user_and_a_database
         let words: Vec<&str> = ["--user"].into_iter().chain(user.split(' ')).collect();
         let guarded = Server::of(binary, &words);
         let (username, password) = (Some("ann".to_owned()), Some(Secret::new(PASSWORD)));
-        serves(&RedisConfig { username, password, ..guarded.config() }, "single").await;
+        let prefix = "tidegate:".to_owned();
+        serves(&RedisConfig { username, password, prefix, ..guarded.config() }, "single").await;
     }
 }
 
@@ -260,6 +261,25 @@ async fn a_server_that_is_of_no_use_is_away_and_says_why() {
         patiently(redis.back("key")).await;
     }
     assert!(count(&redis, "key").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_script_without_end_takes_the_server_away_until_somebody_ends_it() {
+    let server = Server::with(&["--busy-reply-threshold", "50"]);
+    let redis = open(&server.config());
+    patiently(redis.back("key")).await;
+    let endless = Script { name: "endless", text: "while true do end", keys: 1 };
+    assert!(redis.run(&endless, &["key".to_owned()], &[]).await.unwrap_err().is_away());
+    let why = async {
+        while !redis.health().reason.is_some_and(|reason| reason.starts_with("BUSY")) {
+            let _ = count(&redis, "key").await;
+            tokio::task::yield_now().await;
+        }
+    };
+    patiently(why).await;
+    server.tell(&["SCRIPT", "KILL"]).await;
+    patiently(redis.back("key")).await;
+    patiently(async { while count(&redis, "key").await.is_err() {} }).await;
 }
 
 #[tokio::test]
