@@ -33,7 +33,7 @@ scripts! {
     /// What one tick of the leader changes.
     ALERTS_WRITE = "alerts_write", 5;
     /// Operations on one platform's bucket.
-    LIMIT = "limit", 3;
+    LIMIT = "limit", 4;
     /// Takes a lock.
     LOCK_ACQUIRE = "lock_acquire", 2;
     /// Takes a lock away from whoever holds it.
@@ -43,7 +43,7 @@ scripts! {
     /// Notes the name of a lock for people.
     LOCK_INDEX = "lock_index", 1;
     /// Gives a lock back.
-    LOCK_RELEASE = "lock_release", 1;
+    LOCK_RELEASE = "lock_release", 2;
     /// Adds a batch of counts, once.
     METRICS_ADD = "metrics_add", 4;
     /// Names that were counted lately.

@@ -46,6 +46,13 @@ impl Keys {
         format!("{}:flight:{process}", self.limit(platform))
     }
 
+    /// Receipts that were given back: a sorted set by the microsecond until when they could be once more, there while
+    /// any could.
+    #[must_use]
+    pub fn limit_spent(&self, platform: &str) -> String {
+        format!("{}:spent", self.limit(platform))
+    }
+
     /// The channel on which changes of a platform's slots are told.
     #[must_use]
     pub fn limit_moved(&self, platform: &str) -> String {
@@ -103,7 +110,7 @@ impl Keys {
         format!("{}lock:{{{}}}", self.prefix, tag(name))
     }
 
-    /// The last fencing token of a lock: a text, kept for a day.
+    /// The last fencing token of a lock, and the request that gave that grant back: a text, kept for a day.
     #[must_use]
     pub fn lock_token(&self, name: &str) -> String {
         format!("{}:token", self.lock(name))

@@ -9,7 +9,8 @@ use tidegate_core::StoreError;
 use tidegate_core::clock::millis;
 use tidegate_core::store::{Answer, Claim, Grant, Held, LockInfo, LockStore, Signal};
 use tidegate_lua::Script;
-use tokio::time::Instant;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Redis;
 
@@ -18,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a name that was noted need not be noted again; the index keeps it for a day.
 const NOTED: Duration = Duration::from_secs(3_600);
+
+/// As many locks are looked at together when all are listed.
+const TOGETHER: usize = 64;
 
 /// Names that were noted and are remembered; beyond, all are noted anew.
 const MOST_NOTED: usize = 10_000;
@@ -45,8 +49,9 @@ impl RedisLocks {
         loop {
             match self.redis.run(script, keys, &args).await {
                 Ok(value) => return read(value),
-                Err(error) if error.is_away() => {
-                    if tokio::time::timeout_at(deadline, self.redis.back(&keys[0])).await.is_err() {
+                // A server that is back at once each time, and too slow each time, is away all the same.
+                Err(error) if error.is_away() && Instant::now() < deadline => {
+                    if timeout_at(deadline, self.redis.back(&keys[0])).await.is_err() {
                         return Err(error);
                     }
                 }
@@ -55,7 +60,7 @@ impl RedisLocks {
         }
     }
 
-    /// Puts the name where people can find it; before the lock is taken, so that none is ever missing there.
+    /// Puts the name where people can find it, unless that was done lately.
     async fn note(&self, name: &str) -> Result<(), StoreError> {
         let now = Instant::now();
         if self.noted.lock().get(name).is_some_and(|at| now - *at < NOTED) {
@@ -69,24 +74,25 @@ impl RedisLocks {
         noted.insert(name.to_owned(), now);
         Ok(())
     }
+}
 
-    async fn info(&self, name: String) -> Result<Option<LockInfo>, StoreError> {
-        let key = self.redis.keys().lock(&name);
-        let words = |command: &str| vec![command.as_bytes().to_vec(), key.as_bytes().to_vec()];
-        let answers = self.redis.read(PATIENCE, &key, &[words("GET"), words("PTTL")]).await?;
-        let (held, ttl): (Option<String>, i64) = read(Value::Array(answers))?;
-        Ok(held.and_then(|held| {
-            let mut parts = held.splitn(4, ' ');
-            let (token, depth, _, owner) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-            Some(LockInfo {
-                owner: owner.to_owned(),
-                fencing_token: token.parse().ok()?,
-                depth: depth.parse().ok()?,
-                ttl_ms: u64::try_from(ttl).ok()?,
-                name,
-            })
-        }))
-    }
+/// Who holds the lock now.
+async fn holder(redis: &Redis, name: &str) -> Result<Option<LockInfo>, StoreError> {
+    let key = redis.keys().lock(name);
+    let words = |command: &str| vec![command.as_bytes().to_vec(), key.as_bytes().to_vec()];
+    let answers = redis.read(PATIENCE, &key, &[words("GET"), words("PTTL")]).await?;
+    let (held, ttl): (Option<String>, i64) = read(Value::Array(answers))?;
+    Ok(held.and_then(|held| {
+        let mut parts = held.splitn(4, ' ');
+        let (token, depth, _, owner) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        Some(LockInfo {
+            name: name.to_owned(),
+            owner: owner.to_owned(),
+            fencing_token: token.parse().ok()?,
+            depth: depth.parse().ok()?,
+            ttl_ms: u64::try_from(ttl).ok()?,
+        })
+    }))
 }
 
 fn read<T: FromRedisValue>(value: Value) -> Result<T, StoreError> {
@@ -97,6 +103,7 @@ fn read<T: FromRedisValue>(value: Value) -> Result<T, StoreError> {
 impl LockStore for RedisLocks {
     fn acquire<'a>(&'a self, claim: Claim<'a>, ttl: Duration) -> Answer<'a, Result<Grant, Held>> {
         Box::pin(async move {
+            // Before the lock is taken, so that none is missing in the list.
             self.note(claim.name).await?;
             let keys = [self.redis.keys().lock(claim.name), self.redis.keys().lock_token(claim.name)];
             let args = [claim.owner, claim.id, &millis(ttl).to_string()];
@@ -114,7 +121,10 @@ impl LockStore for RedisLocks {
     fn extend<'a>(&'a self, name: &'a str, owner: &'a str, token: u64, ttl: Duration) -> Answer<'a, bool> {
         Box::pin(async move {
             let args = [owner, &token.to_string(), &millis(ttl).to_string()];
-            self.run(&tidegate_lua::LOCK_EXTEND, &[self.redis.keys().lock(name)], &args).await
+            let extended = self.run(&tidegate_lua::LOCK_EXTEND, &[self.redis.keys().lock(name)], &args).await?;
+            // A lock that is held for days stays in the list; its holder does not wait long to hear that it holds it.
+            let _ = timeout(self.redis.decide_within(), self.note(name)).await;
+            Ok(extended)
         })
     }
 
@@ -122,7 +132,8 @@ impl LockStore for RedisLocks {
         Box::pin(async move {
             let channel = self.redis.keys().lock_released(claim.name);
             let args = [claim.owner, &token.to_string(), claim.id, &channel];
-            let left: i64 = self.run(&tidegate_lua::LOCK_RELEASE, &[self.redis.keys().lock(claim.name)], &args).await?;
+            let keys = [self.redis.keys().lock(claim.name), self.redis.keys().lock_token(claim.name)];
+            let left: i64 = self.run(&tidegate_lua::LOCK_RELEASE, &keys, &args).await?;
             Ok(u32::try_from(left).ok())
         })
     }
@@ -134,15 +145,26 @@ impl LockStore for RedisLocks {
         })
     }
 
+    fn holder<'a>(&'a self, name: &'a str) -> Answer<'a, Option<LockInfo>> {
+        Box::pin(holder(&self.redis, name))
+    }
+
     fn list(&self) -> Answer<'_, Vec<LockInfo>> {
         Box::pin(async move {
             let index = self.redis.keys().locks();
             let words = ["ZRANGE", &index, "0", "-1"].map(|word| word.as_bytes().to_vec());
             let answers = self.redis.read(PATIENCE, &index, &[words.to_vec()]).await?;
-            let names: Vec<String> = answers.into_iter().next().map_or_else(|| Ok(Vec::new()), read)?;
+            let mut names: Vec<String> = answers.into_iter().next().map_or_else(|| Ok(Vec::new()), read)?;
             let mut held = Vec::new();
-            for name in names {
-                held.extend(self.info(name).await?);
+            while !names.is_empty() {
+                let mut asked = JoinSet::new();
+                for name in names.split_off(names.len().saturating_sub(TOGETHER)) {
+                    let redis = self.redis.clone();
+                    asked.spawn(async move { holder(&redis, &name).await });
+                }
+                for found in asked.join_all().await {
+                    held.extend(found?);
+                }
             }
             held.sort_by(|a, b| a.name.cmp(&b.name));
             Ok(held)

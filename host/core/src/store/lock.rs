@@ -29,7 +29,7 @@ pub struct Claim<'a> {
     pub name: &'a str,
     /// A text that nobody else uses; the same owner takes a lock again where it holds it already.
     pub owner: &'a str,
-    /// Tells this request from others of the owner, so that one whose reply was lost can be sent again.
+    /// Tells this request from others of the same kind by the owner, so that one whose reply was lost can be sent again.
     pub id: &'a str,
 }
 
@@ -53,7 +53,8 @@ pub trait LockStore: Send + Sync {
     /// Takes the lock for `ttl`, once more where the owner holds it already; what is left of a longer ttl is kept.
     fn acquire<'a>(&'a self, claim: Claim<'a>, ttl: Duration) -> Answer<'a, Result<Grant, Held>>;
 
-    /// Lets the lock end `ttl` from now; false where the owner holds it no longer by the grant of this token.
+    /// Lets the lock end no sooner than `ttl` from now; false where the owner holds it no longer by the grant of this
+    /// token.
     fn extend<'a>(&'a self, name: &'a str, owner: &'a str, token: u64, ttl: Duration) -> Answer<'a, bool>;
 
     /// Gives the lock back once; says how often the owner holds it still, `None` where it held it no longer by the
@@ -62,6 +63,9 @@ pub trait LockStore: Send + Sync {
 
     /// Takes the lock away from whoever holds it; whether anyone did.
     fn evict<'a>(&'a self, name: &'a str) -> Answer<'a, bool>;
+
+    /// Who holds the lock now.
+    fn holder<'a>(&'a self, name: &'a str) -> Answer<'a, Option<LockInfo>>;
 
     /// The locks that are held now, by name.
     fn list(&self) -> Answer<'_, Vec<LockInfo>>;

@@ -1,13 +1,13 @@
 //! A lock that is held: extended while it is, given back when it is dropped, and lost before anyone else can have it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate_core::store::{Claim, LockStore};
 use tidegate_core::{Clock, StoreError, Timestamp};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::{Lock, LockError, new_id};
@@ -44,12 +44,15 @@ impl Lease {
     /// Gives the lock back and says whether it was held until then; with a lease of the same owner left, the lock stays.
     ///
     /// # Errors
-    /// Where the store gives no answer; the lock ends by itself then.
+    /// Where the store gives no answer; it is tried again until the lock has ended by itself.
     pub async fn release(self) -> Result<bool, LockError> {
-        let Some(holding) = Arc::into_inner(self.0) else { return Ok(true) };
-        holding.released.store(true, Ordering::Relaxed);
-        holding.keeper.abort();
-        Ok(holding.kept.give_back().await?)
+        let held = self.is_held();
+        let Some(mut holding) = Arc::into_inner(self.0) else { return Ok(held) };
+        let (tell, told) = oneshot::channel();
+        holding.tell = Some(tell);
+        drop(holding);
+        let ended = |_| Err(StoreError::away("the runtime that gives locks back has ended"));
+        Ok(told.await.unwrap_or_else(ended)?)
     }
 }
 
@@ -57,7 +60,8 @@ impl Lease {
 pub struct Holding {
     kept: Arc<Kept>,
     keeper: AbortHandle,
-    released: AtomicBool,
+    /// Who hears what became of giving it back.
+    tell: Option<oneshot::Sender<Result<bool, StoreError>>>,
     runtime: Handle,
 }
 
@@ -88,7 +92,7 @@ impl Holding {
             lost: watch::Sender::new(false),
         });
         let keeper = tokio::spawn(Arc::clone(&kept).keep(sent)).abort_handle();
-        Arc::new(Self { kept, keeper, released: AtomicBool::new(false), runtime: Handle::current() })
+        Arc::new(Self { kept, keeper, tell: None, runtime: Handle::current() })
     }
 
     pub fn is_held(&self) -> bool {
@@ -99,14 +103,8 @@ impl Holding {
 impl Drop for Holding {
     fn drop(&mut self) {
         self.keeper.abort();
-        if !*self.released.get_mut() {
-            let kept = Arc::clone(&self.kept);
-            self.runtime.spawn(async move {
-                if let Err(error) = kept.give_back().await {
-                    tracing::warn!(name = &*kept.name, %error, "a lock that was dropped ends by its ttl");
-                }
-            });
-        }
+        // In a task of its own: whoever waits for it may be dropped meanwhile.
+        self.runtime.spawn(Arc::clone(&self.kept).end(self.tell.take()));
     }
 }
 
@@ -151,13 +149,34 @@ impl Kept {
                 Ok(Ok(false)) | Err(_) => return None,
                 Ok(Err(error)) => tracing::warn!(name = &*self.name, %error, "a lock could not be extended yet"),
             }
-            tokio::time::sleep((self.ttl / 20).min(self.until() - self.clock.now())).await;
+            self.pause().await;
         }
     }
 
-    async fn give_back(&self) -> Result<bool, StoreError> {
+    /// Gives the lock back, trying again while the store is away and the lock cannot have ended.
+    async fn end(self: Arc<Self>, tell: Option<oneshot::Sender<Result<bool, StoreError>>>) {
         let id = new_id();
-        let claim = Claim { name: &self.name, owner: &self.owner, id: &id };
+        let mut given = self.give_back(&id).await;
+        if let Some(tell) = tell {
+            // Whoever asked may have been dropped.
+            let _ = tell.send(given.clone());
+        }
+        while given.as_ref().is_err_and(StoreError::is_away) && self.clock.now() < self.until() {
+            self.pause().await;
+            given = self.give_back(&id).await;
+        }
+        if let Err(error) = given {
+            tracing::warn!(name = &*self.name, %error, "a lock that could not be given back ends by its ttl");
+        }
+    }
+
+    async fn give_back(&self, id: &str) -> Result<bool, StoreError> {
+        let claim = Claim { name: &self.name, owner: &self.owner, id };
         Ok(self.store.release(claim, self.token).await?.is_some())
+    }
+
+    /// Between one attempt and the next.
+    async fn pause(&self) {
+        tokio::time::sleep((self.ttl / 20).min(self.until() - self.clock.now())).await;
     }
 }

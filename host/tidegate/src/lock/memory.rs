@@ -18,26 +18,60 @@ pub struct MemoryLocks {
     bells: Arc<Bells>,
 }
 
+/// As many locks are remembered before those that ended are looked for.
+const SWEEP: usize = 1_000;
+
 #[derive(Default)]
 struct State {
-    held: BTreeMap<String, Holder>,
+    /// What was granted last, also where it was given back: whoever gives it back again is to hear the same.
+    granted: BTreeMap<String, Holder>,
     last_token: u64,
+    sweep_at: usize,
 }
 
 struct Holder {
     owner: String,
-    id: String,
+    last: Request,
+    /// Of depth 0 where it was given back.
     grant: Grant,
     until: Timestamp,
+}
+
+/// What the owner asked for last, by the id of the request.
+#[derive(PartialEq, Eq)]
+enum Request {
+    Acquire(String),
+    Release(String),
+}
+
+impl Holder {
+    fn holds(&self, now: Timestamp) -> bool {
+        self.grant.depth > 0 && now < self.until
+    }
+
+    fn info(&self, name: &str, now: Timestamp) -> LockInfo {
+        LockInfo {
+            name: name.to_owned(),
+            owner: self.owner.clone(),
+            fencing_token: self.grant.fencing_token,
+            depth: self.grant.depth,
+            ttl_ms: millis(self.until - now),
+        }
+    }
 }
 
 impl State {
     /// Whoever holds the lock now; one whose time is over holds it no longer.
     fn holder(&mut self, name: &str, now: Timestamp) -> Option<&mut Holder> {
-        if self.held.get(name).is_some_and(|holder| holder.until <= now) {
-            self.held.remove(name);
+        self.granted.get_mut(name).filter(|holder| holder.holds(now))
+    }
+
+    /// Owners elsewhere may never come back: what ended is forgotten once as much has come anew as is held.
+    fn sweep(&mut self, now: Timestamp) {
+        if self.granted.len() >= self.sweep_at.max(SWEEP) {
+            self.granted.retain(|_, holder| holder.holds(now));
+            self.sweep_at = self.granted.len() * 2;
         }
-        self.held.get_mut(name)
     }
 }
 
@@ -53,34 +87,40 @@ impl MemoryLocks {
             if holder.owner != claim.owner {
                 return Err(Held { ttl: holder.until - now });
             }
-            holder.grant.depth += u32::from(holder.id != claim.id);
-            claim.id.clone_into(&mut holder.id);
+            let request = Request::Acquire(claim.id.to_owned());
+            holder.grant.depth += u32::from(holder.last != request);
+            holder.last = request;
             holder.until = holder.until.max(until);
             return Ok(holder.grant);
         }
+        state.sweep(now);
         // Above every token before, and above those of a process that ran earlier.
         state.last_token = (state.last_token + 1).max(self.clock.unix_ms() * 1_000);
         let grant = Grant { fencing_token: state.last_token, depth: 1 };
-        let holder = Holder { owner: claim.owner.to_owned(), id: claim.id.to_owned(), grant, until };
-        state.held.insert(claim.name.to_owned(), holder);
+        let last = Request::Acquire(claim.id.to_owned());
+        let holder = Holder { owner: claim.owner.to_owned(), last, grant, until };
+        state.granted.insert(claim.name.to_owned(), holder);
         Ok(grant)
     }
 
     fn give_back(&self, claim: Claim<'_>, token: u64) -> Option<u32> {
         let (mut state, now) = (self.state.lock(), self.clock.now());
-        let holder = state.holder(claim.name, now)?;
+        let holder = state.granted.get_mut(claim.name)?;
         if holder.owner != claim.owner || holder.grant.fencing_token != token {
             return None;
         }
-        if holder.id == claim.id {
+        let request = Request::Release(claim.id.to_owned());
+        if holder.last == request && (holder.grant.depth == 0 || holder.holds(now)) {
             return Some(holder.grant.depth);
         }
-        claim.id.clone_into(&mut holder.id);
+        if !holder.holds(now) {
+            return None;
+        }
+        holder.last = request;
         holder.grant.depth -= 1;
         let left = holder.grant.depth;
+        drop(state);
         if left == 0 {
-            state.held.remove(claim.name);
-            drop(state);
             self.bells.ring(claim.name);
         }
         Some(left)
@@ -101,7 +141,7 @@ impl LockStore for MemoryLocks {
         let (mut state, now) = (self.state.lock(), self.clock.now());
         let holder = state.holder(name, now).filter(|holder| holder.owner == owner);
         let holder = holder.filter(|holder| holder.grant.fencing_token == token);
-        ready(holder.map(|holder| holder.until = now + ttl).is_some())
+        ready(holder.map(|holder| holder.until = holder.until.max(now + ttl)).is_some())
     }
 
     fn release<'a>(&'a self, claim: Claim<'a>, token: u64) -> Answer<'a, Option<u32>> {
@@ -111,23 +151,21 @@ impl LockStore for MemoryLocks {
     fn evict<'a>(&'a self, name: &'a str) -> Answer<'a, bool> {
         let (mut state, now) = (self.state.lock(), self.clock.now());
         let held = state.holder(name, now).is_some();
-        state.held.remove(name);
+        state.granted.remove(name);
         drop(state);
         self.bells.ring(name);
         ready(held)
     }
 
-    fn list(&self) -> Answer<'_, Vec<LockInfo>> {
+    fn holder<'a>(&'a self, name: &'a str) -> Answer<'a, Option<LockInfo>> {
         let (mut state, now) = (self.state.lock(), self.clock.now());
-        state.held.retain(|_, holder| holder.until > now);
-        let info = |(name, holder): (&String, &Holder)| LockInfo {
-            name: name.clone(),
-            owner: holder.owner.clone(),
-            fencing_token: holder.grant.fencing_token,
-            depth: holder.grant.depth,
-            ttl_ms: millis(holder.until - now),
-        };
-        ready(state.held.iter().map(info).collect())
+        ready(state.holder(name, now).map(|holder| holder.info(name, now)))
+    }
+
+    fn list(&self) -> Answer<'_, Vec<LockInfo>> {
+        let (state, now) = (self.state.lock(), self.clock.now());
+        let held = state.granted.iter().filter(|(_, holder)| holder.holds(now));
+        ready(held.map(|(name, holder)| holder.info(name, now)).collect())
     }
 
     fn released(&self, name: &str) -> Box<dyn Signal> {

@@ -1,5 +1,6 @@
 //! Locks: one holder at a time, for a time, extended while the holder runs.
 
+mod handle;
 mod lease;
 mod memory;
 
@@ -13,16 +14,18 @@ use tidegate_core::{Clock, StoreError};
 use tokio::sync::Mutex as Line;
 use tokio::time::{Instant, timeout_at};
 
-use lease::Holding;
-
+pub use handle::Lock;
 pub use lease::Lease;
 pub(crate) use memory::MemoryLocks;
 
-/// How long a lock is held without a word from its holder, unless said.
-const DEFAULT_TTL: Duration = Duration::from_secs(30);
-
 /// The shortest ttl: a third of it is to be longer than a round trip.
 const SHORTEST_TTL: Duration = Duration::from_millis(100);
+
+/// The longest ttl: what a killed process held has to end some day.
+const LONGEST_TTL: Duration = Duration::from_secs(86_400);
+
+/// Nobody waits longer: for ever, and yet a moment that a clock can tell.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 86_400);
 
 /// The longest name of a lock or an owner, in bytes.
 const MAX_NAME: usize = 200;
@@ -64,17 +67,6 @@ pub enum LockError {
     Store(#[from] StoreError),
 }
 
-/// One lock, to be taken by one owner: this handle and its clones.
-#[derive(Clone)]
-pub struct Lock {
-    locks: Locks,
-    name: Arc<str>,
-    owner: Arc<str>,
-    ttl: Duration,
-    /// What is held by this handle or a clone of it.
-    held: Arc<Mutex<Weak<Holding>>>,
-}
-
 impl Locks {
     pub(crate) fn new(store: Arc<dyn LockStore>, clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Inner { store, clock, lines: Mutex::default() }))
@@ -86,13 +78,13 @@ impl Locks {
     /// Where the name is empty, longer than 200 bytes, or has control characters.
     pub fn lock(&self, name: &str) -> Result<Lock, LockError> {
         check_text("name of a lock", name)?;
-        let owner = format!("{:032x}", rand::random::<u128>());
-        Ok(Lock { locks: self.clone(), name: name.into(), owner: owner.into(), ttl: DEFAULT_TTL, held: Arc::default() })
+        Ok(Lock::new(self.clone(), name))
     }
 
     /// Takes a lock for an owner in another process, who extends it and gives it back by itself.
     ///
-    /// `id` tells the request from others of the same owner, so that one that is sent again counts once.
+    /// `id` tells the request from others of the same owner, so that one that is sent again counts once. An owner that
+    /// goes away just when it is granted the lock holds it until the ttl has passed.
     ///
     /// # Errors
     /// Where name, owner, id or ttl cannot be, or the store gives no answer.
@@ -104,11 +96,10 @@ impl Locks {
     ) -> Result<Result<Grant, Held>, LockError> {
         check_claim(claim)?;
         check_ttl(ttl)?;
-        let contended = self.contend(claim.name, Instant::now() + timeout, || self.0.store.acquire(claim, ttl)).await?;
-        Ok(contended)
+        Ok(self.contend(claim.name, claim.owner, timeout, || self.0.store.acquire(claim, ttl)).await?)
     }
 
-    /// Lets a lock of an owner in another process end `ttl` from now; false where it is held no longer.
+    /// Lets a lock of an owner in another process end no sooner than `ttl` from now; false where it is held no longer.
     ///
     /// # Errors
     /// Where the ttl cannot be, or the store gives no answer.
@@ -149,17 +140,25 @@ impl Locks {
     async fn contend<T, F>(
         &self,
         name: &str,
-        deadline: Instant,
+        owner: &str,
+        timeout: Duration,
         ask: impl Fn() -> F,
     ) -> Result<Result<T, Held>, StoreError>
     where
         F: Future<Output = Result<Result<T, Held>, StoreError>>,
     {
+        let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
         let line = self.line(name);
-        let Ok(_first) = timeout_at(deadline, line.lock()).await else {
-            // Others of this process stand before; whoever holds the lock, it is not free.
-            return ask().await;
+        let first = match line.try_lock() {
+            Ok(first) => Some(first),
+            // Those in the line wait for this very owner: behind them it would wait for itself.
+            Err(_) if self.is_holder(name, owner).await => None,
+            Err(_) => timeout_at(deadline, line.lock()).await.ok(),
         };
+        if first.is_none() {
+            // It holds the lock already, or its time is over; either way the store is asked once.
+            return ask().await;
+        }
         let mut released = self.0.store.released(name);
         loop {
             let held = match ask().await? {
@@ -172,6 +171,11 @@ impl Locks {
         }
     }
 
+    /// Whether this owner holds the lock; where that cannot be said it lines up as others do.
+    async fn is_holder(&self, name: &str, owner: &str) -> bool {
+        matches!(self.0.store.holder(name).await, Ok(Some(held)) if held.owner == owner)
+    }
+
     /// The line before a lock in this process; lines that nobody stands in are forgotten.
     fn line(&self, name: &str) -> Arc<Line<()>> {
         let mut lines = self.0.lines.lock();
@@ -182,80 +186,6 @@ impl Locks {
         let line = Arc::new(Line::new(()));
         lines.insert(name.to_owned(), Arc::downgrade(&line));
         line
-    }
-}
-
-impl Lock {
-    /// How long the lock is held without a word from its holder; extended at a third of it.
-    ///
-    /// # Errors
-    /// Where it is shorter than 100 ms.
-    pub fn ttl(mut self, ttl: Duration) -> Result<Self, LockError> {
-        check_ttl(ttl)?;
-        self.ttl = ttl;
-        Ok(self)
-    }
-
-    /// An owner by name, such as one that a restarted process is to find again; nobody else may use it.
-    ///
-    /// # Errors
-    /// Where it is empty, longer than 200 bytes, or has control characters.
-    pub fn owner(mut self, owner: &str) -> Result<Self, LockError> {
-        check_text("owner of a lock", owner)?;
-        self.owner = owner.into();
-        self.held = Arc::default();
-        Ok(self)
-    }
-
-    /// Takes the lock if nobody else holds it; `None` where somebody does.
-    ///
-    /// # Errors
-    /// Where the store gives no answer.
-    pub async fn try_acquire(&self) -> Result<Option<Lease>, LockError> {
-        self.acquire(Duration::ZERO).await
-    }
-
-    /// Waits for the lock for at most `timeout`; `None` where somebody else held it all the time.
-    ///
-    /// In one process those who wait are served in the order in which they came. Dropping the future leaves no trace.
-    ///
-    /// # Errors
-    /// Where the store gives no answer.
-    pub async fn acquire(&self, timeout: Duration) -> Result<Option<Lease>, LockError> {
-        if let Some(lease) = self.again() {
-            return Ok(Some(lease));
-        }
-        let deadline = Instant::now() + timeout;
-        let contended = self.locks.contend(&self.name, deadline, || self.ask()).await?;
-        Ok(contended.ok())
-    }
-
-    /// What this owner holds already; the lock is given back with the last lease of it.
-    fn again(&self) -> Option<Lease> {
-        self.held.lock().upgrade().filter(|holding| holding.is_held()).map(Lease::new)
-    }
-
-    /// Asks the store in a task of its own: were the caller dropped meanwhile, the lease would be dropped after it, and
-    /// given back.
-    async fn ask(&self) -> Result<Result<Lease, Held>, StoreError> {
-        let lock = self.clone();
-        let asked = tokio::spawn(async move { lock.take().await });
-        let ended = |_| Err(StoreError::away("the runtime that asks for locks has ended"));
-        asked.await.unwrap_or_else(ended)
-    }
-
-    async fn take(&self) -> Result<Result<Lease, Held>, StoreError> {
-        let Inner { store, clock, .. } = &*self.locks.0;
-        let id = new_id();
-        // Read before sending: the lock cannot end before so long after it.
-        let sent = clock.now();
-        let claim = Claim { name: &self.name, owner: &self.owner, id: &id };
-        let granted = store.acquire(claim, self.ttl).await?;
-        Ok(granted.map(|grant| {
-            let holding = Holding::start(self, grant.fencing_token, sent);
-            *self.held.lock() = Arc::downgrade(&holding);
-            Lease::new(holding)
-        }))
     }
 }
 
@@ -282,8 +212,7 @@ fn check_text(what: &str, text: &str) -> Result<(), LockError> {
 }
 
 fn check_ttl(ttl: Duration) -> Result<(), LockError> {
-    let longest = Duration::from_secs(86_400);
-    if (SHORTEST_TTL..=longest).contains(&ttl) {
+    if (SHORTEST_TTL..=LONGEST_TTL).contains(&ttl) {
         return Ok(());
     }
     Err(LockError::Invalid(format!("expected a ttl from 100 ms to 1 day, not {} ms", ttl.as_millis())))
