@@ -42,7 +42,13 @@ async fn a_worker_asks_calls_and_reports() {
     let limit = json!({ "rate": "1/10s", "burst": 1 });
     assert_eq!(ask(&door, "PUT", "/v1/limits/jd", Some(limit)).await.0, StatusCode::OK);
     let (status, answer) = ask(&door, "POST", "/v1/limits/jd/acquire", Some(json!({}))).await;
-    assert_eq!((status, answer), (StatusCode::OK, json!({ "decision": "allowed", "remaining": 0 })));
+    assert_eq!((status, &answer["decision"], &answer["remaining"]), (StatusCode::OK, &json!("allowed"), &json!(0)));
+    // What is never sent is given back, once.
+    let receipt = json!({ "receipt": answer["receipt"] });
+    assert_eq!(ask(&door, "POST", "/v1/limits/jd/release", Some(receipt.clone())).await.1["available"], 1);
+    let (_, answer) = ask(&door, "POST", "/v1/limits/jd/acquire", Some(json!({}))).await;
+    assert_eq!(answer["decision"], "allowed");
+    assert_eq!(ask(&door, "POST", "/v1/limits/jd/release", Some(receipt)).await.1["available"], 0);
     let (status, answer) = ask(&door, "POST", "/v1/limits/jd/acquire", Some(json!({ "endpoint": "e" }))).await;
     assert_eq!((status, &answer["decision"]), (StatusCode::TOO_MANY_REQUESTS, &json!("limited")));
     let waited = ask(&door, "POST", "/v1/limits/jd/acquire", Some(json!({ "wait_ms": 10_000 }))).await;

@@ -124,6 +124,47 @@ proptest! {
         assert_bounded(&slots, 1, setting);
     }
 
+    /// Calls that are sent keep the bound, however many others took tokens, sent nothing and gave them back.
+    #[test]
+    fn what_is_given_back_lets_no_call_through_beyond_the_bound(
+        (setting, steps) in history(),
+        given_back in proptest::collection::vec((any::<bool>(), 0usize..200), 0..120),
+    ) {
+        let mut bucket = Bucket::full(quota(setting), Timestamp::default());
+        let (mut now, mut sent, mut unsent) = (Timestamp::default(), Vec::new(), Vec::new());
+        let mut given_back = given_back.into_iter();
+        for (pause, cost) in steps {
+            now = now + Duration::from_micros(pause);
+            let (gives, who) = given_back.next().unwrap_or((false, 0));
+            match bucket.check(cost, now) {
+                Decision::Allowed { .. } if gives => unsent.push(bucket.receipt(cost)),
+                Decision::Allowed { .. } => sent.push((micros(now), cost)),
+                Decision::Limited { .. } | Decision::Never { .. } => {}
+            }
+            if gives && who % 2 == 0 && !unsent.is_empty() {
+                let receipt = unsent.swap_remove(who % unsent.len());
+                let before = bucket.level(now);
+                bucket.give_back(&receipt, now);
+                prop_assert!(bucket.level(now) <= before + receipt.cost as i64);
+                // Once is enough.
+                bucket.give_back(&receipt, now);
+            }
+        }
+        assert_bounded(&sent, 0, setting);
+    }
+
+    /// What is given back at once is there again, whole.
+    #[test]
+    fn what_is_given_back_at_once_is_there_for_others(setting in quotas(), cost in 1u64..50) {
+        let mut bucket = Bucket::full(quota(setting), Timestamp::default());
+        let cost = cost.min(setting.2);
+        prop_assert!(bucket.check(cost, Timestamp::default()).is_allowed());
+        let receipt = bucket.receipt(cost);
+        bucket.give_back(&receipt, Timestamp::default());
+        prop_assert_eq!(bucket.level(Timestamp::default()), setting.2 as i64);
+        prop_assert_eq!(receipt.to_string().parse(), Ok(receipt));
+    }
+
     /// An update keeps the level to within one token and mints nothing.
     #[test]
     fn an_update_keeps_the_level(before in quotas(), after in quotas(), spent in 0u64..50, pause in 0u64..10_000_000) {

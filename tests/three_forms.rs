@@ -1,5 +1,6 @@
 //! One truth in three forms: a naive model, the bucket in memory and the bucket in Redis answer the same histories.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use proptest::sample::Index;
 use proptest::strategy::ValueTree;
 use tidegate::core::config::LimitConfig;
 use tidegate::core::store::{LimitStore, OnFailure};
-use tidegate::core::{Bucket, Clock, Ticket, Timestamp};
+use tidegate::core::{Bucket, Clock, Receipt, Ticket, Timestamp};
 use tidegate::redis::{Place, RedisLimit};
 use tidegate::{Decision, Quota};
 
@@ -56,20 +57,25 @@ enum Step {
     Level,
     Update((u64, u64, u64)),
     Reset,
+    GiveBack(Index),
 }
 
-/// A list of what happened, worked through anew from the beginning for every question; a ticket that was given back is
-/// taken out of the list, as if it had never been.
+/// A list of what happened, worked through anew from the beginning for every question; what a ticket waits for is the
+/// list without those who came after it.
 struct Model {
     first: Quota,
     events: Vec<(i128, Event)>,
     now: i128,
+    /// What each reservation knew: when, the level after it, what had been returned and changed by then, its cost.
+    receipts: BTreeMap<usize, (i128, i128, i128, usize, i128)>,
 }
 
 enum Event {
     Take { ticket: usize, cost: i128 },
+    Cancel { ticket: usize, cost: i128 },
     Update(Quota),
     Reset,
+    Return(i128),
 }
 
 impl Model {
@@ -85,12 +91,14 @@ impl Model {
             mark = *at;
             match event {
                 Event::Take { ticket, cost } if *ticket <= last => level -= cost * token(quota),
-                Event::Take { .. } => {}
+                Event::Cancel { ticket, cost } if *ticket <= last => level += cost * token(quota),
+                Event::Take { .. } | Event::Cancel { .. } => {}
                 Event::Update(new) => {
                     level = (level * token(*new)).div_euclid(token(quota)).min(capacity(*new));
                     quota = *new;
                 }
                 Event::Reset => level += capacity(quota) - level.max(0),
+                Event::Return(units) => level += units,
             }
         }
         (level, quota)
@@ -115,22 +123,56 @@ impl Model {
             return Answer::Refused(Decision::Limited { retry_after: wait });
         }
         self.events.push((self.now, Event::Take { ticket, cost: cost.into() }));
+        let (changes, returned) = self.since_change();
+        self.receipts.insert(ticket, (self.now, after, returned, changes, cost.into()));
         Answer::Reserved { wait, remaining: u64::try_from(after.div_euclid(token)).unwrap_or(0) }
     }
 
+    /// Whether a ticket is one that nobody gave back while it waited.
+    fn stands(&self, ticket: usize) -> bool {
+        !self.events.iter().any(|(_, event)| matches!(event, Event::Cancel { ticket: one, .. } if *one == ticket))
+    }
+
     fn look(&self, ticket: usize) -> Duration {
-        let held = |event: &Event| matches!(event, Event::Take { ticket: one, .. } if *one == ticket);
-        if !self.events.iter().any(|(_, event)| held(event)) {
+        if !self.stands(ticket) {
             return Duration::ZERO;
         }
         let (level, quota) = self.level(ticket);
         Self::wait(-level, quota)
     }
 
-    /// A slot that has come is spent.
+    /// Whether a ticket was neither cancelled nor still waits.
+    fn is_served(&self, ticket: usize) -> bool {
+        self.stands(ticket) && self.look(ticket).is_zero()
+    }
+
+    /// A slot that has come is spent; one that has not gives all back to those behind it.
     fn cancel(&mut self, ticket: usize) {
         if !self.look(ticket).is_zero() {
-            self.events.retain(|(_, event)| !matches!(event, Event::Take { ticket: one, .. } if *one == ticket));
+            let cost = self.receipts[&ticket].4;
+            self.events.push((self.now, Event::Cancel { ticket, cost }));
+        }
+    }
+
+    /// How often the bucket was changed, and what was returned since it last was.
+    fn since_change(&self) -> (usize, i128) {
+        self.events.iter().fold((0, 0), |(changes, returned), (_, event)| match event {
+            Event::Update(_) | Event::Reset => (changes + 1, 0),
+            Event::Return(units) => (changes, returned + units),
+            Event::Take { .. } | Event::Cancel { .. } => (changes, returned),
+        })
+    }
+
+    /// Returns what would surely not have flowed over, once.
+    fn give_back(&mut self, ticket: usize) {
+        let Some((at, level, returned, changes, cost)) = self.receipts.remove(&ticket) else { return };
+        let (changed, returned_now) = self.since_change();
+        let (_, quota) = self.level(usize::MAX);
+        let token = i128::from(quota.units_per_token());
+        let came = (self.now - at) * i128::from(quota.units_per_us()) + returned_now - returned;
+        let units = (i128::from(quota.burst()) * token - level - came).min(cost * token);
+        if changes == changed && units > 0 {
+            self.events.push((self.now, Event::Return(units)));
         }
     }
 
@@ -148,6 +190,7 @@ impl Model {
             }
             Step::Update(setting) => self.events.push((self.now, Event::Update(quota(*setting)))),
             Step::Reset => self.events.push((self.now, Event::Reset)),
+            Step::GiveBack(index) => pick(tickets, index).into_iter().for_each(|one| self.give_back(*one)),
         }
         Answer::Done
     }
@@ -157,13 +200,22 @@ fn pick<'a, T>(tickets: &'a [T], index: &Index) -> Option<&'a T> {
     (!tickets.is_empty()).then(|| &tickets[index.index(tickets.len())])
 }
 
-fn in_memory(bucket: &mut Bucket, tickets: &[Ticket], step: &Step, now: Timestamp) -> (Answer, Option<Ticket>) {
+fn in_memory(
+    bucket: &mut Bucket,
+    (tickets, receipts): (&[Ticket], &[Receipt]),
+    step: &Step,
+    now: Timestamp,
+) -> (Answer, Option<(Ticket, Receipt)>) {
     let answer = match step {
         Step::Pause(_) => Answer::Done,
         Step::Reserve { cost, within } => match bucket.reserve(*cost, *within, now) {
             Ok(ticket) => {
                 let (wait, level) = (bucket.wait(&ticket, now), bucket.level(now));
-                return (Answer::Reserved { wait, remaining: u64::try_from(level).unwrap_or(0) }, Some(ticket));
+                let receipt = bucket.receipt(*cost);
+                return (
+                    Answer::Reserved { wait, remaining: u64::try_from(level).unwrap_or(0) },
+                    Some((ticket, receipt)),
+                );
             }
             Err(refusal) => Answer::Refused(refusal),
         },
@@ -183,16 +235,25 @@ fn in_memory(bucket: &mut Bucket, tickets: &[Ticket], step: &Step, now: Timestam
             bucket.reset(now);
             Answer::Done
         }
+        Step::GiveBack(index) => {
+            pick(receipts, index).into_iter().for_each(|receipt| drop(bucket.give_back(receipt, now)));
+            Answer::Done
+        }
     };
     (answer, None)
 }
 
-async fn in_redis(limit: &RedisLimit, tickets: &mut Vec<Option<Place>>, step: &Step) -> Answer {
+async fn in_redis(
+    limit: &RedisLimit,
+    (tickets, receipts): (&mut Vec<Option<Place>>, &mut Vec<Receipt>),
+    step: &Step,
+) -> Answer {
     match step {
         Step::Pause(_) => {}
         Step::Reserve { cost, within } => match limit.reserve(*cost, *within).await {
             Ok(reserved) => {
                 tickets.push(Some(reserved.ticket));
+                receipts.push(reserved.receipt.unwrap());
                 return Answer::Reserved { wait: reserved.wait, remaining: reserved.remaining };
             }
             Err(refusal) => return Answer::Refused(refusal),
@@ -214,6 +275,10 @@ async fn in_redis(limit: &RedisLimit, tickets: &mut Vec<Option<Place>>, step: &S
         Step::Level => return Answer::Level(limit.status().await.unwrap().available),
         Step::Update(setting) => limit.update(quota(*setting)).await.unwrap(),
         Step::Reset => limit.reset().await.unwrap(),
+        Step::GiveBack(index) => match pick(receipts, index) {
+            Some(receipt) => limit.give_back(receipt).await.unwrap(),
+            None => {}
+        },
     }
     Answer::Done
 }
@@ -232,6 +297,7 @@ fn steps() -> impl Strategy<Value = ((u64, u64, u64), Vec<Step>)> {
             1 => Just(Step::Level),
             1 => quotas().prop_map(Step::Update),
             1 => Just(Step::Reset),
+            2 => any::<Index>().prop_map(Step::GiveBack),
         ];
         (Just(setting), proptest::collection::vec(step, 1..80))
     })
@@ -239,25 +305,34 @@ fn steps() -> impl Strategy<Value = ((u64, u64, u64), Vec<Step>)> {
 
 /// Runs a history through model and memory, and through Redis where there is a limit in it.
 async fn agree(setting: (u64, u64, u64), steps: &[Step], hand: &Hand, redis: Option<&RedisLimit>) {
-    let mut model = Model { first: quota(setting), events: Vec::new(), now: 0 };
+    let mut model = Model { first: quota(setting), events: Vec::new(), now: 0, receipts: BTreeMap::new() };
     let mut bucket = Bucket::full(quota(setting), hand.now());
     let start = hand.now();
-    let (mut numbers, mut tickets, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut numbers, mut tickets, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut places, mut theirs) = (Vec::new(), Vec::new());
     for (number, step) in steps.iter().enumerate() {
         if let Step::Pause(us) = step {
             hand.advance(*us);
         }
         let now = Timestamp::from_micros((hand.now() - start).as_micros().try_into().unwrap());
+        // A slot that has not come is cancelled, not given back, and what was cancelled is gone.
+        if let Step::GiveBack(index) = step
+            && let Some(one) = pick(&numbers, index)
+            && !model.is_served(*one)
+        {
+            continue;
+        }
         let expected = model.play(number + 1, &numbers, step);
-        let (said, ticket) = in_memory(&mut bucket, &tickets, step, hand.now());
+        let (said, ticket) = in_memory(&mut bucket, (&tickets, &receipts), step, hand.now());
         assert_eq!(said, expected, "memory at step {number}, {step:?}, {now:?}");
         if let Some(redis) = redis {
-            let said = in_redis(redis, &mut places, step).await;
+            let said = in_redis(redis, (&mut places, &mut theirs), step).await;
             assert_eq!(said, expected, "Redis at step {number}, {step:?}, {now:?}");
         }
-        if let Some(ticket) = ticket {
+        if let Some((ticket, receipt)) = ticket {
             numbers.push(number + 1);
             tickets.push(ticket);
+            receipts.push(receipt);
         }
     }
 }
@@ -273,14 +348,17 @@ proptest! {
     }
 }
 
+/// Histories that go through a real server.
+const CASES: u32 = 300;
+
 #[test]
 fn redis_answers_as_memory_and_the_model() {
     let server = Server::single();
     run(async {
         let redis = server.redis().await;
-        let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(96));
+        let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(CASES));
         let strategy = steps();
-        for case in 0..96 {
+        for case in 0..CASES {
             let tree = strategy.new_tree(&mut runner).unwrap();
             let (setting, steps) = tree.current();
             let hand = Arc::new(Hand::default());

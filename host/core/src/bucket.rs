@@ -2,7 +2,9 @@
 //!
 //! Source: the token bucket of RFC 2697 §3, counted in units of 1/period token so that no rate is rounded.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::Timestamp;
@@ -44,6 +46,54 @@ impl Decision {
 #[must_use = "a reservation that is neither used nor cancelled is a call lost"]
 pub struct Ticket(u64);
 
+/// What a bucket knew when it let a call go, so that a call that was never sent can give its cost back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The process that took them.
+    pub origin: u64,
+    /// Tells this receipt from others of the same process.
+    pub number: u64,
+    /// The tokens that were taken.
+    pub cost: u64,
+    /// When.
+    pub at: Timestamp,
+    /// The level then, in units, without them.
+    pub level: i128,
+    /// Units that had been given back by then.
+    pub returned: i128,
+    /// How often the bucket had been changed by then.
+    pub epoch: u64,
+}
+
+/// As workers carry it: seven numbers apart by dots.
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { origin, number, cost, at, level, returned, epoch } = self;
+        write!(f, "{origin}.{number}.{cost}.{}.{level}.{returned}.{epoch}", at.as_micros())
+    }
+}
+
+impl FromStr for Receipt {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = "expected a receipt as `acquire` gave it";
+        let numbers: Option<Vec<i128>> = text.split('.').map(|number| number.parse().ok()).collect();
+        let Some([origin, number, cost, at, level, returned, epoch]) =
+            numbers.as_deref().and_then(|numbers| numbers.first_chunk::<7>()).filter(|_| text.matches('.').count() == 6)
+        else {
+            return Err(expected);
+        };
+        let exact = |number: i128| u64::try_from(number).map_err(|_| expected);
+        if [*level, *returned].iter().any(|units| units.abs() > 1 << 53) {
+            return Err(expected);
+        }
+        let (origin, number, cost, epoch) = (exact(*origin)?, exact(*number)?, exact(*cost)?, exact(*epoch)?);
+        let at = Timestamp::from_micros(exact(*at)?);
+        Ok(Self { origin, number, cost, at, level: *level, returned: *returned, epoch })
+    }
+}
+
 /// A ticket whose slot has not come.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
@@ -77,13 +127,29 @@ pub struct Bucket {
     /// In order of arrival, and so of slots.
     waiting: VecDeque<Waiting>,
     tickets: u64,
+    /// Units that were given back since the beginning.
+    returned: i128,
+    /// Receipts that were given back, until when they could be once more.
+    spent: BTreeMap<u64, Timestamp>,
+    /// Updates and resets; a receipt from before one is worth nothing.
+    epoch: u64,
 }
 
 impl Bucket {
     /// A bucket with its whole burst.
     #[must_use]
     pub fn full(quota: Quota, now: Timestamp) -> Self {
-        Self { quota, level: capacity(quota), mark: now, flowed: 0, waiting: VecDeque::new(), tickets: 0 }
+        Self {
+            quota,
+            level: capacity(quota),
+            mark: now,
+            flowed: 0,
+            waiting: VecDeque::new(),
+            tickets: 0,
+            returned: 0,
+            spent: BTreeMap::new(),
+            epoch: 0,
+        }
     }
 
     /// The settings in force.
@@ -118,6 +184,36 @@ impl Bucket {
             self.waiting.push_back(Waiting { ticket: self.tickets, price, due: self.flowed - self.level });
         }
         Ok(Ticket(self.tickets))
+    }
+
+    /// The receipt for the reservation made last, of `cost` tokens.
+    #[must_use]
+    pub const fn receipt(&self, cost: u64) -> Receipt {
+        let Self { tickets: number, mark: at, level, returned, epoch, .. } = *self;
+        Receipt { origin: 0, number, cost, at, level, returned, epoch }
+    }
+
+    /// Gives back what a call took that was never sent, and says whether others move up.
+    ///
+    /// The bucket is then as if so much had never been taken: since the level can have risen no higher than what it was
+    /// plus all that came in, what would surely not have flowed over comes back, and no more. Each receipt counts once,
+    /// and none survives a change of the quota.
+    pub fn give_back(&mut self, receipt: &Receipt, now: Timestamp) -> bool {
+        self.refill(now);
+        self.spent.retain(|_, until| *until > now);
+        let came = i128::from(micros(self.mark - receipt.at)) * i128::from(self.quota.units_per_us())
+            + (self.returned - receipt.returned);
+        let room = capacity(self.quota) - receipt.level - came;
+        let units = room.min(i128::from(receipt.cost) * self.token());
+        if units <= 0 || receipt.epoch != self.epoch || self.spent.contains_key(&receipt.number) {
+            return false;
+        }
+        // After this time nothing of it would come back.
+        self.spent.insert(receipt.number, self.mark + self.time_to(room));
+        self.level += units;
+        self.returned += units;
+        self.waiting.iter_mut().for_each(|waiting| waiting.due -= units);
+        !self.waiting.is_empty()
     }
 
     /// How long this ticket still has to wait; zero means now.
@@ -157,6 +253,7 @@ impl Bucket {
             waiting.due = self.flowed - convert(self.flowed - waiting.due);
         }
         self.quota = quota;
+        self.outdate();
     }
 
     /// Grants the whole burst anew; calls that wait are served from it first.
@@ -165,6 +262,14 @@ impl Bucket {
         let granted = capacity(self.quota) - self.level.max(0);
         self.level += granted;
         self.waiting.iter_mut().for_each(|waiting| waiting.due -= granted);
+        self.outdate();
+    }
+
+    /// Makes all receipts worthless.
+    fn outdate(&mut self) {
+        self.epoch += 1;
+        self.returned = 0;
+        self.spent.clear();
     }
 
     /// Whole tokens there now; negative where calls wait for them.
@@ -292,6 +397,41 @@ mod tests {
         bucket.update(Quota::new(Rate::parse("8/s").unwrap(), 8).unwrap(), at(0));
         assert_eq!(bucket.level(at(0)), -4);
         assert_eq!(bucket.wait(&ticket, at(0)), ms(500));
+    }
+
+    #[test]
+    fn what_was_never_sent_comes_back_once_and_only_what_would_not_have_flowed_over() {
+        let mut bucket = bucket("1/s", 10);
+        assert!(bucket.check(6, at(0)).is_allowed());
+        let receipt = bucket.receipt(6);
+        let ticket = bucket.reserve(10, ms(9_000), at(0)).unwrap();
+        assert_eq!(bucket.wait(&ticket, at(0)), ms(6_000));
+        assert!(bucket.give_back(&receipt, at(1_000)), "somebody moves up");
+        // The second that has passed may have flowed over, for all that the receipt knows.
+        assert_eq!((bucket.wait(&ticket, at(1_000)), bucket.level(at(1_000))), (ms(0), 0));
+        assert!(!bucket.give_back(&receipt, at(1_000)));
+        assert_eq!(bucket.level(at(1_000)), 0, "a receipt counts once");
+
+        // A burst was taken, came anew and was sent: had the first never been taken, it would have flowed over.
+        let mut bucket = self::bucket("1/s", 10);
+        assert!(bucket.check(10, at(0)).is_allowed());
+        let receipt = bucket.receipt(10);
+        assert!(bucket.check(10, at(10_000)).is_allowed());
+        bucket.give_back(&receipt, at(10_000));
+        assert_eq!(bucket.level(at(10_000)), 0);
+
+        // Half of the time, half of it.
+        let mut bucket = self::bucket("1/s", 10);
+        assert!(bucket.check(10, at(0)).is_allowed());
+        let receipt = bucket.receipt(10);
+        assert!(bucket.check(5, at(5_000)).is_allowed());
+        bucket.give_back(&receipt, at(5_000));
+        assert_eq!(bucket.level(at(5_000)), 5);
+        let receipt = bucket.receipt(0);
+        bucket.reset(at(5_000));
+        assert!(bucket.check(10, at(5_000)).is_allowed());
+        bucket.give_back(&Receipt { cost: 10, ..receipt }, at(5_000));
+        assert_eq!(bucket.level(at(5_000)), 0, "a receipt does not survive a change");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub mod window;
 
 pub use alert::{AlertState, Severity, Timing, Transition};
 pub use backoff::Backoff;
-pub use bucket::{Bucket, Decision, Ticket};
+pub use bucket::{Bucket, Decision, Receipt, Ticket};
 pub use clock::{Clock, Timestamp};
 pub use failure::{Failure, FailureKind, Outcome};
 pub use notify::{Notification, Notifier, NotifyError};

@@ -48,7 +48,7 @@ pub use alerts::{ActiveAlert, Alerts, MemoryAlerts};
 pub use answer::read_failure;
 pub use clock::SystemClock;
 pub use host::{BuildError, Builder, Host, UnknownPlatform};
-pub use limiter::Limiter;
+pub use limiter::{Limiter, Taken};
 pub use lock::{Lease, Lock, LockError, Locks};
 pub use metrics::{Metrics, Recorder};
 pub use pipeline::{Attempt, CallError, Failed, Retry};

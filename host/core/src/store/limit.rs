@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Signal, StoreError};
-use crate::{Decision, Quota};
+use crate::{Decision, Quota, Receipt};
 
 /// What holds for a limit while the store that processes share is away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,6 +42,8 @@ pub struct Reserved<T> {
     pub wait: Duration,
     /// Whole tokens left after it.
     pub remaining: u64,
+    /// With it a call that is never sent gives its cost back; there is none for what was let go without asking a bucket.
+    pub receipt: Option<Receipt>,
 }
 
 /// The state of a limit.
@@ -78,6 +80,9 @@ pub trait LimitStore: Send + Sync {
 
     /// Gives a slot back that has not come yet; those behind move up. It does not wait for the store.
     fn cancel(&self, ticket: Self::Ticket);
+
+    /// Gives back what a call took that was never sent; see [`crate::Bucket::give_back`].
+    fn give_back(&self, receipt: &Receipt) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Ends when slots may have moved: a change of the quota, or somebody who left.
     fn moved(&self) -> Self::Moved;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use tidegate_core::StoreError;
+use tidegate_core::{Receipt, StoreError};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::Shared;
-use super::reply::{self, Answered, Head, Reply};
+use super::reply::{self, Answer, Head, Reply};
 
 /// The most operations of one flight: a script of so many runs for well under a millisecond.
 const MOST: usize = 128;
@@ -23,6 +23,7 @@ pub enum Op {
     Debit { cost: u64 },
     Update { quota: String },
     Reset,
+    GiveBack { ticket: String, receipt: Receipt },
 }
 
 impl Op {
@@ -37,6 +38,12 @@ impl Op {
             Self::Debit { cost } => ("debit", vec![cost.to_string()]),
             Self::Update { quota } => ("update", vec![quota.clone()]),
             Self::Reset => ("reset", vec![]),
+            Self::GiveBack { ticket, receipt } => {
+                let Receipt { cost, at, level, returned, epoch, .. } = receipt;
+                let numbers = [cost.to_string(), at.as_micros().to_string(), level.to_string(), returned.to_string()];
+                let told = std::iter::once(ticket.clone()).chain(numbers).chain([epoch.to_string()]);
+                ("give_back", told.collect())
+            }
         };
         into.push(name.into());
         into.extend(arguments.into_iter().map(String::into_bytes));
@@ -44,7 +51,7 @@ impl Op {
 }
 
 /// What the bucket said of one operation, and of itself.
-pub type Landed = Result<(Head, Answered), StoreError>;
+pub type Landed = Result<(Head, Answer), StoreError>;
 
 /// An operation and who waits for its answer.
 struct Seat {

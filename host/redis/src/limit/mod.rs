@@ -12,27 +12,29 @@ use parking_lot::Mutex;
 use tidegate_core::clock::{micros, millis};
 use tidegate_core::config::LimitConfig;
 use tidegate_core::store::{LimitStatus, LimitStore, OnFailure, Reserved, Signal, StoreError};
-use tidegate_core::{Clock, Decision, Quota, Ticket, Timestamp};
+use tidegate_core::{Clock, Decision, Quota, Receipt, Ticket, Timestamp};
 use tokio::runtime::Handle;
 
 use crate::Redis;
 use flight::{Gate, Luggage, Op};
 use local::{AGAIN, Share};
-use reply::{Answered, Head, quota_text};
+use reply::{Answer, Answered, Head, quota_text};
 
 /// The bucket of one platform, shared by all processes that use the same Redis and prefix.
 pub struct RedisLimit(Arc<Shared>);
 
 struct Shared {
     redis: Redis,
-    /// The bucket, those who wait, the reply to the last flight.
-    keys: [String; 3],
+    /// The bucket, those who wait, the reply to the last flight, receipts that were given back.
+    keys: [String; 4],
     channel: String,
     clock: Arc<dyn Clock>,
     /// Redis's own clock decides, except in tests.
     time: Option<Arc<dyn Clock>>,
     runtime: Handle,
     gate: Gate,
+    /// The process, as receipts have it.
+    origin: u64,
     tickets: AtomicU64,
     state: Mutex<State>,
     /// Held so that the channel stays subscribed.
@@ -90,7 +92,13 @@ impl RedisLimit {
         let keys = redis.keys();
         let channel = keys.limit_moved(platform);
         let shared = Arc::new(Shared {
-            keys: [keys.limit(platform), keys.limit_waiting(platform), keys.limit_flight(platform, redis.process())],
+            keys: [
+                keys.limit(platform),
+                keys.limit_waiting(platform),
+                keys.limit_flight(platform, redis.process()),
+                keys.limit_spent(platform),
+            ],
+            origin: u64::from_str_radix(redis.process(), 16).unwrap_or(0),
             _moved: Mutex::new(redis.signal(&channel)),
             channel,
             redis,
@@ -127,14 +135,16 @@ impl Shared {
         if let Some(reason) = self.redis.away(&self.keys[0]) {
             return Err(StoreError::away(&*reason));
         }
-        let ticket = format!("{}.{}", self.redis.process(), self.tickets.fetch_add(1, Ordering::Relaxed));
-        let (head, answered) =
-            self.ask(Op::Reserve { ticket: ticket.clone(), cost, within_us: micros(within) }).await?;
-        Ok(match answered {
+        let number = self.tickets.fetch_add(1, Ordering::Relaxed);
+        let ticket = ticket(self.origin, number);
+        let (head, answer) = self.ask(Op::Reserve { ticket: ticket.clone(), cost, within_us: micros(within) }).await?;
+        Ok(match answer.answered {
             Answered::Done { wait, remaining } => {
                 let due = AtomicU64::new((self.clock.now() + wait).as_micros());
                 let ticket = Place::Shared { ticket: format!("{ticket}:{cost}"), born: head.born, due };
-                Ok(Reserved { ticket, wait, remaining })
+                let (level, returned, epoch) = (answer.level.into(), answer.returned.into(), answer.epoch);
+                let receipt = Receipt { origin: self.origin, number, cost, at: head.mark, level, returned, epoch };
+                Ok(Reserved { ticket, wait, remaining, receipt: Some(receipt) })
             }
             Answered::Limited { retry_after } => Err(Decision::Limited { retry_after }),
             Answered::Never { max } => Err(Decision::Never { max }),
@@ -175,7 +185,7 @@ impl Shared {
         let now = self.clock.now();
         let mut state = self.state.lock();
         match state.configured.on_redis_failure {
-            OnFailure::Open => Ok(Reserved { ticket: Place::Open, wait: Duration::ZERO, remaining: 0 }),
+            OnFailure::Open => Ok(Reserved { ticket: Place::Open, wait: Duration::ZERO, remaining: 0, receipt: None }),
             OnFailure::Closed => Err(Decision::Limited { retry_after: AGAIN }),
             OnFailure::Local => {
                 if state.share.is_none() {
@@ -187,7 +197,7 @@ impl Shared {
                 let share = state.share.clone().ok_or(Decision::Limited { retry_after: AGAIN })?;
                 drop(state);
                 let (ticket, wait, remaining) = share.reserve(cost, within, now)?;
-                Ok(Reserved { ticket: Place::Share(share, ticket, cost), wait, remaining })
+                Ok(Reserved { ticket: Place::Share(share, ticket, cost), wait, remaining, receipt: None })
             }
         }
     }
@@ -222,7 +232,7 @@ impl LimitStore for RedisLimit {
             Place::Shared { ticket, born, due } => {
                 let answer = self.0.ask(Op::Look { ticket: ticket.clone() }).await;
                 let now = self.0.clock.now();
-                if let Ok((head, Answered::Done { wait, .. })) = answer
+                if let Ok((head, Answer { answered: Answered::Done { wait, .. }, .. })) = answer
                     && head.born == *born
                 {
                     due.store((now + wait).as_micros(), Ordering::Relaxed);
@@ -239,6 +249,11 @@ impl LimitStore for RedisLimit {
             Place::Share(share, ticket, cost) => share.cancel(&ticket, cost, self.0.clock.now()),
             Place::Shared { ticket, .. } => drop(self.0.board(Op::Cancel { ticket })),
         }
+    }
+
+    async fn give_back(&self, receipt: &Receipt) -> Result<(), StoreError> {
+        let ticket = ticket(receipt.origin, receipt.number);
+        self.ask(Op::GiveBack { ticket, receipt: *receipt }).await.map(drop)
     }
 
     fn moved(&self) -> Box<dyn Signal> {
@@ -283,6 +298,11 @@ impl LimitStore for RedisLimit {
     async fn reset(&self) -> Result<(), StoreError> {
         self.ask(Op::Reset).await.map(drop)
     }
+}
+
+/// The script's name of a place: no two processes have the same.
+fn ticket(origin: u64, number: u64) -> String {
+    format!("{origin:x}.{number}")
 }
 
 /// What a bucket is like so long after it was heard of, if nobody has called since.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::Value;
-use tidegate_core::{Quota, Rate, StoreError};
+use tidegate_core::{Quota, Rate, StoreError, Timestamp};
 
 /// What a flight says of the bucket.
 #[derive(Clone, Debug)]
@@ -16,9 +16,23 @@ pub struct Head {
     pub level: i64,
     /// How long until it is full.
     pub full_in: Duration,
+    /// Its time.
+    pub mark: Timestamp,
 }
 
-/// What a flight says to one operation.
+/// What a flight says to one operation, and how the bucket was after it.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    pub answered: Answered,
+    /// The level in units.
+    pub level: i64,
+    /// Units that had been given back by then.
+    pub returned: i64,
+    /// Changes by then.
+    pub epoch: u64,
+}
+
+/// The answer itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answered {
     /// Done, or granted: how long until the slot comes, and tokens left.
@@ -32,7 +46,7 @@ pub enum Answered {
 /// A whole answer.
 pub struct Reply {
     pub head: Head,
-    pub answers: Vec<Answered>,
+    pub answers: Vec<Answer>,
 }
 
 /// A quota as the script reads it.
@@ -52,16 +66,22 @@ pub fn read(value: &Value) -> Result<Reply, StoreError> {
     let strange = || StoreError::refused("the limit's script answered what this version does not read");
     let numbers: Option<Vec<i64>> = text.map(|text| text.split(' ').map(|one| one.parse().ok()).collect()).flatten();
     let numbers = numbers.ok_or_else(strange)?;
-    let (head, rest) = numbers.split_first_chunk::<8>().ok_or_else(strange)?;
-    let answers = rest.chunks_exact(3).map(|three| answered(three[0], three[1], three[2])).collect();
+    let (head, rest) = numbers.split_first_chunk::<9>().ok_or_else(strange)?;
+    let answers = rest.chunks_exact(6).map(answer).collect();
     Ok(Reply { head: self::head(*head).ok_or_else(strange)?, answers })
 }
 
-fn head([born, tokens, period_us, burst, _, _, level, full_in_us]: [i64; 8]) -> Option<Head> {
+fn head([born, tokens, period_us, burst, _, _, level, full_in_us, mark_us]: [i64; 9]) -> Option<Head> {
     let whole = |number: i64| u64::try_from(number).ok();
     let rate = Rate::new(whole(tokens)?, Duration::from_micros(whole(period_us)?)).ok()?;
     let quota = Quota::new(rate, whole(burst)?).ok()?;
-    Some(Head { born: whole(born)?, quota, level, full_in: Duration::from_micros(whole(full_in_us)?) })
+    let (full_in, mark) = (Duration::from_micros(whole(full_in_us)?), Timestamp::from_micros(whole(mark_us)?));
+    Some(Head { born: whole(born)?, quota, level, full_in, mark })
+}
+
+fn answer(six: &[i64]) -> Answer {
+    let epoch = u64::try_from(six[5]).unwrap_or(0);
+    Answer { answered: answered(six[0], six[1], six[2]), level: six[3], returned: six[4], epoch }
 }
 
 fn answered(kind: i64, a: i64, b: i64) -> Answered {

@@ -11,7 +11,7 @@ use http::header::RETRY_AFTER;
 use serde::Deserialize;
 use serde_json::json;
 use tidegate::core::clock::millis;
-use tidegate::{Decision, Host, LimitStatus, Outcome, Quota, Rate};
+use tidegate::{Decision, Host, LimitStatus, Outcome, Quota, Rate, Taken};
 
 use super::reply::{Input, Problem};
 
@@ -50,23 +50,50 @@ pub async fn acquire(
     Input(input): Input<Acquire>,
 ) -> Result<Response, Problem> {
     let limiter = host.limiter(&platform)?;
-    let decision = limiter.acquire(input.cost, Duration::from_millis(input.wait_ms)).await;
-    if !decision.is_allowed() {
-        host.metrics().record(&platform, &input.endpoint, Outcome::Limited, Duration::ZERO);
+    match limiter.take(input.cost, Duration::from_millis(input.wait_ms)).await {
+        Ok(Taken { remaining, receipt }) => {
+            let receipt = receipt.map(|receipt| receipt.to_string());
+            let body = json!({ "decision": "allowed", "remaining": remaining, "receipt": receipt });
+            Ok(Json(body).into_response())
+        }
+        Err(refusal) => {
+            host.metrics().record(&platform, &input.endpoint, Outcome::Limited, Duration::ZERO);
+            Ok(refused(refusal))
+        }
     }
-    Ok(match decision {
-        Decision::Allowed { remaining } => {
-            Json(json!({ "decision": "allowed", "remaining": remaining })).into_response()
-        }
-        Decision::Limited { retry_after } => {
-            let seconds = retry_after.as_millis().div_ceil(1_000).to_string();
-            let body = Json(json!({ "decision": "limited", "retry_after_ms": millis(retry_after) }));
-            (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], body).into_response()
-        }
+}
+
+fn refused(refusal: Decision) -> Response {
+    let retry_after = match refusal {
         Decision::Never { max } => {
-            (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "decision": "never", "max": max }))).into_response()
+            return (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "decision": "never", "max": max })))
+                .into_response();
         }
-    })
+        Decision::Limited { retry_after } => retry_after,
+        // A refusal is one of the two above.
+        Decision::Allowed { .. } => Duration::ZERO,
+    };
+    let seconds = retry_after.as_millis().div_ceil(1_000).to_string();
+    let body = Json(json!({ "decision": "limited", "retry_after_ms": millis(retry_after) }));
+    (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], body).into_response()
+}
+
+/// What `release` takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    receipt: String,
+}
+
+pub async fn release(
+    State(host): State<Host>,
+    Path(platform): Path<String>,
+    Input(input): Input<Release>,
+) -> Result<Json<LimitStatus>, Problem> {
+    let limiter = host.limiter(&platform)?;
+    let receipt = input.receipt.parse().map_err(|error| Problem::bad_request(format!("receipt: {error}")))?;
+    limiter.give_back(&receipt).await?;
+    Ok(Json(limiter.status().await?))
 }
 
 pub async fn list(State(host): State<Host>) -> Result<Json<BTreeMap<String, LimitStatus>>, Problem> {

@@ -28,6 +28,7 @@ pub fn router(host: Host, token: Option<Secret>) -> Router {
         .route("/v1/limits", get(limits::list))
         .route("/v1/limits/{platform}", get(limits::show).put(limits::update))
         .route("/v1/limits/{platform}/acquire", post(limits::acquire))
+        .route("/v1/limits/{platform}/release", post(limits::release))
         .route("/v1/limits/{platform}/reset", post(limits::reset))
         .route("/v1/calls", post(calls::record))
         .route("/v1/metrics", get(calls::metrics))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidegate_core::clock::millis;
 use tidegate_core::store::{LimitStatus, LimitStore, OnFailure, Reserved, Signal, StoreError};
-use tidegate_core::{Bucket, Clock, Decision, Quota, Ticket, Timestamp};
+use tidegate_core::{Bucket, Clock, Decision, Quota, Receipt, Ticket, Timestamp};
 use tokio::sync::watch;
 
 /// A bucket that no other process knows of.
@@ -16,6 +16,8 @@ pub struct MemoryLimit {
     /// Counts what may bring slots forward or back, so that those who sleep look again.
     epoch: watch::Sender<u64>,
     clock: Arc<dyn Clock>,
+    /// Tells this bucket's receipts from those of an earlier process.
+    origin: u64,
 }
 
 /// Ends when the epoch has changed.
@@ -33,7 +35,7 @@ impl Signal for Moved {
 impl MemoryLimit {
     pub fn new(quota: Quota, clock: Arc<dyn Clock>) -> Self {
         let bucket = Mutex::new(Bucket::full(quota, clock.now()));
-        Self { bucket, epoch: watch::Sender::new(0), clock }
+        Self { bucket, epoch: watch::Sender::new(0), clock, origin: rand::random() }
     }
 
     fn wake(&self) {
@@ -56,7 +58,8 @@ impl LimitStore for MemoryLimit {
         self.with(|bucket, now| {
             let ticket = bucket.reserve(cost, within, now)?;
             let (wait, level) = (bucket.wait(&ticket, now), bucket.level(now));
-            Ok(Reserved { ticket, wait, remaining: u64::try_from(level).unwrap_or(0) })
+            let receipt = Some(Receipt { origin: self.origin, ..bucket.receipt(cost) });
+            Ok(Reserved { ticket, wait, remaining: u64::try_from(level).unwrap_or(0), receipt })
         })
     }
 
@@ -68,6 +71,14 @@ impl LimitStore for MemoryLimit {
         if self.with(|bucket, now| bucket.cancel(&ticket, now)) {
             self.wake();
         }
+    }
+
+    async fn give_back(&self, receipt: &Receipt) -> Result<(), StoreError> {
+        // Another process's bucket ended with it.
+        if receipt.origin == self.origin && self.with(|bucket, now| bucket.give_back(receipt, now)) {
+            self.wake();
+        }
+        Ok(())
     }
 
     fn moved(&self) -> Moved {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tidegate_core::config::LimitConfig;
 use tidegate_core::store::{LimitStatus, LimitStore, Reserved, Signal, StoreError};
-use tidegate_core::{Clock, Decision, Quota};
+use tidegate_core::{Clock, Decision, Quota, Receipt};
 #[cfg(feature = "redis")]
 use tidegate_redis::RedisLimit;
 use tokio::time::Instant;
@@ -33,6 +33,15 @@ pub const HORIZON: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Clone)]
 pub struct Limiter(Store);
+
+/// Tokens that a call took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Whole tokens left after it.
+    pub remaining: u64,
+    /// With it a call that is never sent gives its cost back; there is none for what was let go while Redis was away.
+    pub receipt: Option<Receipt>,
+}
 
 /// Chosen by an enum, not by a pointer: a check in memory allocates nothing.
 #[derive(Clone)]
@@ -80,7 +89,40 @@ impl Limiter {
     /// The slot is reserved at once and slept for once; where it would come too late nothing is taken and the answer
     /// comes without waiting. Dropping the future gives the slot back, and those behind move up.
     pub async fn acquire(&self, cost: u64, timeout: Duration) -> Decision {
+        match self.take(cost, timeout).await {
+            Ok(taken) => Decision::Allowed { remaining: taken.remaining },
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Waits as [`Limiter::acquire`] does and gives a receipt, with which a call that is never sent gives its cost back.
+    ///
+    /// # Errors
+    /// The refusal, where the tokens will not be there in time; nothing is taken then.
+    pub async fn take(&self, cost: u64, timeout: Duration) -> Result<Taken, Decision> {
         either!(self, store => wait(&**store, cost, timeout.min(HORIZON)).await)
+    }
+
+    /// Gives back what a call took that was never sent, so that others may have it; each receipt counts once.
+    ///
+    /// What would have flowed over meanwhile does not come back, so the bound on calls that are sent holds all the same.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use std::time::Duration;
+    /// let host = tidegate::Host::builder().build().unwrap();
+    /// let limiter = host.limiter("amazon").unwrap();
+    /// let taken = limiter.take(30, Duration::ZERO).await.unwrap();
+    /// assert!(!limiter.check(1).await.is_allowed());
+    /// limiter.give_back(&taken.receipt.unwrap()).await.unwrap();
+    /// assert!(limiter.check(29).await.is_allowed());
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// Where the bucket is shared and its store is away.
+    pub async fn give_back(&self, receipt: &Receipt) -> Result<(), StoreError> {
+        either!(self, store => store.give_back(receipt).await)
     }
 
     /// The quota in force, as far as this process has heard.
@@ -126,19 +168,16 @@ impl Limiter {
 }
 
 /// Reserves a slot and sleeps until it comes; whatever may move it wakes the sleeper to look again.
-async fn wait<S: LimitStore>(store: &S, cost: u64, within: Duration) -> Decision {
+async fn wait<S: LimitStore>(store: &S, cost: u64, within: Duration) -> Result<Taken, Decision> {
     let mut moved = store.moved();
-    let Reserved { ticket, mut wait, remaining } = match store.reserve(cost, within).await {
-        Ok(reserved) => reserved,
-        Err(refusal) => return refusal,
-    };
+    let Reserved { ticket, mut wait, remaining, receipt } = store.reserve(cost, within).await?;
     // Counted from the answer on: the store counted `within` from when it was asked.
     let deadline = Instant::now() + within;
     let mut slot = Slot { store, ticket: Some(ticket) };
     while !wait.is_zero() {
         if Instant::now() + wait > deadline {
             // Only an update to a slower rate brings this about; dropping the slot gives it back.
-            return Decision::Limited { retry_after: wait };
+            return Err(Decision::Limited { retry_after: wait });
         }
         tokio::select! {
             biased;
@@ -147,7 +186,7 @@ async fn wait<S: LimitStore>(store: &S, cost: u64, within: Duration) -> Decision
         }
     }
     slot.ticket = None;
-    Decision::Allowed { remaining }
+    Ok(Taken { remaining, receipt })
 }
 
 /// A reserved slot; dropped before its time, it goes back.

@@ -1,20 +1,22 @@
 -- Operations on one platform's token bucket, all or nothing; its semantics are those of `Bucket` in tidegate-core.
 --
 -- KEYS  1 the bucket (hash)  2 those who wait (sorted set: ticket:cost by due)  3 the reply to this process's last flight
+--       4 receipts that were given back (sorted set by the µs until when they could be once more)
 -- ARGV  1 the flight's number, growing in each process   2 the channel on which moved slots are told
 --       3 the time in µs for tests, else ""               4 1 where a bucket that is gone must start empty, else 0
 --       5 the quota for a bucket that is gone             6 the quota of the configuration, "" unless it is news
 --       then the operations:
 --         reserve TICKET COST WITHIN_US   look TICKET:COST   cancel TICKET:COST   status   debit COST
---         update QUOTA   reset
+--         update QUOTA   reset   give_back TICKET COST AT LEVEL RETURNED EPOCH (as a reservation told them)
 -- A quota is "tokens period_us burst units_per_us units_per_token".
 -- Reply  a text of numbers: when the bucket was born, the quota in force, the level in whole tokens, µs until it is
---        full; then three for each operation:
+--        full, its time in µs; then for each operation three, and what a receipt of a reservation has: the level in
+--        units, units given back so far, changes so far:
 --         reserve  1 wait_us tokens_left | 0 retry_after_us 0 | -1 max 0        look  1 wait_us 0       others  1 0 0
 --
 -- Numbers are whole and below 2^53, where doubles are exact: levels stay below 2^51 (Quota::new sees to it).
 
-local bucket, waiting, flight = KEYS[1], KEYS[2], KEYS[3]
+local bucket, waiting, flight, spent = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
 local last = redis.call('GET', flight)
 if last then
@@ -77,16 +79,20 @@ end
 
 -- The level may be below zero: what is below is reserved by those who wait. `flowed` counts the units that came while
 -- anyone waits; a ticket's due is what must have flowed when its slot comes.
-local stored = redis.call('HMGET', bucket, 'level', 'mark', 'flowed', 'queue', 'born', 'quota', 'configured')
+local stored = redis.call('HMGET', bucket, 'level', 'mark', 'flowed', 'queue', 'born', 'quota', 'configured',
+  'returned', 'epoch')
 local level, mark, flowed = tonumber(stored[1]), tonumber(stored[2]), tonumber(stored[3])
 local queue, born, configured = stored[4] == '1', stored[5], stored[7]
+local returned, epoch = tonumber(stored[8] or 0), tonumber(stored[9] or 0)
 if level then
   read_quota(stored[6])
 else
   read_quota(ARGV[5])
   level, mark, flowed, queue, born, configured = 0, now, 0, false, whole(now), ARGV[6]
+  -- A receipt of a bucket that was lost is worth nothing.
+  returned, epoch = 0, now
   if ARGV[4] ~= '1' then level = capacity end
-  redis.call('DEL', waiting)
+  redis.call('DEL', waiting, spent)
 end
 
 local function each_waiting(from, change)
@@ -133,6 +139,7 @@ local function update(text)
   if queue then
     each_waiting('-inf', function(due) return flowed + math.min(-scaled(flowed - due, token, old), FAR) end)
   end
+  epoch, returned = epoch + 1, 0
   moved = true
 end
 
@@ -183,8 +190,26 @@ local operations = {
     level = level + granted
     each_waiting('-inf', function(due) return due - granted end)
     serve()
+    epoch, returned = epoch + 1, 0
     moved = true
     return at, 1, 0, 0
+  end,
+  -- The level can have risen no higher than what it was plus all that came in, so what would surely not have flowed over
+  -- comes back: the bucket is then as if so much had never been taken.
+  give_back = function(at)
+    local ticket, cost, taken_at = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+    local then_level, then_returned, then_epoch = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+    redis.call('ZREMRANGEBYSCORE', spent, '-inf', whole(mark))
+    local passed = math.min(math.max(mark - taken_at, 0), wait_for(capacity - then_level))
+    local room = capacity - then_level - passed * flow - (returned - then_returned)
+    local units = math.min(room, cost * token)
+    if units > 0 and then_epoch == epoch and not redis.call('ZSCORE', spent, ticket) then
+      redis.call('ZADD', spent, whole(mark + wait_for(room)), ticket)
+      level, returned = level + units, returned + units
+      moved = each_waiting('-inf', function(due) return due - units end) or moved
+      serve()
+    end
+    return at + 6, 1, 0, 0
   end,
 }
 
@@ -197,15 +222,17 @@ end
 local replies, at = {}, 7
 while ARGV[at] do
   local next_at, a, b, c = operations[ARGV[at]](at + 1)
-  replies[#replies + 1] = whole(a) .. ' ' .. whole(b) .. ' ' .. whole(c)
+  replies[#replies + 1] = table.concat({whole(a), whole(b), whole(c), whole(level), whole(returned), whole(epoch)}, ' ')
   at = next_at
 end
 
 redis.call('HSET', bucket, 'level', whole(level), 'mark', whole(mark), 'flowed', whole(flowed),
-  'queue', queue and '1' or '0', 'born', born, 'quota', quota, 'configured', configured)
+  'queue', queue and '1' or '0', 'born', born, 'quota', quota, 'configured', configured,
+  'returned', whole(returned), 'epoch', whole(epoch))
 if moved then redis.call('PUBLISH', ARGV[2], '') end
 
 local head = born .. ' ' .. quota .. ' ' .. whole(floor_div(level, token)) .. ' ' .. whole(wait_for(capacity - level))
+  .. ' ' .. whole(mark)
 local reply = head .. ' ' .. table.concat(replies, ' ')
 redis.call('SET', flight, ARGV[1] .. ' ' .. reply, 'PX', 60000)
 return reply
