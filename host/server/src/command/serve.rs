@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use super::{Usage, answer, config_file, configuration};
 
-/// How long open requests and alerts on their way may take to end.
+/// How long open requests may take to end, and then alerts on their way.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Run a host with an HTTP API.
@@ -78,7 +78,8 @@ impl Serve {
         let _policies = host.follow_policies().map_err(unwatched)?;
 
         let (stop, stopping) = watch::channel(false);
-        let alerts = tokio::spawn(host.clone().run(stopped(stopping.clone())));
+        let (quit, quitting) = watch::channel(false);
+        let running = tokio::spawn(host.clone().run(stopped(quitting)));
         answer(self.json, &serde_json::json!({ "listening": bound }), &format!("listening on http://{bound}"));
         let serving = axum::serve(listener, crate::http::router(host, token)).with_graceful_shutdown(stopped(stopping));
         let serving = tokio::spawn(serving.into_future());
@@ -86,9 +87,13 @@ impl Serve {
         terminated().await;
         tracing::info!("ending");
         let _ = stop.send(true);
-        let drained = tokio::time::timeout(DRAIN, async { (serving.await, alerts.await) }).await;
-        if drained.is_err() {
-            tracing::warn!("ended with requests or alerts still on their way after {DRAIN:?}");
+        if tokio::time::timeout(DRAIN, serving).await.is_err() {
+            tracing::warn!("ended with requests still open after {DRAIN:?}");
+        }
+        // What the last requests counted is flushed too.
+        let _ = quit.send(true);
+        if tokio::time::timeout(DRAIN, running).await.is_err() {
+            tracing::warn!("ended with alerts still on their way after {DRAIN:?}");
         }
         Ok(ExitCode::SUCCESS)
     }
