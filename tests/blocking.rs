@@ -59,6 +59,19 @@ fn what_is_not_worth_it_ends_as_among_async_callers() {
 }
 
 #[test]
+fn a_lock_is_held_by_one_thread_and_given_back_when_dropped() {
+    let host = host();
+    let (mine, theirs) = (host.lock("job").unwrap(), host.lock("job").unwrap());
+    let lease = mine.try_acquire().unwrap().unwrap();
+    assert!(lease.is_held() && theirs.try_acquire().unwrap().is_none());
+    let waiting = std::thread::spawn(move || theirs.acquire(Duration::from_secs(20)).unwrap().unwrap().fencing_token());
+    let first = lease.fencing_token();
+    drop(lease);
+    assert!(waiting.join().unwrap() > first);
+    assert!(host.lock("").is_err());
+}
+
+#[test]
 fn inside_a_runtime_there_is_a_clear_error_and_no_deadlock() {
     let host = host();
     let limiter = host.limiter("jd").unwrap();

@@ -12,6 +12,7 @@
 //! ```
 
 mod limiter;
+mod lock;
 mod retry;
 
 use std::sync::Arc;
@@ -21,9 +22,10 @@ use tidegate_core::{Stats, StoreError};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 
-use crate::{BuildError, UnknownPlatform};
+use crate::{BuildError, LockError, UnknownPlatform};
 
 pub use limiter::Limiter;
+pub use lock::{Lease, Lock};
 pub use retry::{CallError, Retry};
 
 /// How long the end of a host waits for what is on its way: figures to be flushed, alerts to be told.
@@ -49,6 +51,8 @@ enum Kind {
     Unknown(#[from] UnknownPlatform),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
 }
 
 impl Error {
@@ -61,12 +65,18 @@ impl Error {
     /// Whether Redis could not be reached, so that the same may succeed later.
     #[must_use]
     pub const fn is_away(&self) -> bool {
-        matches!(&self.0, Kind::Store(error) if error.is_away())
+        matches!(&self.0, Kind::Store(error) | Kind::Lock(LockError::Store(error)) if error.is_away())
     }
 }
 
 impl From<UnknownPlatform> for Error {
     fn from(error: UnknownPlatform) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<LockError> for Error {
+    fn from(error: LockError) -> Self {
         Self(error.into())
     }
 }
@@ -127,6 +137,14 @@ impl Host {
     /// Where the configuration names no such platform.
     pub fn retry(&self, platform: &str) -> Result<Retry, Error> {
         Ok(Retry { inner: self.services.retry(platform)?, engine: Arc::clone(&self.engine) })
+    }
+
+    /// A lock by its name, for an owner of its own and with a ttl of 30 s unless said.
+    ///
+    /// # Errors
+    /// Where the name is empty, longer than 200 bytes, or has control characters.
+    pub fn lock(&self, name: &str) -> Result<Lock, Error> {
+        Ok(Lock { inner: self.services.locks().lock(name)?, engine: Arc::clone(&self.engine) })
     }
 
     /// The figures of the last `range`, of one endpoint or of the whole platform.
