@@ -261,6 +261,22 @@ async fn whoever_is_not_let_in_reads_why_and_no_secret_and_is_let_in_once_that_i
 }
 
 #[tokio::test]
+async fn a_server_that_repeats_what_it_was_told_gives_no_secret_away() {
+    let server = Server::with(&["--requirepass", PASSWORD, "--rename-command", "HELLO", ""]);
+    let redis = open(&RedisConfig { password: Some(Secret::new(PASSWORD)), ..server.config() });
+    let told = async {
+        loop {
+            match redis.health().deaf {
+                Some(told) => break told,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let told = patiently(told).await;
+    assert!(told.contains("unknown command 'HELLO'") && !told.contains(PASSWORD), "{told}");
+}
+
+#[tokio::test]
 async fn a_user_who_may_not_run_scripts_reads_so() {
     let user = format!("--user ann on >{PASSWORD} ~* &* +@all -@scripting");
     let server = Server::with(&user.split(' ').collect::<Vec<_>>());

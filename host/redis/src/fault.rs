@@ -53,7 +53,7 @@ pub fn text(error: &RedisError) -> String {
     match error.kind() {
         ErrorKind::AuthenticationFailed => "WRONGPASS: the server refuses the user or the password".to_owned(),
         ErrorKind::Server(_) | ErrorKind::Extension => match (error.code(), error.detail()) {
-            (Some(code), Some(detail)) => format!("{code}: {detail}"),
+            (Some(code), Some(detail)) => format!("{code}: {}", without_arguments(detail)),
             (Some(code), None) => code.to_owned(),
             (None, _) => error.category().to_owned(),
         },
@@ -62,6 +62,11 @@ pub fn text(error: &RedisError) -> String {
             .map_or_else(|| "the connection was lost".to_owned(), |source| source.to_string()),
         _ => error.category().to_owned(),
     }
+}
+
+/// Whoever does not know a command repeats what came with it, and that may be a password.
+fn without_arguments(detail: &str) -> &str {
+    detail.split_once(", with args beginning with").map_or(detail, |(told, _)| told)
 }
 
 #[cfg(test)]
@@ -92,6 +97,7 @@ mod tests {
             ("ASK 7 127.0.0.1:7002", Fault::Ask("127.0.0.1:7002".to_owned())),
             ("NOPERM User ann has no permissions", refused("NOPERM: User ann has no permissions")),
             ("ERR value is not an integer", refused("ERR: value is not an integer")),
+            ("ERR unknown command 'HELLO', with args beginning with: '3' 'x'", refused("ERR: unknown command 'HELLO'")),
             ("WRONGTYPE Operation against a key", refused("WRONGTYPE: Operation against a key")),
         ];
         for (line, fault) in rows {
