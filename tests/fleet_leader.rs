@@ -14,7 +14,7 @@ use tidegate::{AlertRecord, Config, Host, Outcome};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::servers::Server;
+use crate::servers::{Cluster, Server};
 
 /// Long enough for a slow machine; what happens in time takes a second or two.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,7 +46,6 @@ impl Notifier for Inbox {
 }
 
 struct Fleet {
-    server: Server,
     config: Config,
     policies: Arc<Policies>,
     inbox: Arc<Inbox>,
@@ -56,10 +55,10 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn new() -> Self {
-        let (server, dir) = (Server::single(), tempfile::tempdir().unwrap());
+    fn on(redis: RedisConfig) -> Self {
+        let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("alerts.toml"), RULE).unwrap();
-        let redis = RedisConfig { decide_within: Duration::from_secs(1), ..server.config() };
+        let redis = RedisConfig { decide_within: Duration::from_secs(1), ..redis };
         let mut config = Config { redis: Some(redis), ..Config::default() };
         config.policies.dir = Path::to_owned(dir.path());
         config.alerting.interval = Duration::from_millis(200);
@@ -67,7 +66,7 @@ impl Fleet {
         let policies = Policies::open(&config.policies);
         let (sender, messages) = mpsc::unbounded_channel();
         let inbox = Arc::new(Inbox { messages: sender, victims: Mutex::default() });
-        Self { server, config, policies, inbox, messages, running: JoinSet::new(), _dir: dir }
+        Self { config, policies, inbox, messages, running: JoinSet::new(), _dir: dir }
     }
 
     /// A process of its own, as far as Redis can tell.
@@ -115,7 +114,8 @@ const RESOLVED: &str = "[critical] high_error_rate resolved: jd";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_instances_tell_an_incident_once() {
-    let mut fleet = Fleet::new();
+    let server = Server::single();
+    let mut fleet = Fleet::on(server.config());
     let hosts: Vec<Host> = (0..20).map(|_| fleet.start().0).collect();
     hosts.iter().for_each(|host| calls(host, Outcome::Error, 1)); // only together they are enough
     assert_eq!(fleet.told().await, FIRING);
@@ -130,7 +130,8 @@ async fn twenty_instances_tell_an_incident_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_ends_between_send_and_mark_costs_at_most_one_more_message() {
-    let mut fleet = Fleet::new();
+    let server = Server::single();
+    let mut fleet = Fleet::on(server.config());
     let (host, leader) = fleet.start();
     fleet.inbox.victims.lock().unwrap().push(leader);
     calls(&host, Outcome::Error, 20);
@@ -146,7 +147,8 @@ async fn a_leader_that_ends_between_send_and_mark_costs_at_most_one_more_message
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_leader_knows_what_fires() {
-    let mut fleet = Fleet::new();
+    let server = Server::single();
+    let mut fleet = Fleet::on(server.config());
     let (first, (stop, stopped)) = (fleet.host(), tokio::sync::oneshot::channel::<()>());
     let leading = tokio::spawn(first.clone().run(async { drop(stopped.await) }));
     calls(&first, Outcome::Error, 20);
@@ -162,7 +164,8 @@ async fn the_next_leader_knows_what_fires() {
 #[test]
 fn a_standby_takes_over_from_a_leader_that_died() {
     let (one, other) = [(); 2].map(|()| tokio::runtime::Runtime::new().unwrap()).into();
-    let mut fleet = other.block_on(async { Fleet::new() });
+    let server = Server::single();
+    let mut fleet = other.block_on(async { Fleet::on(server.config()) });
     let host = one.block_on(async { fleet.host() });
     one.spawn(host.clone().run(std::future::pending()));
     calls(&host, Outcome::Error, 20);
@@ -179,20 +182,46 @@ fn a_standby_takes_over_from_a_leader_that_died() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_away_is_told_once_by_the_one_that_led_and_so_is_its_return() {
-    let mut fleet = Fleet::new();
+    let server = Server::single();
+    let mut fleet = Fleet::on(server.config());
     fleet.config.redis.as_mut().unwrap().decide_within = Duration::from_millis(50);
     let hosts: Vec<Host> = (0..3).map(|_| fleet.start().0).collect();
     calls(&hosts[0], Outcome::Error, 20);
     assert_eq!(fleet.told().await, FIRING);
     marked(&hosts[0]).await;
-    fleet.server.stop();
+    server.stop();
     assert_eq!(fleet.told().await, "[critical] redis_away firing: redis");
     assert!(hosts[1].alerts().active().await.unwrap_err().is_away());
     calls(&hosts[2], Outcome::Success, 1_000); // counted, and kept
-    fleet.server.cont();
+    server.cont();
     let mut told = [fleet.told().await, fleet.told().await];
     told.sort();
     assert_eq!(told, [RESOLVED, "[critical] redis_away resolved: redis"]);
     assert_eq!(hosts[0].figures("jd", None, Duration::from_secs(3_600)).await.unwrap().count, 1_020);
     assert!(fleet.messages.try_recv().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_serves_a_fleet_as_one_server_does() {
+    let cluster = Cluster::start().await;
+    let mut fleet = Fleet::on(cluster.config());
+    let hosts: Vec<Host> = (0..3).map(|_| fleet.start().0).collect();
+    calls(&hosts[0], Outcome::Error, 10);
+    calls(&hosts[2], Outcome::Error, 10);
+    assert_eq!(fleet.told().await, FIRING);
+    assert_eq!(marked(&hosts[1]).await.len(), 1);
+    assert_eq!(hosts[1].alerts().active().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_redis_lost_its_data_somebody_leads_and_incidents_are_told_anew() {
+    let server = Server::single();
+    let mut fleet = Fleet::on(server.config());
+    let hosts: Vec<Host> = (0..2).map(|_| fleet.start().0).collect();
+    for _ in 0..2 {
+        calls(&hosts[0], Outcome::Error, 20);
+        assert_eq!(fleet.told().await, FIRING);
+        marked(&hosts[1]).await;
+        server.flush().await;
+    }
 }

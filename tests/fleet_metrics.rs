@@ -255,7 +255,7 @@ async fn a_slot_on_the_move_costs_no_call_and_counts_none_twice() {
     let store = RedisMetrics::with_clock(redis.clone(), 100, clock);
     let (from, slot) = cluster.owner(&redis.keys().windows("jd")).await;
     let to = (from + 1) % 3;
-    let mut minute = async || {
+    let minute = async || {
         store.add(counted(1)).await.unwrap();
         hand.advance(60_000_000);
     };

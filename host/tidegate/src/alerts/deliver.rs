@@ -122,3 +122,102 @@ pub async fn send(channel: String, notifier: &dyn Notifier, notification: &Notif
     }
     unreachable!("attempts are counted up without end")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tidegate_core::StoreError;
+    use tidegate_core::notify::Sending;
+    use tidegate_core::store::{AlertStore, Answer, Changes, Intent, Seen};
+    use tidegate_core::{Severity, Stats, Transition};
+
+    use super::*;
+    use crate::SystemClock;
+    use crate::alerts::MemoryAlerts;
+
+    /// A store that loses so many marks.
+    struct Forgetful(MemoryAlerts, AtomicU32);
+
+    impl AlertStore for Forgetful {
+        fn look(&self) -> Answer<'_, Seen> {
+            self.0.look()
+        }
+
+        fn lead(&self, token: u64) -> Answer<'_, Option<Seen>> {
+            self.0.lead(token)
+        }
+
+        fn write(&self, token: u64, changes: Changes) -> Answer<'_, Option<Vec<AlertRecord>>> {
+            self.0.write(token, changes)
+        }
+
+        fn mark(&self, id: u64, delivery: Delivery) -> Answer<'_, ()> {
+            let left = self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            match left {
+                Ok(_) => Box::pin(async { Err(StoreError::away("gone")) }),
+                Err(_) => self.0.mark(id, delivery),
+            }
+        }
+
+        fn history<'a>(&'a self, platform: Option<&'a str>, limit: usize) -> Answer<'a, Vec<AlertRecord>> {
+            self.0.history(platform, limit)
+        }
+    }
+
+    /// Counts what it is given, and panics where it is told to.
+    struct Counting(AtomicU32, bool);
+
+    impl Notifier for Counting {
+        fn send<'a>(&'a self, _: &'a Notification) -> Sending<'a> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            assert!(!self.1, "a fault of the notifier");
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    /// Three ticks with one message: how often it was sent, and what became of it.
+    async fn three_ticks(lost_marks: u32, panics: bool) -> (u32, Vec<Delivery>) {
+        let store = Forgetful(MemoryAlerts::new(Arc::new(SystemClock::start())), lost_marks.into());
+        let (alerts, counting) = (Alerts::new(Arc::new(store)), Arc::new(Counting(0.into(), panics)));
+        alerts.connect([("a".to_owned(), Arc::clone(&counting) as Arc<dyn Notifier>)].into());
+        let notification = Notification {
+            rule: "r".to_owned(),
+            severity: Severity::Info,
+            platform: "jd".to_owned(),
+            endpoint: None,
+            transition: Transition::Firing,
+            condition: "true".to_owned(),
+            detail: None,
+            stats: Stats::default(),
+            at_ms: u64::MAX,
+        };
+        let mut changes = Changes::default();
+        changes.intents.push(Intent { notification, channels: vec!["a".to_owned()] });
+        let mut deliveries = Deliveries::default();
+        for _ in 0..3 {
+            let open = alerts.store().write(1, std::mem::take(&mut changes)).await.unwrap().unwrap();
+            deliveries.send(&alerts, open).await;
+            deliveries.arrive().await;
+        }
+        let history = alerts.history(None, 1).await.unwrap();
+        (counting.0.load(Ordering::Relaxed), history[0].deliveries.clone())
+    }
+
+    #[tokio::test]
+    async fn a_lost_mark_is_made_again_and_nobody_is_told_again() {
+        for lost in 0..3 {
+            let (sent, deliveries) = three_ticks(lost, false).await;
+            let told = Delivery { channel: "a".to_owned(), delivered: true, attempts: 1, error: None };
+            assert_eq!((sent, deliveries), (1, vec![told]), "{lost} marks lost");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_notifier_that_panics_is_marked_as_failed_and_left_alone() {
+        let (sent, deliveries) = three_ticks(0, true).await;
+        assert_eq!(sent, 1);
+        assert_eq!(deliveries, [failed("a".to_owned(), 1, "the notifier failed: see the log".to_owned())]);
+    }
+}

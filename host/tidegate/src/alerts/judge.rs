@@ -137,3 +137,57 @@ pub fn scopes(rule: &Rule, measured: &Measured) -> Vec<AlertKey> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tidegate_core::{AlertPolicy, Fault, Severity, Timing, Windows};
+
+    use super::*;
+
+    /// Fires where the last hour saw nothing.
+    struct Silence;
+
+    impl AlertPolicy for Silence {
+        fn evaluate(&self, _: &Snapshot, windows: &dyn Windows) -> Result<AlertVerdict, Fault> {
+            let silent = windows.window(Duration::from_secs(3_600)).count == 0;
+            Ok(if silent { AlertVerdict::Firing { detail: None } } else { AlertVerdict::Quiet })
+        }
+    }
+
+    /// How many calls every range saw; `None` where that cannot be had.
+    struct Calls(fn(Duration) -> Option<u64>);
+
+    impl Figures for Calls {
+        fn get(&self, _: &str, _: Option<&str>, range: Duration) -> Option<Stats> {
+            Some(Stats { count: (self.0)(range)?, ..Stats::default() })
+        }
+    }
+
+    /// How many messages one tick brings.
+    fn told(calls: fn(Duration) -> Option<u64>) -> usize {
+        let rule = Rule {
+            name: "silence".to_owned(),
+            severity: Severity::Info,
+            timing: Timing { hold: Duration::ZERO, cooldown: Duration::ZERO },
+            window: Duration::from_secs(60),
+            min_samples: 0,
+            channels: Vec::new(),
+            scope: Scope::Platform,
+            platforms: Vec::new(),
+            condition: "silence".to_owned(),
+            policy: Arc::new(Silence),
+        };
+        let measured = [("jd".to_owned(), Vec::new())].into();
+        judge(&[rule], &measured, &Calls(calls), &Seen::default()).intents.len()
+    }
+
+    #[test]
+    fn figures_that_cannot_be_had_are_not_taken_for_silence() {
+        assert_eq!(told(|_| Some(0)), 1);
+        assert_eq!(told(|_| Some(1)), 0);
+        assert_eq!(told(|_| None), 0);
+        assert_eq!(told(|range| (range.as_secs() == 60).then_some(0)), 0);
+    }
+}

@@ -81,3 +81,72 @@ async fn ask(fleet: &Fleet, (platform, endpoint, range): &Asked, until: Instant)
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tidegate_core::store::{Answer, Counted, MetricStore};
+
+    use super::*;
+    use crate::{Metrics, SystemClock};
+
+    /// A store that counts what it is asked, and answers or does not.
+    struct Store {
+        asked: AtomicU32,
+        answers: bool,
+    }
+
+    impl MetricStore for Store {
+        fn add(&self, _: Counted) -> Answer<'_, ()> {
+            unreachable!("rules only read")
+        }
+
+        fn figures<'a>(&'a self, _: &'a str, _: Option<&'a str>, range: Duration) -> Answer<'a, Stats> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let answers = self.answers;
+            Box::pin(async move {
+                if !answers {
+                    std::future::pending::<()>().await;
+                }
+                Ok(Stats { count: range.as_secs(), ..Stats::default() })
+            })
+        }
+
+        fn endpoints(&self) -> Answer<'_, Measured> {
+            unreachable!("rules have their scopes")
+        }
+
+        fn roll_up(&self) -> Answer<'_, u64> {
+            unreachable!("rules only read")
+        }
+    }
+
+    /// What rules are told of an hour and a minute, asked for twice each, and how often the store was asked.
+    async fn told(answers: bool) -> (Vec<Option<u64>>, u32) {
+        let store = Arc::new(Store { asked: 0.into(), answers });
+        let local = Metrics::new(9, Arc::new(SystemClock::start()));
+        let fleet = Fleet { local, shared: Some(Arc::clone(&store) as Arc<dyn MetricStore>) };
+        let until = Instant::now() + Duration::from_secs(5);
+        let figures = TickFigures { fleet, until, runtime: Handle::current(), known: Mutex::default() };
+        figures.fetch_all([("jd".to_owned(), None, Duration::from_secs(3_600))].into()).await;
+        let asked = tokio::task::spawn_blocking(move || {
+            let seconds = [3_600, 60, 3_600, 60].map(Duration::from_secs);
+            seconds.map(|range| figures.get("jd", None, range).map(|stats| stats.count)).to_vec()
+        });
+        (asked.await.unwrap(), store.asked.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_question_is_asked_once_a_tick() {
+        assert_eq!(told(true).await, (vec![Some(3_600), Some(60), Some(3_600), Some(60)], 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_hangs_costs_no_more_than_the_time_of_the_tick() {
+        let begun = Instant::now();
+        assert_eq!(told(false).await, (vec![None; 4], 2));
+        assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    }
+}
