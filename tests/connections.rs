@@ -71,7 +71,7 @@ async fn serves(config: &RedisConfig, kind: &str) -> Redis {
 #[tokio::test]
 async fn a_single_server_serves_with_or_without_a_password_a_user_and_a_database() {
     let user = format!("ann on >{PASSWORD} ~tidegate:* &tidegate:* +@all -@dangerous");
-    for binary in binaries() {
+    for &binary in binaries() {
         let plain = Server::of(binary, &[]);
         serves(&plain.config(), "single").await;
         let third = RedisConfig { url: url(&plain, "", "/3"), ..plain.config() };

@@ -8,6 +8,7 @@ mod tls;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -43,12 +44,16 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// The servers that are installed here: Redis, and Valkey where there is one.
-pub fn binaries() -> Vec<&'static str> {
-    let answers = |name: &&str| {
-        Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
-    };
-    ["redis-server", "valkey-server"].into_iter().filter(answers).collect()
+/// The servers that are installed here: Redis, Valkey, or both.
+pub fn binaries() -> &'static [&'static str] {
+    static FOUND: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+        let answers = |name: &&str| {
+            Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+        };
+        ["redis-server", "valkey-server"].into_iter().filter(answers).collect()
+    });
+    assert!(!FOUND.is_empty(), "these tests need redis-server 7 or newer: apt-get install redis-server");
+    &FOUND
 }
 
 impl Server {
@@ -58,7 +63,7 @@ impl Server {
 
     /// A server with further arguments.
     pub fn with(args: &[&str]) -> Self {
-        Self::of("redis-server", args)
+        Self::of(binaries()[0], args)
     }
 
     /// Some other server with further arguments.
@@ -68,7 +73,7 @@ impl Server {
 
     /// A server with a directory that is there already.
     fn keeping(dir: TempDir, args: &[&str]) -> Self {
-        Self::begin("redis-server", dir, args)
+        Self::begin(binaries()[0], dir, args)
     }
 
     fn begin(binary: &'static str, dir: TempDir, args: &[&str]) -> Self {
@@ -166,7 +171,7 @@ fn start(binary: &str, args: &[String], port: u16, dir: &TempDir) -> Child {
         .args(args)
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|_| panic!("these tests need redis-server 7 or newer: apt-get install redis-server"));
+        .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let ready = |line: String| ["Ready to accept connections", "Sentinel ID is"].iter().any(|end| line.contains(end));
     assert!(lines.any(ready), "{binary} did not start");

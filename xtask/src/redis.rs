@@ -27,9 +27,13 @@ pub fn find() -> Result<()> {
     ))
 }
 
+/// Whether there is Redis, or Valkey, which began where Redis 7 was.
 fn found() -> bool {
-    let output = Command::new("redis-server").arg("--version").output();
-    output.is_ok_and(|output| major(&String::from_utf8_lossy(&output.stdout)).is_some_and(|major| major >= OLDEST))
+    let recent = |name| {
+        let output = Command::new(name).arg("--version").output();
+        output.is_ok_and(|output| major(&String::from_utf8_lossy(&output.stdout)).is_some_and(|major| major >= OLDEST))
+    };
+    recent("redis-server") || recent("valkey-server")
 }
 
 /// The first number of such as `Redis server v=7.0.15 sha=…`.
