@@ -12,7 +12,7 @@ use tidegate_core::Secret;
 use tidegate_policy::Policies;
 use tower::ServiceExt;
 
-fn host() -> Host {
+pub fn host() -> Host {
     let policies = Policies::open(&tidegate_core::config::PoliciesConfig {
         dir: concat!(env!("CARGO_MANIFEST_DIR"), "/../policies").into(),
         ..tidegate::Config::default().policies

@@ -1,7 +1,12 @@
 //! What tidegate promises, as tests over the whole.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so")]
-#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the numbers of these tests are small")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "the numbers of these tests are small"
+)]
 
 mod alerts;
 mod blocking;
@@ -19,6 +24,7 @@ mod limits;
 mod locks;
 mod openapi;
 mod policies;
+mod python;
 mod reload;
 mod servers;
 mod three_forms;
