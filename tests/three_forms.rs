@@ -365,7 +365,7 @@ fn redis_answers_as_memory_and_the_model() {
             let clock: Arc<dyn Clock> = Arc::clone(&hand) as Arc<dyn Clock>;
             let limit = LimitConfig { quota: quota(setting), on_redis_failure: OnFailure::Closed };
             let name = format!("case{case}");
-            let limit = RedisLimit::with_time(redis.clone(), &name, limit, Arc::clone(&clock), Some(clock));
+            let limit = RedisLimit::timed(redis.clone(), &name, limit, clock);
             agree(setting, &steps, &hand, Some(&limit)).await;
         }
     });

@@ -11,6 +11,11 @@ fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Eval(eval) => eval.run(),
+        Command::Limits(limits) => limits.run(),
+        Command::Metrics(metrics) => metrics.run(),
+        Command::Alerts(alerts) => alerts.run(),
+        Command::Locks(locks) => locks.run(),
+        Command::Status(status) => status.run(),
         Command::Bench(bench) => bench.run(),
     };
     result.unwrap_or_else(|usage| usage.report())

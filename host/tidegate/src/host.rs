@@ -69,6 +69,7 @@ pub struct BuildError(pub(crate) String);
 pub struct Builder {
     config: Config,
     clock: Option<Arc<dyn Clock>>,
+    observer: bool,
     #[cfg(feature = "policies")]
     policies: Option<Arc<Policies>>,
     #[cfg(feature = "policies")]
@@ -87,6 +88,13 @@ impl Builder {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
+        self
+    }
+
+    /// Makes a host for one who only looks: limits in Redis stay as they are, whatever the configuration says.
+    #[must_use]
+    pub fn observer(mut self) -> Self {
+        self.observer = true;
         self
     }
 
@@ -114,7 +122,7 @@ impl Builder {
     /// Where a channel cannot be made, or no connection to Redis can even be tried.
     pub fn build(self) -> Result<Host, BuildError> {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
-        let stores = Stores::open(&self.config, &clock)?;
+        let stores = Stores::open(&self.config, &clock, self.observer)?;
         let limiters = self.config.limits.iter();
         let limiters = limiters.map(|(name, limit)| (name.clone(), stores.limiter(name, *limit))).collect();
         #[cfg(feature = "policies")]

@@ -80,7 +80,7 @@ impl Host {
     }
 }
 
-/// Reads a configuration file; the directory of policies becomes relative to it.
+/// Reads a configuration file; the directory of policies and the file `tls_ca` become relative to it.
 ///
 /// # Errors
 /// Every problem as `file:line:column: message`, one a line.
@@ -92,5 +92,8 @@ pub fn read_config(path: &Path) -> Result<Config, String> {
         problems.iter().map(|problem| format!("{file}:{problem}")).collect::<Vec<_>>().join("\n")
     })?;
     config.policies.dir = base.join(&config.policies.dir);
+    if let Some(ca) = config.redis.as_mut().and_then(|redis| redis.tls_ca.as_mut()) {
+        *ca = base.join(&*ca);
+    }
     Ok(config)
 }

@@ -18,20 +18,23 @@ pub struct Stores {
     clock: Arc<dyn Clock>,
     #[cfg(feature = "redis")]
     redis: Option<Redis>,
+    /// Whether limits in Redis stay as they are, whatever the configuration says.
+    #[cfg(feature = "redis")]
+    observer: bool,
 }
 
 impl Stores {
     /// Begins to connect where there is something to connect to.
     #[cfg(feature = "redis")]
-    pub fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, BuildError> {
+    pub fn open(config: &Config, clock: &Arc<dyn Clock>, observer: bool) -> Result<Self, BuildError> {
         let redis = config.redis.as_ref().map(Redis::open).transpose();
         let redis = redis.map_err(|error| BuildError(format!("[redis] {error}")))?;
-        Ok(Self { clock: Arc::clone(clock), redis })
+        Ok(Self { clock: Arc::clone(clock), redis, observer })
     }
 
     /// A build without Redis refuses a configuration that asks for it: to share nothing silently would be worse.
     #[cfg(not(feature = "redis"))]
-    pub fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, BuildError> {
+    pub fn open(config: &Config, clock: &Arc<dyn Clock>, _: bool) -> Result<Self, BuildError> {
         if config.redis.is_some() {
             return Err(BuildError("[redis] needs the feature `redis` of the crate tidegate".to_owned()));
         }
@@ -43,8 +46,8 @@ impl Stores {
     pub fn limiter(&self, platform: &str, limit: LimitConfig) -> Limiter {
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
-            let limit = RedisLimit::new(redis.clone(), platform, limit, Arc::clone(&self.clock));
-            return Limiter::shared(Arc::new(limit));
+            let make = if self.observer { RedisLimit::observed } else { RedisLimit::new };
+            return Limiter::shared(Arc::new(make(redis.clone(), platform, limit, Arc::clone(&self.clock))));
         }
         Limiter::new(limit.quota, Arc::clone(&self.clock))
     }

@@ -77,16 +77,28 @@ impl RedisLimit {
     /// The bucket of `platform`; within a tokio runtime. Redis hears of the configuration as soon as it can.
     #[must_use]
     pub fn new(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
-        Self::with_time(redis, platform, limit, clock, None)
+        Self::open(redis, platform, limit, clock, true, None)
     }
 
-    /// A bucket that goes by `time` instead of Redis's own clock, for tests.
+    /// The same for one who only looks: the limit in Redis stays as it is, whatever the configuration here says.
     #[must_use]
-    pub fn with_time(
+    pub fn observed(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
+        Self::open(redis, platform, limit, clock, false, None)
+    }
+
+    /// A bucket that goes by `clock` instead of Redis's own, for tests.
+    #[must_use]
+    pub fn timed(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
+        let time = Some(Arc::clone(&clock));
+        Self::open(redis, platform, limit, clock, true, time)
+    }
+
+    fn open(
         redis: Redis,
         platform: &str,
         limit: LimitConfig,
         clock: Arc<dyn Clock>,
+        news: bool,
         time: Option<Arc<dyn Clock>>,
     ) -> Self {
         let keys = redis.keys();
@@ -107,9 +119,11 @@ impl RedisLimit {
             runtime: Handle::current(),
             gate: Gate::default(),
             tickets: AtomicU64::new(0),
-            state: Mutex::new(State { configured: limit, news: true, seen: None, share: None }),
+            state: Mutex::new(State { configured: limit, news, seen: None, share: None }),
         });
-        drop(shared.board(Op::Status));
+        if news {
+            drop(shared.board(Op::Status));
+        }
         Self(shared)
     }
 

@@ -2,10 +2,17 @@
 //!
 //! Exit codes: 0 fine, 1 the answer is no, 2 wrong usage or configuration.
 
+mod alerts;
 mod bench;
 mod check;
 mod eval;
+mod limits;
+mod locks;
+mod metrics;
+mod place;
 mod serve;
+mod show;
+mod status;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -34,6 +41,16 @@ pub enum Command {
     Check(check::Check),
     /// Ask one policy for its verdict on one input.
     Eval(eval::Eval),
+    /// Look at limits, change them, fill them.
+    Limits(limits::Limits),
+    /// Show what became of the calls.
+    Metrics(metrics::Metrics),
+    /// Show what holds now, and what people were told.
+    Alerts(alerts::Alerts),
+    /// Show who holds which lock, and take one away.
+    Locks(locks::Locks),
+    /// Show how the way to Redis is.
+    Status(status::Status),
     /// Measure what the services cost on this machine.
     Bench(bench::Bench),
 }
