@@ -112,3 +112,33 @@ async fn a_replica_that_takes_over_from_a_dead_shard_is_followed() {
     load.goes_on().await;
     assert!(cluster.nodes[3].command(&["GET", &key]).await.starts_with('$'));
 }
+
+#[tokio::test]
+async fn a_slot_whose_move_was_broken_off_costs_one_wait_and_is_back_when_the_move_ends() {
+    let cluster = Cluster::start().await;
+    let redis = open(&cluster.config());
+    let (key, slot) = key_on(&cluster, 0).await;
+    let both = [key.clone(), format!("{key}:missing")];
+    let run = async || redis.run(&COUNT, &both, &[]).await;
+    patiently(redis.back(&key)).await;
+    assert_eq!(number(run().await), Ok(1));
+    cluster.begin_move(slot, 0, 1).await;
+    // One key is here and the other would be made there: nobody can run this.
+    let error = run().await.unwrap_err();
+    assert!(error.is_away() && error.to_string().contains("TRYAGAIN"), "{error}");
+    let seen = async {
+        while redis.health().state != ServerState::Partly {
+            assert!(run().await.is_err());
+        }
+    };
+    patiently(seen).await;
+    let (other, _) = key_on(&cluster, 1).await;
+    assert_eq!(count(&redis, &other).await, Ok(1), "other slots are not concerned");
+    cluster.end_move(slot, 0, 1, &[&key]).await;
+    patiently(async {
+        while run().await.is_err() {
+            redis.back(&key).await
+        }
+    })
+    .await;
+}

@@ -13,6 +13,7 @@ use crate::address::Address;
 use crate::fault::Fault;
 use crate::keys::Keys;
 use crate::lane::{Away, Lane, Tally};
+use crate::limbo::Limbo;
 use crate::link::{Link, attempt_within};
 use crate::slots::{self, Range};
 use crate::source::Source;
@@ -52,6 +53,7 @@ pub enum Known {
 /// The nodes of a cluster, kept track of by a task that ends with it.
 pub struct Cluster {
     shared: Arc<Shared>,
+    limbo: Limbo,
     mapper: AbortHandle,
 }
 
@@ -76,7 +78,7 @@ impl Cluster {
         let (trouble, known) = (Arc::new(Notify::new()), watch::Sender::new(Known::Nothing(Instant::now())));
         let shared = Arc::new(Shared { seeds, keys, patience, tally, trouble, known });
         let mapper = tokio::spawn(Arc::clone(&shared).keep()).abort_handle();
-        Self { shared, mapper }
+        Self { shared, limbo: Limbo::default(), mapper }
     }
 
     /// What is known, to look at or to wait for.
@@ -91,7 +93,11 @@ impl Cluster {
 
     /// Asks the node that has the key, wherever that is by now; only what did not run is sent again.
     pub async fn ask(&self, key: &str, commands: &[Cmd], deadline: Instant) -> Result<Vec<Value>, Fault> {
-        let mut node = self.node(slots::slot(key), deadline).await?;
+        let slot = slots::slot(key);
+        if let Some(unusable) = self.limbo.holds(slot) {
+            return Err(Fault::Away(unusable.reason.to_string()));
+        }
+        let mut node = self.node(slot, deadline).await?;
         let mut asking = false;
         let mut hops = 0;
         loop {
@@ -109,14 +115,25 @@ impl Cluster {
                     sleep(MOVING).await;
                     continue;
                 }
+                Err(Fault::TryAgain) => return Err(self.unusable(slot, &Fault::TryAgain.to_string())),
                 ended => return ended,
             };
             hops += 1;
             if hops == HOPS {
-                return Err(Fault::Away("the nodes do not agree on who has the key".to_owned()));
+                return Err(self.unusable(slot, "MOVED: the nodes do not agree on who has the key"));
             }
-            node = self.shared.named(&node.address, &to)?;
+            node = self.shared.named(&node.address, &to).map_err(|reason| self.unusable(slot, reason))?;
         }
+    }
+
+    fn unusable(&self, slot: u16, reason: &str) -> Fault {
+        self.limbo.enter(slot, reason);
+        Fault::Away(reason.to_owned())
+    }
+
+    /// Why some slot is of no use though its node is, if one is.
+    pub fn limbo(&self) -> Option<Arc<str>> {
+        self.limbo.reason()
     }
 
     /// The node that has a slot; only the first look at the cluster is waited for.
@@ -139,11 +156,13 @@ impl Cluster {
 
     /// Why the node that has the key cannot be used, where it is known to be away.
     pub fn away(&self, key: &str) -> Option<Arc<str>> {
-        match &*self.shared.known.borrow() {
+        let slot = slots::slot(key);
+        let away = match &*self.shared.known.borrow() {
             Known::Nothing(_) => None,
             Known::Away(away) => Some(Arc::clone(&away.reason)),
-            Known::Map(map) => map.node(slots::slot(key)).and_then(|node| node.lane.away()),
-        }
+            Known::Map(map) => map.node(slot).and_then(|node| node.lane.away()),
+        };
+        away.or_else(|| self.limbo.holds(slot).map(|unusable| unusable.reason))
     }
 
     /// Ends once the node that has the key can be used.
@@ -162,7 +181,10 @@ impl Cluster {
                 }
             };
             tokio::select! {
-                () = up => return,
+                () = up => match self.limbo.holds(slot) {
+                    Some(unusable) => sleep_until(unusable.until).await,
+                    None => return,
+                },
                 _ = known.changed() => {}
             }
         }
@@ -292,9 +314,9 @@ impl Shared {
     }
 
     /// The node that another one named.
-    fn named(&self, by: &Address, name: &str) -> Result<Arc<Node>, Fault> {
-        let (host, port) = name.rsplit_once(':').ok_or_else(|| Fault::Away("a node named no address".to_owned()))?;
-        let port = port.parse().map_err(|_| Fault::Away("a node named no port".to_owned()))?;
+    fn named(&self, by: &Address, name: &str) -> Result<Arc<Node>, &'static str> {
+        let (host, port) = name.rsplit_once(':').ok_or("MOVED: a node named no address")?;
+        let port = port.parse().map_err(|_| "MOVED: a node named no port")?;
         let host = if host.is_empty() { by.host() } else { host };
         let place = place(host, port);
         if let Some(node) = self.map().nodes.get(&place) {

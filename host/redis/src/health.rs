@@ -44,7 +44,7 @@ pub enum ServerState {
     Connecting,
     /// All can be used.
     Up,
-    /// Some nodes of a cluster can be used.
+    /// Some nodes or slots of a cluster can be used.
     Partly,
     /// None can be used.
     Away,
@@ -75,12 +75,20 @@ impl Health {
                 Known::Map(map) => ("cluster", map.nodes().map(|node| server(&node.lane)).collect()),
             },
         };
-        let state = together(&servers);
+        let limbo = match route {
+            Route::Cluster(cluster) => cluster.limbo(),
+            Route::One(_) => None,
+        };
+        let state = match together(&servers) {
+            ServerState::Up if limbo.is_some() => ServerState::Partly,
+            state => state,
+        };
         // Trouble is as old as its oldest part, health as young as its youngest.
         let ages = servers.iter().filter(|server| (server.state == ServerState::Up) == (state == ServerState::Up));
         let ages = ages.map(|server| server.since_ms);
         let since_ms = if state == ServerState::Up { ages.min() } else { ages.max() };
         let reason = servers.iter().find_map(|server| server.reason.clone());
+        let reason = reason.or_else(|| limbo.map(|reason| reason.to_string()));
         Self { kind, state, since_ms: since_ms.unwrap_or(0), reason, servers, ..Self::default() }
     }
 }

@@ -9,6 +9,7 @@ mod fault;
 mod health;
 pub mod keys;
 mod lane;
+mod limbo;
 mod limit;
 mod link;
 mod lock;
