@@ -1,5 +1,7 @@
 //! The services from plain threads, and the error from inside a runtime.
 
+#![allow(clippy::result_large_err, reason = "a failure is as large as what a policy sees")]
+
 use std::time::{Duration, Instant};
 
 use tidegate::blocking::{CallError, Host};

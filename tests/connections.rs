@@ -59,7 +59,7 @@ async fn serves(config: &RedisConfig, kind: &str) -> Redis {
         let channel = format!("{key}:told");
         let mut signal = redis.signal(&channel);
         patiently(signal.changed()).await;
-        let told = redis.run(&COUNT, &[key.clone()], &[channel.into_bytes()]).await;
+        let told = redis.run(&COUNT, std::slice::from_ref(&key), &[channel.into_bytes()]).await;
         assert_eq!(number(told), Ok(2), "{kind}");
         patiently(signal.changed()).await;
     }

@@ -92,7 +92,7 @@ both! {
         let next = lock(&other, LONG).acquire(LONG).await.unwrap().unwrap();
         // An extension that outlived its lease would make this one end early, or give it to another.
         for _ in 0..8 {
-            assert!(!lock(&one, LONG).acquire(50 * MS).await.unwrap().is_some());
+            assert!(lock(&one, LONG).acquire(50 * MS).await.unwrap().is_none());
         }
         assert!(next.is_held() && next.release().await.unwrap());
     }

@@ -223,7 +223,7 @@ fn in_memory(
             Answer::Wait(pick(tickets, index).map_or(Duration::ZERO, |ticket| bucket.wait(ticket, now)))
         }
         Step::Cancel(index) => {
-            pick(tickets, index).into_iter().for_each(|ticket| drop(bucket.cancel(ticket, now)));
+            let _ = pick(tickets, index).is_some_and(|ticket| bucket.cancel(ticket, now));
             Answer::Done
         }
         Step::Level => Answer::Level(bucket.level(now)),
@@ -236,7 +236,7 @@ fn in_memory(
             Answer::Done
         }
         Step::GiveBack(index) => {
-            pick(receipts, index).into_iter().for_each(|receipt| drop(bucket.give_back(receipt, now)));
+            let _ = pick(receipts, index).is_some_and(|receipt| bucket.give_back(receipt, now));
             Answer::Done
         }
     };
@@ -275,10 +275,11 @@ async fn in_redis(
         Step::Level => return Answer::Level(limit.status().await.unwrap().available),
         Step::Update(setting) => limit.update(quota(*setting)).await.unwrap(),
         Step::Reset => limit.reset().await.unwrap(),
-        Step::GiveBack(index) => match pick(receipts, index) {
-            Some(receipt) => limit.give_back(receipt).await.unwrap(),
-            None => {}
-        },
+        Step::GiveBack(index) => {
+            if let Some(receipt) = pick(receipts, index) {
+                limit.give_back(receipt).await.unwrap();
+            }
+        }
     }
     Answer::Done
 }

@@ -67,7 +67,7 @@ fn host(path: Option<&Path>) -> Result<Host, String> {
     let config = path.map_or_else(|| Ok(Config::default()), tidegate::read_config)?;
     let policies = tidegate::policy::Policies::open(&config.policies);
     let channels = std::sync::Arc::new(tidegate_server::notify::from_config);
-    Ok(Host::builder().config(config).policies(policies).notifiers(channels).build().map_err(told)?)
+    Host::builder().config(config).policies(policies).notifiers(channels).build().map_err(told)
 }
 
 fn router(host: Host, options: &Options) -> Result<Router, String> {

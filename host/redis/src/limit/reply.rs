@@ -64,7 +64,7 @@ pub fn read(value: &Value) -> Result<Reply, StoreError> {
         _ => None,
     };
     let strange = || StoreError::refused("the limit's script answered what this version does not read");
-    let numbers: Option<Vec<i64>> = text.map(|text| text.split(' ').map(|one| one.parse().ok()).collect()).flatten();
+    let numbers: Option<Vec<i64>> = text.and_then(|text| text.split(' ').map(|one| one.parse().ok()).collect());
     let numbers = numbers.ok_or_else(strange)?;
     let (head, rest) = numbers.split_first_chunk::<9>().ok_or_else(strange)?;
     let answers = rest.chunks_exact(6).map(answer).collect();

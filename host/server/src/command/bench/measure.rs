@@ -29,14 +29,11 @@ pub fn alone(lasting: Duration, name: &str, mut once: impl FnMut()) -> Value {
 }
 
 /// Many callers at once: times a second, and microseconds each.
-pub async fn together<F: Future<Output = ()> + Send>(
+pub async fn together<F: Future<Output = ()> + Send + 'static>(
     lasting: Duration,
     name: &str,
     caller: impl Fn(usize) -> F + Clone + Send + Sync + 'static,
-) -> Value
-where
-    F: 'static,
-{
+) -> Value {
     let (start, mut callers) = (Instant::now(), JoinSet::new());
     for number in 0..CALLERS {
         let once = caller.clone();
