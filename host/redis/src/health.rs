@@ -4,8 +4,8 @@ use serde::Serialize;
 use tidegate_core::clock::millis;
 use tokio::time::Instant;
 
-use crate::cluster::Known;
 use crate::lane::{Lane, State};
+use crate::nodes::Known;
 use crate::route::Route;
 
 /// How the connections of a process are; holds no secret.

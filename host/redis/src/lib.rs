@@ -14,6 +14,7 @@ mod limit;
 mod link;
 mod lock;
 mod metrics;
+mod nodes;
 mod presence;
 mod pubsub;
 mod route;
