@@ -79,8 +79,10 @@ impl FromStr for Receipt {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let expected = "expected a receipt as `acquire` gave it";
         let numbers: Option<Vec<i128>> = text.split('.').map(|number| number.parse().ok()).collect();
-        let Some([origin, number, cost, at, level, returned, epoch]) =
-            numbers.as_deref().and_then(|numbers| numbers.first_chunk::<7>()).filter(|_| text.matches('.').count() == 6)
+        let Some([origin, number, cost, at, level, returned, epoch]) = numbers
+            .as_deref()
+            .and_then(|numbers| numbers.first_chunk::<7>())
+            .filter(|_| text.matches('.').count() == 6)
         else {
             return Err(expected);
         };

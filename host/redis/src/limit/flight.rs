@@ -139,7 +139,7 @@ impl Shared {
                 Ok(value) => return reply::read(&value),
                 Err(error) if error.is_away() && open => {
                     open = timeout_at(deadline, self.redis.back(&self.keys[0])).await.is_ok();
-                    if !open {
+                    if !open || Instant::now() >= deadline {
                         return Err(error);
                     }
                 }

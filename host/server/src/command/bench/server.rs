@@ -25,12 +25,16 @@ impl Server {
     pub async fn start() -> Result<Self, Usage> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let port = port.map_err(|error| Usage(error.to_string()))?.port();
-        let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| Usage(format!("redis-server cannot be started ({error}); install Redis 7 or newer")))?;
+        let start = |name: &str| {
+            Command::new(name)
+                .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
+                .stdout(Stdio::null())
+                .kill_on_drop(true)
+                .spawn()
+        };
+        let child = start("redis-server").or_else(|_| start("valkey-server"));
+        let mend = "install redis-server 7 or newer, or valkey-server";
+        let child = child.map_err(|error| Usage(format!("no Redis can be started ({error}); {mend}")))?;
         Ok(Self { port, child })
     }
 
@@ -56,12 +60,18 @@ impl Server {
     pub async fn benchmark(&self, callers: usize) -> Result<Value, Usage> {
         let mut figures = json!({ "connections": callers });
         for (name, command) in [("set", &["set", "key", "value"][..]), ("eval", &["eval", "return 1", "0"][..])] {
-            let said = Command::new("redis-benchmark")
-                .args(["--csv", "-n", "100000", "-p", &self.port.to_string(), "-c", &callers.to_string()])
-                .args(command)
-                .output()
-                .await
-                .map_err(|error| Usage(format!("redis-benchmark cannot be run ({error}); install redis-tools")))?;
+            let run = |program: &str| {
+                Command::new(program)
+                    .args(["--csv", "-n", "100000", "-p", &self.port.to_string(), "-c", &callers.to_string()])
+                    .args(command)
+                    .output()
+            };
+            let said = match run("redis-benchmark").await {
+                Err(_) => run("valkey-benchmark").await,
+                said => said,
+            };
+            let mend = "install redis-tools or valkey-tools";
+            let said = said.map_err(|error| Usage(format!("redis-benchmark cannot be run ({error}); {mend}")))?;
             let text = String::from_utf8_lossy(&said.stdout).into_owned();
             let strange = || Usage(format!("redis-benchmark said what this version does not read: {text}"));
             // "test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms",…
