@@ -16,6 +16,7 @@ mod fleet_alerts;
 mod fleet_leader;
 mod fleet_limits;
 mod fleet_metrics;
+mod fleet_trouble;
 mod hostile_rhai;
 mod hostile_wasm;
 mod http;
