@@ -144,6 +144,23 @@ async fn a_configuration_is_news_once_and_an_update_survives_who_starts_with_the
 }
 
 #[tokio::test]
+async fn platforms_come_with_an_edit_from_a_thread_of_its_own() {
+    let server = Server::single();
+    let host = |text: &str| {
+        let config = Config::parse(text, &tidegate::core::config::SystemEnv::default()).unwrap();
+        Config { redis: Some(server.config()), ..config }
+    };
+    let running = Host::builder().config(host("")).build().unwrap();
+    let edited = host("[limits]\nmine = { rate = '1/h', burst = 3 }\njd = { rate = '2/h', burst = 4 }\n");
+    // Edits are followed by plain threads.
+    std::thread::scope(|threads| threads.spawn(|| running.apply(edited)).join().unwrap()).unwrap();
+    assert_eq!(running.limiter("mine").unwrap().status().await.unwrap().burst, 3);
+    let other = limiter(&server.config(), "2/h", 4, OnFailure::Closed);
+    assert_eq!(other.status().await.unwrap().rate, "2/h");
+    until(|| async { running.limiter("jd").unwrap().status().await.unwrap().burst == 4 }).await;
+}
+
+#[tokio::test]
 async fn a_reply_that_was_lost_counts_once() {
     let server = Server::single();
     let proxy = Proxy::to(&server).await;

@@ -15,7 +15,7 @@ use tidegate_core::config::{RedisConfig, RedisKind};
 pub struct OpenError(String);
 
 impl OpenError {
-    fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 }

@@ -10,6 +10,7 @@ use tidegate_core::StoreError;
 use tidegate_core::config::RedisConfig;
 use tidegate_core::store::Signal;
 use tidegate_lua::Script;
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     /// What a server last refused.
     refusal: Mutex<Option<String>>,
     pub(crate) processes: AtomicUsize,
+    runtime: Handle,
     listener: AbortHandle,
 }
 
@@ -56,8 +58,9 @@ impl Redis {
     /// Begins to connect, within a tokio runtime, and does not wait for it.
     ///
     /// # Errors
-    /// A configuration with which no connection can be tried.
+    /// A configuration with which no connection can be tried, or a thread that is in no tokio runtime.
     pub fn open(config: &RedisConfig) -> Result<Self, OpenError> {
+        let runtime = Handle::try_current().map_err(|_| OpenError::new("it is opened within a tokio runtime only"))?;
         let keys = Keys::new(&config.prefix);
         let tally = Arc::new(Tally::default());
         let route = Arc::new(Route::open(config, &keys, Arc::clone(&tally))?);
@@ -74,6 +77,7 @@ impl Redis {
             away: AtomicU64::new(0),
             refusal: Mutex::new(None),
             processes: AtomicUsize::new(1),
+            runtime,
             listener,
         }));
         tokio::spawn(presence::beat(Arc::downgrade(&redis.0)));
@@ -84,6 +88,11 @@ impl Redis {
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.0.keys
+    }
+
+    /// The runtime in which it was opened, for work that goes on while threads outside of it ask.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.0.runtime
     }
 
     /// What tells this process from all others.

@@ -102,7 +102,7 @@ impl Shared {
         queue.seats.push(Seat { op, answer });
         if !std::mem::replace(&mut queue.flying, true) {
             // A task of its own: a caller that goes away must not take the others' answers with it.
-            self.runtime.spawn(Arc::clone(self).fly());
+            self.redis.runtime().spawn(Arc::clone(self).fly());
         }
         answered
     }

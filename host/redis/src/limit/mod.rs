@@ -13,7 +13,6 @@ use tidegate_core::clock::{micros, millis};
 use tidegate_core::config::LimitConfig;
 use tidegate_core::store::{LimitStatus, LimitStore, OnFailure, Reserved, Signal, StoreError};
 use tidegate_core::{Clock, Decision, Quota, Receipt, Ticket, Timestamp};
-use tokio::runtime::Handle;
 
 use crate::Redis;
 use flight::{Gate, Luggage, Op};
@@ -31,7 +30,6 @@ struct Shared {
     clock: Arc<dyn Clock>,
     /// Redis's own clock decides, except in tests.
     time: Option<Arc<dyn Clock>>,
-    runtime: Handle,
     gate: Gate,
     /// The process, as receipts have it.
     origin: u64,
@@ -74,7 +72,7 @@ pub enum Place {
 }
 
 impl RedisLimit {
-    /// The bucket of `platform`; within a tokio runtime. Redis hears of the configuration as soon as it can.
+    /// The bucket of `platform`. Redis hears of the configuration as soon as it can.
     #[must_use]
     pub fn new(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
         Self::open(redis, platform, limit, clock, true, None)
@@ -116,7 +114,6 @@ impl RedisLimit {
             redis,
             clock,
             time,
-            runtime: Handle::current(),
             gate: Gate::default(),
             tickets: AtomicU64::new(0),
             state: Mutex::new(State { configured: limit, news, seen: None, share: None }),
