@@ -131,6 +131,32 @@ async fn who_leaves_lets_those_in_other_processes_move_up() {
 }
 
 #[tokio::test]
+async fn who_goes_away_before_the_answer_comes_takes_nothing() {
+    let server = Server::single();
+    // Whatever a slow machine needs: what was asked too long ago to be answered is lost, never minted.
+    let patient = RedisConfig { decide_within: Duration::from_secs(10), ..server.config() };
+    let limiter = limiter(&patient, "1/h", 10, OnFailure::Closed);
+    assert_eq!(limiter.status().await.unwrap().available, 10);
+    server.stop();
+    let asking: Vec<_> = (0..10)
+        .map(|_| {
+            let limiter = limiter.clone();
+            tokio::spawn(async move { limiter.check(1).await })
+        })
+        .collect();
+    // They are in the air, and nobody waits for them any more.
+    for _ in 0..5 {
+        tokio::task::yield_now().await;
+    }
+    asking.iter().for_each(tokio::task::JoinHandle::abort);
+    for one in asking {
+        assert!(one.await.unwrap_err().is_cancelled());
+    }
+    server.cont();
+    until(|| async { limiter.status().await.is_ok_and(|status| status.available == 10) }).await;
+}
+
+#[tokio::test]
 async fn a_configuration_is_news_once_and_an_update_survives_who_starts_with_the_same() {
     let server = Server::single();
     let first = limiter(&server.config(), "10/s", 5, OnFailure::Closed);

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::Shared;
-use super::reply::{self, Answer, Head, Reply};
+use super::reply::{self, Answer, Answered, Head, Reply};
 
 /// The most operations of one flight: a script of so many runs for well under a millisecond.
 const MOST: usize = 128;
@@ -27,6 +27,18 @@ pub enum Op {
 }
 
 impl Op {
+    /// What undoes it, once it was answered so: a slot that has not come is left, one that has is given back.
+    fn undone_by(&self, head: &Head, answer: &Answer) -> Option<Self> {
+        let (Self::Reserve { ticket, cost, .. }, Answered::Done { wait, .. }) = (self, answer.answered) else {
+            return None;
+        };
+        Some(if wait.is_zero() {
+            Self::GiveBack { ticket: ticket.clone(), receipt: answer.receipt(head, *cost) }
+        } else {
+            Self::Cancel { ticket: format!("{ticket}:{cost}") }
+        })
+    }
+
     fn arguments(&self, into: &mut Vec<Vec<u8>>) {
         let (name, arguments): (&str, Vec<String>) = match self {
             Self::Reserve { ticket, cost, within_us } => {
@@ -51,7 +63,36 @@ impl Op {
 }
 
 /// What the bucket said of one operation, and of itself.
-pub type Landed = Result<(Head, Answer), StoreError>;
+pub type Landed = Result<Landing, StoreError>;
+
+/// An answer on its way to its caller.
+pub struct Landing {
+    pub head: Head,
+    pub answer: Answer,
+    unclaimed: Unclaimed,
+}
+
+impl Landing {
+    /// The answer, in the hands of its caller.
+    pub fn claim(mut self) -> (Head, Answer) {
+        self.unclaimed.back = None;
+        (self.head, self.answer)
+    }
+}
+
+/// What a reservation took, until its caller has it; where the caller went away meanwhile, it goes back.
+struct Unclaimed {
+    shared: Arc<Shared>,
+    back: Option<Op>,
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(op) = self.back.take() {
+            drop(self.shared.board(op));
+        }
+    }
+}
 
 /// An operation and who waits for its answer.
 struct Seat {
@@ -94,6 +135,22 @@ impl Gate {
     }
 }
 
+/// Opens the gate again should a flight end in a panic: those who wait are told, and the next caller flies anew.
+struct Crew<'a> {
+    gate: &'a Gate,
+    landed: bool,
+}
+
+impl Drop for Crew<'_> {
+    fn drop(&mut self) {
+        if !self.landed {
+            let mut queue = self.gate.queue.lock();
+            queue.flying = false;
+            queue.seats.clear();
+        }
+    }
+}
+
 impl Shared {
     /// Takes an operation along with the next flight; the answer may be dropped.
     pub fn board(self: &Arc<Self>, op: Op) -> oneshot::Receiver<Landed> {
@@ -109,6 +166,7 @@ impl Shared {
 
     /// Flies until nobody waits.
     async fn fly(self: Arc<Self>) {
+        let mut crew = Crew { gate: &self.gate, landed: false };
         while let Some(seats) = self.gate.next() {
             let luggage = self.luggage();
             let mut arguments = vec![(self.gate.number.fetch_add(1, Ordering::Relaxed) + 1).to_string().into_bytes()];
@@ -119,14 +177,17 @@ impl Shared {
                 Ok(reply) => {
                     self.landed(&luggage, &reply.head);
                     let answers = reply.answers.into_iter().skip(usize::from(debit.is_some()));
-                    for (seat, answered) in seats.into_iter().zip(answers) {
-                        // Whoever gave up waiting is gone.
-                        let _ = seat.answer.send(Ok((reply.head.clone(), answered)));
+                    for (seat, answer) in seats.into_iter().zip(answers) {
+                        let back = seat.op.undone_by(&reply.head, &answer);
+                        let unclaimed = Unclaimed { shared: Arc::clone(&self), back };
+                        // Where the caller is gone the landing is dropped here, or with the channel.
+                        drop(seat.answer.send(Ok(Landing { head: reply.head.clone(), answer, unclaimed })));
                     }
                 }
                 Err(error) => seats.into_iter().for_each(|seat| drop(seat.answer.send(Err(error.clone())))),
             }
         }
+        crew.landed = true;
     }
 
     /// Sends a flight, and the same again where its reply was lost on the way and there is time: its number makes it

@@ -15,7 +15,7 @@ use tidegate_core::store::{LimitStatus, LimitStore, OnFailure, Reserved, Signal,
 use tidegate_core::{Clock, Decision, Quota, Receipt, Ticket, Timestamp};
 
 use crate::Redis;
-use flight::{Gate, Luggage, Op};
+use flight::{Gate, Landing, Luggage, Op};
 use local::{AGAIN, Share};
 use reply::{Answer, Answered, Head, quota_text};
 
@@ -131,9 +131,9 @@ impl RedisLimit {
 }
 
 impl Shared {
-    async fn ask(self: &Arc<Self>, op: Op) -> flight::Landed {
+    async fn ask(self: &Arc<Self>, op: Op) -> Result<(Head, Answer), StoreError> {
         let gone = StoreError::away("the runtime that speaks to Redis has ended");
-        self.board(op).await.unwrap_or(Err(gone))
+        self.board(op).await.unwrap_or(Err(gone)).map(Landing::claim)
     }
 
     /// Asks Redis for a slot.
@@ -153,8 +153,7 @@ impl Shared {
             Answered::Done { wait, remaining } => {
                 let due = AtomicU64::new((self.clock.now() + wait).as_micros());
                 let ticket = Place::Shared { ticket: format!("{ticket}:{cost}"), born: head.born, due };
-                let (level, returned, epoch) = (answer.level.into(), answer.returned.into(), answer.epoch);
-                let receipt = Receipt { origin: self.origin, number, cost, at: head.mark, level, returned, epoch };
+                let receipt = Receipt { origin: self.origin, number, ..answer.receipt(&head, cost) };
                 Ok(Reserved { ticket, wait, remaining, receipt: Some(receipt) })
             }
             Answered::Limited { retry_after } => Err(Decision::Limited { retry_after }),

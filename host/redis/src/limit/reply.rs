@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::Value;
-use tidegate_core::{Quota, Rate, StoreError, Timestamp};
+use tidegate_core::{Quota, Rate, Receipt, StoreError, Timestamp};
 
 /// What a flight says of the bucket.
 #[derive(Clone, Debug)]
@@ -30,6 +30,14 @@ pub struct Answer {
     pub returned: i64,
     /// Changes by then.
     pub epoch: u64,
+}
+
+impl Answer {
+    /// What a reservation of `cost` that was answered so can be given back with.
+    pub fn receipt(&self, head: &Head, cost: u64) -> Receipt {
+        let (level, returned, epoch) = (self.level.into(), self.returned.into(), self.epoch);
+        Receipt { origin: 0, number: 0, cost, at: head.mark, level, returned, epoch }
+    }
 }
 
 /// The answer itself.
