@@ -139,6 +139,9 @@ impl Kept {
         loop {
             let sent = self.clock.now();
             let left = self.until() - sent;
+            if left.is_zero() {
+                return None;
+            }
             let extended = self.store.extend(&self.name, &self.owner, self.token, self.ttl);
             // An answer that comes after the end is none: by then another may hold the lock.
             match tokio::time::timeout(left, extended).await {

@@ -80,6 +80,12 @@ impl MemoryLocks {
         Self { clock, state: Mutex::default(), bells: Arc::default() }
     }
 
+    /// How many locks are remembered, held or not.
+    #[cfg(test)]
+    pub fn remembered(&self) -> usize {
+        self.state.lock().granted.len()
+    }
+
     fn take(&self, claim: Claim<'_>, ttl: Duration) -> Result<Grant, Held> {
         let (mut state, now) = (self.state.lock(), self.clock.now());
         let until = now + ttl;

@@ -3,6 +3,8 @@
 mod handle;
 mod lease;
 mod memory;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
