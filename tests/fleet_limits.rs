@@ -18,7 +18,9 @@ fn quota(rate: &str, burst: u64) -> Quota {
 /// A limiter of a process of its own, as far as Redis can tell.
 fn limiter(redis: &RedisConfig, rate: &str, burst: u64, on_redis_failure: OnFailure) -> Limiter {
     let limit = LimitConfig { quota: quota(rate, burst), on_redis_failure };
-    let redis = Redis::open(redis).unwrap();
+    // A slow machine is not one whose Redis is away.
+    let decide_within = redis.decide_within.max(Duration::from_secs(1));
+    let redis = Redis::open(&RedisConfig { decide_within, ..redis.clone() }).unwrap();
     Limiter::shared(Arc::new(RedisLimit::new(redis, "jd", limit, Arc::new(SystemClock::start()))))
 }
 

@@ -46,7 +46,8 @@ impl Scene {
         let mut lines = BufReader::new(redis.stdout.take().unwrap()).lines().map_while(Result::ok);
         assert!(lines.any(|line| line.contains("Ready to accept connections")));
         std::thread::spawn(move || lines.for_each(drop));
-        let section = format!("[redis]\nurl = 'redis://:{PASSWORD}@127.0.0.1:{port}'\n");
+        // A slow machine is not one whose Redis is away.
+        let section = format!("[redis]\nurl = 'redis://:{PASSWORD}@127.0.0.1:{port}'\ndecide_within = '3s'\n");
         Self::serve(&section, Some(Running(redis)))
     }
 

@@ -11,7 +11,7 @@ use tidegate::{Host, LockError, Quota, Rate, StoreError};
 
 use super::{Usage, config_file};
 
-/// How long a connection may take before it is told how it is.
+/// How long a connection or an answer may take before Redis counts as away.
 const CONNECT: Duration = Duration::from_secs(2);
 
 /// Where to look.
@@ -128,7 +128,9 @@ impl Where {
     /// The same services as in a server, on the same Redis; the configured limits stay at home.
     async fn look(&self, ask: Ask) -> Result<Value, Refusal> {
         let file = config_file(self.config.clone());
-        let config = file.as_deref().map(tidegate::read_config).transpose().map_err(Usage)?.unwrap_or_default();
+        let mut config = file.as_deref().map(tidegate::read_config).transpose().map_err(Usage)?.unwrap_or_default();
+        // Whoever looks has more time than a call that is to be made.
+        config.redis.iter_mut().for_each(|redis| redis.decide_within = redis.decide_within.max(CONNECT));
         if config.redis.is_none() {
             let file = file.map_or_else(|| "the configuration".to_owned(), |file| file.display().to_string());
             return Err(Refusal::Usage(format!("{file} has no [redis]; name one that has with --config")));
