@@ -1,0 +1,42 @@
+// node sdk/build.mjs OUT: policy.js as a component of the world whose function it exports.
+
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { argv, exit } from 'node:process';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const WORLDS = { classify: 'retry', evaluate: 'alert', admit: 'admit' };
+const sdk = dirname(fileURLToPath(import.meta.url));
+const project = dirname(sdk);
+
+function fail(message) {
+  console.error(`error: ${message}`);
+  exit(1);
+}
+
+async function compiler() {
+  try {
+    return (await import('componentize-qjs')).default.componentize;
+  } catch (error) {
+    return fail(`componentize-qjs is missing: run \`npm install\` in ${project} (${error.message})`);
+  }
+}
+
+/** The world of the one function that policy.js exports for the host. */
+async function worldOf(policy) {
+  const found = Object.keys(WORLDS).filter((name) => typeof policy[name] === 'function');
+  if (found.length === 1) return WORLDS[found[0]];
+  const wanted = Object.keys(WORLDS).join('`, `');
+  return fail(`policy.js must export one function of \`${wanted}\`; it exports ${found.length} of them`);
+}
+
+const [out] = argv.slice(2);
+if (out === undefined) fail('say where the component goes: node sdk/build.mjs OUT');
+const componentize = await compiler();
+const world = await worldOf(await import(pathToFileURL(join(project, 'policy.js'))));
+const jsPath = join(sdk, 'worlds', `${world}.js`);
+const options = { witPath: join(sdk, 'wit'), world, jsPath, moduleRoot: project, sync: true, stubWasi: true };
+const { component } = await componentize({ ...options, jsSource: await readFile(jsPath, 'utf8') });
+// Whole or not at all: a host may be watching.
+await writeFile(`${out}.part`, component);
+await rename(`${out}.part`, out);
