@@ -11,6 +11,8 @@ fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Eval(eval) => eval.run(),
+        Command::New(new) => new.run(),
+        Command::Build(build) => build.run(),
         Command::Limits(limits) => limits.run(),
         Command::Metrics(metrics) => metrics.run(),
         Command::Alerts(alerts) => alerts.run(),

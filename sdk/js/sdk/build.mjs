@@ -1,6 +1,6 @@
 // node sdk/build.mjs OUT: policy.js as a component of the world whose function it exports.
 
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { argv, exit } from 'node:process';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -23,7 +23,7 @@ async function compiler() {
 }
 
 /** The world of the one function that policy.js exports for the host. */
-async function worldOf(policy) {
+function worldOf(policy) {
   const found = Object.keys(WORLDS).filter((name) => typeof policy[name] === 'function');
   if (found.length === 1) return WORLDS[found[0]];
   const wanted = Object.keys(WORLDS).join('`, `');
@@ -33,10 +33,10 @@ async function worldOf(policy) {
 const [out] = argv.slice(2);
 if (out === undefined) fail('say where the component goes: node sdk/build.mjs OUT');
 const componentize = await compiler();
-const world = await worldOf(await import(pathToFileURL(join(project, 'policy.js'))));
+const policy = await import(pathToFileURL(join(project, 'policy.js'))).catch((error) => fail(error.stack));
+const world = worldOf(policy);
 const jsPath = join(sdk, 'worlds', `${world}.js`);
 const options = { witPath: join(sdk, 'wit'), world, jsPath, moduleRoot: project, sync: true, stubWasi: true };
-const { component } = await componentize({ ...options, jsSource: await readFile(jsPath, 'utf8') });
-// Whole or not at all: a host may be watching.
-await writeFile(`${out}.part`, component);
-await rename(`${out}.part`, out);
+const made = componentize({ ...options, jsSource: await readFile(jsPath, 'utf8') });
+const { component } = await made.catch((error) => fail(`${error.message}`.replace(/^[:\s]+/, '')));
+await writeFile(out, component);

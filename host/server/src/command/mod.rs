@@ -4,11 +4,13 @@
 
 mod alerts;
 mod bench;
+mod build;
 mod check;
 mod eval;
 mod limits;
 mod locks;
 mod metrics;
+mod new;
 mod place;
 mod serve;
 mod show;
@@ -41,6 +43,10 @@ pub enum Command {
     Check(check::Check),
     /// Ask one policy for its verdict on one input.
     Eval(eval::Eval),
+    /// Begin a policy, with tests that pass.
+    New(new::New),
+    /// Build a Wasm policy from its Rust or JavaScript source.
+    Build(build::Build),
     /// Look at limits, change them, fill them.
     Limits(limits::Limits),
     /// Show what became of the calls.
