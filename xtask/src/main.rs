@@ -11,6 +11,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Building the command that builds the guests.
+const TIDEGATE: [&str; 3] = ["build", "--package", "tidegate-server"];
+
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "What people who work on tidegate run")]
 struct Cli {
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo => demo::run(),
         Command::Test => test::run().map(|()| true),
-        Command::Guests => guests::build().map(|()| true),
+        Command::Guests => run::cargo(&TIDEGATE).and_then(|()| guests::build()).map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

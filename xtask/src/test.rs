@@ -12,7 +12,10 @@ const HEAVY: [&str; 5] = ["wasmtime", "axum", "rhai", "hyper", "redis"];
 
 /// Builds the guests, runs every test, and checks every choice of features.
 pub fn run() -> Result<()> {
+    // With it comes the binary that builds the guests, of the same parts as the tests are.
+    cargo(&["test", "--workspace", "--no-run"])?;
     guests::build()?;
+    guests::javascript()?;
     redis::find()?;
     cargo(&["test", "--workspace"])?;
     for features in FEATURES {

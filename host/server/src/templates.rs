@@ -110,7 +110,8 @@ mod tests {
     #[test]
     fn a_project_carries_the_whole_sdk() {
         let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
-        let carried = |files: &[(&str, &str)]| files.iter().map(|(path, _)| (*path).to_owned()).collect::<BTreeSet<_>>();
+        let carried =
+            |files: &[(&str, &str)]| files.iter().map(|(path, _)| (*path).to_owned()).collect::<BTreeSet<_>>();
         let mut rust = BTreeSet::from(["sdk/Cargo.toml".to_owned(), "sdk/wit/policy.wit".to_owned()]);
         below(&templates.join("rust/src"), "sdk/src", &mut rust);
         assert_eq!(carried(&RUST_SDK), rust);

@@ -35,10 +35,11 @@ const SECRET: &str = "SECdemo";
 /// Builds, runs and reports; whether every promise was held.
 pub fn run() -> Result<bool> {
     let screen = Screen::default();
+    // At once, so that both are built with the same features of what they share.
+    cargo(&["build", "--package", "gateway", "--package", "tidegate-server"])?;
     if let Err(error) = guests::build() {
         screen.say(&format!("going on with the Rhai classifiers alone: {error}"));
     }
-    cargo(&["build", "--package", "gateway"])?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(async {

@@ -37,7 +37,9 @@ pub fn component(project: &Path) -> Result<(Vec<u8>, String), Failed> {
 
 /// The version of the Node.js that is here.
 fn node() -> Result<String, Failed> {
-    let how = format!("install Node.js {OLDEST_NODE} or newer (https://nodejs.org, or on Debian `apt-get install nodejs npm`)");
+    let how = format!(
+        "install Node.js {OLDEST_NODE} or newer (https://nodejs.org, or on Debian `apt-get install nodejs npm`)"
+    );
     let output = Command::new("node").arg("--version").output();
     let version = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
     let version = version.ok_or_else(|| Failed::Missing(format!("node is missing, which builds JavaScript: {how}")))?;
