@@ -1,9 +1,10 @@
 //! Scripts that mean harm: each is contained at its limit, the fallback decides, and the next call is fine.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::config::PoliciesConfig;
-use tidegate_core::{AlertVerdict, Failure, FaultKind, Snapshot, Stats, fallback};
+use tidegate_core::{AlertVerdict, Failure, FaultKind, Snapshot, Stats, View, Windows, fallback};
 use tidegate_policy::Policies;
 
 use crate::policies::{guest, policies_config};
@@ -62,7 +63,7 @@ fn every_attack_ends_at_the_limit_that_is_meant_for_it() {
         ("unknown_class", FaultKind::Type),
     ];
     for (script, expected) in rows {
-        let kind = attack(script, |config| config.max_operations = OPERATIONS);
+        let kind = attack(script, |config| config.bounds.max_operations = OPERATIONS);
         assert_eq!(kind, expected, "{script}");
     }
 }
@@ -72,7 +73,7 @@ fn what_no_count_ends_ends_at_the_deadline() {
     let scripts = ["endless_loop", "caught", "busy_natives", "busy_lists", "slow_operations", "slow_callbacks"];
     for script in scripts.into_iter().chain(["swallowed_printing", "swallowed_print"]) {
         let kind = attack(script, |config| {
-            config.max_operations = u64::MAX;
+            config.bounds.max_operations = u64::MAX;
             config.retry_deadline = Duration::from_millis(20);
         });
         assert_eq!(kind, FaultKind::Deadline, "{script}");
@@ -111,7 +112,8 @@ fn an_alert_condition_is_contained_like_a_classifier() {
     let judge = |count| {
         let stats = Stats { count, error_rate: 0.2, ..Stats::default() };
         let snapshot = Snapshot { platform: "victim".into(), endpoint: None, stats };
-        policies.rules()[0].policy.evaluate(&snapshot, &|_: Duration| Stats::default())
+        let view: Arc<dyn View> = Arc::new(Windows(|_| Stats::default()));
+        policies.rules()[0].policy.evaluate(&snapshot, &view)
     };
     let fault = judge(7).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Operations);

@@ -12,6 +12,7 @@ mod alerts;
 mod blocking;
 mod config;
 mod connections;
+mod contract;
 mod fleet_alerts;
 mod fleet_leader;
 mod fleet_limits;

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use std::sync::Arc;
 use tidegate_core::config::{Config, PoliciesConfig};
-use tidegate_core::{Action, AlertVerdict, Failure, Snapshot, Stats, Verdict};
+use tidegate_core::{Action, AlertVerdict, Failure, Snapshot, Stats, Verdict, View, Windows};
 use tidegate_policy::{Loaded, Policies, PolicyKind, load_one};
 
 /// The policies that ship.
@@ -39,6 +40,11 @@ fn words(verdict: &Verdict) -> String {
     let class = verdict.class.map(|class| format!(" {class:?}").to_lowercase()).unwrap_or_default();
     let wait = verdict.after_ms.map(|ms| format!(" after {ms}")).unwrap_or_default();
     format!("{action}{class}{wait}")
+}
+
+/// A view without figures.
+pub fn blank() -> Arc<dyn View> {
+    Arc::new(Windows(|_| Stats::default()))
 }
 
 fn failure(json: &str) -> Failure {
@@ -85,7 +91,7 @@ fn one_table_holds_for_rhai_and_wasm() {
         let loaded = load_one(&path, Some(PolicyKind::Retry), &config);
         let Ok(Loaded::Retry(policy)) = loaded else { panic!("{}: {:?}", path.display(), loaded.err()) };
         for (json, expected) in PDD {
-            let verdict = policy.classify(&failure(json)).unwrap();
+            let verdict = policy.classify(&failure(json), &blank()).unwrap();
             assert_eq!(words(&verdict), expected, "{}: {json}", path.display());
         }
     }
@@ -190,11 +196,12 @@ fn the_burn_rate_needs_both_windows_and_enough_calls() {
     ];
     for (now, count, hour, fires) in rows {
         let snapshot = Snapshot { platform: "jd".into(), endpoint: None, stats: stats(50, now) };
-        let windows = |range: Duration| {
+        let windows = move |range: Duration| {
             assert_eq!(range, Duration::from_secs(3_600));
             stats(count, hour)
         };
-        let verdict = policy.evaluate(&snapshot, &windows).unwrap();
+        let view: Arc<dyn View> = Arc::new(Windows(windows));
+        let verdict = policy.evaluate(&snapshot, &view).unwrap();
         assert_eq!(matches!(verdict, AlertVerdict::Firing { .. }), fires, "{now} now, {hour} of {count} in the hour");
     }
 }

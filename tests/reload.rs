@@ -8,7 +8,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidegate_core::{AlertVerdict, Failure, Snapshot, Stats};
+use tidegate_core::{AlertVerdict, Failure, Snapshot, Stats, View, Windows};
 use tidegate_policy::{Generation, Policies, PolicyStatus, Watch};
 
 use crate::policies::policies_config;
@@ -99,10 +99,10 @@ fn stale(policies: &Policies, path: &str) -> String {
 fn firing(policies: &Policies, error_rate: f64) -> Vec<String> {
     let stats = Stats { count: 100, error_rate, ..Stats::default() };
     let snapshot = Snapshot { platform: "taobao".into(), endpoint: None, stats: stats.clone() };
-    let windows = |_: Duration| stats.clone();
+    let view: Arc<dyn View> = Arc::new(Windows(move |_| stats.clone()));
     let fires = |verdict| matches!(verdict, AlertVerdict::Firing { .. });
     let rules = policies.rules();
-    let firing = rules.iter().filter(|rule| fires(rule.policy.evaluate(&snapshot, &windows).unwrap()));
+    let firing = rules.iter().filter(|rule| fires(rule.policy.evaluate(&snapshot, &view).unwrap()));
     firing.map(|rule| rule.name.clone()).collect()
 }
 

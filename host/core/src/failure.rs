@@ -49,6 +49,8 @@ pub struct Failure {
     pub attempt: u32,
     /// Milliseconds since the first attempt began.
     pub elapsed_ms: u64,
+    /// When it failed, in milliseconds since 1970; 0 where nobody said.
+    pub at_ms: u64,
     /// The HTTP status, where an answer came.
     pub status: Option<u16>,
     /// The platform's error code, as text.
@@ -71,6 +73,7 @@ impl Default for Failure {
             kind: FailureKind::Response,
             attempt: 1,
             elapsed_ms: 0,
+            at_ms: 0,
             status: None,
             code: None,
             sub_code: None,

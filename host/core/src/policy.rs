@@ -1,11 +1,12 @@
 //! The contract with policies: plain values in, a verdict out, a fault when the policy misbehaves.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, Snapshot, Stats};
+use crate::{Failure, Snapshot, View};
 
 /// What kind of trouble a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -170,26 +171,14 @@ pub trait RetryPolicy: Send + Sync {
     ///
     /// # Errors
     /// A [`Fault`] where the policy misbehaved.
-    fn classify(&self, failure: &Failure) -> Result<Verdict, Fault>;
+    fn classify(&self, failure: &Failure, view: &Arc<dyn View>) -> Result<Verdict, Fault>;
 }
 
 /// Decides whether a condition holds.
 pub trait AlertPolicy: Send + Sync {
-    /// The verdict on one snapshot; `windows` answers for other ranges of the same scope.
+    /// The verdict on one snapshot.
     ///
     /// # Errors
     /// A [`Fault`] where the policy misbehaved.
-    fn evaluate(&self, snapshot: &Snapshot, windows: &dyn Windows) -> Result<AlertVerdict, Fault>;
-}
-
-/// Read-only access to the metrics of a snapshot's scope over other ranges.
-pub trait Windows: Send + Sync {
-    /// The figures of the last `range`, widened to whole minutes, hours or days.
-    fn window(&self, range: Duration) -> Stats;
-}
-
-impl<F: Fn(Duration) -> Stats + Send + Sync> Windows for F {
-    fn window(&self, range: Duration) -> Stats {
-        self(range)
-    }
+    fn evaluate(&self, snapshot: &Snapshot, view: &Arc<dyn View>) -> Result<AlertVerdict, Fault>;
 }

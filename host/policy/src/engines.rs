@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use tidegate_core::config::PoliciesConfig;
+use tidegate_core::AlertPolicy;
 use tidegate_core::config::reader::{Problem, Text};
-use tidegate_core::{AlertPolicy, RetryPolicy};
+use tidegate_core::config::{PoliciesConfig, Terms};
 
+use crate::load::{Loaded, PolicyKind};
 #[cfg(feature = "rhai")]
 use crate::origin::Origin;
 #[cfg(feature = "rhai")]
@@ -43,6 +44,10 @@ impl Language {
     }
 }
 
+/// Components beyond this size, in bytes, compile for seconds.
+#[cfg(feature = "wasm")]
+const LARGE: usize = 1 << 20;
+
 /// One engine a language.
 pub struct Engines {
     #[cfg(feature = "rhai")]
@@ -50,8 +55,19 @@ pub struct Engines {
     /// Made when the first component is seen: its memory pool is of no use to those who have none.
     #[cfg(feature = "wasm")]
     wasm: std::sync::OnceLock<Result<WasmEngine, String>>,
+    /// What held at the start: an engine of Wasm is made once.
     #[cfg(feature = "wasm")]
     config: PoliciesConfig,
+}
+
+/// The contents of a policy's file.
+pub struct Source<'a> {
+    /// Its path within the directory.
+    pub path: &'a str,
+    /// Its name as errors tell it.
+    pub file: &'a str,
+    /// What stands in it.
+    pub bytes: &'a [u8],
 }
 
 impl Engines {
@@ -59,7 +75,7 @@ impl Engines {
     pub fn new(config: &PoliciesConfig) -> Self {
         Self {
             #[cfg(feature = "rhai")]
-            rhai: Rhai::new(config),
+            rhai: Rhai::new(),
             #[cfg(feature = "wasm")]
             wasm: std::sync::OnceLock::new(),
             #[cfg(feature = "wasm")]
@@ -67,39 +83,41 @@ impl Engines {
         }
     }
 
-    /// The classifier in `bytes`, the contents of `file`.
+    /// The policy in a file.
     ///
     /// # Errors
     /// Every problem as `file:line:column: message`, one a line.
-    pub fn retry(&self, language: Language, file: &str, bytes: &[u8]) -> Result<Arc<dyn RetryPolicy>, String> {
-        match language {
+    pub fn load(&self, kind: PolicyKind, source: &Source<'_>, terms: &Terms) -> Result<Loaded, String> {
+        let Source { file, .. } = source;
+        match Language::of(source.path) {
             #[cfg(feature = "rhai")]
-            Language::Rhai => {
-                let origin = Origin::file(file);
-                self.rhai.retry(script(file, bytes)?, origin.clone()).map_err(|problems| lines(&origin, problems))
-            }
+            Some(Language::Rhai) => self.script(kind, source, terms),
             #[cfg(feature = "wasm")]
-            Language::Wasm => self.wasm()?.retry(bytes).map_err(|error| format!("{file}: {error}")),
+            Some(Language::Wasm) => self.component(kind, source, terms).map_err(|error| format!("{file}: {error}")),
             #[cfg(not(all(feature = "rhai", feature = "wasm")))]
-            language => Err(unsupported(language, file)),
+            Some(language) => Err(unsupported(language, file)),
+            None => Err(format!("{file}: expected a name ending in .rhai or .wasm")),
         }
     }
 
-    /// The condition in `bytes`, the contents of `file`.
-    ///
-    /// # Errors
-    /// Every problem as `file:line:column: message`, one a line.
-    pub fn alert(&self, language: Language, file: &str, bytes: &[u8]) -> Result<Arc<dyn AlertPolicy>, String> {
-        match language {
-            #[cfg(feature = "rhai")]
-            Language::Rhai => {
-                let origin = Origin::file(file);
-                self.rhai.alert(script(file, bytes)?, origin.clone()).map_err(|problems| lines(&origin, problems))
-            }
-            #[cfg(feature = "wasm")]
-            Language::Wasm => self.wasm()?.alert(bytes).map_err(|error| format!("{file}: {error}")),
-            #[cfg(not(all(feature = "rhai", feature = "wasm")))]
-            language => Err(unsupported(language, file)),
+    #[cfg(feature = "rhai")]
+    fn script(&self, kind: PolicyKind, source: &Source<'_>, terms: &Terms) -> Result<Loaded, String> {
+        let (text, origin) = (script(source.file, source.bytes)?, Origin::file(source.file));
+        let loaded = match kind {
+            PolicyKind::Retry => self.rhai.retry(text, origin.clone(), terms).map(Loaded::Retry),
+            PolicyKind::Alert => self.rhai.alert(text, origin.clone(), terms).map(Loaded::Alert),
+            PolicyKind::Admit => self.rhai.admit(text, origin.clone(), terms).map(Loaded::Admit),
+        };
+        loaded.map_err(|problems| lines(&origin, problems))
+    }
+
+    #[cfg(feature = "wasm")]
+    fn component(&self, kind: PolicyKind, source: &Source<'_>, terms: &Terms) -> Result<Loaded, String> {
+        let (wasm, path, bytes) = (self.wasm()?, source.path, source.bytes);
+        match kind {
+            PolicyKind::Retry => wasm.retry(path, bytes, terms).map(Loaded::Retry),
+            PolicyKind::Alert => wasm.alert(path, bytes, terms).map(Loaded::Alert),
+            PolicyKind::Admit => wasm.admit(path, bytes, terms).map(Loaded::Admit),
         }
     }
 
@@ -108,10 +126,10 @@ impl Engines {
     /// # Errors
     /// Every problem, at its place in the file.
     #[cfg(feature = "rhai")]
-    pub fn condition(&self, file: &str, text: &Text) -> Result<Arc<dyn AlertPolicy>, Vec<Problem>> {
+    pub fn condition(&self, file: &str, text: &Text, terms: &Terms) -> Result<Arc<dyn AlertPolicy>, Vec<Problem>> {
         let origin = Origin::inside(file, text.clone());
         let place = |problems: Vec<Problem>| problems.into_iter().map(|problem| origin.place(problem)).collect();
-        self.rhai.alert(&text.value, origin.clone()).map_err(place)
+        self.rhai.alert(&text.value, origin.clone(), terms).map_err(place)
     }
 
     /// A condition that stands in line in `file`.
@@ -119,9 +137,26 @@ impl Engines {
     /// # Errors
     /// Always: such conditions are Rhai.
     #[cfg(not(feature = "rhai"))]
-    pub fn condition(&self, file: &str, text: &Text) -> Result<Arc<dyn AlertPolicy>, Vec<Problem>> {
+    pub fn condition(&self, file: &str, text: &Text, terms: &Terms) -> Result<Arc<dyn AlertPolicy>, Vec<Problem>> {
         let (at, message) = (text.at, unsupported(Language::Rhai, file));
         Err(vec![Problem { line: at.line, column: at.column, message }])
+    }
+
+    /// Whether a component takes so long to compile that it is done ahead, off the way of other files.
+    pub fn takes_long(&self, path: &str, bytes: &[u8]) -> bool {
+        #[cfg(feature = "wasm")]
+        if Language::of(path) == Some(Language::Wasm) && bytes.len() > LARGE {
+            return self.wasm().is_ok_and(|wasm| !wasm.compiler().is_ready(bytes));
+        }
+        false
+    }
+
+    /// Compiles a component for whoever loads it next.
+    pub fn prepare(&self, bytes: &[u8]) {
+        #[cfg(feature = "wasm")]
+        if let Ok(wasm) = self.wasm() {
+            wasm.compiler().prepare(bytes);
+        }
     }
 
     #[cfg(feature = "wasm")]

@@ -12,6 +12,8 @@ use crate::engines::Language;
 
 /// The file of the alert rules.
 pub const RULES: &str = "alerts.toml";
+/// What stands before the ending of a policy that runs beside the live one and only reports where it differs.
+pub const CANDIDATE: &str = ".candidate";
 /// How often a file that changes under the reader is read before it is left for the next scan.
 const READS: usize = 4;
 
@@ -36,7 +38,8 @@ pub struct Content {
     pub hash: String,
 }
 
-/// The files by what they are for: `alerts.toml`, `alerts/burn_rate.rhai`, `retry/taobao` (which two files may claim).
+/// The files by what they are for: `alerts.toml`, `alerts/burn_rate.rhai`, `retry/taobao` (which two files may claim),
+/// `retry/taobao.candidate`.
 pub type Scan = BTreeMap<String, Vec<Found>>;
 
 /// Reads the directory; `known` says which contents of a path are no news, so that they need not be read twice.
@@ -60,12 +63,14 @@ pub fn scan(dir: &Path, known: impl Fn(&str, &str) -> bool) -> io::Result<Scan> 
         }
     };
     add(RULES.to_owned(), RULES.to_owned());
-    for name in names(&dir.join("alerts"))? {
+    for name in names(&dir.join("alerts"))?.into_iter().filter(|name| !name.contains(CANDIDATE)) {
         add(format!("alerts/{name}"), format!("alerts/{name}"));
     }
-    for name in names(&dir.join("retry"))? {
-        let platform = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
-        add(format!("retry/{platform}"), format!("retry/{name}"));
+    for folder in ["retry", "admit"] {
+        for name in names(&dir.join(folder))? {
+            let platform = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
+            add(format!("{folder}/{platform}"), format!("{folder}/{name}"));
+        }
     }
     Ok(scan)
 }
@@ -84,9 +89,9 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether a file of this name is a policy: not hidden, no candidate, no backup of an editor.
+/// Whether a file of this name is a policy: not hidden, no backup of an editor.
 fn is_policy(name: &str) -> bool {
-    Language::of(name).is_some() && !name.starts_with(['.', '#']) && !name.contains(".candidate.")
+    Language::of(name).is_some() && !name.starts_with(['.', '#'])
 }
 
 /// Reads a file until two reads agree: a writer may be half done.
@@ -205,6 +210,7 @@ mod tests {
             "alerts/burn.wasm: alerts/burn.wasm",
             "retry/pdd: retry/pdd.wasm",
             "retry/taobao: retry/taobao.rhai retry/taobao.wasm",
+            "retry/taobao.candidate: retry/taobao.candidate.rhai",
         ];
         assert_eq!(found, expected);
     }

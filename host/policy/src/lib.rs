@@ -4,7 +4,9 @@
 //! [`Policies`] reads a directory, keeps the last good version of every file in force, and answers from one immutable
 //! [`Generation`] at a time. A policy only advises: where it misbehaves, the built-in fallback decides.
 
+mod admission;
 mod counted;
+mod counters;
 mod engines;
 mod files;
 mod generation;
@@ -15,6 +17,8 @@ mod registry;
 #[cfg(feature = "rhai")]
 mod rhai;
 mod rules;
+mod samples;
+mod shadow;
 mod slots;
 #[cfg(feature = "wasm")]
 pub mod wasm;
@@ -24,4 +28,5 @@ pub use generation::{Decided, Generation, PolicyStatus};
 pub use load::{Loaded, PolicyKind, load_one};
 pub use registry::{Policies, ReloadReport};
 pub use rules::{Rule, Scope};
+pub use shadow::{Difference, Differences};
 pub use watch::Watch;

@@ -20,6 +20,11 @@ impl Origin {
         Self { file: file.into(), inside: Some(text) }
     }
 
+    /// The file's name.
+    pub fn name(&self) -> &str {
+        &self.file
+    }
+
     /// The same problem at its place in the file.
     pub fn place(&self, problem: Problem) -> Problem {
         let Some(text) = &self.inside else { return problem };

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tidegate_core::Failure;
 use tidegate_core::config::PoliciesConfig;
+use tidegate_core::{Admission, Failure, Request, View};
 
 use crate::engines::Engines;
 use crate::files;
 use crate::generation::{Decided, Generation, PolicyStatus};
 use crate::rules::Rule;
-use crate::slots::{Change, Slots};
+use crate::samples;
+use crate::slots::{Change, Place, Slots};
 use crate::watch::{self, Watch};
 
 /// The policies of a directory, always in their last good version.
@@ -42,6 +43,10 @@ pub struct Policies {
     slots: Mutex<Slots>,
     current: ArcSwap<Generation>,
     listeners: Mutex<Vec<mpsc::Sender<Arc<Generation>>>>,
+    config: ArcSwap<PoliciesConfig>,
+    view: ArcSwap<Arc<dyn View>>,
+    /// For the thread that compiles ahead.
+    me: Weak<Self>,
 }
 
 /// What a look at the directory brought.
@@ -59,16 +64,35 @@ impl Policies {
     /// Reads the directory; it may be missing and appear later, and a bad file stops nothing.
     #[must_use]
     pub fn open(config: &PoliciesConfig) -> Arc<Self> {
-        let slots = Slots::default();
-        let policies = Self {
+        let view = samples::view();
+        let policies = Arc::new_cyclic(|me| Self {
             dir: config.dir.clone(),
             engines: Engines::new(config),
-            current: ArcSwap::from_pointee(slots.generation()),
-            slots: Mutex::new(slots),
+            current: ArcSwap::from_pointee(Slots::default().generation(&view)),
+            slots: Mutex::default(),
             listeners: Mutex::default(),
-        };
-        policies.reload();
-        Arc::new(policies)
+            config: ArcSwap::from_pointee(config.clone()),
+            view: ArcSwap::from_pointee(view),
+            me: me.clone(),
+        });
+        // Nothing decides yet, so what takes long is waited for.
+        policies.look(false);
+        policies
+    }
+
+    /// Puts other limits and settings in force; a policy that refuses them keeps its old ones, and the status says why.
+    ///
+    /// The directory, the cache and the room of Wasm instances stay as they were at the start.
+    pub fn configure(&self, config: &PoliciesConfig) -> ReloadReport {
+        self.config.store(Arc::new(config.clone()));
+        self.reload()
+    }
+
+    /// What policies may look at from now on.
+    pub fn attach(&self, view: Arc<dyn View>) {
+        let slots = self.slots.lock();
+        self.view.store(Arc::new(view));
+        self.publish(slots.generation(&self.view.load()));
     }
 
     /// The directory that is read.
@@ -87,6 +111,12 @@ impl Policies {
     #[must_use]
     pub fn classify(&self, failure: &Failure) -> Decided {
         self.current.load().classify(failure)
+    }
+
+    /// The verdict on a request; see [`Generation::admit`].
+    #[must_use]
+    pub fn admit(&self, request: &Request) -> Decided<Admission> {
+        self.current.load().admit(request)
     }
 
     /// The alert rules in force, by name.
@@ -110,17 +140,43 @@ impl Policies {
     }
 
     /// Looks at the directory now and puts in force what is new and good.
+    ///
+    /// A large component that was never compiled is left to a thread of its own, which looks again when it is done.
     pub fn reload(&self) -> ReloadReport {
+        self.look(true)
+    }
+
+    fn look(&self, patient: bool) -> ReloadReport {
         let mut slots = self.slots.lock();
         let found = files::scan(&self.dir, |path, hash| slots.knows(path, hash));
+        let config = self.config.load();
+        let place = Place { dir: &self.dir, engines: &self.engines, config: &config, patient };
         let changes = match found {
-            Ok(found) => slots.update(found, &self.dir, &self.engines),
+            Ok(found) => slots.update(found, place),
             Err(error) => slots.lose_directory(&self.dir, &error),
         };
         if !changes.is_empty() {
-            self.publish(slots.generation());
+            self.publish(slots.generation(&self.view.load()));
         }
+        self.compile_ahead(slots.awaited());
         report(&changes, &slots)
+    }
+
+    fn compile_ahead(&self, components: Vec<Vec<u8>>) {
+        if components.is_empty() {
+            return;
+        }
+        let me = self.me.clone();
+        let compile = move || {
+            for bytes in components {
+                let Some(policies) = me.upgrade() else { return };
+                policies.engines.prepare(&bytes);
+                policies.reload();
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("tidegate-compile".to_owned()).spawn(compile) {
+            tracing::error!(%error, "no thread to compile on");
+        }
     }
 
     fn publish(&self, generation: Generation) {

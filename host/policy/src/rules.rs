@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_core::config::Terms;
 use tidegate_core::config::reader::{
     self, Problem, Section, Text, duration, integer, list, parsed, string, suggestion,
 };
 use tidegate_core::{AlertPolicy, Severity, Timing};
 
-use crate::counted::{Counted, Counters};
+use crate::counted::{Counted, Patience};
+use crate::counters::Counters;
 use crate::engines::Engines;
 
 /// What a rule looks at.
@@ -56,6 +58,10 @@ pub struct Sources<'a> {
     pub path: &'a str,
     /// Counts what in-line conditions do.
     pub counters: &'a Arc<Counters>,
+    /// What in-line conditions may take.
+    pub terms: &'a Terms,
+    /// When one is set aside.
+    pub patience: Patience,
     /// The conditions with files of their own; `None` where no version was ever good.
     pub alerts: BTreeMap<&'a str, Option<Arc<dyn AlertPolicy>>>,
 }
@@ -136,8 +142,8 @@ impl Sources<'_> {
     }
 
     fn condition(&self, text: &Text) -> Result<Arc<dyn AlertPolicy>, Vec<Problem>> {
-        let policy = self.engines.condition(self.file, text)?;
-        Ok(Arc::new(Counted::new(self.path, policy, self.counters)))
+        let policy = self.engines.condition(self.file, text, self.terms)?;
+        Ok(Arc::new(Counted::new(self.path, policy, self.counters, self.patience, None)))
     }
 
     fn policy(&self, path: &str) -> Result<Arc<dyn AlertPolicy>, String> {

@@ -6,13 +6,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use tidegate_core::{AlertPolicy, RetryPolicy};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::counted::{Counted, Counters};
-use crate::engines::{Engines, Language};
-use crate::files::{Content, Found, RULES, Scan};
+use tidegate_core::config::{PoliciesConfig, Terms};
+use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy, View};
+
+use crate::counted::{Counted, Patience};
+use crate::counters::Counters;
+use crate::engines::{Engines, Language, Source};
+use crate::files::{CANDIDATE, Content, Found, RULES, Scan};
 use crate::generation::{Entry, Generation};
+use crate::load::{Loaded, PolicyKind};
 use crate::rules::{Rule, Sources};
+use crate::shadow::{Candidate, Shadow};
 
 /// What became of a file.
 pub enum Change {
@@ -35,29 +41,55 @@ pub struct Slots {
     slots: BTreeMap<String, Slot>,
     /// Why the directory cannot be read.
     lost: Option<String>,
+    /// Made when the first candidate comes.
+    shadow: Option<Arc<Shadow>>,
+}
+
+/// Where files are read and by what they become policies.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    pub dir: &'a Path,
+    pub engines: &'a Engines,
+    pub config: &'a PoliciesConfig,
+    /// Whether components that take long are left to be compiled ahead.
+    pub patient: bool,
 }
 
 #[derive(Default)]
 struct Slot {
     /// The file as it was last seen.
     path: String,
-    /// Path and hash of what was last tried, good or bad.
-    tried: Option<(String, String)>,
+    /// What was last tried, good or bad.
+    tried: Option<Tried>,
     good: Option<Good>,
-    stale: Option<String>,
+    /// Why and since when.
+    stale: Option<(String, u64)>,
     counters: Arc<Counters>,
+    /// A component that is to be compiled ahead.
+    awaits: Option<Vec<u8>>,
+    /// The one that was last told of, by hash.
+    awaited: Option<String>,
+}
+
+/// A file's path, its contents and what holds for it: what is the same in all three is no news.
+#[derive(Clone, PartialEq)]
+struct Tried {
+    path: String,
+    hash: String,
+    terms: Terms,
 }
 
 struct Good {
-    path: String,
-    hash: String,
+    tried: Tried,
     generation: u64,
     policy: Policy,
 }
 
 enum Policy {
     Retry(Arc<Counted<dyn RetryPolicy>>),
-    Alert(Arc<dyn AlertPolicy>),
+    Admit(Arc<Counted<dyn AdmitPolicy>>),
+    Alert(Arc<Counted<dyn AlertPolicy>>),
+    Candidate(Arc<Candidate>),
     /// The rules with the text they were read from, to be read again when a condition's file changes.
     Rules(String, Arc<[Rule]>),
 }
@@ -70,12 +102,12 @@ impl Slots {
 
     /// Whether these contents were tried already.
     pub fn knows(&self, path: &str, hash: &str) -> bool {
-        self.slots.values().filter_map(|slot| slot.tried.as_ref()).any(|tried| tried.0 == path && tried.1 == hash)
+        self.slots.values().filter_map(|slot| slot.tried.as_ref()).any(|tried| tried.path == path && tried.hash == hash)
     }
 
     /// Why files are not in force as they are.
     pub fn problems(&self) -> Vec<String> {
-        self.lost.iter().chain(self.slots.values().filter_map(|slot| slot.stale.as_ref())).cloned().collect()
+        self.lost.iter().chain(self.slots.values().filter_map(|slot| Some(&slot.stale.as_ref()?.0))).cloned().collect()
     }
 
     /// Keeps everything, since a directory that vanished is trouble and no edit; one that never was there is fine.
@@ -89,10 +121,10 @@ impl Slots {
     }
 
     /// Takes over what was found: good files come in force, bad ones leave the last good one there.
-    pub fn update(&mut self, mut scan: Scan, dir: &Path, engines: &Engines) -> Changes {
+    pub fn update(&mut self, mut scan: Scan, place: Place<'_>) -> Changes {
         let mut changes = Changes::new();
         if self.lost.take().is_some() {
-            changes.insert(dir.display().to_string(), Change::Mended);
+            changes.insert(place.dir.display().to_string(), Change::Mended);
         }
         let next = self.number + 1;
         for (_, slot) in self.slots.extract_if(.., |purpose, _| !scan.contains_key(purpose)) {
@@ -101,27 +133,35 @@ impl Slots {
         let rules = scan.remove(RULES);
         for (purpose, found) in scan {
             let slot = self.slots.entry(purpose).or_default();
-            let load = |slot: &Slot, file: &Found, content: &Content| slot.load(file, content, dir, engines);
-            slot.update(&found, dir, next, false, &mut changes, load);
+            let load =
+                |slot: &Slot, file: &Found, content: &Content, terms: &Terms| slot.load(file, content, terms, place);
+            slot.update(&found, place, next, false, &mut changes, load);
         }
         if let Some(found) = rules {
-            self.update_rules(&found, dir, engines, next, &mut changes);
+            self.update_rules(&found, place, next, &mut changes);
         }
         if changes.values().any(|change| matches!(change, Change::InForce | Change::Removed)) {
             self.number = next;
+        }
+        if self.shadow.is_none() && self.slots.values().any(|slot| slot.candidate().is_some()) {
+            let started = Shadow::start().inspect_err(|error| tracing::error!(%error, "no candidate can run"));
+            self.shadow = started.ok().map(Arc::new);
         }
         changes
     }
 
     /// Rules hold the conditions they name, so they are read again whenever one of those changed.
-    fn update_rules(&mut self, found: &[Found], dir: &Path, engines: &Engines, next: u64, changes: &mut Changes) {
+    fn update_rules(&mut self, found: &[Found], place: Place<'_>, next: u64, changes: &mut Changes) {
         let mut slot = self.slots.remove(RULES).unwrap_or_default();
-        let file = dir.join(RULES).display().to_string();
+        let file = place.dir.join(RULES).display().to_string();
         let conditions = self.slots.iter().filter(|(purpose, _)| purpose.starts_with("alerts/"));
         let alerts = conditions.map(|(purpose, slot)| (purpose.as_str(), slot.alert())).collect();
-        let sources = Sources { engines, file: &file, path: RULES, counters: &slot.counters.clone(), alerts };
+        let (terms, patience) = (place.config.terms(RULES), patience(place.config));
+        let counters = &slot.counters.clone();
+        let sources =
+            Sources { engines: place.engines, file: &file, path: RULES, counters, terms: &terms, patience, alerts };
         let moved = changes.keys().any(|path| path.starts_with("alerts/"));
-        slot.update(found, dir, next, moved, changes, |_, _, content| {
+        slot.update(found, place, next, moved, changes, |_, _, content, _| {
             let text = String::from_utf8(content.bytes.clone()).map_err(|_| format!("{file}: not UTF-8"))?;
             sources.read(&text).map(|rules| Policy::Rules(text, rules))
         });
@@ -133,21 +173,36 @@ impl Slots {
     }
 
     /// What is in force now.
-    pub fn generation(&self) -> Generation {
-        let mut retry = BTreeMap::new();
-        let mut rules = Arc::default();
+    pub fn generation(&self, view: &Arc<dyn View>) -> Generation {
+        let mut generation = Generation {
+            number: self.number,
+            view: Arc::clone(view),
+            retry: BTreeMap::new(),
+            admit: BTreeMap::new(),
+            candidates: BTreeMap::new(),
+            shadow: self.shadow.clone(),
+            rules: Arc::default(),
+            entries: self.slots.values().map(Slot::entry).collect(),
+        };
         for (purpose, slot) in &self.slots {
+            let name = || purpose.rsplit_once('/').map_or(purpose.as_str(), |(_, name)| name).to_owned();
             match slot.good.as_ref().map(|good| &good.policy) {
-                Some(Policy::Retry(policy)) => {
-                    let platform = purpose.trim_start_matches("retry/").to_owned();
-                    retry.insert(platform, Arc::clone(policy));
+                Some(Policy::Retry(policy)) => drop(generation.retry.insert(name(), Arc::clone(policy))),
+                Some(Policy::Admit(policy)) => drop(generation.admit.insert(name(), Arc::clone(policy))),
+                Some(Policy::Candidate(candidate)) => {
+                    let platform = name().trim_end_matches(CANDIDATE).to_owned();
+                    generation.candidates.insert(platform, Arc::clone(candidate));
                 }
-                Some(Policy::Rules(_, read)) => rules = Arc::clone(read),
+                Some(Policy::Rules(_, read)) => generation.rules = Arc::clone(read),
                 Some(Policy::Alert(_)) | None => {}
             }
         }
-        let entries = self.slots.values().map(Slot::entry).collect();
-        Generation { number: self.number, retry, rules, entries }
+        generation
+    }
+
+    /// The components that are to be compiled ahead.
+    pub fn awaited(&mut self) -> Vec<Vec<u8>> {
+        self.slots.values_mut().filter_map(|slot| slot.awaits.take()).collect()
     }
 }
 
@@ -156,61 +211,94 @@ impl Slot {
     fn update(
         &mut self,
         found: &[Found],
-        dir: &Path,
+        place: Place<'_>,
         next: u64,
         again: bool,
         changes: &mut Changes,
-        load: impl FnOnce(&Self, &Found, &Content) -> Result<Policy, String>,
+        load: impl FnOnce(&Self, &Found, &Content, &Terms) -> Result<Policy, String>,
     ) {
         if let Some(first) = found.first() {
             self.path.clone_from(&first.path);
         }
+        let dir = place.dir;
         let [file] = found else { return self.refuse(None, conflict(found, dir), changes) };
         let content = match &file.content {
             Ok(content) => content,
             Err(error) => return self.refuse(None, format!("{}: {error}", dir.join(&file.path).display()), changes),
         };
-        let (path, hash) = (file.path.clone(), content.hash.clone());
-        let tried = Some((path.clone(), hash.clone()));
-        if !again && self.tried == tried {
+        let path = file.path.clone();
+        let tried = Tried { path: path.clone(), hash: content.hash.clone(), terms: place.config.terms(&path) };
+        if !again && self.tried.as_ref() == Some(&tried) {
             return;
         }
-        self.tried.clone_from(&tried);
-        if !again && self.good.as_ref().is_some_and(|good| good.path == path && good.hash == hash) {
+        if !again && self.good.as_ref().is_some_and(|good| good.tried == tried) {
+            self.tried = Some(tried);
             self.stale = None;
             changes.insert(path, Change::Mended);
             return;
         }
+        if place.patient && place.engines.takes_long(&path, &content.bytes) {
+            if self.awaited.replace(content.hash.clone()).as_ref() != Some(&content.hash) {
+                self.awaits = Some(content.bytes.clone());
+            }
+            let problem =
+                format!("{}: is being compiled; what was good before stays until then", dir.join(&path).display());
+            return self.refuse(None, problem, changes);
+        }
+        self.awaited = None;
+        self.tried = Some(tried.clone());
         // A panic of a compiler is its file's trouble; the other files are to be read all the same.
-        let loaded = catch_unwind(AssertUnwindSafe(|| load(self, file, content)));
+        let loaded = catch_unwind(AssertUnwindSafe(|| load(self, file, content, &tried.terms)));
         let loaded = loaded.unwrap_or_else(|_| Err(format!("{}: its engine panicked", dir.join(&path).display())));
         match loaded {
-            Err(problem) => self.refuse(tried, problem, changes),
+            Err(problem) => self.refuse(Some(tried), problem, changes),
             Ok(policy) => {
-                self.good = Some(Good { path: path.clone(), hash, generation: next, policy });
+                self.good = Some(Good { tried, generation: next, policy });
                 self.stale = None;
                 changes.insert(path, Change::InForce);
             }
         }
     }
 
-    fn refuse(&mut self, tried: Option<(String, String)>, problem: String, changes: &mut Changes) {
+    fn refuse(&mut self, tried: Option<Tried>, problem: String, changes: &mut Changes) {
         self.tried = tried;
-        if self.stale.as_ref() != Some(&problem) {
-            self.stale = Some(problem.clone());
+        if self.stale.as_ref().map(|(known, _)| known) != Some(&problem) {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let since = self.stale.as_ref().map_or(tidegate_core::clock::millis(now), |(_, since)| *since);
+            self.stale = Some((problem.clone(), since));
             changes.insert(self.path.clone(), Change::Refused(problem));
         }
     }
 
-    fn load(&self, file: &Found, content: &Content, dir: &Path, engines: &Engines) -> Result<Policy, String> {
-        let full = dir.join(&file.path).display().to_string();
-        let language = Language::of(&file.path).ok_or_else(|| format!("{full}: neither .rhai nor .wasm"))?;
-        if file.path.starts_with("retry/") {
-            let policy = engines.retry(language, &full, &content.bytes)?;
-            Ok(Policy::Retry(Arc::new(Counted::new(&file.path, policy, &self.counters))))
-        } else {
-            let policy = engines.alert(language, &full, &content.bytes)?;
-            Ok(Policy::Alert(Arc::new(Counted::new(&file.path, policy, &self.counters))))
+    fn load(&self, file: &Found, content: &Content, terms: &Terms, place: Place<'_>) -> Result<Policy, String> {
+        let full = place.dir.join(&file.path).display().to_string();
+        let kind = PolicyKind::of(Path::new(&file.path)).unwrap_or(PolicyKind::Alert);
+        let source = Source { path: &file.path, file: &full, bytes: &content.bytes };
+        let (path, counters, patience) = (&*file.path, &self.counters, patience(place.config));
+        let last = self.good.as_ref().map(|good| &good.policy);
+        Ok(match place.engines.load(kind, &source, terms)? {
+            Loaded::Retry(policy) if is_candidate(path) => {
+                Policy::Candidate(Candidate::new(Arc::new(Counted::new(path, policy, counters, patience, None))))
+            }
+            Loaded::Retry(policy) => {
+                let last = last.and_then(|last| if let Policy::Retry(last) = last { Some(last) } else { None });
+                Policy::Retry(Arc::new(Counted::new(path, policy, counters, patience, last)))
+            }
+            Loaded::Admit(policy) => {
+                let last = last.and_then(|last| if let Policy::Admit(last) = last { Some(last) } else { None });
+                Policy::Admit(Arc::new(Counted::new(path, policy, counters, patience, last)))
+            }
+            Loaded::Alert(policy) => {
+                let last = last.and_then(|last| if let Policy::Alert(last) = last { Some(last) } else { None });
+                Policy::Alert(Arc::new(Counted::new(path, policy, counters, patience, last)))
+            }
+        })
+    }
+
+    fn candidate(&self) -> Option<&Arc<Candidate>> {
+        match &self.good.as_ref()?.policy {
+            Policy::Candidate(candidate) => Some(candidate),
+            _ => None,
         }
     }
 
@@ -224,22 +312,31 @@ impl Slot {
 
     fn alert(&self) -> Option<Arc<dyn AlertPolicy>> {
         match self.good.as_ref().map(|good| &good.policy) {
-            Some(Policy::Alert(policy)) => Some(Arc::clone(policy)),
+            Some(Policy::Alert(policy)) => Some(Arc::clone(policy) as _),
             _ => None,
         }
     }
 
     fn entry(&self) -> Entry {
-        let path = self.good.as_ref().map_or(&self.path, |good| &good.path);
+        let path = self.good.as_ref().map_or(&self.path, |good| &good.tried.path);
         Entry {
             path: path.clone(),
             kind: Language::of(path).map_or("rules", Language::name),
             generation: self.good.as_ref().map(|good| good.generation),
-            hash: self.good.as_ref().map(|good| good.hash.clone()),
+            hash: self.good.as_ref().map(|good| good.tried.hash.clone()),
             stale: self.stale.clone(),
             counters: Arc::clone(&self.counters),
+            candidate: self.candidate().cloned(),
         }
     }
+}
+
+fn is_candidate(path: &str) -> bool {
+    Path::new(path).file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with(CANDIDATE))
+}
+
+fn patience(config: &PoliciesConfig) -> Patience {
+    Patience { faults: config.max_faults as usize, window: config.fault_window }
 }
 
 fn conflict(found: &[Found], dir: &Path) -> String {

@@ -15,7 +15,7 @@ use tidegate_core::store::{AlertRecord, AlertStore};
 use tidegate_core::{Notifier, Severity, StoreError};
 
 pub use deliver::{Deliveries, send};
-pub use judge::{Figures, Measured, judge, scopes};
+pub use judge::{Figures, Measured, Sight, judge, scopes};
 pub use memory::MemoryAlerts;
 
 /// Makes notifiers of the configured channels; the error says which channel and why.

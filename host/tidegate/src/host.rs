@@ -40,6 +40,8 @@ pub(crate) struct Inner {
     stores: Stores,
     locks: Locks,
     #[cfg(feature = "policies")]
+    view: Arc<dyn tidegate_core::View>,
+    #[cfg(feature = "policies")]
     pub(crate) policies: Option<Arc<Policies>>,
     #[cfg(feature = "policies")]
     pub(crate) alerts: Alerts,
@@ -134,7 +136,9 @@ impl Builder {
         let shared = stores.metrics(&self.config.metrics);
         let most = self.config.metrics.max_endpoints;
         let local = if shared.is_some() { Metrics::told } else { Metrics::new }(most, Arc::clone(&clock));
-        let inner = Inner {
+        let inner = |_me: &std::sync::Weak<Inner>| Inner {
+            #[cfg(feature = "policies")]
+            view: Arc::new(crate::view::HostView(_me.clone())),
             limiters: RwLock::new(limiters),
             retired: RwLock::default(),
             metrics: Fleet { local, shared },
@@ -151,7 +155,12 @@ impl Builder {
             config: ArcSwap::from_pointee(self.config),
             clock,
         };
-        Ok(Host(Arc::new(inner)))
+        let host = Host(Arc::new_cyclic(inner));
+        #[cfg(feature = "policies")]
+        if let Some(policies) = host.policies() {
+            policies.attach(host.view());
+        }
+        Ok(host)
     }
 }
 
@@ -188,6 +197,7 @@ impl Host {
         Ok(Retry {
             limiter: self.limiter(platform)?,
             host: self.clone(),
+            further: Vec::new(),
             platform: platform.to_owned(),
             endpoint: crate::metrics::OTHER.to_owned(),
             cost: 1,
@@ -244,6 +254,12 @@ impl Host {
         self.0.stores.redis()
     }
 
+    /// What policies may look at.
+    #[cfg(feature = "policies")]
+    pub(crate) fn view(&self) -> Arc<dyn tidegate_core::View> {
+        Arc::clone(&self.0.view)
+    }
+
     /// The clock that everything here goes by.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
@@ -261,10 +277,11 @@ impl Host {
         (fallback::classify(failure), "fallback".to_owned())
     }
 
-    /// Puts a new configuration in force: limits, retry, alerting and channels.
+    /// Puts a new configuration in force: limits, retry, alerting, channels, and the bounds and settings
+    /// of policies.
     ///
     /// A limit is touched only where the configuration changed it, so one that was updated at run time survives an
-    /// edit elsewhere. `[server]`, `[metrics]`, `[policies]` and `[redis]` are read at start.
+    /// edit elsewhere. `[server]`, `[metrics]`, `[redis]` and the directory of policies are read at start.
     ///
     /// # Errors
     /// Where a channel cannot be made; nothing is changed then.
@@ -275,6 +292,10 @@ impl Host {
         self.apply_limits(&old.limits, &config.limits);
         #[cfg(feature = "policies")]
         self.0.alerts.connect(notifiers);
+        #[cfg(feature = "policies")]
+        if let Some(policies) = self.policies().filter(|_| config.policies != old.policies) {
+            policies.configure(&config.policies);
+        }
         self.0.config.store(Arc::new(config));
         Ok(())
     }

@@ -22,6 +22,7 @@
 //!
 //! Whoever wants the limiter alone turns the default features off.
 
+mod admission;
 mod advice;
 #[cfg(feature = "policies")]
 mod alerts;
@@ -40,7 +41,10 @@ mod stores;
 mod ticker;
 #[cfg(feature = "tower")]
 pub mod tower;
+#[cfg(feature = "policies")]
+mod view;
 
+pub use admission::{Admitted, Denied, Receipts};
 pub use advice::Advice;
 #[cfg(feature = "policies")]
 pub use alerts::{ActiveAlert, Alerts, MemoryAlerts};
@@ -58,7 +62,8 @@ pub use tidegate_core as core;
 pub use tidegate_core::config::Config;
 pub use tidegate_core::store::{AlertRecord, Delivery};
 pub use tidegate_core::{
-    Class, Clock, Decision, Failure, FailureKind, LimitStatus, Outcome, Quota, Rate, Stats, StoreError, Verdict,
+    Class, Clock, Decision, Failure, FailureKind, LimitStatus, Outcome, Quota, Rate, Request, Stats, StoreError,
+    Verdict,
 };
 #[cfg(feature = "policies")]
 pub use tidegate_policy as policy;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tidegate_core::clock::millis;
 use tidegate_core::{Class, Decision, Failure, Outcome, Verdict};
 
+use crate::admission::Admitted;
 use crate::advice::Advice;
 use crate::host::Host;
 use crate::{Limiter, Recorder};
@@ -68,6 +69,8 @@ pub enum CallError<E> {
 pub struct Retry {
     pub(crate) host: Host,
     pub(crate) limiter: Limiter,
+    /// The limits that a call passes besides its platform's.
+    pub(crate) further: Vec<(String, Limiter)>,
     pub(crate) platform: String,
     pub(crate) endpoint: String,
     pub(crate) cost: u64,
@@ -85,6 +88,13 @@ impl Retry {
     /// What one attempt costs of the limit; 1 unless said.
     pub fn cost(mut self, cost: u64) -> Self {
         self.cost = cost;
+        self
+    }
+
+    /// What an admission policy said of it: its cost, and the limits that it passes.
+    pub fn admitted(mut self, admitted: Admitted) -> Self {
+        self.cost = admitted.cost;
+        self.further = admitted.limits.into_iter().skip(1).collect();
         self
     }
 
@@ -147,16 +157,29 @@ impl Retry {
     }
 
     async fn admit(&self, wait: Duration, recorder: &Recorder) -> Decision {
-        let decision = self.limiter.acquire(self.cost, wait).await;
+        let decision = self.take(wait).await;
         if !decision.is_allowed() {
             recorder.record(Outcome::Limited, Duration::ZERO);
         }
         decision
     }
 
+    async fn take(&self, wait: Duration) -> Decision {
+        if self.further.is_empty() {
+            return self.limiter.acquire(self.cost, wait).await;
+        }
+        let mut limits = vec![(self.platform.clone(), self.limiter.clone())];
+        limits.extend(self.further.iter().cloned());
+        match (Admitted { cost: self.cost, limits, by: String::new() }).take(wait).await {
+            Ok((remaining, _)) => Decision::Allowed { remaining },
+            Err((_, refusal)) => refusal,
+        }
+    }
+
     fn tell<E: Failed>(&self, error: &E, attempt: u32, elapsed_ms: u64) -> Failure {
         let (platform, endpoint) = (self.platform.clone(), self.endpoint.clone());
-        Failure { platform, endpoint, attempt, elapsed_ms, ..error.failure() }
+        let at_ms = self.host.clock().unix_ms();
+        Failure { platform, endpoint, attempt, elapsed_ms, at_ms, ..error.failure() }
     }
 }
 

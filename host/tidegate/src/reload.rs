@@ -92,6 +92,7 @@ pub fn read_config(path: &Path) -> Result<Config, String> {
         problems.iter().map(|problem| format!("{file}:{problem}")).collect::<Vec<_>>().join("\n")
     })?;
     config.policies.dir = base.join(&config.policies.dir);
+    config.policies.cache = config.policies.cache.map(|cache| base.join(cache));
     if let Some(ca) = config.redis.as_mut().and_then(|redis| redis.tls_ca.as_mut()) {
         *ca = base.join(&*ca);
     }

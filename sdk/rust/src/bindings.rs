@@ -3,13 +3,28 @@
 #![allow(missing_docs, unused_qualifications, reason = "generated; the crate's root says what guests use")]
 #![allow(unsafe_code, reason = "generated; values cross between host and guest as raw memory")]
 
+/// What a policy of any kind may call.
+pub mod host {
+    wit_bindgen::generate!({
+        world: "host",
+        path: "wit",
+        additional_derives: [PartialEq],
+    });
+}
+
 /// The world of retry classifiers.
 pub mod retry {
     wit_bindgen::generate!({
         world: "retry",
         path: "wit",
         additional_derives: [PartialEq],
-        // Exporting is the guest crate's part: what stands here must not demand that a guest has both worlds' exports.
+        with: {
+            "tidegate:policy/log@0.2.0": crate::bindings::host::tidegate::policy::log,
+            "tidegate:policy/figures@0.2.0": crate::bindings::host::tidegate::policy::figures,
+            "tidegate:policy/metrics@0.2.0": crate::bindings::host::tidegate::policy::metrics,
+            "tidegate:policy/limits@0.2.0": crate::bindings::host::tidegate::policy::limits,
+        },
+        // Exporting is the guest crate's part: what stands here must not demand that a guest has all worlds' exports.
         pub_export_macro: true,
         export_macro_name: "export_retry_world",
         default_bindings_module: "tidegate_sdk::bindings::retry",
@@ -22,8 +37,34 @@ pub mod alert {
         world: "alert",
         path: "wit",
         additional_derives: [PartialEq],
+        with: {
+            "tidegate:policy/settings-types@0.2.0": crate::bindings::retry::tidegate::policy::settings_types,
+            "tidegate:policy/log@0.2.0": crate::bindings::host::tidegate::policy::log,
+            "tidegate:policy/figures@0.2.0": crate::bindings::host::tidegate::policy::figures,
+            "tidegate:policy/metrics@0.2.0": crate::bindings::host::tidegate::policy::metrics,
+            "tidegate:policy/limits@0.2.0": crate::bindings::host::tidegate::policy::limits,
+        },
         pub_export_macro: true,
         export_macro_name: "export_alert_world",
         default_bindings_module: "tidegate_sdk::bindings::alert",
+    });
+}
+
+/// The world of admission policies.
+pub mod admit {
+    wit_bindgen::generate!({
+        world: "admit",
+        path: "wit",
+        additional_derives: [PartialEq],
+        with: {
+            "tidegate:policy/settings-types@0.2.0": crate::bindings::retry::tidegate::policy::settings_types,
+            "tidegate:policy/log@0.2.0": crate::bindings::host::tidegate::policy::log,
+            "tidegate:policy/figures@0.2.0": crate::bindings::host::tidegate::policy::figures,
+            "tidegate:policy/metrics@0.2.0": crate::bindings::host::tidegate::policy::metrics,
+            "tidegate:policy/limits@0.2.0": crate::bindings::host::tidegate::policy::limits,
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_admit_world",
+        default_bindings_module: "tidegate_sdk::bindings::admit",
     });
 }

@@ -23,7 +23,7 @@
 //! assert_eq!(Shop::classify(failure).class, Some(Class::Throttled));
 //! ```
 //!
-//! An alert condition looks at the figures of a window, and may ask for other windows:
+//! An alert condition looks at the figures of a window, and may ask for other windows (as all policies may):
 //!
 //! ```
 //! use tidegate_sdk::{Alert, AlertVerdict, Snapshot, window};
@@ -44,40 +44,97 @@
 //! tidegate_sdk::export_alert!(Burning);
 //! ```
 //!
-//! Both compile on any machine, so a policy's tests are ordinary `cargo test`.
+//! An admission policy says whether, at what cost and through which limits a request goes:
+//!
+//! ```
+//! use tidegate_sdk::{Admission, Admit, Request, Settings};
+//!
+//! struct Orders;
+//!
+//! impl Admit for Orders {
+//!     fn configure(mut settings: Settings) -> Result<(), String> {
+//!         let cost = settings.number("cost", 5.0)?;
+//!         if cost < 1.0 { Err("`cost`: expected at least 1".to_owned()) } else { settings.finish() }
+//!     }
+//!
+//!     fn admit(request: Request) -> Admission {
+//!         if request.endpoint == "orders" { Admission::allow(5).scoped("api", "orders") } else { Admission::Default }
+//!     }
+//! }
+//!
+//! tidegate_sdk::export_admit!(Orders);
+//! ```
+//!
+//! All compile on any machine, so a policy's tests are ordinary `cargo test`.
 
 #[doc(hidden)]
 pub mod bindings;
+mod host;
+mod settings;
 mod verdict;
 
-use std::time::Duration;
-
 #[doc(inline)]
-pub use bindings::alert::Guest as Alert;
+pub use bindings::admit::tidegate::policy::admit_types::{Allowance, Denial, Request, Verdict as Admission};
 #[doc(inline)]
-pub use bindings::alert::tidegate::policy::alert_types::{Snapshot, Stats, Verdict as AlertVerdict};
+pub use bindings::alert::tidegate::policy::alert_types::{Snapshot, Verdict as AlertVerdict};
 #[doc(inline)]
-pub use bindings::retry::Guest as Retry;
+pub use bindings::host::tidegate::policy::figures::Stats;
+#[doc(inline)]
+pub use bindings::host::tidegate::policy::limits::State as LimitState;
+#[doc(inline)]
+pub use bindings::host::tidegate::policy::log::Level;
 #[doc(inline)]
 pub use bindings::retry::tidegate::policy::retry_types::{Action, Class, Failure, FailureKind, Verdict};
+pub use host::{limit, log, window};
+pub use settings::{Setting, Settings};
 
-/// The figures of the snapshot's scope over the last `range`, widened to whole minutes, hours or days.
-///
-/// # Panics
-/// Outside a host, since only a host has metrics: for tests, keep the judgement in a function that takes the figures.
-#[must_use]
-pub fn window(range: Duration) -> Stats {
-    let range_ms = u64::try_from(range.as_millis()).unwrap_or(u64::MAX);
-    bindings::alert::tidegate::policy::metrics::window(range_ms)
+/// A retry classifier.
+pub trait Retry {
+    /// Checks the settings, once, before anything else; without this a policy takes none.
+    ///
+    /// # Errors
+    /// The words with which the policy is refused.
+    fn configure(settings: Settings) -> Result<(), String> {
+        settings.finish()
+    }
+
+    /// The verdict on a failed call.
+    fn classify(failure: Failure) -> Verdict;
+}
+
+/// An alert condition.
+pub trait Alert {
+    /// Checks the settings, once, before anything else; without this a policy takes none.
+    ///
+    /// # Errors
+    /// The words with which the policy is refused.
+    fn configure(settings: Settings) -> Result<(), String> {
+        settings.finish()
+    }
+
+    /// Whether the condition holds.
+    fn evaluate(snapshot: Snapshot) -> AlertVerdict;
+}
+
+/// An admission policy.
+pub trait Admit {
+    /// Checks the settings, once, before anything else; without this a policy takes none.
+    ///
+    /// # Errors
+    /// The words with which the policy is refused.
+    fn configure(settings: Settings) -> Result<(), String> {
+        settings.finish()
+    }
+
+    /// Whether and how a request goes.
+    fn admit(request: Request) -> Admission;
 }
 
 /// Makes this type, which implements [`Retry`], the classifier that the crate's component exports.
 #[macro_export]
 macro_rules! export_retry {
     ($policy:ident) => {
-        const _: fn($crate::Failure) -> $crate::Verdict = <$policy as $crate::Retry>::classify;
-        #[cfg(target_arch = "wasm32")]
-        $crate::bindings::retry::export_retry_world!($policy with_types_in $crate::bindings::retry);
+        $crate::export_world!($policy, Retry, retry, export_retry_world, classify($crate::Failure) -> $crate::Verdict);
     };
 }
 
@@ -85,8 +142,37 @@ macro_rules! export_retry {
 #[macro_export]
 macro_rules! export_alert {
     ($policy:ident) => {
-        const _: fn($crate::Snapshot) -> $crate::AlertVerdict = <$policy as $crate::Alert>::evaluate;
-        #[cfg(target_arch = "wasm32")]
-        $crate::bindings::alert::export_alert_world!($policy with_types_in $crate::bindings::alert);
+        $crate::export_world!($policy, Alert, alert, export_alert_world, evaluate($crate::Snapshot) -> $crate::AlertVerdict);
+    };
+}
+
+/// Makes this type, which implements [`Admit`], the policy that the crate's component exports.
+#[macro_export]
+macro_rules! export_admit {
+    ($policy:ident) => {
+        $crate::export_world!($policy, Admit, admit, export_admit_world, admit($crate::Request) -> $crate::Admission);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_world {
+    ($policy:ident, $trait:ident, $world:ident, $export:ident, $decide:ident($input:ty) -> $output:ty) => {
+        const _: () = {
+            struct Exported;
+
+            impl $crate::bindings::$world::Guest for Exported {
+                fn configure(settings: Vec<(String, $crate::Setting)>) -> Result<(), String> {
+                    <$policy as $crate::$trait>::configure(settings.into())
+                }
+
+                fn $decide(input: $input) -> $output {
+                    <$policy as $crate::$trait>::$decide(input)
+                }
+            }
+
+            #[cfg(target_arch = "wasm32")]
+    $crate::bindings::$world::$export!(Exported with_types_in $crate::bindings::$world);
+        };
     };
 }

@@ -1,6 +1,8 @@
 //! Verdicts in a sentence, and values that a test changes only where it matters.
 
-use crate::{Action, AlertVerdict, Class, Failure, FailureKind, Snapshot, Stats, Verdict};
+use crate::{
+    Action, Admission, AlertVerdict, Allowance, Class, Denial, Failure, FailureKind, Request, Snapshot, Stats, Verdict,
+};
 
 impl Verdict {
     /// Advice to call again; the host waits by its backoff.
@@ -44,6 +46,43 @@ impl AlertVerdict {
     }
 }
 
+impl Admission {
+    /// It goes, and costs so much at each limit it passes.
+    #[must_use]
+    pub const fn allow(cost: u32) -> Self {
+        Self::Allow(Allowance { cost, scope: Vec::new() })
+    }
+
+    /// The same with a label that picks further limits of the platform; what does not go has none.
+    #[must_use]
+    pub fn scoped(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        if let Self::Allow(allowance) = &mut self {
+            allowance.scope.push((name.into(), value.into()));
+        }
+        self
+    }
+
+    /// It does not go; the status is one of 400 to 599.
+    #[must_use]
+    pub fn deny(reason: impl Into<String>, status: u16) -> Self {
+        Self::Deny(Denial { reason: reason.into(), status })
+    }
+}
+
+impl Default for Request {
+    /// A GET without platform, endpoint, headers and labels.
+    fn default() -> Self {
+        Self {
+            platform: String::new(),
+            endpoint: String::new(),
+            method: "GET".to_owned(),
+            at_ms: 0,
+            headers: Vec::new(),
+            labels: Vec::new(),
+        }
+    }
+}
+
 impl Default for Failure {
     /// The first attempt, answered without status, code or words.
     fn default() -> Self {
@@ -53,6 +92,7 @@ impl Default for Failure {
             kind: FailureKind::Response,
             attempt: 1,
             elapsed_ms: 0,
+            at_ms: 0,
             status: None,
             code: None,
             sub_code: None,

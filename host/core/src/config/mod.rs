@@ -12,6 +12,7 @@
 
 mod channels;
 mod parse;
+mod policies;
 pub mod reader;
 mod redis;
 mod secrets;
@@ -21,12 +22,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::{Backoff, OnFailure, Quota, Secret};
 use reader::Problem;
 
+pub use policies::{Bounds, Isolation, PoliciesConfig, PolicyConfig, Setting, Settings, Terms};
 pub use redis::{RedisConfig, RedisKind};
 pub use secrets::{Env, SystemEnv};
 
@@ -38,6 +39,8 @@ pub const SHIPPED: &str = include_str!("../../tidegate.toml");
 pub struct Config {
     /// The limit of each platform, by name.
     pub limits: BTreeMap<String, LimitConfig>,
+    /// Which of them are further limits of a platform, for what an admission policy gives their labels.
+    pub scopes: BTreeMap<String, LimitScope>,
     /// How failed calls are repeated.
     pub retry: RetryConfig,
     /// What is kept of calls.
@@ -63,7 +66,28 @@ pub struct LimitConfig {
     pub on_redis_failure: OnFailure,
 }
 
+/// `platform` and `labels` of `[limits.NAME]`: which requests pass this limit besides their platform's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitScope {
+    /// The platform.
+    pub platform: String,
+    /// The labels that a request must have, all of them.
+    pub labels: BTreeMap<String, String>,
+}
+
 impl Config {
+    /// The further limits of a platform whose labels are all among these, by name.
+    pub fn picked<'a>(
+        &'a self,
+        platform: &'a str,
+        labels: &'a BTreeMap<String, String>,
+    ) -> impl Iterator<Item = &'a str> + 'a {
+        let fits = move |scope: &LimitScope| {
+            scope.platform == platform && scope.labels.iter().all(|(name, value)| labels.get(name) == Some(value))
+        };
+        self.scopes.iter().filter(move |(_, scope)| fits(scope)).map(|(name, _)| name.as_str())
+    }
+
     /// Reads a configuration; what it leaves out is as shipped.
     ///
     /// # Errors
@@ -138,21 +162,6 @@ pub enum ChannelConfig {
         /// The receivers.
         to: Vec<String>,
     },
-}
-
-/// `[policies]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoliciesConfig {
-    /// The directory, relative to the configuration file.
-    pub dir: PathBuf,
-    /// How long one retry verdict may take.
-    pub retry_deadline: Duration,
-    /// How long one alert verdict may take.
-    pub alert_deadline: Duration,
-    /// The most memory of one Wasm instance, in bytes.
-    pub max_memory: usize,
-    /// The most operations of one Rhai evaluation.
-    pub max_operations: u64,
 }
 
 /// `[server]`

@@ -4,32 +4,32 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::{self, Problem, Section, Text, Value, choice, integer, list, number, parsed, time};
 use super::secrets::{self, Env};
 use super::{
-    AlertingConfig, Config, LimitConfig, MetricsConfig, PoliciesConfig, RetryConfig, ServerConfig, channels, redis,
+    AlertingConfig, Config, LimitConfig, LimitScope, MetricsConfig, RetryConfig, ServerConfig, channels, policies,
+    redis,
 };
 use crate::units::{parse_duration, show_duration};
 use crate::{Backoff, OnFailure, Quota, Rate};
 
-/// A Wasm memory grows by pages of this size …
-const WASM_PAGE: u64 = 64 << 10;
-/// … and 32-bit addresses end here.
-const WASM_MOST: u64 = 4 << 30;
-
 pub(super) fn config(text: &str, env: &dyn Env, base: Option<&Config>) -> Result<Config, Vec<Problem>> {
     reader::read(text, |top| {
-        let limits = named(top, "limits", base.map(|base| &base.limits), limit);
+        let limits = named(top, "limits", base.map(limits_of).as_ref(), limit);
         let retry = section(top, "retry", base.map(|base| &base.retry), retry);
         let metrics = section(top, "metrics", base.map(|base| &base.metrics), metrics);
         let channels =
             named(top, "channels", base.map(|base| &base.channels), |section| channels::channel(section, env));
         let names = channels.iter().flat_map(BTreeMap::keys).map(String::as_str).collect::<Vec<_>>();
         let alerting = section(top, "alerting", base.map(|base| &base.alerting), |s, base| alerting(s, base, &names));
-        let policies = section(top, "policies", base.map(|base| &base.policies), policies);
+        let mut policies = section(top, "policies", base.map(|base| &base.policies), policies::policies);
+        for (name, mut own) in top.tables("policy") {
+            let Some(all) = &mut policies else { continue };
+            let read = policies::policy(&name, &mut own, all.bounds);
+            all.each.extend(read.map(|read| (name.value, read)));
+        }
         // There is none unless a file says so: to share state is a decision.
         let redis = match top.table("redis") {
             Some(mut section) => redis::redis(&mut section, env).map(Some),
@@ -37,7 +37,8 @@ pub(super) fn config(text: &str, env: &dyn Env, base: Option<&Config>) -> Result
         };
         let server = section(top, "server", base.map(|base| &base.server), |s, base| server(s, base, env));
         Some(Config {
-            limits: limits?,
+            scopes: scopes(limits.as_ref()?),
+            limits: limits?.into_iter().map(|(name, (limit, _))| (name, limit)).collect(),
             retry: retry?,
             metrics: metrics?,
             alerting: alerting?,
@@ -91,7 +92,7 @@ fn refuse_odd_name(name: &Text, section: &Section<'_>) {
 }
 
 /// The value of `key`, or what `base` has in its place.
-fn or<'a, T>(
+pub(super) fn or<'a, T>(
     section: &mut Section<'a>,
     key: &'static str,
     base: Option<T>,
@@ -103,14 +104,32 @@ fn or<'a, T>(
     }
 }
 
+/// A limit, and what it is a further limit of.
+type Limit = (LimitConfig, Option<LimitScope>);
+
+fn limits_of(config: &Config) -> BTreeMap<String, Limit> {
+    let limits = config.limits.iter();
+    limits.map(|(name, limit)| (name.clone(), (*limit, config.scopes.get(name).cloned()))).collect()
+}
+
+fn scopes(limits: &BTreeMap<String, Limit>) -> BTreeMap<String, LimitScope> {
+    limits.iter().filter_map(|(name, (_, scope))| Some((name.clone(), scope.clone()?))).collect()
+}
+
 /// Rate and burst belong together: a burst that fits one rate seldom fits another.
-fn limit(section: &mut Section<'_>) -> Option<LimitConfig> {
+fn limit(section: &mut Section<'_>) -> Option<Limit> {
     let rate = section.required("rate", parsed(Rate::parse));
     let burst = section.required("burst", integer(1..=u64::MAX));
     let names = [OnFailure::Open, OnFailure::Closed, OnFailure::Local].map(|one| (one.name(), one));
     let on_redis_failure = section.optional("on_redis_failure", choice(&names)).unwrap_or_default();
+    let platform = section.optional("platform", reader::string);
+    let labels = section.values("labels", reader::string);
+    if platform.is_some() == labels.is_empty() {
+        section.refuse("`platform` and `labels` belong together: they make it a further limit of that platform");
+    }
+    let scope = platform.map(|platform| LimitScope { platform, labels });
     match Quota::new(rate?, burst?) {
-        Ok(quota) => Some(LimitConfig { quota, on_redis_failure }),
+        Ok(quota) => Some((LimitConfig { quota, on_redis_failure }, scope)),
         Err(error) => {
             section.refuse_value("burst", &error.to_string());
             None
@@ -163,34 +182,6 @@ fn alerting(section: &mut Section<'_>, base: Option<&AlertingConfig>, channels: 
     let away = section.optional("redis_away_channels", list(|value| parsed(&channel)(value)));
     let redis_away_channels = away.or_else(|| base.and_then(|base| base.redis_away_channels.clone()));
     Some(AlertingConfig { interval: interval?, history: history?, redis_away_channels })
-}
-
-fn policies(section: &mut Section<'_>, base: Option<&PoliciesConfig>) -> Option<PoliciesConfig> {
-    let dir = or(section, "dir", base.map(|base| base.dir.clone()), parsed(directory));
-    let retry_deadline = or(section, "retry_deadline", base.map(|base| base.retry_deadline), time);
-    let alert_deadline = or(section, "alert_deadline", base.map(|base| base.alert_deadline), time);
-    let max_memory = or(section, "max_memory", base.map(|base| base.max_memory), parsed(memory));
-    let max_operations = or(section, "max_operations", base.map(|base| base.max_operations), integer(1..=u64::MAX));
-    Some(PoliciesConfig {
-        dir: dir?,
-        retry_deadline: retry_deadline?,
-        alert_deadline: alert_deadline?,
-        max_memory: max_memory?,
-        max_operations: max_operations?,
-    })
-}
-
-fn directory(text: &str) -> Result<PathBuf, &'static str> {
-    if text.is_empty() { Err("expected the path of a directory") } else { Ok(PathBuf::from(text)) }
-}
-
-fn memory(text: &str) -> Result<usize, String> {
-    let bytes = [("KiB", 10), ("MiB", 20), ("GiB", 30)].into_iter().find_map(|(unit, shift)| {
-        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-        number.checked_mul(1 << shift).filter(|bytes| (WASM_PAGE..=WASM_MOST).contains(bytes))
-    });
-    let fitting = bytes.and_then(|bytes| usize::try_from(bytes).ok());
-    fitting.ok_or_else(|| format!("expected a size from \"64KiB\" to \"4GiB\" such as \"16MiB\", not {text:?}"))
 }
 
 fn server(section: &mut Section<'_>, base: Option<&ServerConfig>, env: &dyn Env) -> Option<ServerConfig> {

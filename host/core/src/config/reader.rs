@@ -43,12 +43,13 @@ mod text;
 mod tests;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-pub use kinds::{Value, choice, duration, integer, list, number, parsed, string, text, time};
+pub use kinds::{Value, choice, duration, integer, list, number, parsed, scalar, string, text, time};
 pub use text::Text;
 
 /// A place in a file: line and column count from 1, columns in characters.
@@ -185,6 +186,18 @@ impl<'a> Section<'a> {
             }
         }
         tables
+    }
+
+    /// Every value of the table `[key]` as `kind` reads it, by name.
+    pub fn values<T>(&mut self, key: &'static str, kind: impl Fn(&Value<'a>) -> Option<T>) -> BTreeMap<String, T> {
+        let Some(mut table) = self.table(key) else { return BTreeMap::new() };
+        table.skip_rest(); // every name is welcome
+        let mut values = BTreeMap::new();
+        for (name, value) in table.table {
+            let read = kind(&table.value(name.get_ref(), value));
+            values.extend(read.map(|read| (name.get_ref().to_string(), read)));
+        }
+        values
     }
 
     /// Reports a mistake of the section as a whole, at its header.

@@ -95,6 +95,9 @@ fn every_key_reaches_its_field() {
          [metrics]\nmax_endpoints = 3\nflush = '100ms'\n\
          [alerting]\ninterval = '1s'\nhistory = '1d'\nredis_away_channels = ['log']\n\
          [policies]\ndir = 'p'\nretry_deadline = '1ms'\nalert_deadline = '2ms'\nmax_memory = '64KiB'\nmax_operations = 1\n\
+         admit_deadline = '3ms'\nmax_table = 2\nmax_instances = 3\nisolation = 'fresh'\nmax_depth = 4\nmax_text = '1KiB'\n\
+         max_items = 5\nmax_faults = 2\nfault_window = '5s'\ncache = 'c'\ncache_size = '1MiB'\n\
+         [policy.'retry/x']\ndeadline = '9ms'\nisolation = 'reuse'\nsettings = { a = 1, b = true, c = 'x' }\n\
          [server]\nlisten = '0.0.0.0:80'\ntoken = 'hunter2'",
     );
     let seconds = Duration::from_secs;
@@ -104,12 +107,33 @@ fn every_key_reaches_its_field() {
     let redis_away_channels = Some(vec!["log".to_owned()]);
     let alerting = AlertingConfig { interval: seconds(1), history: seconds(86_400), redis_away_channels };
     assert_eq!(config.alerting, alerting);
+    let bounds = Bounds {
+        max_memory: 65_536,
+        max_table: 2,
+        max_instances: 3,
+        isolation: Isolation::Fresh,
+        max_operations: 1,
+        max_depth: 4,
+        max_text: 1_024,
+        max_items: 5,
+    };
+    let settings = [("a", Setting::Number(1.0)), ("b", Setting::Flag(true)), ("c", Setting::Text("x".to_owned()))];
+    let own = PolicyConfig {
+        deadline: Some(Duration::from_millis(9)),
+        bounds: Bounds { isolation: Isolation::Reuse, ..bounds },
+        settings: settings.map(|(name, setting)| (name.to_owned(), setting)).into(),
+    };
     let policies = PoliciesConfig {
         dir: "p".into(),
         retry_deadline: Duration::from_millis(1),
         alert_deadline: Duration::from_millis(2),
-        max_memory: 65_536,
-        max_operations: 1,
+        admit_deadline: Duration::from_millis(3),
+        bounds,
+        max_faults: 2,
+        fault_window: seconds(5),
+        cache: Some("c".into()),
+        cache_size: 1 << 20,
+        each: [("retry/x".to_owned(), own)].into(),
     };
     assert_eq!(config.policies, policies);
     let token = Some(Secret::new("hunter2"));
@@ -168,7 +192,7 @@ size = 5
 22:14: policies.max_memory: expected a size from "64KiB" to "4GiB" such as "16MiB", not "16MB"
 23:18: policies.max_operations: expected a whole number of at least 1, not 0
 25:10: server.listen: expected an address and a port such as "127.0.0.1:8700", not "localhost"
-26:2: cache: no such key; known here: `limits`, `retry`, `metrics`, `channels`, `alerting`, `policies`, `redis`, `server`"#;
+26:2: cache: no such key; known here: `limits`, `retry`, `metrics`, `channels`, `alerting`, `policies`, `policy`, `redis`, `server`"#;
     assert_eq!(problems(text).join("\n"), expected);
 }
 
@@ -182,7 +206,7 @@ fn a_cap_below_the_base_is_refused_at_the_key_that_stands_there() {
 
 #[test]
 fn memory_keeps_both_bounds() {
-    assert_eq!(parse("policies.max_memory = '4GiB'").policies.max_memory, 4 << 30);
+    assert_eq!(parse("policies.max_memory = '4GiB'").policies.bounds.max_memory, 4 << 30);
     for size in ["63KiB", "5GiB", "0MiB", "-1MiB", "16 MiB", "99999999999999999999GiB"] {
         let expected = format!(
             "1:23: policies.max_memory: expected a size from \"64KiB\" to \"4GiB\" such as \"16MiB\", not {size:?}"
@@ -303,4 +327,22 @@ fn files_of_secrets_are_found_beside_the_configuration() {
     let here = SystemEnv { dir: env!("CARGO_MANIFEST_DIR").into() };
     assert!(here.file(Path::new("Cargo.toml")).unwrap().contains("tidegate-core"));
     assert!(here.file(Path::new("not-there")).is_err());
+}
+
+#[test]
+fn a_further_limit_is_picked_by_all_of_its_labels() {
+    let limit = |name: &str, labels: &str| {
+        format!("[limits.{name}]\nrate = '1/s'\nburst = 1\nplatform = 'pdd'\nlabels = {{ {labels} }}\n")
+    };
+    let text = limit("orders", "api = 'orders'") + &limit("vip", "api = 'orders', seller = '7'");
+    let config = Config::parse(&text, &SystemEnv::default()).unwrap();
+    let picked = |platform: &str, labels: &[(&str, &str)]| {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        config.picked(platform, &labels).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(picked("pdd", &[("api", "orders")]), "orders");
+    assert_eq!(picked("pdd", &[("api", "orders"), ("seller", "7"), ("x", "y")]), "orders vip");
+    assert_eq!(picked("pdd", &[("api", "goods"), ("seller", "7")]), "");
+    assert_eq!(picked("pdd", &[]), "");
+    assert_eq!(picked("jd", &[("api", "orders")]), "");
 }

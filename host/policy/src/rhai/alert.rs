@@ -3,49 +3,60 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Position, Scope};
+use rhai::{Dynamic, ImmutableString};
+use tidegate_core::config::Terms;
 use tidegate_core::config::reader::Problem;
-use tidegate_core::units::parse_duration;
-use tidegate_core::{AlertPolicy, AlertVerdict, Fault, Snapshot, Stats, Windows};
+use tidegate_core::{AlertPolicy, AlertVerdict, Fault, Snapshot, Stats, View};
 
-use super::Shared;
-use super::engine::{Call, with_call};
+use super::Tools;
+use super::common::named;
 use super::names::{Contract, FIGURES};
-use super::retry::named;
+use super::run::Call;
 use super::script::{Misstep, SAMPLE_DEADLINE, Script};
 use crate::origin::Origin;
+use crate::samples;
 
 /// An alert condition.
-pub struct AlertScript {
-    script: Script,
-    deadline: Duration,
-}
+pub struct AlertScript(Script);
 
 impl AlertScript {
     /// Reads a condition and tries it on samples.
     ///
     /// # Errors
     /// Every problem, at its place in the script.
-    pub fn load(shared: Arc<Shared>, text: &str, origin: Origin) -> Result<Self, Vec<Problem>> {
-        let deadline = shared.config.alert_deadline;
-        let script = Script::parse(shared, text, origin, &Contract::alert())?;
-        let loaded = Self { script, deadline };
+    pub fn load(tools: Tools<'_>, text: &str, origin: Origin, terms: &Terms) -> Result<Self, Vec<Problem>> {
+        let loaded = Self(Script::parse(tools, text, origin, &Contract::alert(), terms)?);
         for (name, sample) in samples() {
-            let windows = |_: Duration| sample.stats.clone();
-            loaded.run(&sample, &windows, SAMPLE_DEADLINE).map_err(|misstep| vec![misstep.on_sample(name)])?;
+            let view = samples::view_of(sample.stats.clone());
+            loaded.run(&sample, &view, Some(SAMPLE_DEADLINE)).map_err(|misstep| vec![misstep.on_sample(name)])?;
         }
         Ok(loaded)
     }
 
-    fn run(&self, snapshot: &Snapshot, windows: &dyn Windows, deadline: Duration) -> Result<AlertVerdict, Misstep> {
-        let windows = self.script.windows.iter().map(|range| (*range, windows.window(*range))).collect();
-        self.script.run(scope(snapshot), Call { headers: vec![], windows }, deadline, verdict)
+    fn run(
+        &self,
+        snapshot: &Snapshot,
+        view: &Arc<dyn View>,
+        deadline: Option<Duration>,
+    ) -> Result<AlertVerdict, Misstep> {
+        let sight = || (Arc::clone(view), snapshot.platform.clone(), snapshot.endpoint.clone());
+        let call = self.0.call(|finds| Call { sight: finds.looks().then(sight), ..Call::default() });
+        self.0.run(|at| input(snapshot, at), call, deadline, verdict)
     }
 }
 
 impl AlertPolicy for AlertScript {
-    fn evaluate(&self, snapshot: &Snapshot, windows: &dyn Windows) -> Result<AlertVerdict, Fault> {
-        self.run(snapshot, windows, self.deadline).map_err(|misstep| self.script.fault(misstep))
+    fn evaluate(&self, snapshot: &Snapshot, view: &Arc<dyn View>) -> Result<AlertVerdict, Fault> {
+        self.run(snapshot, view, None).map_err(|misstep| self.0.fault(misstep))
+    }
+}
+
+/// The input at a place of the contract.
+fn input(snapshot: &Snapshot, at: usize) -> Dynamic {
+    match at {
+        0 => snapshot.platform.clone().into(),
+        1 => snapshot.endpoint.clone().unwrap_or_default().into(),
+        _ => FIGURES.get(at - 2).map_or(Dynamic::UNIT, |(_, read)| Dynamic::from_float(read(&snapshot.stats))),
     }
 }
 
@@ -58,33 +69,6 @@ fn verdict(value: Dynamic) -> Result<AlertVerdict, String> {
         Some(_) => Err("expected true, false or a text as the last value, not an empty text".to_owned()),
         None => Err(format!("expected true, false or a text as the last value, not {}", named(value.type_name()))),
     }
-}
-
-fn scope(snapshot: &Snapshot) -> Scope<'static> {
-    let mut scope = Scope::new();
-    scope.push("platform", snapshot.platform.clone()).push("endpoint", snapshot.endpoint.clone().unwrap_or_default());
-    for (name, read) in FIGURES {
-        scope.push(name, read(&snapshot.stats));
-    }
-    scope
-}
-
-/// The functions that conditions call.
-pub fn register(engine: &mut Engine) {
-    engine.register_type_with_name::<Stats>("a window");
-    for (name, read) in FIGURES {
-        engine.register_get(name, move |stats: &mut Stats| read(stats));
-    }
-    engine.register_fn("window", |range: &str| -> Result<Stats, Box<EvalAltResult>> {
-        let found = with_call(|call| {
-            let range = parse_duration(range).ok()?;
-            call.windows.iter().find(|(known, _)| *known == range).map(|(_, stats)| stats.clone())
-        });
-        found.ok_or_else(|| {
-            let message = format!("the range {range:?} is not written out in the script, as in window(\"1h\")");
-            Box::new(EvalAltResult::ErrorRuntime(message.into(), Position::NONE))
-        })
-    });
 }
 
 /// Snapshots that every condition must have an answer to.

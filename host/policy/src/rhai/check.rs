@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt, SwitchCasesCollection};
+use tidegate_core::config::Setting;
 use tidegate_core::config::reader::{Problem, suggestion};
 use tidegate_core::units::parse_duration;
 
+use super::findings::Findings;
 use super::kinds::Kinds;
 use super::names::{CLASSES, Contract, FIGURES, Functions, KINDS, Kind};
 use super::script::problem;
@@ -14,18 +16,18 @@ use super::script::problem;
 /// Functions that the language itself knows.
 const BUILT_IN: [&str; 5] = ["type_of", "Fn", "call", "is_def_fn", "is_def_var"];
 
-/// Checks a script; the answer is every range that it asks `window` for.
+/// Checks a script; the answer is what it uses.
 ///
 /// # Errors
 /// Every problem, in the order of their places.
-pub fn check(ast: &AST, contract: &Contract, functions: &Functions) -> Result<Vec<Duration>, Vec<Problem>> {
+pub fn check(ast: &AST, contract: &Contract, functions: &Functions) -> Result<Findings, Vec<Problem>> {
     let mut check = Check {
         contract,
         functions,
         own: ast.iter_functions().map(|function| (function.name.to_owned(), function.params.len())).collect(),
         kinds: Kinds::in_script(ast, contract),
         keys: BTreeSet::new(),
-        windows: BTreeSet::new(),
+        findings: Findings::default(),
         problems: BTreeSet::new(),
     };
     ast.walk(&mut |path| check.collect_keys(path));
@@ -36,11 +38,7 @@ pub fn check(ast: &AST, contract: &Contract, functions: &Functions) -> Result<Ve
         alone.retain_functions(|_, _, name, params| name == function.name && params == arity);
         alone.walk(&mut |path| check.outer_name(path, &function.params));
     }
-    if check.problems.is_empty() {
-        Ok(check.windows.into_iter().collect())
-    } else {
-        Err(check.problems.into_iter().collect())
-    }
+    if check.problems.is_empty() { Ok(check.findings) } else { Err(check.problems.into_iter().collect()) }
 }
 
 struct Check<'a> {
@@ -51,7 +49,7 @@ struct Check<'a> {
     kinds: Kinds,
     /// The keys of the script's own maps.
     keys: BTreeSet<String>,
-    windows: BTreeSet<Duration>,
+    findings: Findings,
     problems: BTreeSet<Problem>,
 }
 
@@ -70,6 +68,7 @@ impl Check<'_> {
             }
             Some(ASTNode::Expr(Expr::MethodCall(call, at))) => self.call(call, true, *at),
             Some(ASTNode::Expr(Expr::Property(names, at))) => self.property(&names.2, *at),
+            Some(ASTNode::Expr(Expr::Variable(name, ..))) => self.findings.read(&name.1),
             Some(ASTNode::Stmt(Stmt::Switch(switch, _))) => self.switch(&switch.0, &switch.1),
             _ => {}
         }
@@ -90,7 +89,9 @@ impl Check<'_> {
     }
 
     fn call(&mut self, call: &FnCallExpr, method: bool, at: Position) {
+        self.findings.called(&call.name);
         match call.name.as_str() {
+            "setting" => self.setting(call, at),
             "contains" if !method => self.membership(call),
             "retry" | "give_up" => self.class(call),
             "window" => self.window(call, at),
@@ -199,14 +200,32 @@ impl Check<'_> {
     }
 
     fn window(&mut self, call: &FnCallExpr, at: Position) {
-        // The host reads the figures before the script runs, so it must know the ranges.
+        // What is written out can be checked before anything depends on it.
         let Some(Expr::StringConstant(range, at)) = call.args.first() else {
             return self.refuse(at, "expected a duration written out, as in window(\"1h\")".into());
         };
         match parse_duration(range) {
             Ok(Duration::ZERO) => self.refuse(*at, "expected a duration above zero".into()),
-            Ok(range) => drop(self.windows.insert(range)),
+            Ok(_) => {}
             Err(message) => self.refuse(*at, message),
+        }
+    }
+
+    fn setting(&mut self, call: &FnCallExpr, at: Position) {
+        let [Expr::StringConstant(name, _), default] = call.args.as_slice() else {
+            return self.refuse(at, "expected a name and a default written out, as in setting(\"longest\", 60)".into());
+        };
+        let default = match default {
+            Expr::StringConstant(..) => Setting::Text(String::new()),
+            Expr::BoolConstant(..) => Setting::Flag(false),
+            Expr::IntegerConstant(..) | Expr::FloatConstant(..) => Setting::Number(0.0),
+            other => {
+                let message = "expected a default written out: a text, a number, true or false";
+                return self.refuse(other.start_position(), message.into());
+            }
+        };
+        if let Err(message) = self.findings.set(name, default) {
+            self.refuse(at, message);
         }
     }
 

@@ -24,12 +24,23 @@ pub struct Contract {
     /// The variables.
     pub inputs: Vec<(&'static str, Kind)>,
     /// The functions, with how many arguments they take.
-    pub functions: &'static [(&'static str, RangeInclusive<usize>)],
+    pub functions: Vec<(&'static str, RangeInclusive<usize>)>,
 }
 
-const RETRY_FUNCTIONS: &[(&str, RangeInclusive<usize>)] =
-    &[("retry", 1..=3), ("give_up", 1..=2), ("abstain", 0..=1), ("header", 1..=1), ("seconds_in", 1..=1)];
-const ALERT_FUNCTIONS: &[(&str, RangeInclusive<usize>)] = &[("window", 1..=1)];
+/// What scripts of every kind see.
+const COMMON_FUNCTIONS: [(&str, RangeInclusive<usize>); 4] =
+    [("window", 1..=1), ("limit", 1..=1), ("log", 1..=1), ("setting", 2..=2)];
+const RETRY_FUNCTIONS: [(&str, RangeInclusive<usize>); 7] = [
+    ("retry", 1..=3),
+    ("give_up", 1..=3),
+    ("abstain", 0..=1),
+    ("header", 1..=1),
+    ("seconds_in", 1..=1),
+    ("epoch_ms", 1..=1),
+    ("day_ends_in_ms", 2..=2),
+];
+const ADMIT_FUNCTIONS: [(&str, RangeInclusive<usize>); 5] =
+    [("allow", 0..=2), ("deny", 1..=2), ("abstain", 0..=1), ("header", 1..=1), ("label", 1..=1)];
 
 /// Reads one figure of a window.
 type Figure = fn(&Stats) -> f64;
@@ -67,21 +78,29 @@ impl Contract {
     /// What a retry script sees.
     pub fn retry() -> Self {
         let texts = ["platform", "endpoint", "kind", "code", "sub_code", "message"].map(|name| (name, Kind::Text));
-        let numbers = ["attempt", "elapsed_ms", "status", "retry_after_ms"].map(|name| (name, Kind::Number));
-        Self { inputs: [texts.as_slice(), &numbers].concat(), functions: RETRY_FUNCTIONS }
+        let numbers = ["attempt", "elapsed_ms", "at_ms", "status", "retry_after_ms"].map(|name| (name, Kind::Number));
+        let functions = [COMMON_FUNCTIONS.as_slice(), &RETRY_FUNCTIONS].concat();
+        Self { inputs: [texts.as_slice(), &numbers].concat(), functions }
     }
 
     /// What an alert script sees.
     pub fn alert() -> Self {
         let texts = ["platform", "endpoint"].map(|name| (name, Kind::Text));
         let figures = FIGURES.map(|(name, _)| (name, Kind::Number));
-        Self { inputs: [texts.as_slice(), &figures].concat(), functions: ALERT_FUNCTIONS }
+        Self { inputs: [texts.as_slice(), &figures].concat(), functions: COMMON_FUNCTIONS.to_vec() }
     }
 
-    /// Whether `name` is a function that only the scripts of the other kind see.
+    /// What an admission script sees.
+    pub fn admit() -> Self {
+        let texts = ["platform", "endpoint", "method"].map(|name| (name, Kind::Text));
+        let functions = [COMMON_FUNCTIONS.as_slice(), &ADMIT_FUNCTIONS].concat();
+        Self { inputs: [texts.as_slice(), &[("at_ms", Kind::Number)]].concat(), functions }
+    }
+
+    /// Whether `name` is a function that only the scripts of other kinds see.
     pub fn is_foreign(&self, name: &str) -> bool {
         let known = |functions: &[(&str, _)]| functions.iter().any(|(known, _)| *known == name);
-        !known(self.functions) && (known(RETRY_FUNCTIONS) || known(ALERT_FUNCTIONS))
+        !known(&self.functions) && (known(&RETRY_FUNCTIONS) || known(&ADMIT_FUNCTIONS))
     }
 }
 

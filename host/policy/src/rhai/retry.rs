@@ -3,101 +3,87 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rhai::{Dynamic, Engine, EvalAltResult, Position, Scope};
+use rhai::{Dynamic, Engine, EvalAltResult};
+use tidegate_core::config::Terms;
 use tidegate_core::config::reader::Problem;
-use tidegate_core::{Class, Failure, FailureKind, Fault, RetryPolicy, Verdict};
+use tidegate_core::{Class, Failure, FailureKind, Fault, RetryPolicy, Verdict, View};
 
-use super::Shared;
-use super::engine::{Call, with_call};
+use super::Tools;
+use super::common::{clip, mismatch, named, number};
+use super::dates::{day_ends_in_ms, epoch_ms};
 use super::names::{CLASSES, Contract, KINDS};
+use super::run::Call;
 use super::script::{Misstep, SAMPLE_DEADLINE, Script};
 use crate::origin::Origin;
+use crate::samples;
 
 type Answer = Result<Verdict, Box<EvalAltResult>>;
 
-/// The longest text of a failure that a script gets to see, in bytes.
-const MAX_INPUT: usize = 8 * 1024;
-
 /// A retry classifier.
-pub struct RetryScript {
-    script: Script,
-    deadline: Duration,
-}
+pub struct RetryScript(Script);
 
 impl RetryScript {
     /// Reads a classifier and tries it on samples.
     ///
     /// # Errors
     /// Every problem, at its place in the script.
-    pub fn load(shared: Arc<Shared>, text: &str, origin: Origin) -> Result<Self, Vec<Problem>> {
-        let deadline = shared.config.retry_deadline;
-        let script = Script::parse(shared, text, origin, &Contract::retry())?;
-        let loaded = Self { script, deadline };
+    pub fn load(tools: Tools<'_>, text: &str, origin: Origin, terms: &Terms) -> Result<Self, Vec<Problem>> {
+        let loaded = Self(Script::parse(tools, text, origin, &Contract::retry(), terms)?);
         for (name, sample) in samples() {
-            loaded.run(&sample, SAMPLE_DEADLINE).map_err(|misstep| vec![misstep.on_sample(name)])?;
+            let answer = loaded.run(&sample, &samples::view(), Some(SAMPLE_DEADLINE));
+            answer.map_err(|misstep| vec![misstep.on_sample(name)])?;
         }
         Ok(loaded)
     }
 
-    fn run(&self, failure: &Failure, deadline: Duration) -> Result<Verdict, Misstep> {
-        let call = Call { headers: failure.headers.clone(), windows: vec![] };
-        self.script.run(scope(failure), call, deadline, |value| {
-            let found = value.type_name();
-            value.try_cast::<Verdict>().ok_or_else(|| {
-                format!("expected retry(…), give_up(…) or abstain() as the last value, not {}", named(found))
-            })
-        })
+    fn run(&self, failure: &Failure, view: &Arc<dyn View>, deadline: Option<Duration>) -> Result<Verdict, Misstep> {
+        let call = self.0.call(|finds| Call {
+            headers: if finds.calls("header") { failure.headers.clone() } else { vec![] },
+            sight: finds.looks().then(|| (Arc::clone(view), failure.platform.clone(), None)),
+            ..Call::default()
+        });
+        self.0.run(
+            |at| input(failure, at),
+            call,
+            deadline,
+            |value| {
+                let found = value.type_name();
+                value.try_cast::<Verdict>().ok_or_else(|| {
+                    format!("expected retry(…), give_up(…) or abstain() as the last value, not {}", named(found))
+                })
+            },
+        )
     }
 }
 
 impl RetryPolicy for RetryScript {
-    fn classify(&self, failure: &Failure) -> Result<Verdict, Fault> {
-        self.run(failure, self.deadline).map_err(|misstep| self.script.fault(misstep))
+    fn classify(&self, failure: &Failure, view: &Arc<dyn View>) -> Result<Verdict, Fault> {
+        self.run(failure, view, None).map_err(|misstep| self.0.fault(misstep))
     }
 }
 
-/// How a value that is none of ours is called.
-pub fn named(type_name: &str) -> &str {
-    match type_name {
-        "()" => "nothing",
-        "string" => "a text",
-        "bool" => "true or false",
-        "i64" | "f64" => "a number",
-        "array" => "a list",
-        other => other,
+/// The input at a place of the contract.
+fn input(failure: &Failure, at: usize) -> Dynamic {
+    let text = |text: &str| Dynamic::from(clip(text).to_owned());
+    let given = |given: &Option<String>| text(given.as_deref().unwrap_or_default());
+    let whole = |whole: u64| Dynamic::from_float(number(whole));
+    match at {
+        0 => text(&failure.platform),
+        1 => text(&failure.endpoint),
+        2 => text(match failure.kind {
+            FailureKind::Timeout => KINDS[0],
+            FailureKind::Connection => KINDS[1],
+            FailureKind::Response => KINDS[2],
+        }),
+        3 => given(&failure.code),
+        4 => given(&failure.sub_code),
+        5 => given(&failure.message),
+        6 => whole(failure.attempt.into()),
+        7 => whole(failure.elapsed_ms),
+        8 => whole(failure.at_ms),
+        9 => whole(failure.status.unwrap_or(0).into()),
+        _ => whole(failure.retry_after_ms.unwrap_or(0)),
     }
-}
-
-fn scope(failure: &Failure) -> Scope<'static> {
-    let text = |text: &Option<String>| Dynamic::from(clip(text.as_deref().unwrap_or_default()).to_owned());
-    let kind = match failure.kind {
-        FailureKind::Timeout => KINDS[0],
-        FailureKind::Connection => KINDS[1],
-        FailureKind::Response => KINDS[2],
-    };
-    let mut scope = Scope::new();
-    scope
-        .push("platform", failure.platform.clone())
-        .push("endpoint", clip(&failure.endpoint).to_owned())
-        .push("kind", kind.to_owned())
-        .push("attempt", f64::from(failure.attempt))
-        .push("elapsed_ms", millis(failure.elapsed_ms))
-        .push("status", f64::from(failure.status.unwrap_or(0)))
-        .push_dynamic("code", text(&failure.code))
-        .push_dynamic("sub_code", text(&failure.sub_code))
-        .push_dynamic("message", text(&failure.message))
-        .push("retry_after_ms", millis(failure.retry_after_ms.unwrap_or(0)));
-    scope
-}
-
-#[allow(clippy::cast_precision_loss, reason = "2^53 milliseconds are 285,000 years")]
-const fn millis(millis: u64) -> f64 {
-    millis as f64
-}
-
-/// As much of a text as a script gets to see: a body of megabytes must not become a fault for its size.
-fn clip(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MAX_INPUT)]
 }
 
 /// The functions that classifiers call.
@@ -106,25 +92,25 @@ pub fn register(engine: &mut Engine) {
     register_verdict(engine, "retry", Verdict::retry);
     register_verdict(engine, "give_up", Verdict::give_up);
     engine
-        .register_fn("retry", |class: &str, ms: f64| after(Verdict::retry(named_class(class)?), ms))
-        .register_fn("retry", |class: &str, ms: i64| after(Verdict::retry(named_class(class)?), from_whole(ms)))
-        .register_fn("retry", |class: &str, ms: f64, reason: &str| -> Answer {
-            Ok(after(Verdict::retry(named_class(class)?), ms)?.because(clip(reason)))
-        })
-        .register_fn("retry", |class: &str, ms: i64, reason: &str| -> Answer {
-            Ok(after(Verdict::retry(named_class(class)?), from_whole(ms))?.because(clip(reason)))
-        })
         .register_fn("abstain", Verdict::abstain)
         .register_fn("abstain", |reason: &str| Verdict::abstain().because(clip(reason)))
-        .register_fn("header", header)
-        .register_fn("seconds_in", seconds_in);
+        .register_fn("seconds_in", seconds_in)
+        .register_fn("epoch_ms", epoch_ms)
+        .register_fn("day_ends_in_ms", day_ends_in_ms);
 }
 
 fn register_verdict(engine: &mut Engine, name: &str, make: fn(Class) -> Verdict) {
+    let of = move |class: &str| -> Answer { Ok(make(named_class(class)?)) };
     engine
-        .register_fn(name, move |class: &str| -> Answer { Ok(make(named_class(class)?)) })
-        .register_fn(name, move |class: &str, reason: &str| -> Answer {
-            Ok(make(named_class(class)?).because(clip(reason)))
+        .register_fn(name, of)
+        .register_fn(name, move |class: &str, reason: &str| -> Answer { Ok(of(class)?.because(clip(reason))) })
+        .register_fn(name, move |class: &str, ms: f64| after(of(class)?, ms))
+        .register_fn(name, move |class: &str, ms: i64| after(of(class)?, from_whole(ms)))
+        .register_fn(name, move |class: &str, ms: f64, reason: &str| -> Answer {
+            Ok(after(of(class)?, ms)?.because(clip(reason)))
+        })
+        .register_fn(name, move |class: &str, ms: i64, reason: &str| -> Answer {
+            Ok(after(of(class)?, from_whole(ms))?.because(clip(reason)))
         });
 }
 
@@ -143,18 +129,6 @@ fn after(verdict: Verdict, ms: f64) -> Answer {
 #[allow(clippy::cast_precision_loss, reason = "2^53 milliseconds are 285,000 years")]
 const fn from_whole(ms: i64) -> f64 {
     ms as f64
-}
-
-fn mismatch(expected: &str, found: &str) -> Box<EvalAltResult> {
-    Box::new(EvalAltResult::ErrorMismatchOutputType(expected.to_owned(), found.to_owned(), Position::NONE))
-}
-
-/// The header of that name, whatever its case; empty where the answer had none.
-fn header(name: &str) -> String {
-    with_call(|call| {
-        let found = call.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| clip(value).to_owned()).unwrap_or_default()
-    })
 }
 
 /// The number before the first word that begins with `second`, as in "this ban will last for 41 more seconds"; 0
@@ -179,6 +153,7 @@ fn samples() -> Vec<(&'static str, Failure)> {
         platform: "sample".into(),
         endpoint: "orders".into(),
         elapsed_ms: 120,
+        at_ms: 1_763_913_600_000,
         status: Some(200),
         code: Some("7".into()),
         sub_code: Some("isv.sample".into()),

@@ -3,25 +3,43 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rhai::{AST, Dynamic, EvalAltResult, OptimizationLevel, ParseError, ParseErrorType, Position, Scope};
+use parking_lot::Mutex;
+use rhai::{
+    AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, OptimizationLevel, ParseError, ParseErrorType,
+    Position, Scope,
+};
+use tidegate_core::config::Terms;
 use tidegate_core::config::reader::{Problem, suggestion};
 use tidegate_core::{Fault, FaultKind};
 
-use super::engine::{Call, during};
-use super::names::Contract;
-use super::{Shared, check};
+use super::check;
+use super::findings::Findings;
+use super::names::{Contract, Functions};
+use super::run::{Call, during};
 use crate::origin::Origin;
 
 /// How long a script may take on a sample; a busy machine must not make a good script look bad.
 pub const SAMPLE_DEADLINE: Duration = Duration::from_secs(2);
+/// What a script may define to check its settings.
+const CONFIGURE: &str = "configure";
 
 /// A parsed and checked script.
 pub struct Script {
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
     ast: AST,
     origin: Origin,
-    /// The ranges that the script asks `window` for.
-    pub windows: Vec<Duration>,
+    terms: Terms,
+    /// The inputs that it reads, by their place in the contract: the others need not be made.
+    inputs: Vec<(usize, &'static str)>,
+    findings: Findings,
+    /// What evaluations leave for the next: found functions, and room for variables.
+    idle: Mutex<Vec<Box<Runtime>>>,
+}
+
+struct Runtime {
+    global: GlobalRuntimeState,
+    caches: Caches,
+    scope: Scope<'static>,
 }
 
 /// A fault with its place in the script.
@@ -42,29 +60,84 @@ impl Script {
     ///
     /// # Errors
     /// Every problem, at its place in the script.
-    pub fn parse(shared: Arc<Shared>, text: &str, origin: Origin, contract: &Contract) -> Result<Self, Vec<Problem>> {
-        let mut scope = Scope::new();
-        for (name, _) in &contract.inputs {
-            scope.push_dynamic(*name, Dynamic::UNIT);
-        }
-        let parsed = shared.engine.compile_with_scope(&scope, text);
-        let ast = parsed.map_err(|error| vec![parse_problem(&error, contract)])?;
-        let windows = check::check(&ast, contract, &shared.functions)?;
-        let ast = shared.engine.optimize_ast(&Scope::new(), ast, OptimizationLevel::Simple);
-        Ok(Self { shared, ast, origin, windows })
+    pub fn parse(
+        (engine, functions): (Arc<Engine>, &Functions),
+        text: &str,
+        origin: Origin,
+        contract: &Contract,
+        terms: &Terms,
+    ) -> Result<Self, Vec<Problem>> {
+        let parse = |names: &mut dyn Iterator<Item = &'static str>| {
+            let mut scope = Scope::new();
+            for name in names {
+                scope.push_dynamic(name, Dynamic::UNIT);
+            }
+            engine.compile_with_scope(&scope, text).map_err(|error| vec![parse_problem(&error, contract)])
+        };
+        let ast = parse(&mut contract.inputs.iter().map(|(name, _)| *name))?;
+        let findings = check::check(&ast, contract, functions)?;
+        findings.refuse_odd_settings(&terms.settings)?;
+        let read = contract.inputs.iter().enumerate().map(|(at, (name, _))| (at, *name));
+        let inputs: Vec<_> = read.filter(|(_, name)| findings.reads(name)).collect();
+        let ast = parse(&mut inputs.iter().map(|(_, name)| *name))?;
+        let ast = engine.optimize_ast(&Scope::new(), ast, OptimizationLevel::Simple);
+        let script = Self { engine, ast, origin, terms: terms.clone(), inputs, findings, idle: Mutex::default() };
+        script.configure()?;
+        Ok(script)
     }
 
-    /// Runs the script; `read` makes an answer of its last value, or says what was expected.
+    /// Lets the script check its settings.
+    fn configure(&self) -> Result<(), Vec<Problem>> {
+        if !self.ast.iter_functions().any(|function| function.name == CONFIGURE && function.params.is_empty()) {
+            return Ok(());
+        }
+        let call = Call { settings: Arc::new(self.terms.settings.clone()), ..Call::default() };
+        let options = rhai::CallFnOptions::new().eval_ast(false);
+        let checked: Result<Dynamic, _> = during(Some(call), SAMPLE_DEADLINE, || {
+            self.engine.call_fn_with_options(options, &mut Scope::new(), &self.ast, CONFIGURE, ())
+        });
+        checked.map(drop).map_err(|error| {
+            let mut problem = misstep(*error, SAMPLE_DEADLINE).problem;
+            problem.message = format!("it refused its settings: {}", problem.message);
+            vec![problem]
+        })
+    }
+
+    /// What its functions need, if it calls any that need something.
+    pub fn call(&self, make: impl FnOnce(&Findings) -> Call) -> Option<Call> {
+        if !self.findings.needs_call() {
+            return None;
+        }
+        let mut call = make(&self.findings);
+        if self.findings.calls("setting") {
+            call.settings = Arc::new(self.terms.settings.clone());
+        }
+        if self.findings.calls("log") {
+            call.policy = self.origin.name().into();
+        }
+        Some(call)
+    }
+
+    /// Runs the script on inputs by their place in the contract; `read` makes an answer of its last value, or says what
+    /// was expected. `None` for the deadline means the policy's own.
     pub fn run<T>(
         &self,
-        mut scope: Scope<'_>,
-        call: Call,
-        deadline: Duration,
+        input: impl Fn(usize) -> Dynamic,
+        call: Option<Call>,
+        deadline: Option<Duration>,
         read: impl FnOnce(Dynamic) -> Result<T, String>,
     ) -> Result<T, Misstep> {
-        let engine = &self.shared.engine;
-        let value = during(call, deadline, || engine.eval_ast_with_scope::<Dynamic>(&mut scope, &self.ast));
+        let deadline = deadline.unwrap_or(self.terms.deadline);
+        let idle = self.idle.lock().pop();
+        let mut runtime = idle.unwrap_or_else(|| Box::new(Runtime::new(&self.engine, &self.ast)));
+        for (at, name) in &self.inputs {
+            runtime.scope.push_dynamic(*name, input(*at));
+        }
+        let value = during(call, deadline, || runtime.evaluate(&self.engine, &self.ast));
+        // One that failed may have stopped anywhere, so the next evaluation begins with another.
         let value = value.map_err(|error| misstep(*error, deadline))?;
+        runtime.clear();
+        self.idle.lock().push(runtime);
         read(value).map_err(|message| Misstep {
             kind: FaultKind::Type,
             problem: problem(self.ast.statements().last().map_or(Position::NONE, rhai::Stmt::position), message),
@@ -74,6 +147,25 @@ impl Script {
     /// The misstep as a fault, with its place in the file.
     pub fn fault(&self, misstep: Misstep) -> Fault {
         Fault::new(misstep.kind, self.origin.show(misstep.problem))
+    }
+}
+
+impl Runtime {
+    fn new(engine: &Engine, ast: &AST) -> Self {
+        let mut global = engine.new_global_runtime_state();
+        global.lib.push(Arc::clone(ast.shared_lib()));
+        Self { global, caches: Caches::new(), scope: Scope::new() }
+    }
+
+    #[expect(deprecated, reason = "the one way to keep what was found of functions from one evaluation to the next")]
+    fn evaluate(&mut self, engine: &Engine, ast: &AST) -> Result<Dynamic, Box<EvalAltResult>> {
+        engine.eval_statements_raw(&mut self.global, &mut self.caches, &mut self.scope, ast.statements())
+    }
+
+    fn clear(&mut self) {
+        self.scope.clear();
+        self.global.num_operations = Default::default();
+        self.global.constants = None;
     }
 }
 

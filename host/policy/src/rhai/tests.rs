@@ -2,32 +2,34 @@
 
 use std::time::Duration;
 
-use tidegate_core::config::PoliciesConfig;
-use tidegate_core::{Action, AlertVerdict, Class, Failure, FaultKind, Snapshot, Stats, Verdict};
+use std::sync::Arc;
+
+use tidegate_core::config::{Config, Terms};
+use tidegate_core::{Action, AlertVerdict, Class, Failure, FaultKind, Snapshot, Stats, Verdict, View, Windows};
 
 use super::Rhai;
 use crate::origin::Origin;
 
-fn engine() -> Rhai {
-    Rhai::new(&PoliciesConfig {
-        dir: "policies".into(),
-        // Long enough for a busy machine: what is bounded here is bounded by operations.
-        retry_deadline: Duration::from_secs(5),
-        alert_deadline: Duration::from_secs(5),
-        max_memory: 1 << 20,
-        max_operations: 100_000,
-    })
+/// Long enough for a busy machine: what is bounded here is bounded by operations.
+fn terms() -> Terms {
+    let mut terms = Config::default().policies.terms("retry/x.rhai");
+    terms.deadline = Duration::from_secs(5);
+    terms.bounds.max_operations = 100_000;
+    terms
+}
+
+fn view() -> Arc<dyn View> {
+    Arc::new(Windows(|range: Duration| Stats { p95: range.as_secs_f64(), ..Stats::default() }))
 }
 
 fn retry(script: &str, failure: &Failure) -> Verdict {
-    let policy = engine().retry(script, Origin::file("x.rhai")).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    policy.classify(failure).unwrap()
+    let policy = Rhai::new().retry(script, Origin::file("x.rhai"), &terms());
+    policy.unwrap_or_else(|problems| panic!("{problems:#?}")).classify(failure, &view()).unwrap()
 }
 
 fn alert(script: &str, snapshot: &Snapshot) -> AlertVerdict {
-    let policy = engine().alert(script, Origin::file("x.rhai")).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let hour = |range: Duration| Stats { p95: range.as_secs_f64(), ..Stats::default() };
-    policy.evaluate(snapshot, &hour).unwrap()
+    let policy = Rhai::new().alert(script, Origin::file("x.rhai"), &terms());
+    policy.unwrap_or_else(|problems| panic!("{problems:#?}")).evaluate(snapshot, &view()).unwrap()
 }
 
 fn refused(result: Result<impl Sized, Vec<tidegate_core::config::reader::Problem>>) -> String {
@@ -37,12 +39,12 @@ fn refused(result: Result<impl Sized, Vec<tidegate_core::config::reader::Problem
 
 #[track_caller]
 fn refused_retry(script: &str, expected: &str) {
-    assert_eq!(refused(engine().retry(script, Origin::file("x.rhai"))), expected, "{script}");
+    assert_eq!(refused(Rhai::new().retry(script, Origin::file("x.rhai"), &terms())), expected, "{script}");
 }
 
 #[track_caller]
 fn refused_alert(script: &str, expected: &str) {
-    assert_eq!(refused(engine().alert(script, Origin::file("x.rhai"))), expected, "{script}");
+    assert_eq!(refused(Rhai::new().alert(script, Origin::file("x.rhai"), &terms())), expected, "{script}");
 }
 
 #[test]
@@ -184,9 +186,13 @@ fn every_mistake_of_a_script_is_told_at_once() {
 
 #[test]
 fn each_kind_of_script_has_its_own_functions() {
-    refused_alert("give_up(\"auth\")", "1:1: no such function `give_up`; known here: `window`");
-    let functions = "`retry`, `give_up`, `abstain`, `header`, `seconds_in`";
-    refused_retry("window(\"1h\").p95", &format!("1:1: no such function `window`; known here: {functions}"));
+    refused_alert(
+        "give_up(\"auth\")",
+        "1:1: no such function `give_up`; known here: `window`, `limit`, `log`, `setting`",
+    );
+    let functions = "`window`, `limit`, `log`, `setting`, `retry`, `give_up`, `abstain`, `header`, `seconds_in`, `epoch_ms`, \
+                     `day_ends_in_ms`";
+    refused_retry("deny(\"no\")", &format!("1:1: no such function `deny`; known here: {functions}"));
 }
 
 #[test]
@@ -228,10 +234,10 @@ fn comparisons_that_never_hold_are_refused() {
 }
 
 #[test]
-fn a_window_is_written_out_so_that_the_host_can_read_it_first() {
+fn a_window_is_written_out_so_that_it_is_checked_before_anything_depends_on_it() {
     refused_alert("let r = \"1h\"; window(r).p95 > 1", "1:15: expected a duration written out, as in window(\"1h\")");
     refused_alert("window(\"0s\").p95 > 1", "1:8: expected a duration above zero");
-    let problem = refused(engine().alert("window(\"soon\").p95 > 1", Origin::file("x.rhai")));
+    let problem = refused(Rhai::new().alert("window(\"soon\").p95 > 1", Origin::file("x.rhai"), &terms()));
     assert!(problem.starts_with("1:8: expected a duration such as"), "{problem}");
 }
 
@@ -245,7 +251,7 @@ fn what_does_not_parse_or_leaves_the_sandbox_is_refused() {
         ("timestamp() > 1", "1:1: no such function `timestamp`"),
         ("parse_json(\"{}\"); true", "1:1: no such function `parse_json`"),
     ] {
-        let problem = refused(engine().alert(script, Origin::file("x.rhai")));
+        let problem = refused(Rhai::new().alert(script, Origin::file("x.rhai"), &terms()));
         assert!(problem.starts_with(place), "{script}: {problem}");
     }
 }
@@ -274,8 +280,9 @@ fn a_script_that_fails_on_a_sample_is_refused() {
 #[test]
 fn a_fault_says_what_and_where() {
     let script = "let x = platform;\nif x == \"real\" { throw \"boom\" }\nabstain()";
-    let policy =
-        engine().retry(script, Origin::file("retry/x.rhai")).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let fault = policy.classify(&Failure { platform: "real".into(), ..Failure::default() }).unwrap_err();
+    let policy = Rhai::new()
+        .retry(script, Origin::file("retry/x.rhai"), &terms())
+        .unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let fault = policy.classify(&Failure { platform: "real".into(), ..Failure::default() }, &view()).unwrap_err();
     assert_eq!((fault.kind, fault.message.as_str()), (FaultKind::Trap, "retry/x.rhai:2:18: Runtime error: boom"));
 }

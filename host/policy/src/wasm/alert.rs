@@ -1,90 +1,55 @@
 //! Alert conditions: a snapshot in, quiet or firing out.
 
-use std::sync::mpsc;
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{AlertPolicy, AlertVerdict, Fault, FaultKind, Snapshot, Stats, Windows};
-use wasmtime::Trap;
+use tidegate_core::{AlertPolicy, AlertVerdict, Fault, Snapshot, Stats, View};
 
 use super::bindings::alert::Alert;
-use super::bindings::alert::tidegate::policy::{alert_types as wit, metrics};
-use super::cut;
-use super::guest::{Guests, State};
+use super::bindings::alert::tidegate::policy::alert_types as wit;
+use super::bindings::v0_1;
+use super::guest::Guests;
+use super::{MAX_TEXT, cut, imports};
 
-/// A question about a range, with the way its answer takes back.
-type Question = (Duration, mpsc::Sender<Stats>);
-
-/// Where a guest's questions about other ranges go.
-pub type Line = mpsc::Sender<Question>;
+/// An instance of a condition, by the version of its contract.
+pub enum AlertGuest {
+    /// 0.2.0
+    Current(Alert),
+    /// 0.1.0
+    V0_1(v0_1::alert::Alert),
+}
 
 /// An alert condition that runs as Wasm.
 pub struct WasmAlert {
     /// Its instances.
-    pub guests: Guests<Alert>,
-    /// How long one verdict may take.
-    pub deadline: Duration,
+    pub guests: Guests<AlertGuest>,
 }
 
 impl AlertPolicy for WasmAlert {
-    fn evaluate(&self, snapshot: &Snapshot, windows: &dyn Windows) -> Result<AlertVerdict, Fault> {
-        self.evaluate_within(self.deadline, snapshot, windows)
+    fn evaluate(&self, snapshot: &Snapshot, view: &Arc<dyn View>) -> Result<AlertVerdict, Fault> {
+        self.evaluate_within(None, snapshot, view)
     }
 }
 
 impl WasmAlert {
     /// Asks about an ordinary snapshot, within a deadline of its own.
-    pub fn check(&self, deadline: Duration) -> Result<AlertVerdict, Fault> {
-        let snapshot = sample();
-        self.evaluate_within(deadline, &snapshot, &|_| snapshot.stats.clone())
+    pub fn check(&self, deadline: Duration, view: &Arc<dyn View>) -> Result<AlertVerdict, Fault> {
+        self.evaluate_within(Some(deadline), &sample(), view)
     }
 
-    /// Runs a guest on a thread of its own and answers its questions on this one.
-    ///
-    /// A guest's store outlives the call and may hold nothing that it borrows, so the windows stay here and
-    /// questions and answers cross over.
     fn evaluate_within(
         &self,
-        deadline: Duration,
+        deadline: Option<Duration>,
         snapshot: &Snapshot,
-        windows: &dyn Windows,
+        view: &Arc<dyn View>,
     ) -> Result<AlertVerdict, Fault> {
-        let (line, questions) = mpsc::channel::<Question>();
-        let run = move || {
-            self.guests.call(deadline, |store, guest| {
-                store.data_mut().line = Some(line);
-                guest.call_evaluate(store, &outbound(snapshot))
-            })
-        };
-        let verdict = thread::scope(|scope| {
-            let guest = thread::Builder::new()
-                .name("tidegate-alert".to_owned())
-                .spawn_scoped(scope, run)
-                .map_err(|error| Fault::new(FaultKind::Trap, format!("no thread to evaluate it on: {error}")))?;
-            for (range, answer) in questions {
-                // A guest past its deadline has stopped listening.
-                let _ = answer.send(windows.window(range));
+        self.guests.call(deadline, |store, guest| {
+            store.data_mut().call.begin(view, &snapshot.platform, snapshot.endpoint.as_deref());
+            match guest {
+                AlertGuest::Current(guest) => guest.call_evaluate(store, outbound(snapshot)).map(inbound),
+                AlertGuest::V0_1(guest) => super::v0_1::evaluate(guest, store, snapshot),
             }
-            guest.join().unwrap_or_else(|_| Err(Fault::new(FaultKind::Trap, "the thread that evaluated it panicked")))
-        })?;
-        Ok(match verdict {
-            wit::Verdict::Quiet => AlertVerdict::Quiet,
-            wit::Verdict::Firing(detail) => AlertVerdict::Firing { detail: detail.map(cut) },
         })
-    }
-}
-
-impl wit::Host for State {}
-
-impl metrics::Host for State {
-    fn window(&mut self, range_ms: u64) -> wasmtime::Result<wit::Stats> {
-        let (answer, answered) = mpsc::channel();
-        let asked = self.line.as_ref().map(|line| line.send((Duration::from_millis(range_ms), answer)));
-        match (asked, answered.recv()) {
-            (Some(Ok(())), Ok(stats)) => Ok(figures(&stats)),
-            // Nobody answers a guest that asks while it is being made.
-            _ => Err(Trap::CannotLeaveComponent.into()),
-        }
     }
 }
 
@@ -108,29 +73,17 @@ fn sample() -> Snapshot {
     Snapshot { platform: "sample".to_owned(), endpoint: None, stats }
 }
 
-fn outbound(snapshot: &Snapshot) -> wit::Snapshot {
+fn outbound(snapshot: &Snapshot) -> wit::Snapshot<'_> {
     wit::Snapshot {
-        platform: snapshot.platform.clone(),
-        endpoint: snapshot.endpoint.clone(),
-        stats: figures(&snapshot.stats),
+        platform: &snapshot.platform,
+        endpoint: snapshot.endpoint.as_deref(),
+        stats: imports::outbound(&snapshot.stats),
     }
 }
 
-fn figures(stats: &Stats) -> wit::Stats {
-    wit::Stats {
-        count: stats.count,
-        success: stats.success,
-        errors: stats.errors,
-        limited: stats.limited,
-        total_ms: stats.total_ms,
-        error_rate: stats.error_rate,
-        success_rate: stats.success_rate,
-        limited_rate: stats.limited_rate,
-        rps: stats.rps,
-        p50: stats.p50,
-        p95: stats.p95,
-        p99: stats.p99,
-        from_ms: stats.from_ms,
-        to_ms: stats.to_ms,
+fn inbound(verdict: wit::Verdict) -> AlertVerdict {
+    match verdict {
+        wit::Verdict::Quiet => AlertVerdict::Quiet,
+        wit::Verdict::Firing(detail) => AlertVerdict::Firing { detail: detail.map(|detail| cut(detail, MAX_TEXT)) },
     }
 }

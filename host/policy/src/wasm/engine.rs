@@ -1,115 +1,128 @@
-//! The one engine of a process: what it compiles, what it refuses, and the clock that bounds every call.
+//! The one engine of a process: what it loads, and the clock that bounds every call.
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tidegate_core::config::PoliciesConfig;
-use tidegate_core::{AlertPolicy, RetryPolicy};
-use wasmtime::component::{Component, HasSelf, Linker};
+use tidegate_core::config::{Bounds, PoliciesConfig, Setting, Settings, Terms};
+use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy};
+use wasmtime::component::{HasSelf, InstancePre, Linker};
 use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
-use wit_component::ComponentEncoder;
 
-use super::alert::WasmAlert;
-use super::bindings::alert::{Alert, AlertPre};
-use super::bindings::retry::{Retry, RetryPre};
-use super::guest::{Guest, Guests, State};
-use super::limits::{INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use super::admit::WasmAdmit;
+use super::alert::{AlertGuest, WasmAlert};
+use super::bindings::admit::{Admit, AdmitPre};
+use super::bindings::alert::AlertPre;
+use super::bindings::retry::RetryPre;
+use super::bindings::shared::{limits, log, metrics, settings_types};
+use super::bindings::v0_1;
+use super::compiler::Compiler;
+use super::guest::{Guest, Guests, Start, State};
+use super::limits::{INSTANCES, MEMORIES, TABLES};
 use super::pool::Pool;
-use super::retry::WasmRetry;
+use super::retry::{RetryGuest, WasmRetry};
+use super::world::{ADMIT, ALERT, RETRY, Version, World};
+use crate::samples;
 
 /// Deadlines are counted in ticks of this length.
 const TICK: Duration = Duration::from_millis(1);
-/// Instances of retry classifiers at one time, idle ones included. They hold a CPU while they run, so more than
-/// there are cores serve no one sooner; the rest keeps the platforms' classifiers warm.
-const RETRY_ROOM: u32 = 48;
-/// Instances of alert conditions at one time.
+/// Instances of the policies of one kind at one time, idle ones included. They hold a CPU while they run, so more than
+/// there are cores serve no one sooner; the rest keeps the platforms' policies warm.
+const ROOM: u32 = 48;
+/// The same of alert conditions, which one thread evaluates.
 const ALERT_ROOM: u32 = 16;
 /// How long the check at load may take: generous, since a policy must not be refused for a busy machine's sake.
 const CHECK_DEADLINE: Duration = Duration::from_secs(1);
 /// The size of a Wasm page; a memory is a whole number of them.
 const PAGE: usize = 65_536;
 
-/// Compiles Wasm policies and holds their instances; a process has one.
+/// Loads Wasm policies and holds their instances; a process has one.
 ///
 /// ```
-/// use std::time::Duration;
-/// use tidegate_core::config::PoliciesConfig;
+/// use tidegate_core::config::Config;
 /// use tidegate_policy::wasm::WasmEngine;
 ///
-/// let engine = WasmEngine::new(&PoliciesConfig {
-///     dir: "policies".into(),
-///     retry_deadline: Duration::from_millis(5),
-///     alert_deadline: Duration::from_millis(50),
-///     max_memory: 16 << 20,
-///     max_operations: 100_000,
-/// })?;
-/// let refused = engine.retry(b"not wasm").err().unwrap();
+/// let config = Config::default().policies;
+/// let engine = WasmEngine::new(&config)?;
+/// let refused = engine.retry("retry/x.wasm", b"not wasm", &config.terms("retry/x.wasm")).err().unwrap();
 /// assert!(refused.contains("expected a Wasm component"));
 /// # Ok::<(), String>(())
 /// ```
 pub struct WasmEngine {
-    engine: Engine,
-    max_memory: usize,
-    retry: World<Retry>,
-    alert: World<Alert>,
+    compiler: Compiler,
+    linker: Linker<State>,
+    /// What the pool was made for; no policy may have more.
+    most: (usize, usize),
+    retry: Arc<Pool<Guest<RetryGuest>>>,
+    alert: Arc<Pool<Guest<AlertGuest>>>,
+    admit: Arc<Pool<Guest<Admit>>>,
 }
 
-/// What all policies of one kind share.
-struct World<B> {
-    name: &'static str,
-    export: &'static str,
-    linker: Linker<State>,
-    pool: Arc<Pool<Guest<B>>>,
-    deadline: Duration,
+/// A component of the right world, ready to be instantiated.
+struct Linked {
+    ready: InstancePre<State>,
+    version: Version,
+    looks: bool,
 }
 
 impl WasmEngine {
-    /// An engine whose policies keep to the deadlines and the memory of this configuration.
+    /// An engine whose policies keep to the limits of this configuration.
     ///
     /// # Errors
-    /// One sentence where the machine does not grant the address space or a thread.
+    /// One sentence where the machine does not grant the address space, a thread or the cache.
     pub fn new(config: &PoliciesConfig) -> Result<Self, String> {
-        let engine = Engine::new(&engine_config(config.max_memory))
+        let all = || std::iter::once(&config.bounds).chain(config.each.values().map(|own| &own.bounds));
+        let memory = all().map(|bounds| bounds.max_memory).max().unwrap_or_default();
+        let table = all().map(|bounds| bounds.max_table).max().unwrap_or_default();
+        let engine = Engine::new(&engine_config(memory, table))
             .map_err(|error| format!("cannot set up the Wasm engine: {error:#}"))?;
         let weak = engine.weak();
         thread::Builder::new()
             .name("tidegate-epochs".to_owned())
             .spawn(move || tick(&weak))
             .map_err(|error| format!("cannot start the thread that bounds Wasm policies: {error}"))?;
-        let retry = World {
-            name: "retry",
-            export: "classify",
-            linker: Linker::new(&engine),
-            pool: Arc::new(Pool::new(RETRY_ROOM as usize)),
-            deadline: config.retry_deadline,
-        };
-        let mut linker = Linker::new(&engine);
-        Alert::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)
-            .map_err(|error| format!("cannot offer metrics to Wasm policies: {error:#}"))?;
-        let alert = World {
-            name: "alert",
-            export: "evaluate",
+        let linker = linker(&engine).map_err(|error| format!("cannot offer host functions: {error:#}"))?;
+        let room = |instances: u32| instances as usize;
+        Ok(Self {
+            compiler: Compiler::new(engine, config)?,
             linker,
-            pool: Arc::new(Pool::new(ALERT_ROOM as usize)),
-            deadline: config.alert_deadline,
-        };
-        Ok(Self { engine, max_memory: config.max_memory, retry, alert })
+            most: (memory, table),
+            retry: Arc::new(Pool::new(room(ROOM))),
+            alert: Arc::new(Pool::new(room(ALERT_ROOM))),
+            admit: Arc::new(Pool::new(room(ROOM))),
+        })
+    }
+
+    /// What compiles components, and may do so ahead of their loading.
+    pub fn compiler(&self) -> &Compiler {
+        &self.compiler
     }
 
     /// A retry classifier from a component, or from a core module with a component's metadata.
     ///
     /// # Errors
     /// One sentence that says what was expected and what the bytes are, or how the policy misbehaved on a sample.
-    pub fn retry(&self, bytes: &[u8]) -> Result<Arc<dyn RetryPolicy>, String> {
-        let world = &self.retry;
-        let component = world.component(&self.engine, bytes)?;
-        let linked = world.linker.instantiate_pre(&component).map_err(|error| world.unlinkable(&error))?;
-        let ready = RetryPre::new(linked).map_err(|error| world.mistyped(&error))?;
-        let start = Box::new(move |store: &mut _| ready.instantiate(store));
-        let guests = Guests::new(&self.engine, &world.pool, self.max_memory, start);
-        let policy = WasmRetry { guests, deadline: world.deadline };
-        policy.check(CHECK_DEADLINE).map_err(|fault| format!("failed on a sample failure: {fault}"))?;
+    pub fn retry(&self, policy: &str, bytes: &[u8], terms: &Terms) -> Result<Arc<dyn RetryPolicy>, String> {
+        let Linked { ready, version, looks } = self.link(&RETRY, bytes, terms)?;
+        let settings = terms.settings.clone();
+        let start: Start<RetryGuest> = match version {
+            Version::Current => {
+                let ready = RetryPre::new(ready).map_err(|error| RETRY.mistyped(&error))?;
+                Box::new(move |store| {
+                    let guest = ready.instantiate(&mut *store)?;
+                    accepted(guest.call_configure(store, &outbound(&settings))?)?;
+                    Ok(RetryGuest::Current(guest))
+                })
+            }
+            Version::V0_1 => {
+                let ready = v0_1::retry::RetryPre::new(ready).map_err(|error| RETRY.mistyped(&error))?;
+                Box::new(move |store| ready.instantiate(store).map(RetryGuest::V0_1))
+            }
+        };
+        let policy = WasmRetry { guests: Guests::new(self.engine(), &self.retry, policy, terms, start), looks };
+        policy
+            .check(CHECK_DEADLINE, &samples::view())
+            .map_err(|fault| format!("failed on a sample failure: {fault}"))?;
         Ok(Arc::new(policy))
     }
 
@@ -117,66 +130,98 @@ impl WasmEngine {
     ///
     /// # Errors
     /// One sentence that says what was expected and what the bytes are, or how the policy misbehaved on a sample.
-    pub fn alert(&self, bytes: &[u8]) -> Result<Arc<dyn AlertPolicy>, String> {
-        let world = &self.alert;
-        let component = world.component(&self.engine, bytes)?;
-        let linked = world.linker.instantiate_pre(&component).map_err(|error| world.unlinkable(&error))?;
-        let ready = AlertPre::new(linked).map_err(|error| world.mistyped(&error))?;
-        let start = Box::new(move |store: &mut _| ready.instantiate(store));
-        let guests = Guests::new(&self.engine, &world.pool, self.max_memory, start);
-        let policy = WasmAlert { guests, deadline: world.deadline };
-        policy.check(CHECK_DEADLINE).map_err(|fault| format!("failed on a sample snapshot: {fault}"))?;
+    pub fn alert(&self, policy: &str, bytes: &[u8], terms: &Terms) -> Result<Arc<dyn AlertPolicy>, String> {
+        let Linked { ready, version, .. } = self.link(&ALERT, bytes, terms)?;
+        let settings = terms.settings.clone();
+        let start: Start<AlertGuest> = match version {
+            Version::Current => {
+                let ready = AlertPre::new(ready).map_err(|error| ALERT.mistyped(&error))?;
+                Box::new(move |store| {
+                    let guest = ready.instantiate(&mut *store)?;
+                    accepted(guest.call_configure(store, &outbound(&settings))?)?;
+                    Ok(AlertGuest::Current(guest))
+                })
+            }
+            Version::V0_1 => {
+                let ready = v0_1::alert::AlertPre::new(ready).map_err(|error| ALERT.mistyped(&error))?;
+                Box::new(move |store| ready.instantiate(store).map(AlertGuest::V0_1))
+            }
+        };
+        let policy = WasmAlert { guests: Guests::new(self.engine(), &self.alert, policy, terms, start) };
+        policy
+            .check(CHECK_DEADLINE, &samples::view())
+            .map_err(|fault| format!("failed on a sample snapshot: {fault}"))?;
         Ok(Arc::new(policy))
     }
-}
 
-impl<B> World<B> {
-    /// The component in these bytes, if it exports what this world demands.
-    fn component(&self, engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
-        let encoded = as_component(bytes)?;
-        let component = Component::new(engine, encoded.as_deref().unwrap_or(bytes))
-            .map_err(|error| format!("is not a component that can run here: {error:#}"))?;
-        let ty = component.component_type();
-        if ty.get_export(engine, self.export).is_some() {
-            return Ok(component);
+    /// An admission policy from a component, or from a core module with a component's metadata.
+    ///
+    /// # Errors
+    /// One sentence that says what was expected and what the bytes are, or how the policy misbehaved on a sample.
+    pub fn admit(&self, policy: &str, bytes: &[u8], terms: &Terms) -> Result<Arc<dyn AdmitPolicy>, String> {
+        let Linked { ready, looks, .. } = self.link(&ADMIT, bytes, terms)?;
+        let settings = terms.settings.clone();
+        let ready = AdmitPre::new(ready).map_err(|error| ADMIT.mistyped(&error))?;
+        let start: Start<Admit> = Box::new(move |store| {
+            let guest = ready.instantiate(&mut *store)?;
+            accepted(guest.call_configure(store, &outbound(&settings))?)?;
+            Ok(guest)
+        });
+        let policy = WasmAdmit { guests: Guests::new(self.engine(), &self.admit, policy, terms, start), looks };
+        policy
+            .check(CHECK_DEADLINE, &samples::view())
+            .map_err(|fault| format!("failed on a sample request: {fault}"))?;
+        Ok(Arc::new(policy))
+    }
+
+    fn engine(&self) -> &Engine {
+        self.compiler.engine()
+    }
+
+    fn link(&self, world: &World, bytes: &[u8], terms: &Terms) -> Result<Linked, String> {
+        let Bounds { max_memory, max_table, .. } = terms.bounds;
+        if max_memory > self.most.0 || max_table > self.most.1 {
+            return Err(
+                "its `max_memory` or `max_table` is above what held at the start; restart to grant it".to_owned()
+            );
         }
-        let exports: Vec<_> = ty.exports(engine).map(|(name, _)| format!("`{name}`")).collect();
-        let has =
-            if exports.is_empty() { "exports nothing".to_owned() } else { format!("exports {}", exports.join(", ")) };
-        Err(format!("expected {}, which exports `{}`; this one {has}", self.title(), self.export))
-    }
-
-    fn title(&self) -> String {
-        format!("a component of the world tidegate:policy/{}@0.1.0", self.name)
-    }
-
-    fn unlinkable(&self, error: &wasmtime::Error) -> String {
-        format!("expected {}, which gets nothing else from the host: {error:#}", self.title())
-    }
-
-    fn mistyped(&self, error: &wasmtime::Error) -> String {
-        format!("expected {}, whose `{}` has another type: {error:#}", self.title(), self.export)
+        let component = self.compiler.component(bytes)?;
+        let version = world.version(self.engine(), &component)?;
+        if version == Version::V0_1 && !terms.settings.is_empty() {
+            return Err("takes no settings: it is built for contract 0.1.0, which has none".to_owned());
+        }
+        let looks = world.looks(self.engine(), &component);
+        let ready = self.linker.instantiate_pre(&component).map_err(|error| world.unlinkable(&error))?;
+        Ok(Linked { ready, version, looks })
     }
 }
 
-/// The component made of a core module; `None` where the bytes are a component already.
-fn as_component(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    match bytes.get(..8) {
-        Some(b"\0asm\x0d\0\x01\0") => Ok(None),
-        Some(b"\0asm\x01\0\0\0") => ComponentEncoder::default()
-            .validate(true)
-            .module(bytes)
-            .and_then(|mut encoder| encoder.encode())
-            .map(Some)
-            .map_err(|error| {
-                format!("expected a Wasm component, or a core module with a component's metadata: {error:#}")
-            }),
-        _ => Err("expected a Wasm component; the bytes do not begin as one".to_owned()),
-    }
+fn outbound(settings: &Settings) -> Vec<(&str, settings_types::Setting<'_>)> {
+    let value = |setting| match setting {
+        &Setting::Flag(flag) => settings_types::Setting::Flag(flag),
+        &Setting::Number(number) => settings_types::Setting::Number(number),
+        Setting::Text(text) => settings_types::Setting::Text(text),
+    };
+    settings.iter().map(|(name, setting)| (name.as_str(), value(setting))).collect()
 }
 
-fn engine_config(max_memory: usize) -> Config {
-    let room = RETRY_ROOM + ALERT_ROOM;
+fn accepted(answer: Result<(), String>) -> wasmtime::Result<()> {
+    answer.map_err(|words| {
+        wasmtime::Error::msg(format!("it refused its settings: {}", super::cut(words, super::MAX_TEXT)))
+    })
+}
+
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    log::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    metrics::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    limits::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    v0_1::alert::tidegate::policy::metrics::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    Ok(linker)
+}
+
+fn engine_config(max_memory: usize, max_table: usize) -> Config {
+    let room = 2 * ROOM + ALERT_ROOM;
     let memory = max_memory.next_multiple_of(PAGE);
     let mut pooling = PoolingAllocationConfig::new();
     pooling
@@ -189,7 +234,7 @@ fn engine_config(max_memory: usize) -> Config {
         .max_tables_per_component(TABLES)
         .max_memories_per_module(MEMORIES)
         .max_tables_per_module(TABLES)
-        .table_elements(TABLE_ELEMENTS)
+        .table_elements(max_table)
         .max_memory_size(memory);
     let mut config = Config::new();
     config
@@ -206,9 +251,12 @@ fn engine_config(max_memory: usize) -> Config {
 
 /// Advances the epoch until the last policy and the engine are gone.
 fn tick(engine: &EngineWeak) {
+    let mut next = Instant::now();
     while let Some(engine) = engine.upgrade() {
         engine.increment_epoch();
         drop(engine);
-        thread::sleep(TICK);
+        // By the clock, so that fifty ticks are fifty milliseconds; what a busy machine missed is not made up for.
+        next = (next + TICK).max(Instant::now());
+        thread::sleep(next.saturating_duration_since(Instant::now()));
     }
 }

@@ -1,16 +1,16 @@
 //! The guests of one policy: instances made on demand, called within a deadline, kept while they behave.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tidegate_core::config::{Isolation, Terms};
 use tidegate_core::units::show_duration;
 use tidegate_core::{Fault, FaultKind};
 use wasmtime::{Engine, Error, Store, Trap, UpdateDeadline, WasmBacktrace};
 
-use super::alert::Line;
+use super::imports::Call;
 use super::limits::Limits;
-use super::pool::Pool;
+use super::pool::{Owner, Pool};
 
 /// A store frees nothing that its guest gave back, so an instance is retired after so many calls; making the next
 /// one costs some 20 µs.
@@ -19,16 +19,26 @@ const CALLS_OF_AN_INSTANCE: u32 = 1_000;
 /// The most bytes the host copies out of a guest for one verdict.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// A call loses its deadline to other threads only where it loses every slice of it.
-const SLICES: u32 = 4;
+/// A guest that lost its CPU to other threads is granted this many deadlines of real time.
+const PATIENCE: u32 = 4;
 
 /// What a store carries for its guest.
 pub struct State {
     limits: Limits,
-    /// To the metrics, while an alert condition is being evaluated.
-    pub line: Option<Line>,
-    /// The slices of the deadline that are left, and the epochs of each.
-    slices: (u32, u64),
+    allowance: Allowance,
+    /// What its host functions answer by.
+    pub call: Call,
+}
+
+/// How much longer a guest may run.
+///
+/// Epochs pass while a thread waits for a CPU, and a busy machine makes threads wait longer than a deadline. So ticks
+/// are counted as the running guest meets them: however many passed while it stood still, it meets one.
+struct Allowance {
+    ticks: u64,
+    deadline: Duration,
+    /// When it met the first tick.
+    since: Option<Instant>,
 }
 
 /// One instance in its store.
@@ -38,56 +48,64 @@ pub struct Guest<B> {
     calls: u32,
 }
 
-/// Makes an instance in a store.
-type Start<B> = Box<dyn Fn(&mut Store<State>) -> wasmtime::Result<B> + Send + Sync>;
+/// Makes an instance in a store and sets it up.
+pub type Start<B> = Box<dyn Fn(&mut Store<State>) -> wasmtime::Result<B> + Send + Sync>;
 
 /// The guests of one policy.
 pub struct Guests<B> {
-    owner: u64,
     engine: Engine,
     pool: Arc<Pool<Guest<B>>>,
-    max_memory: usize,
+    owner: Owner,
+    policy: Arc<str>,
+    terms: Terms,
     start: Start<B>,
 }
 
 impl<B> Guests<B> {
-    /// No guest yet; `start` makes them, each with `max_memory` bytes at most.
-    pub fn new(engine: &Engine, pool: &Arc<Pool<Guest<B>>>, max_memory: usize, start: Start<B>) -> Self {
-        static NEXT_OWNER: AtomicU64 = AtomicU64::new(0);
-        let owner = NEXT_OWNER.fetch_add(1, Ordering::Relaxed);
-        Self { owner, engine: engine.clone(), pool: Arc::clone(pool), max_memory, start }
+    /// No guest yet; `start` makes them, each within the terms of this policy.
+    pub fn new(engine: &Engine, pool: &Arc<Pool<Guest<B>>>, policy: &str, terms: &Terms, start: Start<B>) -> Self {
+        let owner = Owner::new(terms.bounds.max_instances);
+        let (engine, pool, policy, terms) = (engine.clone(), Arc::clone(pool), policy.into(), terms.clone());
+        Self { engine, pool, owner, policy, terms, start }
     }
 
-    /// Calls a guest, a warm one where there is one.
+    /// Calls a guest, a warm one where there is one; `None` for the deadline means the policy's own.
     ///
-    /// The deadline holds for making an instance and again for the call.
+    /// The deadline holds for making an instance and the call together.
     pub fn call<R>(
         &self,
-        deadline: Duration,
+        deadline: Option<Duration>,
         ask: impl FnOnce(&mut Store<State>, &B) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
-        let mut lease = self.pool.lease(self.owner);
+        let deadline = deadline.unwrap_or(self.terms.deadline);
+        let mut lease = self.pool.lease(&self.owner);
         let ready = match lease.instance.take() {
-            Some(warm) => warm,
+            Some(mut warm) => {
+                allow(&mut warm.store, deadline);
+                warm
+            }
             None => self.make(deadline)?,
         };
         let guest = lease.instance.insert(ready);
-        allow(&mut guest.store, deadline);
         guest.store.data_mut().limits.begin();
         let answer = ask(&mut guest.store, &guest.exports);
-        guest.store.data_mut().line = None;
+        guest.store.data_mut().call.end();
         guest.calls += 1;
-        let denied = guest.store.data().limits.was_denied();
-        lease.keep = answer.is_ok() && guest.calls < CALLS_OF_AN_INSTANCE;
-        answer.map_err(|error| fault(&error, denied, deadline, FaultKind::Type))
+        let reused = self.terms.bounds.isolation == Isolation::Reuse && guest.calls < CALLS_OF_AN_INSTANCE;
+        lease.keep = answer.is_ok() && reused;
+        answer.map_err(|error| fault(&error, guest.store.data().limits.was_denied(), deadline, FaultKind::Type))
     }
 
     fn make(&self, deadline: Duration) -> Result<Guest<B>, Fault> {
-        let state = State { limits: Limits::new(self.max_memory), line: None, slices: (0, 0) };
+        let state = State {
+            limits: Limits::new(&self.terms.bounds),
+            allowance: Allowance { ticks: 0, deadline, since: None },
+            call: Call::of(&self.policy),
+        };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(MAX_ANSWER);
-        store.epoch_deadline_callback(|mut context| Ok(next_slice(context.data_mut())));
+        store.epoch_deadline_callback(|mut context| Ok(context.data_mut().allowance.tick()));
         allow(&mut store, deadline);
         match (self.start)(&mut store) {
             Ok(exports) => Ok(Guest { store, exports, calls: 0 }),
@@ -98,29 +116,26 @@ impl<B> Guests<B> {
 
 impl<B> Drop for Guests<B> {
     fn drop(&mut self) {
-        self.pool.forget(self.owner);
+        self.pool.forget(&self.owner);
     }
 }
 
-/// Gives a guest its deadline, slice after slice.
-///
-/// Epochs pass while a thread waits for a CPU, and a busy machine makes threads wait longer than a deadline. A guest
-/// that lost a slice that way needs microseconds of the next one, which begins when the guest runs again.
+/// Gives a guest its deadline.
 fn allow(store: &mut Store<State>, deadline: Duration) {
-    // The epoch that has begun is partly over, hence one more.
-    let epochs = tidegate_core::clock::millis(deadline).div_ceil(SLICES.into()).saturating_add(1);
-    store.data_mut().slices = (SLICES - 1, epochs);
-    store.set_epoch_deadline(epochs);
+    // The tick that has begun is partly over and counts as none.
+    let ticks = tidegate_core::clock::millis(deadline).max(1);
+    store.data_mut().allowance = Allowance { ticks, deadline, since: None };
+    store.set_epoch_deadline(1);
 }
 
-fn next_slice(state: &mut State) -> UpdateDeadline {
-    let (left, epochs) = &mut state.slices;
-    match left.checked_sub(1) {
-        Some(fewer) => {
-            *left = fewer;
-            UpdateDeadline::Continue(*epochs)
+impl Allowance {
+    fn tick(&mut self) -> UpdateDeadline {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if self.ticks == 0 || since.elapsed() >= self.deadline.saturating_mul(PATIENCE) {
+            return UpdateDeadline::Interrupt;
         }
-        None => UpdateDeadline::Interrupt,
+        self.ticks -= 1;
+        UpdateDeadline::Continue(1)
     }
 }
 

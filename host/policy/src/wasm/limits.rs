@@ -1,15 +1,14 @@
 //! What one instance may take, and whether it was refused anything.
 
+use tidegate_core::config::Bounds;
 use wasmtime::{ResourceLimiter, Result, StoreLimits, StoreLimitsBuilder};
 
 /// The most core instances of one component; a Rust guest has 3, an interpreter some 20.
 pub const INSTANCES: u32 = 32;
 /// The most tables of one component.
 pub const TABLES: u32 = 16;
-/// The most entries of one table.
-pub const TABLE_ELEMENTS: usize = 20_000;
-/// The most memories of one component; together they stay below the limit of memory.
-pub const MEMORIES: u32 = 2;
+/// The most memories of one component; together they stay below the limit of memory. A JavaScript guest has 3.
+pub const MEMORIES: u32 = 4;
 
 /// The limits of one store.
 pub struct Limits {
@@ -21,14 +20,14 @@ pub struct Limits {
 
 impl Limits {
     /// Limits that allow `max_memory` bytes over all memories of the store.
-    pub fn new(max_memory: usize) -> Self {
+    pub fn new(bounds: &Bounds) -> Self {
         let counts = StoreLimitsBuilder::new()
             .instances(INSTANCES as usize)
             .tables(TABLES as usize)
-            .table_elements(TABLE_ELEMENTS)
+            .table_elements(bounds.max_table)
             .memories(MEMORIES as usize)
             .build();
-        Self { counts, max_memory, memory: 0, denied: false }
+        Self { counts, max_memory: bounds.max_memory, memory: 0, denied: false }
     }
 
     /// Forgets earlier refusals, so that [`Limits::was_denied`] speaks of the call that begins.
@@ -76,9 +75,15 @@ impl ResourceLimiter for Limits {
 mod tests {
     use super::*;
 
+    /// The bounds of a policy of so many bytes and table entries.
+    fn limits(max_memory: usize, max_table: usize) -> Limits {
+        let bounds = tidegate_core::config::Config::default().policies.bounds;
+        Limits::new(&Bounds { max_memory, max_table, ..bounds })
+    }
+
     #[test]
     fn memories_share_one_limit_and_a_refusal_is_remembered_for_its_call() {
-        let mut limits = Limits::new(100);
+        let mut limits = limits(100, 1);
         assert!(limits.memory_growing(0, 60, None).unwrap());
         assert!(limits.memory_growing(0, 40, None).unwrap(), "exactly the limit is allowed");
         assert!(!limits.was_denied());
@@ -90,9 +95,9 @@ mod tests {
 
     #[test]
     fn a_table_ends_at_its_limit() {
-        let mut limits = Limits::new(0);
-        assert!(limits.table_growing(0, TABLE_ELEMENTS, None).unwrap());
-        assert!(!limits.table_growing(0, TABLE_ELEMENTS + 1, None).unwrap());
+        let mut limits = limits(0, 20);
+        assert!(limits.table_growing(0, 20, None).unwrap());
+        assert!(!limits.table_growing(0, 20 + 1, None).unwrap());
         assert!(limits.was_denied());
     }
 }

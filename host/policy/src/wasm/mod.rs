@@ -4,13 +4,19 @@
 //! call runs on an instance with a store of its own. An instance that faulted is dropped, since a trap leaves its
 //! memory in an unknown state; one that answered is kept warm for the next call.
 
+mod admit;
 mod alert;
 mod bindings;
+mod cache;
+mod compiler;
 mod engine;
 mod guest;
+mod imports;
 mod limits;
 mod pool;
 mod retry;
+mod v0_1;
+mod world;
 
 pub use engine::WasmEngine;
 
@@ -18,8 +24,8 @@ pub use engine::WasmEngine;
 const MAX_TEXT: usize = 512;
 
 /// A guest's text, cut where a character ends.
-fn cut(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(MAX_TEXT));
+fn cut(mut text: String, most: usize) -> String {
+    text.truncate(text.floor_char_boundary(most));
     text
 }
 
@@ -36,7 +42,7 @@ mod tests {
             ("short".to_owned(), 5),
         ];
         for (text, kept) in rows {
-            assert_eq!(cut(text).len(), kept);
+            assert_eq!(cut(text, MAX_TEXT).len(), kept);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! who finds no room waits. An idle instance never stands in the way of another policy: the one idle longest goes.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -21,10 +22,27 @@ struct Shelf<T> {
     idle: VecDeque<(u64, T)>,
 }
 
+/// Whose instances they are.
+pub struct Owner {
+    id: u64,
+    /// The most instances that it holds at one time.
+    most: usize,
+    /// Changed only while the shelf is locked.
+    busy: AtomicUsize,
+}
+
+impl Owner {
+    /// An owner that holds so many instances at most.
+    pub fn new(most: usize) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), most, busy: AtomicUsize::new(0) }
+    }
+}
+
 /// The right to hold one instance; it ends by drop, after the instance itself is gone or back on the shelf.
 pub struct Lease<'a, T> {
     pool: &'a Pool<T>,
-    owner: u64,
+    owner: &'a Owner,
     /// The instance: a warm one, or `None` where the holder is to make one.
     pub instance: Option<T>,
     /// Whether the instance may serve again.
@@ -37,11 +55,15 @@ impl<T> Pool<T> {
         Self { room, shelf: Mutex::new(Shelf { taken: 0, idle: VecDeque::new() }), freed: Condvar::new() }
     }
 
-    /// A lease for this owner; waits while every instance is busy.
-    pub fn lease(&self, owner: u64) -> Lease<'_, T> {
+    /// A lease for this owner; waits while every instance is busy, or as many of its own as it may hold.
+    pub fn lease<'a>(&'a self, owner: &'a Owner) -> Lease<'a, T> {
         let mut shelf = self.shelf.lock();
         let (instance, evicted) = loop {
-            if let Some(warm) = shelf.take_warm(owner) {
+            if owner.busy.load(Ordering::Relaxed) >= owner.most {
+                self.freed.wait(&mut shelf);
+                continue;
+            }
+            if let Some(warm) = shelf.take_warm(owner.id) {
                 break (Some(warm), None);
             }
             if shelf.taken + shelf.idle.len() < self.room {
@@ -53,6 +75,7 @@ impl<T> Pool<T> {
             self.freed.wait(&mut shelf);
         };
         shelf.taken += 1;
+        owner.busy.fetch_add(1, Ordering::Relaxed);
         drop(shelf);
         // Outside the lock, since it unmaps memory; before the lease is used, since it frees the slot.
         drop(evicted);
@@ -60,9 +83,9 @@ impl<T> Pool<T> {
     }
 
     /// Drops the idle instances of an owner that will not come back.
-    pub fn forget(&self, owner: u64) {
+    pub fn forget(&self, owner: &Owner) {
         let mut shelf = self.shelf.lock();
-        let (gone, stay): (VecDeque<_>, VecDeque<_>) = shelf.idle.drain(..).partition(|(of, _)| *of == owner);
+        let (gone, stay): (VecDeque<_>, VecDeque<_>) = shelf.idle.drain(..).partition(|(of, _)| *of == owner.id);
         let freed = gone.len();
         shelf.idle = stay;
         shelf.taken += freed;
@@ -87,9 +110,11 @@ impl<T> Drop for Lease<'_, T> {
         drop(self.instance.take());
         let mut shelf = self.pool.shelf.lock();
         shelf.taken -= 1;
-        shelf.idle.extend(kept.map(|instance| (self.owner, instance)));
+        self.owner.busy.fetch_sub(1, Ordering::Relaxed);
+        shelf.idle.extend(kept.map(|instance| (self.owner.id, instance)));
         drop(shelf);
-        self.pool.freed.notify_one();
+        // All, since the first may be one that holds as many as it may.
+        self.pool.freed.notify_all();
     }
 }
 
@@ -102,55 +127,71 @@ mod tests {
     use super::*;
 
     /// Puts an instance on the shelf.
-    fn stock(pool: &Pool<&'static str>, owner: u64, instance: &'static str) {
+    fn stock(pool: &Pool<&'static str>, owner: &Owner, instance: &'static str) {
         let mut lease = pool.lease(owner);
         lease.instance = Some(instance);
         lease.keep = true;
     }
 
+    fn owners<const N: usize>() -> [Owner; N] {
+        std::array::from_fn(|_| Owner::new(9))
+    }
+
     #[test]
     fn an_owner_gets_its_own_warm_instance_back() {
-        let pool = Pool::new(3);
-        stock(&pool, 1, "of one");
-        stock(&pool, 2, "of two");
-        assert_eq!(pool.lease(1).instance, Some("of one"));
-        assert_eq!(pool.lease(3).instance, None);
+        let (pool, [one, two, three]) = (Pool::new(3), owners());
+        stock(&pool, &one, "of one");
+        stock(&pool, &two, "of two");
+        assert_eq!(pool.lease(&one).instance, Some("of one"));
+        assert_eq!(pool.lease(&three).instance, None);
     }
 
     #[test]
     fn an_instance_that_is_not_kept_is_gone() {
-        let pool = Pool::new(1);
-        stock(&pool, 1, "poisoned");
-        drop(pool.lease(1));
-        assert_eq!(pool.lease(1).instance, None);
+        let (pool, [one]) = (Pool::new(1), owners());
+        stock(&pool, &one, "poisoned");
+        drop(pool.lease(&one));
+        assert_eq!(pool.lease(&one).instance, None);
     }
 
     #[test]
     fn the_instance_idle_longest_makes_room_for_another_owner() {
-        let pool = Pool::new(2);
-        stock(&pool, 1, "older");
-        stock(&pool, 2, "newer");
-        assert_eq!(pool.lease(3).instance, None);
-        assert_eq!(pool.lease(1).instance, None, "the older one made room");
-        assert_eq!(pool.lease(2).instance, Some("newer"));
+        let (pool, [one, two, three]) = (Pool::new(2), owners());
+        stock(&pool, &one, "older");
+        stock(&pool, &two, "newer");
+        assert_eq!(pool.lease(&three).instance, None);
+        assert_eq!(pool.lease(&one).instance, None, "the older one made room");
+        assert_eq!(pool.lease(&two).instance, Some("newer"));
     }
 
     #[test]
     fn a_forgotten_owner_leaves_its_room() {
-        let pool = Pool::new(1);
-        stock(&pool, 1, "old generation");
-        pool.forget(1);
-        assert_eq!(pool.lease(1).instance, None);
+        let (pool, [one]) = (Pool::new(1), owners());
+        stock(&pool, &one, "old generation");
+        pool.forget(&one);
+        assert_eq!(pool.lease(&one).instance, None);
     }
 
     #[test]
     fn who_finds_no_room_waits_until_there_is_some() {
-        let pool = Pool::<()>::new(1);
-        let lease = pool.lease(1);
+        waits(&Pool::new(1), &Owner::new(9), &Owner::new(9));
+    }
+
+    #[test]
+    fn who_holds_as_many_as_it_may_waits_however_much_room_there_is() {
+        let (pool, one) = (Pool::new(9), Owner::new(1));
+        waits(&pool, &one, &one);
+        let _held = pool.lease(&one);
+        drop(pool.lease(&Owner::new(1)));
+    }
+
+    /// While `first` holds its lease, `second` gets none.
+    fn waits(pool: &Pool<()>, first: &Owner, second: &Owner) {
+        let lease = pool.lease(first);
         let (tell, told) = mpsc::channel();
         thread::scope(|scope| {
             let waiting = scope.spawn(|| {
-                let lease = pool.lease(2);
+                let lease = pool.lease(second);
                 tell.send(()).unwrap();
                 drop(lease);
             });

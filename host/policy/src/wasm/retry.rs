@@ -1,38 +1,64 @@
 //! Retry classifiers: a failure in, a verdict out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{Action, Class, Failure, FailureKind, Fault, FaultKind, RetryPolicy, Verdict};
+use tidegate_core::{Action, Class, Failure, FailureKind, Fault, FaultKind, RetryPolicy, Verdict, View};
 
 use super::bindings::retry::Retry;
-use super::bindings::retry::tidegate::policy::retry_types as wit;
-use super::cut;
+use super::bindings::shared::retry_types as wit;
+use super::bindings::v0_1;
 use super::guest::Guests;
+use super::{MAX_TEXT, cut};
+
+/// An instance of a classifier, by the version of its contract.
+pub enum RetryGuest {
+    /// 0.2.0
+    Current(Retry),
+    /// 0.1.0
+    V0_1(v0_1::retry::Retry),
+}
 
 /// A classifier that runs as Wasm.
 pub struct WasmRetry {
     /// Its instances.
-    pub guests: Guests<Retry>,
-    /// How long one verdict may take.
-    pub deadline: Duration,
+    pub guests: Guests<RetryGuest>,
+    /// Whether it asks for metrics or limits.
+    pub looks: bool,
 }
 
 impl RetryPolicy for WasmRetry {
-    fn classify(&self, failure: &Failure) -> Result<Verdict, Fault> {
-        self.classify_within(self.deadline, failure)
+    fn classify(&self, failure: &Failure, view: &Arc<dyn View>) -> Result<Verdict, Fault> {
+        self.classify_within(None, failure, view)
     }
 }
 
 impl WasmRetry {
     /// Asks about an ordinary failure, within a deadline of its own.
-    pub fn check(&self, deadline: Duration) -> Result<Verdict, Fault> {
-        self.classify_within(deadline, &sample())
+    pub fn check(&self, deadline: Duration, view: &Arc<dyn View>) -> Result<Verdict, Fault> {
+        self.classify_within(Some(deadline), &sample(), view)
     }
 
-    fn classify_within(&self, deadline: Duration, failure: &Failure) -> Result<Verdict, Fault> {
+    fn classify_within(
+        &self,
+        deadline: Option<Duration>,
+        failure: &Failure,
+        view: &Arc<dyn View>,
+    ) -> Result<Verdict, Fault> {
         let headers: Vec<_> = failure.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let asked = outbound(failure, &headers);
-        inbound(self.guests.call(deadline, |store, guest| guest.call_classify(store, asked))?)
+        let verdict = self.guests.call(deadline, |store, guest| {
+            if self.looks {
+                store.data_mut().call.begin(view, &failure.platform, None);
+            }
+            match guest {
+                RetryGuest::Current(guest) => guest.call_classify(store, outbound(failure, &headers)).map(inbound),
+                RetryGuest::V0_1(guest) => super::v0_1::classify(guest, store, failure, &headers),
+            }
+        })?;
+        if verdict.class.is_none() && verdict.action != Action::Default {
+            return Err(Fault::new(FaultKind::Type, "a verdict without a class, which only `default` may be"));
+        }
+        Ok(verdict)
     }
 }
 
@@ -58,6 +84,7 @@ fn outbound<'a>(failure: &'a Failure, headers: &'a [(&'a str, &'a str)]) -> wit:
         },
         attempt: failure.attempt,
         elapsed_ms: failure.elapsed_ms,
+        at_ms: failure.at_ms,
         status: failure.status,
         code: failure.code.as_deref(),
         sub_code: failure.sub_code.as_deref(),
@@ -67,7 +94,7 @@ fn outbound<'a>(failure: &'a Failure, headers: &'a [(&'a str, &'a str)]) -> wit:
     }
 }
 
-fn inbound(verdict: wit::Verdict) -> Result<Verdict, Fault> {
+fn inbound(verdict: wit::Verdict) -> Verdict {
     let action = match verdict.action {
         wit::Action::Retry => Action::Retry,
         wit::Action::GiveUp => Action::GiveUp,
@@ -80,8 +107,5 @@ fn inbound(verdict: wit::Verdict) -> Result<Verdict, Fault> {
         wit::Class::Auth => Class::Auth,
         wit::Class::Permanent => Class::Permanent,
     });
-    if class.is_none() && action != Action::Default {
-        return Err(Fault::new(FaultKind::Type, "a verdict without a class, which only `default` may be"));
-    }
-    Ok(Verdict { action, class, after_ms: verdict.after_ms, reason: verdict.reason.map(cut) })
+    Verdict { action, class, after_ms: verdict.after_ms, reason: verdict.reason.map(|reason| cut(reason, MAX_TEXT)) }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tidegate::core::units::{parse_duration, show_duration};
-use tidegate::core::{Failure, Fault, Snapshot, Stats};
+use tidegate::core::{Failure, Fault, Request, Snapshot, Stats, View, Windows};
 use tidegate::policy::{Loaded, PolicyKind, load_one};
 
 use super::{Usage, answer, config_file, configuration};
@@ -22,10 +23,10 @@ pub struct Eval {
     /// The policy: a .rhai script or a .wasm component.
     #[arg(value_name = "POLICY")]
     policy: PathBuf,
-    /// The input as JSON: a failure for a retry policy, a snapshot for an alert; - reads standard input.
+    /// The input as JSON: a failure for a retry policy, a snapshot for an alert, a request to admit; - reads standard input.
     #[arg(value_name = "INPUT", default_value = "-")]
     input: PathBuf,
-    /// What the policy decides; by its folder (retry/ or alerts/) unless said.
+    /// What the policy decides; by its folder (retry/, alerts/ or admit/) unless said.
     #[arg(long)]
     kind: Option<Kind>,
     /// The configuration, for deadlines and limits.
@@ -43,6 +44,8 @@ enum Kind {
     Retry,
     /// Whether an alert condition holds.
     Alert,
+    /// Whether and how a request goes.
+    Admit,
 }
 
 /// The input of an alert: the snapshot, and what `window("1h")` answers.
@@ -64,23 +67,32 @@ impl Eval {
         let kind = self.kind.map(|kind| match kind {
             Kind::Retry => PolicyKind::Retry,
             Kind::Alert => PolicyKind::Alert,
+            Kind::Admit => PolicyKind::Admit,
         });
         let policy = load_one(&self.policy, kind, &config.policies).map_err(Usage)?;
         let (verdict, text) = match policy {
             Loaded::Retry(policy) => {
                 let failure: Failure = read(&self.input)?;
-                told(policy.classify(&failure))
+                told(policy.classify(&failure, &view(BTreeMap::new(), Stats::default())))
             }
             Loaded::Alert(policy) => {
                 let input: AlertInput = read(&self.input)?;
                 let windows = windows(&input)?;
-                let window = |range: Duration| windows.get(&range).unwrap_or(&input.snapshot.stats).clone();
-                told(policy.evaluate(&input.snapshot, &window))
+                told(policy.evaluate(&input.snapshot, &view(windows, input.snapshot.stats.clone())))
+            }
+            Loaded::Admit(policy) => {
+                let request: Request = read(&self.input)?;
+                told(policy.admit(&request, &view(BTreeMap::new(), Stats::default())))
             }
         };
         answer(self.json, &verdict, &text);
         Ok(if verdict.get("fault").is_none() { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
+}
+
+/// Windows as the input gives them, else these figures.
+fn view(windows: BTreeMap<Duration, Stats>, other: Stats) -> Arc<dyn View> {
+    Arc::new(Windows(move |range: Duration| windows.get(&range).unwrap_or(&other).clone()))
 }
 
 /// The verdict as JSON and as a line of `name: value` pairs.

@@ -94,6 +94,7 @@ pub async fn record(State(host): State<Host>, Input(call): Input<Call>) -> Resul
         kind: reported.kind,
         attempt: call.attempt,
         elapsed_ms: call.elapsed_ms,
+        at_ms: host.clock().unix_ms(),
         status: reported.status,
         code: reported.code,
         sub_code: reported.sub_code,

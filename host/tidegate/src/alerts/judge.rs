@@ -1,16 +1,28 @@
 //! One look at every rule and every scope.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidegate_core::store::{AlertEntry, AlertKey, Changes, Intent, Seen};
-use tidegate_core::{AlertState, AlertVerdict, Notification, Snapshot, Stats, Transition};
+use tidegate_core::{AlertState, AlertVerdict, Notification, Snapshot, Stats, Transition, View};
 use tidegate_policy::{Rule, Scope};
+
+use crate::view::Windowed;
 
 /// The figures of one scope over a range; `None` where they cannot be had now.
 pub trait Figures: Send + Sync {
     /// The figures of the last `range`.
     fn get(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Option<Stats>;
+}
+
+/// What rules may look at.
+pub struct Sight {
+    /// The figures of the tick.
+    pub figures: Arc<dyn Figures>,
+    /// The limits of this process.
+    pub limits: Arc<dyn View>,
 }
 
 /// Every platform and endpoint that was measured.
@@ -19,23 +31,23 @@ pub type Measured = BTreeMap<String, Vec<String>>;
 /// Judges every rule for every scope it looks at and says what changes by it.
 ///
 /// It runs policies, so it does not belong on an async worker.
-pub fn judge(rules: &[Rule], measured: &Measured, figures: &dyn Figures, seen: &Seen) -> Changes {
+pub fn judge(rules: &[Rule], measured: &Measured, sight: &Sight, seen: &Seen) -> Changes {
     let mut changes = Changes::default();
     for rule in rules {
         for key in scopes(rule, measured) {
-            judge_one(rule, key, figures, seen, &mut changes);
+            judge_one(rule, key, sight, seen, &mut changes);
         }
     }
     retire(rules, seen, &mut changes);
     changes
 }
 
-fn judge_one(rule: &Rule, key: AlertKey, figures: &dyn Figures, seen: &Seen, changes: &mut Changes) {
-    let Some(stats) = figures.get(&key.platform, key.endpoint.as_deref(), rule.window) else { return };
+fn judge_one(rule: &Rule, key: AlertKey, sight: &Sight, seen: &Seen, changes: &mut Changes) {
+    let Some(stats) = sight.figures.get(&key.platform, key.endpoint.as_deref(), rule.window) else { return };
     let snapshot = Snapshot { platform: key.platform.clone(), endpoint: key.endpoint.clone(), stats };
     // A rule whose figures cannot be had, or whose policy misbehaves (it is counted and named in the status), leaves
     // the state as it was: its trouble is neither the platform's trouble nor its recovery.
-    let Some(verdict) = verdict(rule, &snapshot, figures) else { return };
+    let Some(verdict) = verdict(rule, &snapshot, sight) else { return };
     let (holds, detail) = match verdict {
         AlertVerdict::Quiet => (false, None),
         AlertVerdict::Firing { detail } => (true, detail),
@@ -57,19 +69,21 @@ fn judge_one(rule: &Rule, key: AlertKey, figures: &dyn Figures, seen: &Seen, cha
     }
 }
 
-fn verdict(rule: &Rule, snapshot: &Snapshot, figures: &dyn Figures) -> Option<AlertVerdict> {
+fn verdict(rule: &Rule, snapshot: &Snapshot, sight: &Sight) -> Option<AlertVerdict> {
     if snapshot.stats.count + snapshot.stats.limited < rule.min_samples {
         return Some(AlertVerdict::Quiet);
     }
-    let missed = std::sync::atomic::AtomicBool::new(false);
-    let window = |range: Duration| {
-        figures.get(&snapshot.platform, snapshot.endpoint.as_deref(), range).unwrap_or_else(|| {
-            missed.store(true, std::sync::atomic::Ordering::Relaxed);
+    let missed = Arc::new(AtomicBool::new(false));
+    let (figures, miss) = (Arc::clone(&sight.figures), Arc::clone(&missed));
+    let windows = move |platform: &str, endpoint: Option<&str>, range: Duration| {
+        figures.get(platform, endpoint, range).unwrap_or_else(|| {
+            miss.store(true, Ordering::Relaxed);
             Stats::default()
         })
     };
-    let verdict = rule.policy.evaluate(snapshot, &window).ok();
-    verdict.filter(|_| !missed.into_inner())
+    let view: Arc<dyn View> = Arc::new(Windowed { windows, limits: Arc::clone(&sight.limits) });
+    let verdict = rule.policy.evaluate(snapshot, &view).ok();
+    verdict.filter(|_| !missed.load(Ordering::Relaxed))
 }
 
 fn intent(
@@ -140,8 +154,6 @@ pub fn scopes(rule: &Rule, measured: &Measured) -> Vec<AlertKey> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tidegate_core::{AlertPolicy, Fault, Severity, Timing, Windows};
 
     use super::*;
@@ -150,8 +162,8 @@ mod tests {
     struct Silence;
 
     impl AlertPolicy for Silence {
-        fn evaluate(&self, _: &Snapshot, windows: &dyn Windows) -> Result<AlertVerdict, Fault> {
-            let silent = windows.window(Duration::from_secs(3_600)).count == 0;
+        fn evaluate(&self, snapshot: &Snapshot, view: &Arc<dyn View>) -> Result<AlertVerdict, Fault> {
+            let silent = view.window(&snapshot.platform, None, Duration::from_secs(3_600)).count == 0;
             Ok(if silent { AlertVerdict::Firing { detail: None } } else { AlertVerdict::Quiet })
         }
     }
@@ -179,8 +191,9 @@ mod tests {
             condition: "silence".to_owned(),
             policy: Arc::new(Silence),
         };
+        let sight = Sight { figures: Arc::new(Calls(calls)), limits: Arc::new(Windows(|_| Stats::default())) };
         let measured = [("jd".to_owned(), Vec::new())].into();
-        judge(&[rule], &measured, &Calls(calls), &Seen::default()).intents.len()
+        judge(&[rule], &measured, &sight, &Seen::default()).intents.len()
     }
 
     #[test]

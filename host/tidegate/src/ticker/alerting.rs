@@ -1,5 +1,6 @@
 //! The story of one tick: windows, snapshots, verdicts, messages.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::StoreError;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 use super::away::Away;
 use super::figures::TickFigures;
 use crate::Host;
-use crate::alerts::{Deliveries, judge};
+use crate::alerts::{Deliveries, Sight, judge};
 
 /// The least time that a tick has for its figures, however short the interval is.
 const LEAST_TICK: Duration = Duration::from_secs(5);
@@ -49,7 +50,8 @@ impl Alerting {
         let until = Instant::now() + config.alerting.interval.max(LEAST_TICK);
         let figures = TickFigures::fetch(&fleet, &rules, &measured, until).await;
         // Policies may take their whole deadline, so they run off the async workers.
-        let judging = tokio::task::spawn_blocking(move || judge(&rules, &measured, &figures, &seen));
+        let sight = Sight { figures: Arc::new(figures), limits: self.host.view() };
+        let judging = tokio::task::spawn_blocking(move || judge(&rules, &measured, &sight, &seen));
         let mut changes = match judging.await {
             Ok(changes) => changes,
             Err(panic) => {

@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::{Source, Text};
+use crate::config::Setting;
 use crate::units::parse_duration;
 
 /// A value in its place; kinds read it.
@@ -111,6 +112,16 @@ pub fn number<'a>(range: RangeInclusive<f64>) -> impl FnOnce(&Value<'a>) -> Opti
             Ok(number) if range.contains(&number) => Some(number),
             _ => value.refuse(&format!("expected {expected}, not {written}")),
         }
+    }
+}
+
+/// A text, a number, true or false.
+pub fn scalar(value: &Value<'_>) -> Option<Setting> {
+    match value.inner.get_ref() {
+        DeValue::String(text) => Some(Setting::Text(text.to_string())),
+        DeValue::Boolean(flag) => Some(Setting::Flag(*flag)),
+        DeValue::Integer(_) | DeValue::Float(_) => number(f64::MIN..=f64::MAX)(value).map(Setting::Number),
+        _ => value.refuse_kind("a text in quotes, a number, true or false"),
     }
 }
 

@@ -1,0 +1,85 @@
+//! What a script uses of what it is offered: what it does not use need not be made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::discriminant;
+
+use tidegate_core::config::reader::{Problem, suggestion};
+use tidegate_core::config::{Setting, Settings};
+
+/// What a script uses.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    names: BTreeSet<String>,
+    calls: BTreeSet<String>,
+    /// Its settings, with the kind of each.
+    settings: BTreeMap<String, Setting>,
+}
+
+impl Findings {
+    /// It reads a variable.
+    pub fn read(&mut self, name: &str) {
+        self.names.insert(name.to_owned());
+    }
+
+    /// It calls a function.
+    pub fn called(&mut self, name: &str) {
+        self.calls.insert(name.to_owned());
+    }
+
+    /// It has a setting of this kind.
+    ///
+    /// # Errors
+    /// Where it has one of that name and of another kind.
+    pub fn set(&mut self, name: &str, kind: Setting) -> Result<(), String> {
+        let known = self.settings.entry(name.to_owned()).or_insert_with(|| kind.clone());
+        if discriminant(known) == discriminant(&kind) {
+            return Ok(());
+        }
+        Err(format!("the setting `{name}` is {} elsewhere; give it one kind of default", named(known)))
+    }
+
+    /// Whether it may read a variable.
+    pub fn reads(&self, name: &str) -> bool {
+        self.names.contains(name) || self.calls("is_def_var")
+    }
+
+    /// Whether it calls a function.
+    pub fn calls(&self, name: &str) -> bool {
+        self.calls.contains(name)
+    }
+
+    /// Whether it looks at metrics or limits.
+    pub fn looks(&self) -> bool {
+        self.calls("window") || self.calls("limit")
+    }
+
+    /// Whether it calls a function that needs more than its arguments.
+    pub fn needs_call(&self) -> bool {
+        ["header", "label", "log", "setting", "window", "limit"].iter().any(|name| self.calls(name))
+    }
+
+    /// Refuses settings that the script does not have, or has of another kind.
+    ///
+    /// # Errors
+    /// Every one, at the script's beginning: where it is set is in the configuration.
+    pub fn refuse_odd_settings(&self, settings: &Settings) -> Result<(), Vec<Problem>> {
+        let names: Vec<_> = self.settings.keys().map(String::as_str).collect();
+        let odd = settings.iter().filter_map(|(name, given)| match self.settings.get(name) {
+            None => Some(format!("it has no setting `{name}`; {}", suggestion(name, &names))),
+            Some(kind) if discriminant(kind) != discriminant(given) => {
+                Some(format!("its setting `{name}` is {}, and the configuration gives {}", named(kind), named(given)))
+            }
+            Some(_) => None,
+        });
+        let odd: Vec<_> = odd.map(|message| Problem { line: 1, column: 1, message }).collect();
+        if odd.is_empty() { Ok(()) } else { Err(odd) }
+    }
+}
+
+const fn named(setting: &Setting) -> &'static str {
+    match setting {
+        Setting::Flag(_) => "true or false",
+        Setting::Number(_) => "a number",
+        Setting::Text(_) => "a text",
+    }
+}

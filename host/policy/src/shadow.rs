@@ -1,0 +1,130 @@
+//! Candidates: policies that run beside the live ones, change nothing, and report where they differ.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tidegate_core::{Failure, RetryPolicy, Verdict, View};
+
+use crate::counted::Counted;
+
+/// Failures that wait for a candidate at most; under more load it sees a sample.
+const QUEUE: usize = 256;
+
+/// What a candidate has differed in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Differences {
+    /// Failures that both were asked about.
+    pub compared: u64,
+    /// Of them, those on which the candidate decided otherwise, or faulted.
+    pub differing: u64,
+    /// Failures that the candidate was too slow for.
+    pub dropped: u64,
+    /// The last difference.
+    pub last: Option<Difference>,
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// The failure.
+    pub failure: Failure,
+    /// What was decided.
+    pub live: Verdict,
+    /// What the candidate would have decided; a fault in its words.
+    pub candidate: Result<Verdict, String>,
+}
+
+/// A candidate with what it has differed in since it came.
+pub struct Candidate {
+    policy: Arc<Counted<dyn RetryPolicy>>,
+    compared: AtomicU64,
+    differing: AtomicU64,
+    dropped: AtomicU64,
+    last: Mutex<Option<Difference>>,
+}
+
+/// One question to a candidate.
+struct Question {
+    candidate: Arc<Candidate>,
+    failure: Failure,
+    live: Verdict,
+    view: Arc<dyn View>,
+}
+
+/// The thread that asks candidates: nobody waits for it.
+pub struct Shadow(SyncSender<Question>);
+
+impl Candidate {
+    /// A candidate that has not been asked yet.
+    pub fn new(policy: Arc<Counted<dyn RetryPolicy>>) -> Arc<Self> {
+        let counts = [const { AtomicU64::new(0) }; 3];
+        let [compared, differing, dropped] = counts;
+        Arc::new(Self { policy, compared, differing, dropped, last: Mutex::default() })
+    }
+
+    /// What it has differed in.
+    pub fn differences(&self) -> Differences {
+        Differences {
+            compared: self.compared.load(Ordering::Acquire),
+            differing: self.differing.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+            last: self.last.lock().clone(),
+        }
+    }
+
+    fn compare(&self, question: Question) {
+        let given = self.policy.in_force().map(|policy| policy.classify(&question.failure, &question.view));
+        let candidate = match given {
+            Some(Ok(verdict)) => Ok(verdict),
+            Some(Err(fault)) => Err(fault.to_string()),
+            None => Err("set aside for its faults".to_owned()),
+        };
+        if candidate.as_ref().is_ok_and(|verdict| agrees(verdict, &question.live)) {
+            self.compared.fetch_add(1, Ordering::Release);
+            return;
+        }
+        let Question { failure, live, .. } = question;
+        let (platform, path) = (&failure.platform, &*self.policy.path);
+        tracing::debug!(platform, policy = path, ?live, ?candidate, "a candidate differs");
+        *self.last.lock() = Some(Difference { failure, live, candidate });
+        self.differing.fetch_add(1, Ordering::Relaxed);
+        self.compared.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Whether two verdicts lead to the same; reasons are words for the log.
+fn agrees(one: &Verdict, other: &Verdict) -> bool {
+    (one.action, one.class, one.after_ms) == (other.action, other.class, other.after_ms)
+}
+
+impl Shadow {
+    /// Starts the thread; it ends with the last handle.
+    ///
+    /// # Errors
+    /// Where there is no thread to be had.
+    pub fn start() -> std::io::Result<Self> {
+        let (sender, questions) = sync_channel(QUEUE);
+        thread::Builder::new().name("tidegate-shadow".to_owned()).spawn(move || answer(questions))?;
+        Ok(Self(sender))
+    }
+
+    /// Asks a candidate about what was decided, soon and elsewhere.
+    pub fn ask(&self, candidate: &Arc<Candidate>, failure: &Failure, live: &Verdict, view: &Arc<dyn View>) {
+        let (failure, live, view) = (failure.clone(), live.clone(), Arc::clone(view));
+        let question = Question { candidate: Arc::clone(candidate), failure, live, view };
+        if let Err(TrySendError::Full(question) | TrySendError::Disconnected(question)) = self.0.try_send(question) {
+            question.candidate.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn answer(questions: Receiver<Question>) {
+    for question in questions {
+        let candidate = Arc::clone(&question.candidate);
+        candidate.compare(question);
+    }
+}
