@@ -4,6 +4,8 @@ mod limiter;
 mod lock;
 mod measure;
 mod metrics;
+mod policy;
+mod reload;
 mod server;
 
 use std::process::ExitCode;
@@ -29,7 +31,7 @@ pub struct Bench {
     json: bool,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Subcommand)]
 enum What {
     /// Checks of a limit, in memory and in Redis.
     Limiter,
@@ -37,6 +39,10 @@ enum What {
     Lock,
     /// A call recorded, and figures flushed to and read from Redis.
     Metrics,
+    /// One verdict of one policy.
+    Policy(policy::Policy),
+    /// Edits of policies under full load: from saving to being in force.
+    Reload(reload::Reload),
 }
 
 impl Bench {
@@ -45,10 +51,20 @@ impl Bench {
     /// # Errors
     /// Where no runtime or no Redis can be had.
     pub fn run(self) -> Result<ExitCode, Usage> {
+        let lasting = Duration::from_secs(self.seconds);
+        match &self.what {
+            What::Policy(policy) => return Ok(self.tell(&policy.measure(lasting)?)),
+            What::Reload(reload) => return Ok(self.tell(&reload.measure()?)),
+            _ => {}
+        }
         let runtime = tokio::runtime::Runtime::new().map_err(|error| Usage(error.to_string()))?;
         let value = runtime.block_on(self.measure())?;
-        answer(self.json, &value, &text(&value));
-        Ok(ExitCode::SUCCESS)
+        Ok(self.tell(&value))
+    }
+
+    fn tell(&self, value: &Value) -> ExitCode {
+        answer(self.json, value, &text(value));
+        ExitCode::SUCCESS
     }
 
     async fn measure(&self) -> Result<Value, Usage> {
@@ -58,6 +74,7 @@ impl Bench {
             What::Limiter => ("limiter", limiter::memory(lasting).await?, limiter::redis(&server, lasting).await?),
             What::Lock => ("lock", lock::memory(lasting).await?, lock::redis(&server, lasting).await?),
             What::Metrics => ("metrics", metrics::memory(lasting).await?, metrics::redis(&server, lasting).await?),
+            What::Policy(_) | What::Reload(_) => return Err(Usage("it needs no server".to_owned())),
         };
         // The same server at the same load, so that the figures can be told apart from the machine's.
         let beside = server.benchmark(measure::CALLERS).await?;
