@@ -11,8 +11,8 @@ use crate::{Host, Limiter, UnknownPlatform};
 /// How a request goes.
 #[derive(Clone)]
 pub struct Admitted {
-    /// What it costs at each limit.
-    pub cost: u64,
+    /// What it costs at each limit; `None` where no policy said, and 1 is meant.
+    pub cost: Option<u64>,
     /// The limits that it passes, the platform's own first, by name.
     pub limits: Vec<(String, Limiter)>,
     /// Which policy said so, or `fallback`.
@@ -42,7 +42,7 @@ impl Host {
     /// let host = Host::builder().build().unwrap();
     /// let request = Request { platform: "pdd".into(), ..Request::default() };
     /// let admitted = host.admit(&request).unwrap().unwrap();
-    /// assert_eq!((admitted.cost, admitted.limits.len()), (1, 1));
+    /// assert_eq!((admitted.cost, admitted.limits.len()), (None, 1));
     /// # });
     /// ```
     ///
@@ -52,15 +52,15 @@ impl Host {
         let own = self.limiter(&request.platform)?;
         let (verdict, by) = self.admission(request);
         let (cost, scope) = match verdict {
-            Admission::Default => (1, BTreeMap::new()),
-            Admission::Allow { cost, scope } => (cost, scope),
+            Admission::Default => (None, BTreeMap::new()),
+            Admission::Allow { cost, scope } => (Some(cost.into()), scope),
             Admission::Deny { reason, status } => return Ok(Err(Denied { reason, status, by })),
         };
         let mut limits = vec![(request.platform.clone(), own)];
         for name in self.config().picked(&request.platform, &scope) {
             limits.push((name.to_owned(), self.limiter(name)?));
         }
-        Ok(Ok(Admitted { cost: cost.into(), limits, by }))
+        Ok(Ok(Admitted { cost, limits, by }))
     }
 
     /// What the policies say of a request, and who said it.
@@ -86,7 +86,7 @@ impl Admitted {
         let (mut receipts, mut left) = (Receipts::new(), u64::MAX);
         for (name, limiter) in &self.limits {
             let wait = until.saturating_duration_since(tokio::time::Instant::now());
-            match limiter.take(self.cost, wait).await {
+            match limiter.take(self.cost.unwrap_or(1), wait).await {
                 Ok(Taken { remaining, receipt }) => {
                     left = left.min(remaining);
                     receipts.extend(receipt.map(|receipt| (name.clone(), receipt)));

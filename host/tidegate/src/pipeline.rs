@@ -93,7 +93,7 @@ impl Retry {
 
     /// What an admission policy said of it: its cost, and the limits that it passes.
     pub fn admitted(mut self, admitted: Admitted) -> Self {
-        self.cost = admitted.cost;
+        self.cost = admitted.cost.unwrap_or(self.cost);
         self.further = admitted.limits.into_iter().skip(1).collect();
         self
     }
@@ -170,7 +170,7 @@ impl Retry {
         }
         let mut limits = vec![(self.platform.clone(), self.limiter.clone())];
         limits.extend(self.further.iter().cloned());
-        match (Admitted { cost: self.cost, limits, by: String::new() }).take(wait).await {
+        match (Admitted { cost: Some(self.cost), limits, by: String::new() }).take(wait).await {
             Ok((remaining, _)) => Decision::Allowed { remaining },
             Err((_, refusal)) => refusal,
         }

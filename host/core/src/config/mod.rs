@@ -133,6 +133,8 @@ pub struct AlertingConfig {
     pub history: Duration,
     /// The channels that are told when Redis is away; all where it is not said.
     pub redis_away_channels: Option<Vec<String>>,
+    /// Who is told when a policy is set aside for its faults; all channels unless said.
+    pub policy_channels: Option<Vec<String>>,
 }
 
 /// `[channels.NAME]`

@@ -181,7 +181,9 @@ fn alerting(section: &mut Section<'_>, base: Option<&AlertingConfig>, channels: 
     let channel = configured(channels);
     let away = section.optional("redis_away_channels", list(|value| parsed(&channel)(value)));
     let redis_away_channels = away.or_else(|| base.and_then(|base| base.redis_away_channels.clone()));
-    Some(AlertingConfig { interval: interval?, history: history?, redis_away_channels })
+    let aside = section.optional("policy_channels", list(|value| parsed(&channel)(value)));
+    let policy_channels = aside.or_else(|| base.and_then(|base| base.policy_channels.clone()));
+    Some(AlertingConfig { interval: interval?, history: history?, redis_away_channels, policy_channels })
 }
 
 fn server(section: &mut Section<'_>, base: Option<&ServerConfig>, env: &dyn Env) -> Option<ServerConfig> {

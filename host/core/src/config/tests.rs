@@ -93,7 +93,7 @@ fn every_key_reaches_its_field() {
     let config = parse(
         "[retry]\nmax_attempts = 1\nbase = '2s'\ncap = '2s'\njitter = 0\ndeadline = '1h'\n\
          [metrics]\nmax_endpoints = 3\nflush = '100ms'\n\
-         [alerting]\ninterval = '1s'\nhistory = '1d'\nredis_away_channels = ['log']\n\
+         [alerting]\ninterval = '1s'\nhistory = '1d'\nredis_away_channels = ['log']\npolicy_channels = []\n\
          [policies]\ndir = 'p'\nretry_deadline = '1ms'\nalert_deadline = '2ms'\nmax_memory = '64KiB'\nmax_operations = 1\n\
          admit_deadline = '3ms'\nmax_table = 2\nmax_instances = 3\nisolation = 'fresh'\nmax_depth = 4\nmax_text = '1KiB'\n\
          max_items = 5\nmax_faults = 2\nfault_window = '5s'\ncache = 'c'\ncache_size = '1MiB'\n\
@@ -105,7 +105,12 @@ fn every_key_reaches_its_field() {
     assert_eq!(config.retry, RetryConfig { max_attempts: 1, backoff, deadline: seconds(3600) });
     assert_eq!(config.metrics, MetricsConfig { max_endpoints: 3, flush: Duration::from_millis(100) });
     let redis_away_channels = Some(vec!["log".to_owned()]);
-    let alerting = AlertingConfig { interval: seconds(1), history: seconds(86_400), redis_away_channels };
+    let alerting = AlertingConfig {
+        interval: seconds(1),
+        history: seconds(86_400),
+        redis_away_channels,
+        policy_channels: Some(vec![]),
+    };
     assert_eq!(config.alerting, alerting);
     let bounds = Bounds {
         max_memory: 65_536,

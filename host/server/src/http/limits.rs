@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tidegate::core::clock::millis;
 use tidegate::{Decision, Host, LimitStatus, Outcome, Quota, Rate, Taken};
 
@@ -32,7 +32,7 @@ fn one() -> u64 {
     1
 }
 
-fn other() -> String {
+pub fn other() -> String {
     "other".to_owned()
 }
 
@@ -58,15 +58,16 @@ pub async fn acquire(
         }
         Err(refusal) => {
             host.metrics().record(&platform, &input.endpoint, Outcome::Limited, Duration::ZERO);
-            Ok(refused(refusal))
+            Ok(refused(refusal, None))
         }
     }
 }
 
-fn refused(refusal: Decision) -> Response {
+/// A refusal, with the name of the limit where it is not in the address.
+pub fn refused(refusal: Decision, limit: Option<&str>) -> Response {
     let retry_after = match refusal {
         Decision::Never { max } => {
-            return (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "decision": "never", "max": max })))
+            return (StatusCode::UNPROCESSABLE_ENTITY, Json(named(json!({ "decision": "never", "max": max }), limit)))
                 .into_response();
         }
         Decision::Limited { retry_after } => retry_after,
@@ -74,8 +75,16 @@ fn refused(refusal: Decision) -> Response {
         Decision::Allowed { .. } => Duration::ZERO,
     };
     let seconds = retry_after.as_millis().div_ceil(1_000).to_string();
-    let body = Json(json!({ "decision": "limited", "retry_after_ms": millis(retry_after) }));
+    let body = json!({ "decision": "limited", "retry_after_ms": millis(retry_after) });
+    let body = Json(named(body, limit));
     (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], body).into_response()
+}
+
+fn named(mut body: Value, limit: Option<&str>) -> Value {
+    if let Some(limit) = limit {
+        body["limit"] = limit.into();
+    }
+    body
 }
 
 /// What `release` takes.

@@ -1,5 +1,6 @@
 //! The door for workers in any language: JSON over HTTP.
 
+mod admit;
 mod alerts;
 mod auth;
 mod calls;
@@ -30,6 +31,7 @@ pub fn router(host: Host, token: Option<Secret>) -> Router {
         .route("/v1/limits/{platform}/acquire", post(limits::acquire))
         .route("/v1/limits/{platform}/release", post(limits::release))
         .route("/v1/limits/{platform}/reset", post(limits::reset))
+        .route("/v1/admit", post(admit::admit))
         .route("/v1/calls", post(calls::record))
         .route("/v1/metrics", get(calls::metrics))
         .route("/v1/locks", get(locks::list))

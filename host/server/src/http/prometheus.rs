@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, StatusCode};
+use tidegate::policy::PolicyStatus;
 use tidegate::redis::{Redis, ServerState};
 use tidegate::{ActiveAlert, Host};
 
@@ -127,6 +128,17 @@ fn redis(page: &mut Page, host: &Host) {
     page.sample("tidegate_redis_processes", &[], health.processes);
 }
 
+fn candidates(page: &mut Page, status: &[PolicyStatus]) {
+    let name = "tidegate_candidate_verdicts_total";
+    page.family(name, "counter", "Verdicts of a candidate beside those of the live policy.");
+    for (policy, found) in status.iter().filter_map(|policy| Some((&policy.path, policy.differences.as_ref()?))) {
+        let same = found.compared - found.differing;
+        for (outcome, count) in [("same", same), ("differs", found.differing), ("dropped", found.dropped)] {
+            page.sample(name, &[("policy", policy), ("outcome", outcome)], count);
+        }
+    }
+}
+
 fn policies(page: &mut Page, host: &Host) {
     page.family("tidegate_config_stale", "gauge", "1 where the configuration file as it is now is not in force.");
     page.sample("tidegate_config_stale", &[], u8::from(host.config_status().stale.is_some()));
@@ -138,6 +150,24 @@ fn policies(page: &mut Page, host: &Host) {
     for policy in &status {
         page.sample("tidegate_policy_stale", &[("policy", &policy.path)], u8::from(policy.stale.is_some()));
     }
+    page.family("tidegate_policy_stale_since_seconds", "gauge", "Since when it is stale, in seconds since 1970.");
+    for policy in &status {
+        if let Some(since) = policy.stale_since_ms {
+            page.sample("tidegate_policy_stale_since_seconds", &[("policy", &policy.path)], since / 1_000);
+        }
+    }
+    page.family("tidegate_policy_set_aside", "gauge", "1 where a policy is set aside for its faults.");
+    for policy in &status {
+        page.sample("tidegate_policy_set_aside", &[("policy", &policy.path)], u8::from(policy.set_aside.is_some()));
+    }
+    let name = "tidegate_policy_verdict_seconds";
+    page.family(name, "summary", "Time of a verdict, to within a factor of two, since the start.");
+    for policy in &status {
+        for (quantile, us) in [("0.5", policy.p50_us), ("0.99", policy.p99_us)] {
+            page.sample(name, &[("policy", &policy.path), ("quantile", quantile)], us / 1e6);
+        }
+    }
+    candidates(page, &status);
     page.family("tidegate_policy_evaluations_total", "counter", "Verdicts asked of a policy.");
     for policy in &status {
         page.sample("tidegate_policy_evaluations_total", &[("policy", &policy.path)], policy.evaluations);

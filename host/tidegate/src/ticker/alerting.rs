@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidegate_core::StoreError;
 use tokio::time::Instant;
 
+use super::aside::Aside;
 use super::away::Away;
 use super::figures::TickFigures;
 use crate::Host;
@@ -19,11 +20,12 @@ pub struct Alerting {
     host: Host,
     deliveries: Deliveries,
     away: Away,
+    aside: Aside,
 }
 
 impl Alerting {
     pub fn new(host: &Host) -> Self {
-        Self { host: host.clone(), deliveries: Deliveries::default(), away: Away::new(host) }
+        Self { host: host.clone(), deliveries: Deliveries::default(), away: Away::new(host), aside: Aside::new(host) }
     }
 
     /// Ticks at once and at every interval, until the store obeys a later leader.
@@ -42,6 +44,7 @@ impl Alerting {
 
     /// One look at every rule; whether this process still leads.
     async fn tick(&mut self, token: u64) -> Result<bool, StoreError> {
+        self.aside.look();
         let (alerts, config) = (self.host.alerts(), self.host.config());
         let Some(policies) = self.host.policies() else { return Ok(true) };
         let Some(seen) = alerts.store().lead(token).await? else { return Ok(false) };
@@ -78,6 +81,7 @@ impl Alerting {
     pub async fn arrive(&mut self) {
         self.deliveries.arrive().await;
         self.away.arrive().await;
+        self.aside.arrive().await;
     }
 
     pub const fn is_away(&self) -> bool {

@@ -8,10 +8,9 @@
 use std::time::Duration;
 
 use tidegate_core::{AlertState, Notification, Severity, Stats, StoreError, Timing, Transition};
-use tokio::task::JoinSet;
 
+use super::herald::Herald;
 use crate::Host;
-use crate::alerts::send;
 
 /// An outage that is over within seconds, such as a failover, is told to nobody.
 const TIMING: Timing = Timing { hold: Duration::from_secs(3), cooldown: Duration::from_secs(300) };
@@ -23,12 +22,12 @@ pub struct Away {
     led: bool,
     away: bool,
     state: AlertState,
-    telling: JoinSet<()>,
+    herald: Herald,
 }
 
 impl Away {
     pub fn new(host: &Host) -> Self {
-        Self { host: host.clone(), led: false, away: false, state: AlertState::default(), telling: JoinSet::new() }
+        Self { host: host.clone(), led: false, away: false, state: AlertState::default(), herald: Herald::new(host) }
     }
 
     pub const fn is_away(&self) -> bool {
@@ -56,7 +55,6 @@ impl Away {
     }
 
     fn step(&mut self, holds: bool, detail: Option<String>) {
-        while self.telling.try_join_next().is_some() {}
         if let Some(transition) = self.state.step(holds, TIMING, self.host.clock().now()) {
             self.tell(transition, detail);
         }
@@ -74,22 +72,12 @@ impl Away {
             stats: Stats::default(),
             at_ms: self.host.clock().unix_ms(),
         };
-        tracing::error!(title = notification.title(), "alert");
-        let (config, alerts) = (self.host.config(), self.host.alerts());
-        let channels = config.alerting.redis_away_channels.clone().unwrap_or_else(|| alerts.channels());
-        for channel in channels {
-            match alerts.notifier(&channel) {
-                Some(notifier) => {
-                    let notification = notification.clone();
-                    self.telling.spawn(async move { drop(send(channel, &*notifier, &notification).await) });
-                }
-                None => tracing::warn!(channel, "no [channels.{channel}] in the configuration"),
-            }
-        }
+        let channels = self.host.config().alerting.redis_away_channels.clone();
+        self.herald.tell(&notification, channels);
     }
 
     /// Waits until what was told has arrived.
     pub async fn arrive(&mut self) {
-        while self.telling.join_next().await.is_some() {}
+        self.herald.arrive().await;
     }
 }

@@ -3,10 +3,14 @@
 #[cfg_attr(not(feature = "policies"), path = "silent.rs")]
 mod alerting;
 #[cfg(feature = "policies")]
+mod aside;
+#[cfg(feature = "policies")]
 mod away;
 #[cfg(feature = "policies")]
 mod figures;
 mod flush;
+#[cfg(feature = "policies")]
+mod herald;
 mod leader;
 
 use std::future::Future;

@@ -9,7 +9,7 @@ use tidegate_core::clock::micros;
 use tidegate_core::{Decision, Quota};
 
 use super::body::Body;
-use crate::Limiter;
+use crate::{Denied, Limiter};
 
 /// An answer of one line.
 pub fn plain(status: StatusCode, text: String) -> Response<Body> {
@@ -17,6 +17,11 @@ pub fn plain(status: StatusCode, text: String) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
+}
+
+/// The answer to a request that a policy does not let through.
+pub fn denied(denied: &Denied) -> Response<Body> {
+    plain(StatusCode::from_u16(denied.status).unwrap_or(StatusCode::FORBIDDEN), denied.reason.clone())
 }
 
 /// The answer to a request that the limit does not let through.

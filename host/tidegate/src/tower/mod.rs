@@ -6,6 +6,7 @@ mod body;
 mod exchange;
 mod fields;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use tower_service::Service;
 
 pub use body::{Body, BoxError};
@@ -46,13 +47,21 @@ pub struct Route {
     ///
     /// What is not idempotent is sent again only where the platform turned it away (class `throttled`).
     pub idempotent: Option<bool>,
+    /// What the gateway knows of the request, such as the seller: admission policies see it.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Route {
     /// A request that costs 1 and is idempotent by its method.
     #[must_use]
     pub fn new(platform: impl Into<String>, endpoint: impl Into<String>) -> Self {
-        Self { platform: platform.into(), endpoint: endpoint.into(), cost: 1, idempotent: None }
+        Self {
+            platform: platform.into(),
+            endpoint: endpoint.into(),
+            cost: 1,
+            idempotent: None,
+            labels: BTreeMap::new(),
+        }
     }
 }
 
@@ -74,12 +83,13 @@ pub struct Layer {
     host: Host,
     route: Router,
     wait: Duration,
+    shown: Arc<[HeaderName]>,
 }
 
 impl Layer {
     /// A layer that asks `route` where each request goes; one that goes nowhere passes untouched.
     pub fn new(host: Host, route: impl Fn(&Parts) -> Option<Route> + Send + Sync + 'static) -> Self {
-        Self { host, route: Arc::new(route), wait: Duration::ZERO }
+        Self { host, route: Arc::new(route), wait: Duration::ZERO, shown: Arc::new([]) }
     }
 
     /// Lets a request wait this long for the limit before it is answered 429; at once unless said.
@@ -87,6 +97,28 @@ impl Layer {
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
+    }
+}
+
+impl Layer {
+    /// Shows these headers of requests to admission policies; none unless said.
+    #[must_use]
+    pub fn show(mut self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.shown = headers.into_iter().collect();
+        self
+    }
+
+    /// What an admission policy sees of a request.
+    fn described(&self, parts: &Parts, route: &Route) -> tidegate_core::Request {
+        let shown = self.shown.iter().filter_map(|name| Some((name, parts.headers.get(name)?.to_str().ok()?)));
+        tidegate_core::Request {
+            platform: route.platform.clone(),
+            endpoint: route.endpoint.clone(),
+            method: parts.method.as_str().to_owned(),
+            at_ms: self.host.clock().unix_ms(),
+            headers: shown.map(|(name, value)| (name.as_str().to_owned(), value.to_owned())).collect(),
+            labels: route.labels.clone(),
+        }
     }
 }
 
@@ -142,8 +174,12 @@ impl Layer {
             let request = Request::from_parts(parts, Body::new(incoming));
             return exchange::forward(inner, request).await;
         };
-        let retry = match self.host.retry(&route.platform) {
-            Ok(retry) => retry.endpoint(&route.endpoint).cost(route.cost).wait(self.wait),
+        let retry = self.host.retry(&route.platform);
+        let retry = match retry.and_then(|retry| Ok((retry, self.host.admit(&self.described(&parts, &route))?))) {
+            Ok((retry, Ok(admitted))) => {
+                retry.endpoint(&route.endpoint).cost(route.cost).wait(self.wait).admitted(admitted)
+            }
+            Ok((_, Err(denied))) => return fields::denied(&denied),
             Err(unknown) => return plain(StatusCode::NOT_FOUND, unknown.to_string()),
         };
         let limiter = retry.limiter.clone();
