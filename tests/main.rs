@@ -8,6 +8,7 @@
     reason = "the numbers of these tests are small"
 )]
 
+mod admission;
 mod alerts;
 mod blocking;
 mod config;
@@ -18,6 +19,7 @@ mod fleet_leader;
 mod fleet_limits;
 mod fleet_metrics;
 mod fleet_trouble;
+mod guests_alike;
 mod hostile_rhai;
 mod hostile_wasm;
 mod http;
@@ -29,4 +31,5 @@ mod policies;
 mod python;
 mod reload;
 mod servers;
+mod standing;
 mod three_forms;

@@ -40,10 +40,12 @@ pub const ALERT: Texts = texts!("alert");
 pub const ADMIT: Texts = texts!("admit");
 
 /// The SDK for Rust, which a project carries along: a policy is built without this repository.
-const RUST_SDK: [(&str, &str); 5] = [
+const RUST_SDK: [(&str, &str); 7] = [
     ("sdk/Cargo.toml", text!("rust/sdk.toml.in")),
     ("sdk/src/bindings.rs", text!("rust/src/bindings.rs")),
+    ("sdk/src/host.rs", text!("rust/src/host.rs")),
     ("sdk/src/lib.rs", text!("rust/src/lib.rs")),
+    ("sdk/src/settings.rs", text!("rust/src/settings.rs")),
     ("sdk/src/verdict.rs", text!("rust/src/verdict.rs")),
     ("sdk/wit/policy.wit", text!("rust/wit/policy.wit")),
 ];
@@ -99,12 +101,18 @@ mod tests {
     use super::*;
 
     /// The files below a directory of `sdk/templates`, as a project has them below `sdk/`.
-    fn below(dir: &Path, prefix: &str, found: &mut BTreeSet<String>) {
+    fn below(dir: &Path, prefix: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             let name = format!("{prefix}/{}", path.file_name().unwrap().to_str().unwrap());
-            if path.is_dir() { below(&path, &name, found) } else { drop(found.insert(name)) }
+            if path.is_dir() {
+                found.append(&mut below(&path, &name));
+            } else {
+                found.insert(name);
+            }
         }
+        found
     }
 
     #[test]
@@ -113,10 +121,9 @@ mod tests {
         let carried =
             |files: &[(&str, &str)]| files.iter().map(|(path, _)| (*path).to_owned()).collect::<BTreeSet<_>>();
         let mut rust = BTreeSet::from(["sdk/Cargo.toml".to_owned(), "sdk/wit/policy.wit".to_owned()]);
-        below(&templates.join("rust/src"), "sdk/src", &mut rust);
+        rust.append(&mut below(&templates.join("rust/src"), "sdk/src"));
         assert_eq!(carried(&RUST_SDK), rust);
-        let mut javascript = BTreeSet::new();
-        below(&templates.join("js/sdk"), "sdk", &mut javascript);
+        let mut javascript = below(&templates.join("js/sdk"), "sdk");
         // Older contracts are the host's business; whoever begins takes the newest.
         javascript.retain(|path| !path.starts_with("sdk/wit/0."));
         assert_eq!(carried(&JAVASCRIPT_SDK), javascript);

@@ -12,11 +12,11 @@ const COST_OF_EXPORT: u32 = 10;
 
 impl Admit for Policy {
     fn admit(request: Request) -> Admission {
-        let Some(seller) = request.label("seller") else {
+        let Some((_, seller)) = request.labels.iter().find(|(name, _)| name == "seller") else {
             return Admission::deny("say for which seller this call is", 400);
         };
         let cost = if request.endpoint == "orders.export" { COST_OF_EXPORT } else { 1 };
-        Admission::allow(cost).scope("seller", seller)
+        Admission::allow(cost).scoped("seller", seller)
     }
 }
 
@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn an_export_costs_ten_calls_and_anything_else_one() {
         for (endpoint, cost) in [("orders.export", 10), ("orders.list", 1)] {
-            assert_eq!(asked(endpoint, &[("seller", "7")]), Admission::allow(cost).scope("seller", "7"), "{endpoint}");
+            assert_eq!(asked(endpoint, &[("seller", "7")]), Admission::allow(cost).scoped("seller", "7"), "{endpoint}");
         }
     }
 

@@ -14,7 +14,11 @@ const host = {
 /** Asks a policy; the host hears of an error only that there was one, so the log says which. */
 export const ask = (judge, input) => {
   try {
-    return judge(input, host);
+    const verdict = judge(input, host);
+    if (typeof verdict !== 'object' || verdict === null || verdict instanceof Promise) {
+      throw new TypeError(`expected a verdict at once, not ${verdict instanceof Promise ? 'a promise' : verdict}`);
+    }
+    return verdict;
   } catch (error) {
     logging.log('warn', `${error}\n${error?.stack ?? ''}`);
     throw error;
