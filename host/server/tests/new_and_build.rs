@@ -85,6 +85,12 @@ fn built_before(component: &str) -> bool {
     built
 }
 
+/// Gives a project what npm has installed for the SDK's example: a test asks no registry.
+fn install(scene: &Scene, project: &str) {
+    let installed = fs::canonicalize(workspace().join("sdk/js/node_modules")).unwrap();
+    std::os::unix::fs::symlink(installed, scene.path(project).join("node_modules")).unwrap();
+}
+
 /// Makes, builds and tests a policy of each kind.
 fn from_new_to_tested(language: &str, own_tests: impl Fn(&Scene, &str)) {
     for (kind, folder) in KINDS {
@@ -133,12 +139,32 @@ fn a_javascript_project_passes_its_tests_and_becomes_a_component_that_holds_its_
         return;
     }
     from_new_to_tested("js", |scene, project| {
-        // What npm has installed for the SDK's example: a test asks no registry.
-        let installed = fs::canonicalize(workspace().join("sdk/js/node_modules")).unwrap();
-        std::os::unix::fs::symlink(installed, scene.path(project).join("node_modules")).unwrap();
+        install(scene, project);
         let tests = Command::new("node").arg("--test").current_dir(scene.path(project)).output().unwrap();
         said(tests, &["node", "--test"], 0);
     });
+}
+
+#[test]
+fn what_a_javascript_policy_throws_is_told_and_not_only_that_it_trapped() {
+    if !built_before("target/guests/js/retry/pdd.wasm") {
+        return;
+    }
+    let scene = Scene::new();
+    scene.good(&["new", "retry", "hasty", "--lang", "js"]);
+    let project = "policies/guests/hasty";
+    install(&scene, project);
+    let rows = [
+        ("(failure) => failure.nothing.length", "TypeError: cannot read property 'length' of undefined"),
+        ("() => ({ action: 'retry', class: 'throttled', afterMs: NaN })", "RangeError: afterMs: expected milliseconds"),
+        ("async () => ({ action: 'default' })", "TypeError: expected a verdict at once, not a promise"),
+    ];
+    for (policy, says) in rows {
+        fs::write(scene.path(project).join("policy.js"), format!("export const classify = {policy};\n")).unwrap();
+        scene.good(&["build", project]);
+        let (out, _) = said(scene.tidegate(&["check"]).output().unwrap(), &["check"], 1);
+        assert!(out.contains(says), "{policy}: {out}");
+    }
 }
 
 #[test]

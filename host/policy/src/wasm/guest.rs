@@ -89,11 +89,13 @@ impl<B> Guests<B> {
         let guest = lease.instance.insert(ready);
         guest.store.data_mut().limits.begin();
         let answer = ask(&mut guest.store, &guest.exports);
-        guest.store.data_mut().call.end();
+        let warned = guest.store.data_mut().call.end();
         guest.calls += 1;
         let reused = self.terms.bounds.isolation == Isolation::Reuse && guest.calls < CALLS_OF_AN_INSTANCE;
         lease.keep = answer.is_ok() && reused;
-        answer.map_err(|error| fault(&error, guest.store.data().limits.was_denied(), deadline, FaultKind::Type))
+        answer.map_err(|error| {
+            with_warning(fault(&error, guest.store.data().limits.was_denied(), deadline, FaultKind::Type), warned)
+        })
     }
 
     fn make(&self, deadline: Duration) -> Result<Guest<B>, Fault> {
@@ -109,7 +111,10 @@ impl<B> Guests<B> {
         allow(&mut store, deadline);
         match (self.start)(&mut store) {
             Ok(exports) => Ok(Guest { store, exports, calls: 0 }),
-            Err(error) => Err(fault(&error, store.data().limits.was_denied(), deadline, FaultKind::Trap)),
+            Err(error) => {
+                let warned = store.data_mut().call.end();
+                Err(with_warning(fault(&error, store.data().limits.was_denied(), deadline, FaultKind::Trap), warned))
+            }
         }
     }
 }
@@ -137,6 +142,14 @@ impl Allowance {
         self.ticks -= 1;
         UpdateDeadline::Continue(1)
     }
+}
+
+/// A trap says where a guest ended; the guest's last warning, if it gave one, says why.
+fn with_warning(mut fault: Fault, warned: Option<String>) -> Fault {
+    if let (FaultKind::Trap, Some(line)) = (fault.kind, warned.as_deref().and_then(|words| words.lines().next())) {
+        fault.message = format!("{}: {line}", fault.message);
+    }
+    fault
 }
 
 /// The fault that an error of wasmtime is; `other` where it is no trap.

@@ -21,6 +21,8 @@ pub struct Call {
     sight: Option<Sight>,
     lines: u32,
     questions: u32,
+    /// The last warning: where the call traps then, it says more than the trap does.
+    warned: Option<String>,
 }
 
 /// What the running call may look at.
@@ -33,7 +35,7 @@ struct Sight {
 impl Call {
     /// Nothing to be seen yet.
     pub fn of(policy: &Arc<str>) -> Self {
-        Self { policy: Arc::clone(policy), sight: None, lines: 0, questions: 0 }
+        Self { policy: Arc::clone(policy), sight: None, lines: 0, questions: 0, warned: None }
     }
 
     /// Opens the view, for a call about this scope.
@@ -42,11 +44,12 @@ impl Call {
         self.sight = Some(Sight { view: Arc::clone(view), platform, endpoint });
     }
 
-    /// Closes it.
-    pub fn end(&mut self) {
+    /// Closes it, and tells the last warning.
+    pub fn end(&mut self) -> Option<String> {
         self.sight = None;
         self.lines = 0;
         self.questions = 0;
+        self.warned.take()
     }
 
     fn asked(&mut self) -> wasmtime::Result<&Sight> {
@@ -77,7 +80,10 @@ impl log::Host for State {
         match level {
             log::Level::Debug => tracing::debug!(target: "tidegate::policy", policy, "{text}"),
             log::Level::Info => tracing::info!(target: "tidegate::policy", policy, "{text}"),
-            log::Level::Warn => tracing::warn!(target: "tidegate::policy", policy, "{text}"),
+            log::Level::Warn => {
+                tracing::warn!(target: "tidegate::policy", policy, "{text}");
+                call.warned = Some(text);
+            }
         }
         Ok(())
     }

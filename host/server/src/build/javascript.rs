@@ -23,16 +23,23 @@ pub fn component(project: &Path) -> Result<(Vec<u8>, String), Failed> {
     if !project.join(COMPILER).is_file() {
         install(project)?;
     }
-    let out = project.join("node_modules/.policy.wasm");
+    // Two builds at once do not meet in one file.
+    let name = format!(".component.{}.wasm", std::process::id());
+    let component = compile(project, &name);
+    drop(fs::remove_file(project.join(&name)));
+    Ok((component?, format!("Node.js {node}")))
+}
+
+/// Has the SDK write the component under this name in the project, and reads it.
+fn compile(project: &Path, name: &str) -> Result<Vec<u8>, Failed> {
     let mut build = Command::new("node");
-    build.args(["sdk/build.mjs", "node_modules/.policy.wasm"]).current_dir(project).stdout(Stdio::null());
+    build.args(["sdk/build.mjs", name]).current_dir(project).stdout(Stdio::null());
     match build.status() {
         Ok(status) if status.success() => {}
         Ok(_) => return Err(Failed::Refused("node said why above".to_owned())),
         Err(error) => return Err(Failed::Missing(format!("node cannot be run: {error}"))),
     }
-    let component = fs::read(&out).map_err(|error| Failed::Refused(format!("{}: {error}", out.display())))?;
-    Ok((component, format!("Node.js {node}")))
+    fs::read(project.join(name)).map_err(|error| Failed::Refused(format!("{}/{name}: {error}", project.display())))
 }
 
 /// The version of the Node.js that is here.
