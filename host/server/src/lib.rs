@@ -1,7 +1,7 @@
 //! The binary `tidegate`: commands, the HTTP door, the notifiers.
 
-pub mod build;
+mod build;
 pub mod command;
 pub mod http;
 pub mod notify;
-pub mod templates;
+mod templates;

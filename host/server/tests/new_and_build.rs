@@ -168,6 +168,35 @@ fn what_a_javascript_policy_throws_is_told_and_not_only_that_it_trapped() {
 }
 
 #[test]
+fn a_javascript_policy_gets_its_settings_and_refuses_them_in_its_own_words() {
+    if !built_before("target/guests/js/retry/pdd.wasm") {
+        return;
+    }
+    let scene = Scene::new();
+    scene.good(&["new", "retry", "patient", "--lang", "js"]);
+    let project = "policies/guests/patient";
+    install(&scene, project);
+    let policy = "let wait = 0;
+        export function configure({ wait_ms }) {
+            if (typeof wait_ms !== 'number') throw new Error('wait_ms: expected a number');
+            wait = wait_ms;
+        }
+        export const classify = () => ({ action: 'retry', class: 'throttled', afterMs: wait });";
+    fs::write(scene.path(project).join("policy.js"), policy).unwrap();
+    scene.good(&["build", project]);
+    fs::write(scene.path("failure.json"), "{}").unwrap();
+    let section = |value| format!("[policy.\"retry/patient\"]\nsettings = {{ wait_ms = {value} }}\n");
+    for value in ["\"60\"", "true"] {
+        fs::write(scene.path("tidegate.toml"), section(value)).unwrap();
+        let (out, _) = said(scene.tidegate(&["check"]).output().unwrap(), &["check"], 1);
+        assert!(out.contains("it refused its settings: wait_ms: expected a number"), "{out}");
+    }
+    fs::write(scene.path("tidegate.toml"), section("60")).unwrap();
+    let verdict = scene.good(&["eval", "policies/retry/patient.wasm", "failure.json"]);
+    assert!(verdict.contains("after_ms: 60"), "{verdict}");
+}
+
+#[test]
 fn nothing_is_written_over() {
     for (language, other) in [("rhai", "rust"), ("rust", "js"), ("js", "rhai")] {
         let scene = Scene::new();
@@ -224,6 +253,8 @@ fn a_source_that_is_no_policy_is_1_and_a_directory_that_is_no_project_is_2() {
     fs::create_dir(scene.path("empty")).unwrap();
     let why = scene.bad(&["build", "empty"], 2);
     assert!(why.contains("expected a Cargo.toml or a package.json"), "{why}");
+    let why = scene.bad(&["build", "empty", "--name", "../shop"], 2);
+    assert!(why.contains("expected a name as in taobao"), "{why}");
     let why = scene.bad(&["build", "nowhere"], 2);
     assert!(why.starts_with("nowhere: "), "{why}");
     if !built_before("policies/retry/pdd.wasm") {

@@ -16,7 +16,8 @@ pub struct Build {
     #[arg(value_name = "DIR", required = true)]
     projects: Vec<PathBuf>,
     /// The policy's name, which for a platform's policy is the platform's; the directory's name unless said.
-    #[arg(long, value_name = "NAME")]
+    /// With `.candidate` at its end it runs beside the live one and only reports where it differs.
+    #[arg(long, value_name = "NAME", value_parser = name)]
     name: Option<String>,
     /// The directory of policies instead of the configured one.
     #[arg(long, value_name = "DIR")]
@@ -63,6 +64,12 @@ impl Build {
         }
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
+}
+
+/// A name that a host takes for a policy's and that stays in its folder.
+fn name(text: &str) -> Result<String, String> {
+    let plain = Path::new(text).file_name().is_some_and(|name| name == text) && !text.starts_with('.');
+    if plain { Ok(text.to_owned()) } else { Err("expected a name as in taobao or taobao.candidate".to_owned()) }
 }
 
 /// The name of a project's directory, however it was written.
