@@ -66,6 +66,7 @@ async fn every_example_is_answered_as_described() {
         "/v1/limits/{platform}/acquire",
         "/v1/limits/{platform}/release",
         "/v1/limits/{platform}/reset",
+        "/v1/admit",
         "/v1/calls",
         "/v1/metrics",
         "/v1/locks/{name}/acquire",

@@ -26,6 +26,7 @@ pub fn policies_config(dir: &Path) -> PoliciesConfig {
         dir: dir.to_owned(),
         retry_deadline: deadline,
         alert_deadline: deadline,
+        admit_deadline: deadline,
         ..Config::default().policies
     }
 }
