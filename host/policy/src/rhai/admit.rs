@@ -39,10 +39,10 @@ impl AdmitScript {
     }
 
     fn run(&self, request: &Request, view: &Arc<dyn View>, deadline: Option<Duration>) -> Result<Admission, Misstep> {
-        let call = self.0.call(|finds| Call {
-            headers: if finds.calls("header") { request.headers.clone() } else { vec![] },
-            labels: if finds.calls("label") { request.labels.clone().into_iter().collect() } else { vec![] },
-            sight: finds.looks().then(|| (Arc::clone(view), request.platform.clone(), None)),
+        let call = self.0.call(|needs| Call {
+            headers: if needs.headers { request.headers.clone() } else { vec![] },
+            labels: if needs.labels { request.labels.clone().into_iter().collect() } else { vec![] },
+            sight: needs.sight.then(|| (Arc::clone(view), request.platform.clone(), None)),
             ..Call::default()
         });
         self.0.run(|at| input(request, at), call, deadline, verdict)

@@ -40,7 +40,7 @@ impl AlertScript {
         deadline: Option<Duration>,
     ) -> Result<AlertVerdict, Misstep> {
         let sight = || (Arc::clone(view), snapshot.platform.clone(), snapshot.endpoint.clone());
-        let call = self.0.call(|finds| Call { sight: finds.looks().then(sight), ..Call::default() });
+        let call = self.0.call(|needs| Call { sight: needs.sight.then(sight), ..Call::default() });
         self.0.run(|at| input(snapshot, at), call, deadline, verdict)
     }
 }

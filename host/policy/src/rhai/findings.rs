@@ -48,14 +48,17 @@ impl Findings {
         self.calls.contains(name)
     }
 
-    /// Whether it looks at metrics or limits.
-    pub fn looks(&self) -> bool {
-        self.calls("window") || self.calls("limit")
-    }
-
-    /// Whether it calls a function that needs more than its arguments.
-    pub fn needs_call(&self) -> bool {
-        ["header", "label", "log", "setting", "window", "limit"].iter().any(|name| self.calls(name))
+    /// What its functions need besides their arguments.
+    pub fn needs(&self) -> Needs {
+        let needs = Needs {
+            headers: self.calls("header"),
+            labels: self.calls("label"),
+            sight: self.calls("window") || self.calls("limit"),
+            settings: self.calls("setting"),
+            log: self.calls("log"),
+            any: false,
+        };
+        Needs { any: needs.headers || needs.labels || needs.sight || needs.settings || needs.log, ..needs }
     }
 
     /// Refuses settings that the script does not have, or has of another kind.
@@ -74,6 +77,23 @@ impl Findings {
         let odd: Vec<_> = odd.map(|message| Problem { line: 1, column: 1, message }).collect();
         if odd.is_empty() { Ok(()) } else { Err(odd) }
     }
+}
+
+/// What the functions that a script calls need besides their arguments.
+#[derive(Clone, Copy)]
+pub struct Needs {
+    /// The chosen headers.
+    pub headers: bool,
+    /// The labels of a request.
+    pub labels: bool,
+    /// Metrics and limits.
+    pub sight: bool,
+    /// What the policy is set to.
+    pub settings: bool,
+    /// The name of its file.
+    pub log: bool,
+    /// Any of them.
+    pub any: bool,
 }
 
 const fn named(setting: &Setting) -> &'static str {

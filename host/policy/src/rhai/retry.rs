@@ -37,9 +37,9 @@ impl RetryScript {
     }
 
     fn run(&self, failure: &Failure, view: &Arc<dyn View>, deadline: Option<Duration>) -> Result<Verdict, Misstep> {
-        let call = self.0.call(|finds| Call {
-            headers: if finds.calls("header") { failure.headers.clone() } else { vec![] },
-            sight: finds.looks().then(|| (Arc::clone(view), failure.platform.clone(), None)),
+        let call = self.0.call(|needs| Call {
+            headers: if needs.headers { failure.headers.clone() } else { vec![] },
+            sight: needs.sight.then(|| (Arc::clone(view), failure.platform.clone(), None)),
             ..Call::default()
         });
         self.0.run(

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rhai::{
-    AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, OptimizationLevel, ParseError, ParseErrorType,
-    Position, Scope,
+    AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, Identifier, OptimizationLevel, ParseError,
+    ParseErrorType, Position, Scope,
 };
-use tidegate_core::config::Terms;
 use tidegate_core::config::reader::{Problem, suggestion};
+use tidegate_core::config::{Settings, Terms};
 use tidegate_core::{Fault, FaultKind};
 
 use super::check;
-use super::findings::Findings;
+use super::findings::Needs;
 use super::names::{Contract, Functions};
 use super::run::{Call, during};
 use crate::origin::Origin;
@@ -28,10 +28,12 @@ pub struct Script {
     engine: Arc<Engine>,
     ast: AST,
     origin: Origin,
-    terms: Terms,
+    deadline: Duration,
     /// The inputs that it reads, by their place in the contract: the others need not be made.
-    inputs: Vec<(usize, &'static str)>,
-    findings: Findings,
+    inputs: Vec<(usize, Identifier)>,
+    needs: Needs,
+    /// What it is set to.
+    settings: Arc<Settings>,
     /// What evaluations leave for the next: found functions, and room for variables.
     idle: Mutex<Vec<Box<Runtime>>>,
 }
@@ -78,10 +80,12 @@ impl Script {
         let findings = check::check(&ast, contract, functions)?;
         findings.refuse_odd_settings(&terms.settings)?;
         let read = contract.inputs.iter().enumerate().map(|(at, (name, _))| (at, *name));
-        let inputs: Vec<_> = read.filter(|(_, name)| findings.reads(name)).collect();
-        let ast = parse(&mut inputs.iter().map(|(_, name)| *name))?;
+        let read: Vec<_> = read.filter(|(_, name)| findings.reads(name)).collect();
+        let ast = parse(&mut read.iter().map(|(_, name)| *name))?;
+        let inputs = read.into_iter().map(|(at, name)| (at, name.into())).collect();
         let ast = engine.optimize_ast(&Scope::new(), ast, OptimizationLevel::Simple);
-        let script = Self { engine, ast, origin, terms: terms.clone(), inputs, findings, idle: Mutex::default() };
+        let (settings, needs, idle) = (Arc::new(terms.settings.clone()), findings.needs(), Mutex::default());
+        let script = Self { engine, ast, origin, deadline: terms.deadline, inputs, needs, settings, idle };
         script.configure()?;
         Ok(script)
     }
@@ -91,7 +95,7 @@ impl Script {
         if !self.ast.iter_functions().any(|function| function.name == CONFIGURE && function.params.is_empty()) {
             return Ok(());
         }
-        let call = Call { settings: Arc::new(self.terms.settings.clone()), ..Call::default() };
+        let call = Call { settings: Arc::clone(&self.settings), ..Call::default() };
         let options = rhai::CallFnOptions::new().eval_ast(false);
         let checked: Result<Dynamic, _> = during(Some(call), SAMPLE_DEADLINE, || {
             self.engine.call_fn_with_options(options, &mut Scope::new(), &self.ast, CONFIGURE, ())
@@ -104,15 +108,15 @@ impl Script {
     }
 
     /// What its functions need, if it calls any that need something.
-    pub fn call(&self, make: impl FnOnce(&Findings) -> Call) -> Option<Call> {
-        if !self.findings.needs_call() {
+    pub fn call(&self, make: impl FnOnce(Needs) -> Call) -> Option<Call> {
+        if !self.needs.any {
             return None;
         }
-        let mut call = make(&self.findings);
-        if self.findings.calls("setting") {
-            call.settings = Arc::new(self.terms.settings.clone());
+        let mut call = make(self.needs);
+        if self.needs.settings {
+            call.settings = Arc::clone(&self.settings);
         }
-        if self.findings.calls("log") {
+        if self.needs.log {
             call.policy = self.origin.name().into();
         }
         Some(call)
@@ -127,11 +131,11 @@ impl Script {
         deadline: Option<Duration>,
         read: impl FnOnce(Dynamic) -> Result<T, String>,
     ) -> Result<T, Misstep> {
-        let deadline = deadline.unwrap_or(self.terms.deadline);
+        let deadline = deadline.unwrap_or(self.deadline);
         let idle = self.idle.lock().pop();
         let mut runtime = idle.unwrap_or_else(|| Box::new(Runtime::new(&self.engine, &self.ast)));
         for (at, name) in &self.inputs {
-            runtime.scope.push_dynamic(*name, input(*at));
+            runtime.scope.push_dynamic(name.clone(), input(*at));
         }
         let value = during(call, deadline, || runtime.evaluate(&self.engine, &self.ast));
         // One that failed may have stopped anywhere, so the next evaluation begins with another.
