@@ -20,7 +20,7 @@ pub enum Loaded {
 }
 
 /// What a policy decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PolicyKind {
     /// Whether a failed call is worth another attempt.
     Retry,

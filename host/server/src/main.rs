@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Command::Eval(eval) => eval.run(),
         Command::New(new) => new.run(),
         Command::Build(build) => build.run(),
+        Command::Test(test) => test.run(),
         Command::Limits(limits) => limits.run(),
         Command::Metrics(metrics) => metrics.run(),
         Command::Alerts(alerts) => alerts.run(),

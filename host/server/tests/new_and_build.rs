@@ -106,6 +106,7 @@ fn from_new_to_tested(language: &str, own_tests: impl Fn(&Scene, &str)) {
         let again = if language == "rust" { "unchanged" } else { "written" };
         assert!(scene.good(&["build", &project]).contains(again), "built again it is {again}");
         scene.good(&["check"]);
+        scene.good(&["test", &component]);
     }
 }
 
@@ -115,6 +116,7 @@ fn a_script_holds_its_cases_as_it_comes() {
         let scene = Scene::new();
         scene.good(&["new", kind, "new_shop", "--lang", "rhai"]);
         scene.good(&["check"]);
+        scene.good(&["test", &format!("policies/{folder}/new_shop.rhai")]);
     }
 }
 

@@ -1,21 +1,18 @@
 //! `tidegate eval`: one policy, one input, its verdict.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-use tidegate::core::units::{parse_duration, show_duration};
-use tidegate::core::{Failure, Fault, Request, Snapshot, Stats, View, Windows};
+use serde_json::Value;
+use tidegate::core::{Failure, Fault, Request, Stats, View, Windows};
 use tidegate::policy::{Loaded, PolicyKind, load_one};
 
 use super::{Usage, answer, config_file, configuration};
+use crate::cases::{self, AlertInput};
 
 /// Ask one policy for its verdict on one input.
 #[derive(Args)]
@@ -48,15 +45,6 @@ enum Kind {
     Admit,
 }
 
-/// The input of an alert: the snapshot, and what `window("1h")` answers.
-#[derive(Deserialize)]
-struct AlertInput {
-    #[serde(flatten)]
-    snapshot: Snapshot,
-    #[serde(default)]
-    windows: BTreeMap<String, Stats>,
-}
-
 impl Eval {
     /// Prints the verdict; 1 where the policy misbehaved.
     ///
@@ -73,16 +61,15 @@ impl Eval {
         let (verdict, text) = match policy {
             Loaded::Retry(policy) => {
                 let failure: Failure = read(&self.input)?;
-                told(policy.classify(&failure, &view(BTreeMap::new(), Stats::default())))
+                told(policy.classify(&failure, &view()))
             }
             Loaded::Alert(policy) => {
                 let input: AlertInput = read(&self.input)?;
-                let windows = windows(&input)?;
-                told(policy.evaluate(&input.snapshot, &view(windows, input.snapshot.stats.clone())))
+                told(policy.evaluate(&input.snapshot, &input.view().map_err(Usage)?))
             }
             Loaded::Admit(policy) => {
                 let request: Request = read(&self.input)?;
-                told(policy.admit(&request, &view(BTreeMap::new(), Stats::default())))
+                told(policy.admit(&request, &view()))
             }
         };
         answer(self.json, &verdict, &text);
@@ -90,29 +77,19 @@ impl Eval {
     }
 }
 
-/// Windows as the input gives them, else these figures.
-fn view(windows: BTreeMap<Duration, Stats>, other: Stats) -> Arc<dyn View> {
-    Arc::new(Windows(move |range: Duration| windows.get(&range).unwrap_or(&other).clone()))
+/// A view of nothing.
+fn view() -> Arc<dyn View> {
+    Arc::new(Windows(|_| Stats::default()))
 }
 
 /// The verdict as JSON and as a line of `name: value` pairs.
 fn told(result: Result<impl serde::Serialize, Fault>) -> (Value, String) {
-    let value = match result {
-        Ok(verdict) => serde_json::to_value(verdict).unwrap_or_default(),
-        Err(fault) => json!({ "fault": fault.kind.name(), "message": fault.message }),
-    };
+    let value = cases::told(result);
     let pairs = value.as_object().into_iter().flatten();
     let pairs =
         pairs.map(|(name, value)| format!("{name}: {}", value.as_str().map_or(value.to_string(), str::to_owned)));
     let text = pairs.collect::<Vec<_>>().join("\n");
     (value, text)
-}
-
-fn windows(input: &AlertInput) -> Result<BTreeMap<Duration, Stats>, Usage> {
-    let named = input.windows.iter().map(|(name, stats)| Ok((parse_duration(name)?, stats.clone())));
-    named
-        .collect::<Result<_, String>>()
-        .map_err(|error| Usage(format!("windows: {error}, as in {:?}", show_duration(Duration::from_secs(3_600)))))
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Usage> {

@@ -15,6 +15,7 @@ mod place;
 mod serve;
 mod show;
 mod status;
+mod test;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,8 @@ pub enum Command {
     New(new::New),
     /// Build a Wasm policy from its Rust or JavaScript source.
     Build(build::Build),
+    /// Run policies against the cases beside them.
+    Test(test::Test),
     /// Look at limits, change them, fill them.
     Limits(limits::Limits),
     /// Show what became of the calls.
