@@ -11,6 +11,7 @@
 mod admission;
 mod alerts;
 mod blocking;
+mod check;
 mod config;
 mod connections;
 mod contract;

@@ -3,40 +3,53 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt, SwitchCasesCollection};
+use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 use tidegate_core::config::Setting;
 use tidegate_core::config::reader::{Problem, suggestion};
 use tidegate_core::units::parse_duration;
 
+use super::bodies::{self, Body};
 use super::findings::Findings;
 use super::kinds::Kinds;
-use super::names::{CLASSES, Contract, FIGURES, Functions, KINDS, Kind};
+use super::names::{CLASSES, Contract, FIGURES, Functions, Kind, LEVELS};
 use super::script::problem;
+use super::tokens::Tokens;
+use super::traps;
 
 /// Functions that the language itself knows.
 const BUILT_IN: [&str; 5] = ["type_of", "Fn", "call", "is_def_fn", "is_def_var"];
+
+/// Words of other languages, with what they are called here.
+const ELSEWHERE: [(&str, &str); 9] = [
+    ("includes", "contains"),
+    ("match", "contains"),
+    ("length", "len"),
+    ("toLowerCase", "to_lower"),
+    ("lower", "to_lower"),
+    ("int", "to_int"),
+    ("Number", "parse_float"),
+    ("not", "!"),
+    ("now", "at_ms"),
+];
 
 /// Checks a script; the answer is what it uses.
 ///
 /// # Errors
 /// Every problem, in the order of their places.
-pub fn check(ast: &AST, contract: &Contract, functions: &Functions) -> Result<Findings, Vec<Problem>> {
+pub fn check(ast: &AST, tokens: &Tokens, contract: &Contract, functions: &Functions) -> Result<Findings, Vec<Problem>> {
+    let bodies = bodies::of(ast);
     let mut check = Check {
         contract,
         functions,
-        own: ast.iter_functions().map(|function| (function.name.to_owned(), function.params.len())).collect(),
-        kinds: Kinds::in_script(ast, contract),
+        own: bodies.iter().filter_map(|body| Some((body.function.clone()?, body.arguments.len()))).collect(),
+        kinds: Kinds::of_script(&bodies, contract),
         keys: BTreeSet::new(),
         findings: Findings::default(),
         problems: BTreeSet::new(),
     };
     ast.walk(&mut |path| check.collect_keys(path));
-    ast.walk(&mut |path| check.node(path));
-    for function in ast.iter_functions() {
-        let arity = function.params.len();
-        let mut alone = ast.clone_functions_only();
-        alone.retain_functions(|_, _, name, params| name == function.name && params == arity);
-        alone.walk(&mut |path| check.outer_name(path, &function.params));
+    for body in &bodies {
+        check.body(body, tokens);
     }
     if check.problems.is_empty() { Ok(check.findings) } else { Err(check.problems.into_iter().collect()) }
 }
@@ -61,43 +74,56 @@ impl Check<'_> {
         true
     }
 
-    fn node(&mut self, path: &[ASTNode<'_>]) -> bool {
-        match path.last() {
-            Some(ASTNode::Expr(Expr::FnCall(call, at)) | ASTNode::Stmt(Stmt::FnCall(call, at))) => {
+    fn body(&mut self, body: &Body, tokens: &Tokens) {
+        self.kinds.enter(body);
+        body.walk(&mut |path| {
+            let Some(node) = path.last() else { return true };
+            self.node(node, body);
+            for (at, message) in traps::at(node, &self.kinds, tokens) {
+                self.refuse(at, message);
+            }
+            true
+        });
+        for (at, message) in traps::in_vain(body, &self.kinds) {
+            self.refuse(at, message);
+        }
+    }
+
+    fn node(&mut self, node: &ASTNode<'_>, body: &Body) {
+        match node {
+            ASTNode::Expr(Expr::FnCall(call, at)) | ASTNode::Stmt(Stmt::FnCall(call, at)) => {
                 self.call(call, false, *at);
             }
-            Some(ASTNode::Expr(Expr::MethodCall(call, at))) => self.call(call, true, *at),
-            Some(ASTNode::Expr(Expr::Property(names, at))) => self.property(&names.2, *at),
-            Some(ASTNode::Expr(Expr::Variable(name, ..))) => self.findings.read(&name.1),
-            Some(ASTNode::Stmt(Stmt::Switch(switch, _))) => self.switch(&switch.0, &switch.1),
+            ASTNode::Expr(Expr::MethodCall(call, at)) => self.call(call, true, *at),
+            ASTNode::Expr(Expr::Property(names, at)) => self.property(&names.2, *at),
+            ASTNode::Expr(Expr::Variable(name, short, at)) => {
+                self.findings.read(&name.1);
+                if body.function.is_some() && short.is_none() && name.0.is_none() && name.2.is_empty() {
+                    self.outer_name(&name.1, *at);
+                }
+            }
             _ => {}
         }
-        true
     }
 
     /// A function sees its arguments and no input: Rhai would only find out when it runs.
-    fn outer_name(&mut self, path: &[ASTNode<'_>], arguments: &[&str]) -> bool {
-        if let Some(ASTNode::Expr(Expr::Variable(name, None, at))) = path.last()
-            && name.0.is_none()
-            && name.2.is_empty()
-            && !arguments.contains(&name.1.as_str())
-            && self.contract.inputs.iter().any(|(input, _)| *input == name.1.as_str())
-        {
-            self.refuse(*at, format!("a function sees only its arguments; hand `{}` over as one", name.1));
+    fn outer_name(&mut self, name: &str, at: Position) {
+        if self.contract.inputs.iter().any(|(input, _)| *input == name) {
+            self.refuse(at, format!("a function sees only its arguments; hand `{name}` over as one"));
         }
-        true
     }
 
     fn call(&mut self, call: &FnCallExpr, method: bool, at: Position) {
         self.findings.called(&call.name);
         match call.name.as_str() {
             "setting" => self.setting(call, at),
-            "contains" if !method => self.membership(call),
-            "retry" | "give_up" => self.class(call),
+            "retry" | "give_up" => self.verdict(call),
             "window" => self.window(call, at),
             _ => {}
         }
-        if call.is_operator_call() { self.operator(call, at) } else { self.function(call, method, at) }
+        if !call.is_operator_call() {
+            self.function(call, method, at);
+        }
     }
 
     fn function(&mut self, call: &FnCallExpr, method: bool, at: Position) {
@@ -119,6 +145,9 @@ impl Check<'_> {
 
     /// The nearest of all functions, else the few that are made for this kind of script.
     fn suggest_function(&self, name: &str) -> String {
+        if let Some((_, here)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == name) {
+            return format!("did you mean `{here}`?");
+        }
         let made = self.contract.functions.iter().map(|(name, _)| *name);
         let made: Vec<_> = made.chain(self.own.iter().map(|(name, _)| name.as_str())).collect();
         let library = self.functions.keys().map(String::as_str);
@@ -132,71 +161,34 @@ impl Check<'_> {
         let known = self.functions.contains_key(&format!("get${name}")) || self.keys.contains(name);
         if !known {
             let figures = FIGURES.iter().map(|(name, _)| *name);
-            let names: Vec<_> = self.keys.iter().map(String::as_str).chain(figures).collect();
+            let names: Vec<_> = self.keys.iter().map(String::as_str).chain(figures).chain(LEVELS).collect();
             self.refuse(at, format!("no such property `{name}`; {}", suggestion(name, &names)));
         }
     }
 
-    fn operator(&mut self, call: &FnCallExpr, at: Position) {
-        let [left, right] = call.args.as_slice() else { return };
-        match call.name.as_str() {
-            "/" if self.kinds.of_both(left, right) == (Some(Kind::Whole), Some(Kind::Whole)) => {
-                self.refuse(
-                    at,
-                    "dividing whole numbers drops the fraction; write one with a point, as in 1.0 / 10".into(),
-                );
-            }
-            operator @ ("==" | "!=" | "<" | "<=" | ">" | ">=") => {
-                self.comparison(left, right, operator, at);
-                self.kind_word(left, right);
-                self.kind_word(right, left);
-            }
-            _ => {}
-        }
-    }
-
-    fn comparison(&mut self, left: &Expr, right: &Expr, operator: &str, at: Position) {
-        let (Some(left), Some(right)) = self.kinds.of_both(left, right) else { return };
-        if !left.compares_with(right) {
-            let answer = operator == "!=";
-            let (left, right) = (left.name(), right.name());
-            self.refuse(at, format!("`{operator}` between {left} and {right} is always {answer}; make both the same"));
-        }
-    }
-
-    /// `kind == "timout"` is never true.
-    fn kind_word(&mut self, variable: &Expr, word: &Expr) {
-        if let (Expr::Variable(name, ..), Expr::StringConstant(word, at)) = (variable, word)
-            && name.1 == "kind"
-            && self.kinds.of(variable).is_some()
-            && !KINDS.contains(&word.as_str())
-        {
-            self.refuse(*at, format!("`kind` is never {word:?}; {}", suggestion(word, &KINDS)));
-        }
-    }
-
-    /// `code in [7, 26]` looks for a text among numbers.
-    fn membership(&mut self, call: &FnCallExpr) {
-        let [Expr::Array(items, _), value] = call.args.as_slice() else { return };
-        for item in items {
-            self.comparison(value, item, "==", item.start_position());
-        }
-    }
-
-    /// `switch status { 429 => … }` looks for a number with a fraction among whole ones.
-    fn switch(&mut self, value: &Expr, cases: &SwitchCasesCollection) {
-        if !cases.cases.is_empty() && self.kinds.of(value) == Some(Kind::Number) {
-            let message = "`switch` never finds a number with a fraction; write `switch to_int(…)`, or `if`";
-            self.refuse(value.start_position(), message.into());
-        }
-    }
-
-    fn class(&mut self, call: &FnCallExpr) {
-        let Some(Expr::StringConstant(word, at)) = call.args.first() else { return };
+    /// `retry("throttled", 5000, "why")`: the class, then a wait, then a reason.
+    fn verdict(&mut self, call: &FnCallExpr) {
         let classes = CLASSES.map(|(name, _)| name);
-        if !classes.contains(&word.as_str()) {
+        if let Some(Expr::StringConstant(word, at)) = call.args.first()
+            && !classes.contains(&word.as_str())
+        {
             self.refuse(*at, format!("no such class {word:?}; {}", suggestion(word, &classes)));
         }
+        let Some(wait) = call.args.get(1) else { return };
+        let at = wait.start_position();
+        let is_text = self.kinds.of(wait) == Some(Kind::Text);
+        let message = match wait {
+            Expr::StringConstant(text, _) if is_time(text) => {
+                format!("{text:?} would be the reason; a wait is a number of milliseconds, as in 5000")
+            }
+            _ if is_text && call.args.len() == 3 => {
+                format!("the wait comes before the reason, as in {}(\"throttled\", 5000, \"why\")", call.name)
+            }
+            Expr::IntegerConstant(..=-1, _) => "a wait is at least 0 milliseconds".to_owned(),
+            Expr::FloatConstant(ms, _) if **ms < 0.0 => "a wait is at least 0 milliseconds".to_owned(),
+            _ => return,
+        };
+        self.refuse(at, message);
     }
 
     fn window(&mut self, call: &FnCallExpr, at: Position) {
@@ -232,4 +224,8 @@ impl Check<'_> {
     fn refuse(&mut self, at: Position, message: String) {
         self.problems.insert(problem(at, message));
     }
+}
+
+fn is_time(text: &str) -> bool {
+    text.parse::<f64>().is_ok() || parse_duration(text).is_ok()
 }

@@ -2,16 +2,20 @@
 
 mod admit;
 mod alert;
+mod bodies;
 mod check;
 mod common;
 mod dates;
 mod engine;
 mod findings;
+mod hints;
 mod kinds;
 mod names;
 mod retry;
 mod run;
 mod script;
+mod tokens;
+mod traps;
 
 use std::sync::Arc;
 

@@ -15,8 +15,16 @@ pub enum Kind {
     Whole,
     /// A text.
     Text,
+    /// A whole number on purpose, as `to_int` makes one: dividing it may well mean to drop the fraction.
+    Rounded,
     /// True or false.
     Truth,
+    /// What `window` answers.
+    Window,
+    /// What `limit` answers.
+    Limit,
+    /// What `retry`, `give_up`, `allow`, `deny` and `abstain` answer.
+    Verdict,
 }
 
 /// What the scripts of one kind see besides the language.
@@ -61,6 +69,9 @@ pub const FIGURES: [(&str, Figure); 12] = [
     ("p95", |stats| stats.p95),
     ("p99", |stats| stats.p99),
 ];
+
+/// The properties of what `limit` answers.
+pub const LEVELS: [&str; 4] = ["available", "burst", "rate", "full_in_ms"];
 
 /// The values that `kind` takes.
 pub const KINDS: [&str; 3] = ["timeout", "connection", "response"];

@@ -8,20 +8,22 @@ use rhai::{
     AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, Identifier, OptimizationLevel, ParseError,
     ParseErrorType, Position, Scope,
 };
-use tidegate_core::config::reader::{Problem, suggestion};
+use tidegate_core::config::reader::Problem;
 use tidegate_core::config::{Settings, Terms};
 use tidegate_core::{Fault, FaultKind};
 
 use super::check;
 use super::findings::Needs;
+use super::hints;
 use super::names::{Contract, Functions};
 use super::run::{Call, during};
+use super::tokens::Tokens;
 use crate::origin::Origin;
 
 /// How long a script may take on a sample; a busy machine must not make a good script look bad.
 pub const SAMPLE_DEADLINE: Duration = Duration::from_secs(2);
 /// What a script may define to check its settings.
-const CONFIGURE: &str = "configure";
+pub const CONFIGURE: &str = "configure";
 
 /// A parsed and checked script.
 pub struct Script {
@@ -74,10 +76,10 @@ impl Script {
             for name in names {
                 scope.push_dynamic(name, Dynamic::UNIT);
             }
-            engine.compile_with_scope(&scope, text).map_err(|error| vec![parse_problem(&error, contract)])
+            engine.compile_with_scope(&scope, text).map_err(|error| vec![hints::of(&error, text, contract)])
         };
         let ast = parse(&mut contract.inputs.iter().map(|(name, _)| *name))?;
-        let findings = check::check(&ast, contract, functions)?;
+        let findings = check::check(&ast, &Tokens::of(&engine, text), contract, functions)?;
         findings.refuse_odd_settings(&terms.settings)?;
         let read = contract.inputs.iter().enumerate().map(|(at, (name, _))| (at, *name));
         let read: Vec<_> = read.filter(|(_, name)| findings.reads(name)).collect();
@@ -176,17 +178,6 @@ impl Runtime {
 /// A problem at a position of the script; without one, at its beginning.
 pub fn problem(at: Position, message: impl Into<String>) -> Problem {
     Problem { line: at.line().unwrap_or(1), column: at.position().unwrap_or(1), message: message.into() }
-}
-
-fn parse_problem(error: &ParseError, contract: &Contract) -> Problem {
-    let message = match error.err_type() {
-        ParseErrorType::VariableUndefined(name) => {
-            let inputs: Vec<_> = contract.inputs.iter().map(|(name, _)| *name).collect();
-            format!("no such name `{name}`; {}", suggestion(name, &inputs))
-        }
-        other => other.to_string(),
-    };
-    problem(error.position(), message)
 }
 
 fn misstep(error: EvalAltResult, deadline: Duration) -> Misstep {
