@@ -1,8 +1,18 @@
 //! Reading an answer: many platforms say "HTTP 200" and put the error inside.
 
+mod body;
+mod shape;
+
+use std::time::SystemTime;
+
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
+use shape::{Failed, Shape};
+use tidegate_core::clock::millis;
 use tidegate_core::{Failure, FailureKind};
+
+/// Where the kind of an error stands besides the body.
+const ERROR_TYPE: &str = "x-amzn-errortype";
 
 /// Headers that a policy may see: what tells a wait, a limit or a kind of error.
 const CHOSEN: [&str; 8] = [
@@ -16,75 +26,6 @@ const CHOSEN: [&str; 8] = [
     "x-ratelimit-reset",
 ];
 
-/// Where a family of platforms puts an error, and what its success looks like.
-struct Shape {
-    /// The path to the object that holds the error; empty for the top level.
-    at: &'static [&'static str],
-    code: &'static [&'static str],
-    sub_code: &'static [&'static str],
-    message: &'static [&'static str],
-    success: Success,
-}
-
-/// How an answer of HTTP 2xx shows that it is none.
-enum Success {
-    /// The error object is there or not.
-    NoObject,
-    /// The code is missing or one of these.
-    Code(&'static [&'static str]),
-}
-
-const TOP: Shape = Shape {
-    at: &["error_response"],
-    code: &["error_code", "code"],
-    sub_code: &["sub_code"],
-    message: &["sub_msg", "error_msg", "msg", "zh_desc", "en_desc"],
-    success: Success::NoObject,
-};
-
-const fn flat(code: &'static [&'static str], message: &'static [&'static str], ok: &'static [&'static str]) -> Shape {
-    Shape { at: &[], code, sub_code: &["sub_code", "type"], message, success: Success::Code(ok) }
-}
-
-const ALI_1688: Shape = flat(&["error_code", "errorCode"], &["error_message", "errorMessage"], &[]);
-const IOP: Shape = flat(&["code"], &["message", "msg"], &["0"]);
-const DOUYIN: Shape = flat(&["code"], &["sub_msg", "msg"], &["10000"]);
-const KUAISHOU: Shape = flat(&["result"], &["error_msg"], &["1"]);
-const XIAOHONGSHU: Shape = flat(&["error_code"], &["error_msg"], &["0"]);
-const VIPSHOP: Shape = flat(&["returnCode"], &["returnMessage"], &["0"]);
-const SHOPEE: Shape = flat(&["error"], &["message"], &[""]);
-const SUNING: Shape = Shape {
-    at: &["sn_responseContent", "sn_error"],
-    code: &["error_code"],
-    sub_code: &[],
-    message: &["error_msg"],
-    success: Success::NoObject,
-};
-const ERRORS: Shape = Shape {
-    at: &["errors", "0"],
-    code: &["code", "errorId"],
-    sub_code: &["category"],
-    message: &["message", "description"],
-    success: Success::NoObject,
-};
-
-/// The shape of a platform's errors, after its documentation; `None` where only the HTTP status tells.
-fn shape(platform: &str) -> Option<&'static Shape> {
-    Some(match platform {
-        "taobao" | "tmall" | "jd" | "pdd" | "aliexpress" => &TOP,
-        "alibaba_1688" => &ALI_1688,
-        "alibaba_intl" | "lazada" | "tiktok_shop" => &IOP,
-        "douyin" => &DOUYIN,
-        "kuaishou" => &KUAISHOU,
-        "xiaohongshu" => &XIAOHONGSHU,
-        "vipshop" => &VIPSHOP,
-        "suning" => &SUNING,
-        "shopee" => &SHOPEE,
-        "amazon" | "ebay" | "walmart" => &ERRORS,
-        _ => return None,
-    })
-}
-
 /// The failure that an answer holds, or `None` where the platform did what was asked.
 ///
 /// ```
@@ -95,8 +36,11 @@ fn shape(platform: &str) -> Option<&'static Shape> {
 /// ```
 #[must_use]
 pub fn read_failure(platform: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Failure> {
-    let value: Option<Value> = serde_json::from_slice(body).ok();
-    let told = shape(platform).zip(value.as_ref()).and_then(|(shape, value)| told(shape, value));
+    let shapes = shape::of(platform);
+    let tree = if shapes.is_empty() { None } else { body::parse(body) };
+    let told = tree.as_ref().and_then(|tree| shapes.iter().find_map(|shape| told(shape, tree)));
+    // What came in part, with a note on the rest, came.
+    let told = told.filter(|_| status != StatusCode::PARTIAL_CONTENT);
     if told.is_none() && (status.is_success() || status.is_informational() || status.is_redirection()) {
         return None;
     }
@@ -105,7 +49,7 @@ pub fn read_failure(platform: &str, status: StatusCode, headers: &HeaderMap, bod
         platform: platform.to_owned(),
         kind: FailureKind::Response,
         status: Some(status.as_u16()),
-        code,
+        code: code.or_else(|| headers.get(ERROR_TYPE)?.to_str().ok().map(str::to_owned)),
         sub_code,
         message,
         headers: chosen(headers),
@@ -116,9 +60,9 @@ pub fn read_failure(platform: &str, status: StatusCode, headers: &HeaderMap, bod
 
 type Told = (Option<String>, Option<String>, Option<String>);
 
-/// Code, sub code and message, where the body is an error.
-fn told(shape: &Shape, value: &Value) -> Option<Told> {
-    let object = shape.at.iter().try_fold(value, |value, key| match value {
+/// Code, sub code and message, where the tree is an error.
+fn told(shape: &Shape, tree: &Value) -> Option<Told> {
+    let object = shape.at.iter().try_fold(tree, |value, key| match value {
         Value::Array(items) => key.parse::<usize>().ok().and_then(|index| items.get(index)),
         other => other.get(key),
     })?;
@@ -127,12 +71,13 @@ fn told(shape: &Shape, value: &Value) -> Option<Told> {
     }
     let first = |keys: &[&str]| keys.iter().find_map(|key| object.get(key).and_then(text));
     let code = first(shape.code);
-    if let Success::Code(good) = shape.success
-        && code.as_deref().is_none_or(|code| good.contains(&code))
-    {
-        return None;
-    }
-    Some((code, first(shape.sub_code), first(shape.message)))
+    let failed = match shape.failed {
+        Failed::Present => true,
+        Failed::CodeNot(good) => code.as_deref().is_some_and(|code| !good.contains(&code)),
+        Failed::NotSuccess => object.get("success").is_some_and(|success| success == false || success == "false"),
+        Failed::Field(name, value) => object.get(name).is_some_and(|found| found == value),
+    };
+    failed.then(|| (code, first(shape.sub_code), first(shape.message)))
 }
 
 fn text(value: &Value) -> Option<String> {
@@ -148,10 +93,17 @@ fn chosen(headers: &HeaderMap) -> Vec<(String, String)> {
     present.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// `Retry-After` in seconds; the form with a date is left to policies, which see the header.
+/// `Retry-After` in seconds, or as a date, which counts from the answer's own `Date` (RFC 9110, 10.2.3).
 fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
-    let seconds: u64 = headers.get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
-    seconds.checked_mul(1_000)
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let given = text("retry-after")?;
+    if let Ok(seconds) = given.parse::<u64>() {
+        return seconds.checked_mul(1_000);
+    }
+    let until = httpdate::parse_http_date(given).ok()?;
+    let now = text("date").and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or_else(SystemTime::now);
+    // A date that has passed asks for no wait.
+    Some(millis(until.duration_since(now).unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -184,6 +136,21 @@ mod tests {
         ("taobao", 200, r#"{"error_response":null}"#, "-"),
         ("ebay", 200, r#"{"errors":[null]}"#, "-"),
         ("walmart", 200, r#"{"errors":[]}"#, "-"),
+        ("taobao", 200, "<error_response><code>7</code><msg>x</msg></error_response>", "7"),
+        ("taobao", 200, "<trade_get_response><trade/></trade_get_response>", "-"),
+        (
+            "ebay",
+            200,
+            "<R><Ack>Failure</Ack><Errors><ErrorCode>931</ErrorCode><SeverityCode>Error</SeverityCode></Errors></R>",
+            "931",
+        ),
+        ("ebay", 200, "<R><Errors><ErrorCode>1</ErrorCode><SeverityCode>Warning</SeverityCode></Errors></R>", "-"),
+        ("alibaba_intl", 200, r#"{"code":"0","result":{"success":false,"msg_code":"isp.x"}}"#, "isp.x"),
+        ("alibaba_intl", 200, r#"{"code":"0","result":{"success":true}}"#, "-"),
+        ("alibaba_1688", 200, r#"{"result":{"success":false,"code":"x"}}"#, "x"),
+        ("xiaohongshu", 200, r#"{"error_code":0,"success":true,"data":{"code":-2000400,"success":false}}"#, "-2000400"),
+        ("aliexpress", 200, r#"{"error_response":{"type":"ISV","code":"ApiCallLimit"}}"#, "ApiCallLimit"),
+        ("walmart", 206, r#"{"errors":[{"code":"SOME_CONTENT_NOT_FOUND"}]}"#, "-"),
         ("elsewhere", 200, r#"{"error_response":{"code":1}}"#, "-"),
     ];
 
@@ -205,5 +172,27 @@ mod tests {
         let failure = read_failure("amazon", StatusCode::TOO_MANY_REQUESTS, &headers, b"").unwrap();
         assert_eq!(failure.retry_after_ms, Some(7_000));
         assert_eq!(failure.headers.len(), 2, "{:?}", failure.headers);
+        assert_eq!(failure.code.as_deref(), Some("Throttled"), "where the body has none");
+    }
+
+    #[test]
+    fn a_wait_is_told_in_seconds_or_as_a_date_by_the_clock_of_the_platform() {
+        let date = "Mon, 23 Nov 2026 15:00:00 GMT";
+        let rows = [
+            ("7", Some(7_000)),
+            (" 7 ", Some(7_000)),
+            ("Mon, 23 Nov 2026 15:01:30 GMT", Some(90_000)),
+            ("Monday, 23-Nov-26 15:01:30 GMT", Some(90_000)),
+            ("Mon, 23 Nov 2026 14:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-1", None),
+            ("18446744073709551615", None),
+        ];
+        for (given, expected) in rows {
+            let headers = [("retry-after", given), ("date", date)];
+            let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            let headers: HeaderMap = Vec::<(http::HeaderName, http::HeaderValue)>::from(headers).into_iter().collect();
+            assert_eq!(retry_after_ms(&headers), expected, "{given}");
+        }
     }
 }
