@@ -60,7 +60,6 @@ impl Answer {
             let name: HeaderName = name.parse().map_err(|_| odd())?;
             headers.insert(name, HeaderValue::from_str(value).map_err(|_| odd())?);
         }
-        let failure = tidegate::read_failure(platform, status, &headers, self.body.as_bytes());
-        Ok(failure.map(|failure| Failure { at_ms, ..failure }))
+        Ok(tidegate::read_failure(platform, status, &headers, self.body.as_bytes(), at_ms))
     }
 }

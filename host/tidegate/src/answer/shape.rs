@@ -2,8 +2,9 @@
 
 /// One place of an answer that may hold an error.
 pub struct Shape {
-    /// The way to the object, none for the top level; a number is an item of a list.
-    pub at: &'static [&'static str],
+    /// The names on the way to the object, none for the top level; `*` at the beginning of one stands for anything. A
+    /// list there is an object for each item.
+    at: &'static [&'static str],
     /// The fields of the code, the first that is there counts; so with the others.
     pub code: &'static [&'static str],
     pub sub_code: &'static [&'static str],
@@ -17,13 +18,15 @@ pub enum Failed {
     Present,
     /// Its code is there and none of these.
     CodeNot(&'static [&'static str]),
-    /// Its `success` is false.
-    NotSuccess,
+    /// Its code is one of these.
+    CodeAmong(&'static [&'static str]),
     /// This field has this value.
-    Field(&'static str, &'static str),
+    If(&'static str, &'static str),
+    /// This field has not this value.
+    Unless(&'static str, &'static str),
 }
 
-use Failed::{CodeNot, Field, NotSuccess, Present};
+use Failed::{CodeAmong, CodeNot, If, Present, Unless};
 
 type Names = &'static [&'static str];
 
@@ -53,6 +56,8 @@ pub fn of(platform: &str) -> &'static [Shape] {
     }
 }
 
+const NO_SUCCESS: Failed = If("success", "false");
+
 const TOP: [Shape; 1] = [shape(&["error_response"], &["code"], &["sub_code"], &["sub_msg", "msg"], Present)];
 
 const JD: [Shape; 2] = [
@@ -66,21 +71,25 @@ const PDD: [Shape; 1] =
 
 const ALIBABA_1688: [Shape; 3] = [
     shape(&[], &["error_code", "errorCode"], &[], &["error_message", "errorMessage"], CodeNot(&[])),
-    shape(&["result"], &["code"], &[], &["message"], NotSuccess),
-    shape(&[], &["code"], &[], &["message"], NotSuccess),
+    shape(&["result"], &["code"], &[], &["message"], NO_SUCCESS),
+    shape(&[], &["code"], &[], &["message"], NO_SUCCESS),
 ];
 
 const IOP: [Shape; 1] = [shape(&[], &["code"], &["type"], &["message", "msg"], CodeNot(&["0"]))];
 
 const ALIBABA_INTL: [Shape; 2] = [
     shape(&[], &["code"], &["type"], &["message", "msg"], CodeNot(&["0"])),
-    shape(&["result"], &["msg_code"], &[], &["message_info"], NotSuccess),
+    shape(&["result"], &["msg_code"], &[], &["message_info"], NO_SUCCESS),
 ];
 
-const ALIEXPRESS: [Shape; 2] = [
+const ALIEXPRESS: [Shape; 4] = [
     shape(&["error_response"], &["code"], &["sub_code", "type"], &["sub_msg", "msg"], Present),
     shape(&[], &["code"], &["type"], &["message", "msg"], CodeNot(&["0"])),
+    // A success has codes of its own inside, whose names and meanings differ by API: only known errors count.
+    shape(&["*_response"], &["rsp_code", "resp_code", "code"], &[], &["rsp_msg", "resp_msg", "msg"], INSIDE),
+    shape(&["*_response", "*"], &["rsp_code", "resp_code"], &[], &["rsp_msg", "resp_msg"], INSIDE),
 ];
+const INSIDE: Failed = CodeAmong(&["404", "405", "602", "605"]);
 
 const DOUYIN: [Shape; 1] = [shape(&[], &["code"], &["sub_code"], &["sub_msg", "msg"], CodeNot(&["10000"]))];
 
@@ -88,9 +97,9 @@ const KUAISHOU: [Shape; 1] = [shape(&[], &["result"], &[], &["error_msg"], CodeN
 
 const XIAOHONGSHU: [Shape; 3] = [
     shape(&[], &["error_code"], &[], &["error_msg"], CodeNot(&["0"])),
-    shape(&[], &["error_code"], &[], &["error_msg"], NotSuccess),
+    shape(&[], &["error_code"], &[], &["error_msg"], NO_SUCCESS),
     // Newer methods wrap a second answer.
-    shape(&["data"], &["code"], &[], &["msg"], NotSuccess),
+    shape(&["data"], &["code"], &[], &["msg"], NO_SUCCESS),
 ];
 
 const VIPSHOP: [Shape; 1] = [shape(&[], &["returnCode"], &[], &["returnMessage"], CodeNot(&["0"]))];
@@ -99,16 +108,40 @@ const SUNING: [Shape; 1] = [shape(&["sn_responseContent", "sn_error"], &["error_
 
 const SHOPEE: [Shape; 1] = [shape(&[], &["error"], &[], &["message"], CodeNot(&[""]))];
 
-const ERRORS: [Shape; 1] = [shape(&["errors", "0"], &["code"], &["category"], &["message", "description"], Present)];
+const ERRORS: [Shape; 1] = [shape(&["errors"], &["code"], &["category"], &["message", "description"], Present)];
 
-/// The older APIs put warnings among their errors.
 const EBAY: [Shape; 2] = [
-    shape(&["errors", "0"], &["errorId"], &["category"], &["longMessage", "message"], Present),
+    shape(&["errors"], &["errorId"], &["category"], &["longMessage", "message"], Present),
+    // The older APIs, which put warnings among their errors.
     shape(
-        &["Errors"],
+        &["*Response", "Errors"],
         &["ErrorCode"],
         &["ErrorClassification"],
         &["LongMessage", "ShortMessage"],
-        Field("SeverityCode", "Error"),
+        Unless("SeverityCode", "Warning"),
     ),
 ];
+
+impl Shape {
+    /// How many names lead to it.
+    pub const fn depth(&self) -> usize {
+        self.at.len()
+    }
+
+    /// Whether the way to it goes on with `name`, so many names in.
+    pub fn goes_on(&self, depth: usize, name: &str) -> bool {
+        self.at.get(depth).is_some_and(|pattern| match pattern.strip_prefix('*') {
+            Some(end) => name.ends_with(end),
+            None => *pattern == name,
+        })
+    }
+
+    /// Whether a field of this name is read.
+    pub fn wants(&self, name: &str) -> bool {
+        let asked = match self.failed {
+            If(field, _) | Unless(field, _) => field == name,
+            Present | CodeNot(_) | CodeAmong(_) => false,
+        };
+        asked || [self.code, self.sub_code, self.message].iter().any(|names| names.contains(&name))
+    }
+}

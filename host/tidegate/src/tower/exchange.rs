@@ -5,7 +5,7 @@ use http::header::ACCEPT_ENCODING;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
-use tidegate_core::{Class, Failure, FailureKind};
+use tidegate_core::{Class, Clock, Failure, FailureKind};
 use tower_service::Service;
 
 use super::body::{Body, BoxError, Head, head};
@@ -110,6 +110,7 @@ pub async fn attempt<S>(
     request: Request<Body>,
     repeat: Repeat,
     platform: String,
+    clock: &dyn Clock,
 ) -> Result<Response<Body>, Unanswered>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
@@ -121,7 +122,7 @@ where
         Head::Whole(bytes) => (bytes.clone(), bytes.into()),
         Head::Longer(body) => (Bytes::new(), body),
     };
-    let failure = read_failure(&platform, parts.status, &parts.headers, &seen);
+    let failure = read_failure(&platform, parts.status, &parts.headers, &seen, clock.unix_ms());
     let response = Response::from_parts(parts, body);
     match failure {
         None => Ok(response),

@@ -188,12 +188,12 @@ impl Layer {
             Err(error) => return plain(StatusCode::BAD_REQUEST, format!("the request's body broke off: {error}")),
         };
         let mut made = 0;
-        let (counted, sent, platform) = (&mut made, &outgoing, &route.platform);
+        let (counted, sent, platform, clock) = (&mut made, &outgoing, &route.platform, &**self.host.clock());
         // The service moves into the closure: a reference to it would demand that services are `Sync`.
         let result = retry
             .run(move |Attempt { number, .. }| {
                 *counted = number;
-                attempt(inner.clone(), sent.request(), sent.repeat, platform.clone())
+                attempt(inner.clone(), sent.request(), sent.repeat, platform.clone(), clock)
             })
             .await;
         let mut response = match result {

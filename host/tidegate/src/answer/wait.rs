@@ -1,0 +1,62 @@
+//! The wait that an answer asks for.
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use http::header::{DATE, RETRY_AFTER};
+
+/// `Retry-After` in milliseconds, be it seconds or a date (RFC 9110 §10.2.3).
+///
+/// A date counts from the answer's own `Date`, so that a clock that is wrong here does not matter; without one from
+/// `at_ms`, and where that is 0 too, nobody can tell.
+pub fn retry_after_ms(headers: &HeaderMap, at_ms: u64) -> Option<u64> {
+    let asked = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if asked.bytes().all(|byte| byte.is_ascii_digit()) {
+        return asked.parse::<u64>().ok()?.checked_mul(1_000);
+    }
+    let until = httpdate::parse_http_date(asked).ok()?;
+    let sent = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+    let now = sent.or_else(|| (at_ms > 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_millis(at_ms)))?;
+    // What lies in the past is no wait.
+    u64::try_from(until.duration_since(now).unwrap_or_default().as_millis()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON_MS: u64 = 1_795_435_200_000;
+
+    #[test]
+    fn a_wait_is_read_as_seconds_or_as_a_date() {
+        let noon = "Mon, 23 Nov 2026 12:00:00 GMT";
+        let rows = [
+            ("7", "", 0, Some(7_000)),
+            (" 0 ", "", 0, Some(0)),
+            ("", "", 0, None),
+            ("-1", "", 0, None),
+            ("soon", noon, NOON_MS, None),
+            ("18446744073709551", "", 0, Some(18_446_744_073_709_551_000)),
+            ("18446744073709552", "", 0, None),
+            ("99999999999999999999", "", 0, None),
+            ("Mon, 23 Nov 2026 12:00:30 GMT", noon, 0, Some(30_000)),
+            // The platform's clock, not ours.
+            ("Mon, 23 Nov 2026 12:00:30 GMT", noon, NOON_MS + 20_000, Some(30_000)),
+            ("Mon, 23 Nov 2026 12:00:30 GMT", "", NOON_MS + 20_000, Some(10_000)),
+            ("Mon, 23 Nov 2026 12:00:30 GMT", "today", NOON_MS, Some(30_000)),
+            ("Mon, 23 Nov 2026 12:00:30 GMT", "", 0, None),
+            ("Mon, 23 Nov 2026 11:59:59 GMT", noon, 0, Some(0)),
+            // The two older forms that HTTP still reads.
+            ("Monday, 23-Nov-26 12:01:00 GMT", noon, 0, Some(60_000)),
+            ("Mon Nov 23 12:01:00 2026", noon, 0, Some(60_000)),
+        ];
+        for (asked, date, at_ms, expected) in rows {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, asked.parse().unwrap());
+            if !date.is_empty() {
+                headers.insert(DATE, date.parse().unwrap());
+            }
+            assert_eq!(retry_after_ms(&headers, at_ms), expected, "{asked:?} {date:?} {at_ms}");
+        }
+    }
+}
