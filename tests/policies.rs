@@ -13,12 +13,6 @@ pub fn shipped() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies")
 }
 
-/// A script of `tests/guests`.
-pub fn guest(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests").join(name).with_extension("rhai");
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
 /// The default limits for policies in `dir`, with deadlines that a busy machine keeps.
 pub fn policies_config(dir: &Path) -> PoliciesConfig {
     let deadline = Duration::from_secs(60);

@@ -1,4 +1,6 @@
 ;; Fires where more than half of the last hour's calls failed.
+;; shell: alert
+;; expect: answer
 (core module $guest
   (import "libc" "memory" (memory 1))
   (import "host" "window" (func $window (param $range-ms i64) (param $figures i32)))

@@ -1,9 +1,0 @@
-;; Asks for one window after another as long as the last hour had errors: the deadline must hold between host calls too.
-(core module $guest
-  (import "libc" "memory" (memory 1))
-  (import "host" "window" (func $window (param $range-ms i64) (param $figures i32)))
-  (func (export "evaluate") (param $snapshot i32) (result i32)
-    (loop $again
-      (call $window (i64.const 3600000) (i32.const 1024))
-      (br_if $again (f64.gt (f64.load offset=40 (i32.const 1024)) (f64.const 0.5))))
-    (i32.const 64)))

@@ -1,4 +1,0 @@
-;; Demands 1 GiB before its first instruction.
-(core module $guest
-  (memory 16384)
-  (func (export "classify") (param $failure i32) (result i32) (unreachable)))

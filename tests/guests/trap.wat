@@ -1,8 +1,0 @@
-;; From the second attempt on it does what a panic in Rust becomes.
-(core module $guest
-  (import "libc" "memory" (memory 1))
-  (data (i32.const 64) "\00" "\01\02")
-  (func $panics (export "classify") (param $failure i32) (result i32)
-    (if (i32.ne (i32.load offset=20 (local.get $failure)) (i32.const 1))
-      (then (unreachable)))
-    (i32.const 64)))

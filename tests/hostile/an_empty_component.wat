@@ -1,0 +1,3 @@
+;; A component with nothing in it.
+;; expect: refused "this one exports nothing"
+(component)

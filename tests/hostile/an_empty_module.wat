@@ -1,0 +1,3 @@
+;; A core module with nothing in it.
+;; expect: refused "component"
+(module)

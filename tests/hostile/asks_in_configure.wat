@@ -1,0 +1,11 @@
+;; Asks for figures while it is given its settings: there is nothing to be seen yet.
+;; shell: retry_2
+;; expect: refused "outside of a verdict"
+(core module $guest
+  (import "host" "window" (func $window (param i64 i32)))
+  (import "libc" "memory" (memory 1))
+  (data (i32.const 64) "\00" "\01\02")
+  (func (export "configure") (param $settings i32) (param $count i32) (result i32)
+    (call $window (i64.const 60000) (i32.const 1024))
+    (i32.const 0))
+  (func (export "classify") (param $failure i32) (result i32) (i32.const 64)))

@@ -1,0 +1,14 @@
+;; Fills 15 MiB again and again: an instruction of milliseconds, in which no clock is looked at.
+;; shell: retry
+;; expect: fault deadline
+(core module $guest
+  (import "libc" "memory" (memory 1))
+  (data (i32.const 64) "\00" "\01\02")
+  (func $classify (export "classify") (param $failure i32) (result i32)
+    (if (i32.ne (i32.load offset=20 (local.get $failure)) (i32.const 1))
+      (then
+        (drop (memory.grow (i32.const 236)))
+        (loop $again
+          (memory.fill (i32.const 0) (i32.const 1) (i32.const 0xf00000))
+          (br $again))))
+    (i32.const 64)))

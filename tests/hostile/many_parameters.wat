@@ -1,0 +1,6 @@
+;; A function with 2,000 arguments.
+;; shell: retry
+;; expect: refused "param"
+(core module $guest
+  (func <<2000 times (param i32)>>)
+  (func (export "classify") (param $failure i32) (result i32) (unreachable)))
