@@ -28,6 +28,7 @@ mod limits;
 mod locks;
 mod openapi;
 mod platforms;
+mod platforms;
 mod policies;
 mod python;
 mod reload;
