@@ -28,7 +28,6 @@ mod limits;
 mod locks;
 mod openapi;
 mod platforms;
-mod platforms;
 mod policies;
 mod python;
 mod reload;
