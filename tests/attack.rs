@@ -17,6 +17,8 @@ use crate::corpus::{Expected, Hostile};
 
 /// The good policy: its verdicts are known.
 const OTHER: &str = r#"if attempt > 1 { give_up("permanent", "other") } else { retry("transient", "other") }"#;
+/// Between two questions to the good policy: often enough to notice a standstill, and the machine has other work.
+const PAUSE: Duration = Duration::from_micros(200);
 /// The longest that a fault or a refusal may be told in, in bytes: it goes to logs and pages.
 const MAX_WORDS: usize = 4_096;
 
@@ -110,7 +112,7 @@ fn ask_the_other(policies: &Policies, begun: &Barrier, ended: &AtomicBool) -> (u
         if asked == 2 {
             begun.wait();
         }
-        thread::yield_now();
+        thread::sleep(PAUSE);
     }
     (asked, trouble)
 }

@@ -16,9 +16,17 @@ pub fn root() -> PathBuf {
 
 /// Runs cargo in the workspace, its output going where ours goes.
 pub fn cargo(args: &[&str]) -> Result<()> {
+    cargo_with(&[], args)
+}
+
+/// The same with variables of the environment.
+pub fn cargo_with(variables: &[(&str, &str)], args: &[&str]) -> Result<()> {
     let shown = args.join(" ");
     eprintln!("> cargo {shown}");
-    let status = command(args).status().map_err(|error| format!("cargo cannot be run: {error}"))?;
+    let status = command(args)
+        .envs(variables.iter().copied())
+        .status()
+        .map_err(|error| format!("cargo cannot be run: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`cargo {shown}` failed")) }
 }
 

@@ -2,13 +2,16 @@
 
 use crate::guests;
 use crate::redis;
-use crate::run::{Result, cargo, cargo_says};
+use crate::run::{Result, cargo, cargo_says, cargo_with};
 
 /// What each user of the crate may choose, alone and together.
 const FEATURES: [&str; 6] = ["", "redis", "rhai", "wasm", "tower", "redis,rhai,wasm,tower"];
 
 /// What nobody compiles who embeds the limiter alone.
 const HEAVY: [&str; 5] = ["wasmtime", "axum", "rhai", "hyper", "redis"];
+
+/// How long all fuzz targets together look for inputs that break something.
+const FUZZ_SECONDS: &str = "60";
 
 /// Builds the guests, runs every test, and checks every choice of features.
 pub fn run() -> Result<()> {
@@ -17,7 +20,7 @@ pub fn run() -> Result<()> {
     guests::build()?;
     guests::javascript()?;
     redis::find()?;
-    cargo(&["test", "--workspace"])?;
+    cargo_with(&[("TIDEGATE_FUZZ_SECONDS", FUZZ_SECONDS)], &["test", "--workspace"])?;
     for features in FEATURES {
         cargo(&["check", "--package", "tidegate", "--no-default-features", "--features", features])?;
     }
