@@ -272,7 +272,7 @@ impl Report {
     pub fn at(&self, of_hundred: usize) -> Option<Duration> {
         let mut took = self.took.clone();
         took.sort();
-        took.get((took.len() * of_hundred / 100).min(took.len().saturating_sub(1))).copied()
+        took.get((took.len() * of_hundred).div_ceil(100).saturating_sub(1)).copied()
     }
 }
 

@@ -116,7 +116,7 @@ fn plain(rounds: usize) -> Value {
         })
         .collect();
     took.sort();
-    let at = |of_hundred: usize| took.get(took.len() * of_hundred / 100).copied().map(ms);
+    let at = |of_hundred: usize| took.get((took.len() * of_hundred).div_ceil(100).saturating_sub(1)).copied().map(ms);
     json!({ "name": "(the machine)", "deadline_ms": ms(deadline), "p50_ms": at(50), "p99_ms": at(99) })
 }
 
