@@ -5,6 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 use tidegate_core::config::Config;
+use tidegate_policy::PolicyKind;
 use tidegate_server::cases::{self, CaseFile};
 
 use crate::policies::{policies_config, shipped};
@@ -54,7 +55,7 @@ fn every_policy_that_ships_has_cases_and_all_of_them_pass() {
 fn cases_of(platform: &str) -> CaseFile {
     let path = shipped().join("retry").join(platform).with_extension("test.toml");
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    CaseFile::parse(&path.display().to_string(), &text).unwrap()
+    CaseFile::parse(&path.display().to_string(), &text, Some(PolicyKind::Retry)).unwrap()
 }
 
 #[test]

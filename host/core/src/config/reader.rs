@@ -169,10 +169,24 @@ impl<'a> Section<'a> {
         self.entry(key).is_some()
     }
 
+    /// Whether nothing stands in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// The table `[key]`, if it is there.
     pub fn table(&mut self, key: &'static str) -> Option<Self> {
         let (start, value) = self.entry(key)?;
         self.section(key, start, value)
+    }
+
+    /// The table `[key]`; its absence is a problem.
+    pub fn required_table(&mut self, key: &'static str) -> Option<Self> {
+        if !self.has(key) && !self.source.broken {
+            self.refuse(&format!("`{key}` is missing"));
+        }
+        self.table(key)
     }
 
     /// Every table `[key.NAME]` with its name and the name's place, in the order of names.
@@ -186,6 +200,16 @@ impl<'a> Section<'a> {
             }
         }
         tables
+    }
+
+    /// Every table `[[key]]`, in their order.
+    pub fn sections(&mut self, key: &'static str) -> Vec<Self> {
+        let Some((_, value)) = self.entry(key) else { return vec![] };
+        let DeValue::Array(items) = value.get_ref() else {
+            let _: Option<()> = self.value(key, value).refuse_kind(&format!("tables `[[{}]]`", self.path_of(key)));
+            return vec![];
+        };
+        items.iter().filter_map(|item| self.section(key, item.span().start, item)).collect()
     }
 
     /// Every value of the table `[key]` as `kind` reads it, by name.

@@ -1,13 +1,12 @@
 //! A case file as people write it.
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tidegate::core::config::reader::{self, Section, parsed, scalar, string, text};
 use tidegate::core::config::{PoliciesConfig, PolicyConfig, Settings};
-use tidegate::core::{Failure, Request, Snapshot};
+use tidegate::core::{Failure, Request};
 use tidegate::policy::PolicyKind;
-use toml::Spanned;
 
+use super::fields;
 use super::find::Tested;
 use super::input::{AlertInput, Answer};
 
@@ -25,62 +24,47 @@ pub struct CaseFile {
 pub struct Case {
     /// What it shows.
     pub name: String,
-    /// The line that it begins in.
+    /// The line that its name stands in.
     pub line: usize,
     /// The rule that is asked, where it is one of `alerts.toml`.
     pub rule: Option<String>,
     /// What must be answered, by field.
     pub expect: Value,
+    /// What is asked.
+    pub(super) asked: Asked,
     at_ms: u64,
-    input: Option<Value>,
-    answer: Option<Answer>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    settings: Option<Settings>,
-    #[serde(default)]
-    case: Vec<Spanned<WrittenCase>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenCase {
-    name: String,
-    rule: Option<String>,
-    at: Option<toml::Value>,
-    input: Option<toml::Table>,
-    answer: Option<Answer>,
-    #[serde(default)]
-    windows: toml::Table,
-    expect: toml::Table,
+/// What a policy is asked.
+#[derive(Debug)]
+pub enum Asked {
+    /// A retry policy, about a failure.
+    Failure(Failure),
+    /// A retry policy, about the failure that an answer holds.
+    Answer(Answer),
+    /// An admission policy.
+    Request(Request),
+    /// A condition.
+    Alert(AlertInput),
 }
 
 impl CaseFile {
-    /// Reads a case file.
+    /// Reads the cases of a policy of a kind; of rules, where there is none.
     ///
     /// # Errors
-    /// The first mistake as `file:line:column: message`.
-    pub fn parse(file: &str, text: &str) -> Result<Self, String> {
-        let place = |start: usize| {
-            let before = text.get(..start).unwrap_or(text);
-            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-            (before.matches('\n').count() + 1, column)
-        };
-        let written: Written = toml::from_str(text).map_err(|error| {
-            let (line, column) = place(error.span().map_or(text.len(), |span| span.start));
-            format!("{file}:{line}:{column}: {}", error.message())
-        })?;
-        let case = |case: Spanned<WrittenCase>| {
-            let (line, column) = place(case.span().start);
-            Case::read(case.into_inner(), line).map_err(|message| format!("{file}:{line}:{column}: {message}"))
-        };
-        let cases: Vec<_> = written.case.into_iter().map(case).collect::<Result<_, _>>()?;
-        if cases.is_empty() {
-            return Err(format!("{file}:1:1: no case; expected [[case]] with a name, an input and what to expect"));
-        }
-        Ok(Self { settings: written.settings, cases })
+    /// Every mistake as `file:line:column: message`, one a line.
+    pub fn parse(file: &str, text: &str, kind: Option<PolicyKind>) -> Result<Self, String> {
+        let read = reader::read(text, |top| {
+            let settings = top.has("settings").then(|| top.values("settings", scalar));
+            let sections = top.sections("case");
+            if sections.is_empty() {
+                top.refuse("no case; expected [[case]] with a name, an input and what to expect");
+            }
+            let cases: Vec<_> = sections.into_iter().map(|mut section| case(&mut section, kind)).collect();
+            Some(Self { settings, cases: cases.into_iter().collect::<Option<_>>()? })
+        });
+        let line = |problem: &reader::Problem| format!("{file}:{problem}");
+        read.map_err(|problems| problems.iter().map(line).collect::<Vec<_>>().join("\n"))
     }
 
     /// The configuration with the settings of this file.
@@ -95,126 +79,131 @@ impl CaseFile {
     }
 }
 
+fn case(section: &mut Section<'_>, kind: Option<PolicyKind>) -> Option<Case> {
+    let name = section.required("name", text);
+    let rule = if kind.is_none() { section.required("rule", string) } else { None };
+    let at_ms = section.optional("at", parsed(milliseconds)).unwrap_or(0);
+    let asked = match kind {
+        Some(PolicyKind::Retry) => failure(section),
+        Some(PolicyKind::Admit) => {
+            section.required_table("input").map(|mut it| Asked::Request(fields::request(&mut it)))
+        }
+        Some(PolicyKind::Alert) | None => alert(section),
+    };
+    let expect = section.required_table("expect").map(|mut it| fields::expected(&mut it, kind));
+    let name = name?;
+    Some(Case { line: name.at.line, name: name.value, rule, expect: expect?, asked: asked?, at_ms })
+}
+
+fn failure(section: &mut Section<'_>) -> Option<Asked> {
+    let input = section.table("input").map(|mut it| Asked::Failure(fields::failure(&mut it)));
+    let answer = section.table("answer").map(|mut it| fields::answer(&mut it).map(Asked::Answer));
+    match (input, answer) {
+        (Some(input), None) => Some(input),
+        (None, Some(answer)) => answer,
+        _ => {
+            section.refuse("expected an `input` or an `answer`, and not both");
+            None
+        }
+    }
+}
+
+fn alert(section: &mut Section<'_>) -> Option<Asked> {
+    let snapshot = section.required_table("input").map(|mut it| fields::snapshot(&mut it));
+    let windows = fields::windows(section);
+    Some(Asked::Alert(AlertInput { snapshot: snapshot?, windows }))
+}
+
 impl Case {
-    fn read(case: WrittenCase, line: usize) -> Result<Self, String> {
-        let WrittenCase { name, rule, at, input, answer, windows, expect } = case;
-        if input.is_some() == answer.is_some() {
-            return Err(format!("case {name:?}: expected an `input` or an `answer`, and not both"));
-        }
-        if expect.is_empty() {
-            return Err(format!("case {name:?}: `expect` is empty, so it cannot fail"));
-        }
-        let at_ms =
-            at.map(|at| milliseconds(&at)).transpose().map_err(|message| format!("case {name:?}: at: {message}"))?;
-        let mut input = input.map(json).transpose()?;
-        if let Some(input) = input.as_mut().filter(|_| !windows.is_empty()) {
-            input["windows"] = json(windows)?;
-        }
-        Ok(Self { name, line, rule, expect: json(expect)?, at_ms: at_ms.unwrap_or(0), input, answer })
+    /// The failure that a classifier is asked about; `None` where the answer holds none.
+    pub(super) fn failure(&self, failure: &Failure, platform: &str) -> Failure {
+        let platform = if failure.platform.is_empty() { platform } else { &failure.platform };
+        Failure { platform: platform.to_owned(), at_ms: failure.at_ms.max(self.at_ms), ..failure.clone() }
     }
 
-    /// The failure that a classifier is asked about; `None` where the answer holds none.
-    pub(super) fn failure(&self, platform: &str) -> Result<Option<Failure>, String> {
-        let failure = match (&self.answer, &self.input) {
-            (Some(answer), _) => answer.failure(platform, self.at_ms)?,
-            (None, input) => Some(read(input, platform)?),
-        };
-        Ok(failure.map(|failure: Failure| Failure { at_ms: failure.at_ms.max(self.at_ms), ..failure }))
+    /// The failure that the body reader finds in an answer; `None` where there is none.
+    pub(super) fn found(&self, answer: &Answer, platform: &str) -> Option<Failure> {
+        answer.failure(platform, self.at_ms)
     }
 
     /// The request that an admission policy is asked about.
-    pub(super) fn request(&self, platform: &str) -> Result<Request, String> {
-        let request: Request = read(&self.input, platform)?;
-        Ok(Request { at_ms: request.at_ms.max(self.at_ms), ..request })
-    }
-
-    /// The snapshot that a condition is asked about, with its other windows.
-    pub(super) fn alert(&self) -> Result<AlertInput, String> {
-        let input = self.input.as_ref().ok_or("an alert has an `input` and no `answer`")?;
-        refuse_odd_fields(input)?;
-        read(&self.input, "")
+    pub(super) fn request(&self, request: &Request, platform: &str) -> Request {
+        let platform = if request.platform.is_empty() { platform } else { &request.platform };
+        Request { platform: platform.to_owned(), at_ms: request.at_ms.max(self.at_ms), ..request.clone() }
     }
 }
 
-/// What is flattened into a snapshot accepts any name, so names are compared here.
-fn refuse_odd_fields(input: &Value) -> Result<(), String> {
-    let known = serde_json::to_value(Snapshot::default()).unwrap_or_default();
-    let odd = input.as_object().into_iter().flatten().map(|(name, _)| name);
-    match odd.into_iter().find(|name| *name != "windows" && known.get(name.as_str()).is_none()) {
-        None => Ok(()),
-        Some(name) => {
-            let names: Vec<_> = known.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-            Err(format!("input: no such field `{name}`; {}", tidegate::core::config::reader::suggestion(name, &names)))
-        }
-    }
-}
-
-fn read<T: DeserializeOwned>(input: &Option<Value>, platform: &str) -> Result<T, String> {
-    let mut input = input.clone().ok_or("expected an `input`")?;
-    if input.get("platform").is_none() && !platform.is_empty() {
-        input["platform"] = platform.into();
-    }
-    // Pairs are how JSON has headers; a table is how people write them.
-    if let Some(Value::Object(headers)) = input.get("headers").cloned() {
-        input["headers"] = headers.into_iter().map(|(name, value)| Value::from(vec![name.into(), value])).collect();
-    }
-    serde_json::from_value(input).map_err(|error| format!("input: {error}"))
-}
-
-fn json(table: toml::Table) -> Result<Value, String> {
-    serde_json::to_value(table).map_err(|error| error.to_string())
-}
-
-fn milliseconds(at: &toml::Value) -> Result<u64, String> {
-    let text = at.as_str().map_or_else(|| at.to_string(), str::to_owned);
-    let time: Result<jiff::Timestamp, _> = text.parse();
-    let ms = time.ok().and_then(|time| u64::try_from(time.as_millisecond()).ok());
-    ms.ok_or_else(|| format!("expected a time such as 2026-11-23T15:59:00Z, not {text}"))
+fn milliseconds(text: &str) -> Result<u64, String> {
+    let time: Option<jiff::Timestamp> = text.parse().ok();
+    let ms = time.and_then(|time| u64::try_from(time.as_millisecond()).ok());
+    ms.ok_or_else(|| format!("expected a time such as \"2026-11-23T15:59:00Z\", not {text:?}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn refused(text: &str) -> String {
-        CaseFile::parse("x.test.toml", text).unwrap_err()
+    const RETRY: Option<PolicyKind> = Some(PolicyKind::Retry);
+
+    fn refused(text: &str, kind: Option<PolicyKind>) -> Vec<String> {
+        let problems = CaseFile::parse("x", text, kind).unwrap_err();
+        problems.lines().map(str::to_owned).collect()
     }
 
     #[test]
-    fn a_mistake_is_told_at_its_place() {
+    fn every_mistake_is_told_at_its_place() {
+        let text = "[[case]]\nname = 'a'\nat = 'noon'\ninput = { statsu = 3, status = '200', headers = { a = 1 } }\n\
+                    expect = { action = 'rety', after_ms = -1 }\n[[case]]\ninput = {}\nexpect = {}\n";
+        assert_eq!(
+            refused(text, RETRY),
+            [
+                "x:3:6: case.at: expected a time such as \"2026-11-23T15:59:00Z\", not \"noon\"",
+                "x:4:11: case.input.statsu: no such key; did you mean `status`?",
+                "x:4:32: case.input.status: expected a whole number from 100 to 999, found a string",
+                "x:4:55: case.input.headers.a: expected a string in quotes, found an integer",
+                "x:5:21: case.expect.action: expected \"retry\" or \"give_up\" or \"default\", not \"rety\"",
+                "x:5:40: case.expect.after_ms: expected a whole number of at least 0, not -1",
+                "x:6:1: case: `name` is missing",
+                "x:8:1: case.expect: it is empty, so the case cannot fail",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_case_asks_one_thing_that_a_policy_of_its_kind_is_asked() {
+        let case = |rest: &str, kind| refused(&format!("[[case]]\nname = 'a'\n{rest}"), kind);
         let rows = [
-            ("", "x.test.toml:1:1: no case; expected [[case]] with a name, an input and what to expect"),
+            ("expect = { action = 'retry' }", RETRY, "x:1:1: case: expected an `input` or an `answer`, and not both"),
             (
-                "[[case]]\nname = 'a'\ninput = {}\nexpect = {}",
-                "x.test.toml:1:1: case \"a\": `expect` is empty, so it cannot fail",
+                "input = {}\nanswer = { status = 200 }\nexpect = { action = 'retry' }",
+                RETRY,
+                "x:1:1: case: expected an `input` or an `answer`, and not both",
             ),
             (
-                "[[case]]\nname = 'a'\nexpect = { action = 'retry' }",
-                "x.test.toml:1:1: case \"a\": expected an `input` or an `answer`, and not both",
+                "answer = { status = 200, headers = { 'a b' = 'c' } }\nexpect = { action = 'retry' }",
+                RETRY,
+                "x:3:36: case.answer.headers: expected names and values that HTTP can carry",
+            ),
+            ("input = {}\nexpect = { state = 'quiet' }", None, "x:1:1: case: `rule` is missing"),
+            (
+                "input = { error_rte = 0.5 }\nexpect = { state = 'quiet' }",
+                Some(PolicyKind::Alert),
+                "x:3:11: case.input.error_rte: no such key; did you mean `error_rate`?",
             ),
             (
-                "[[case]]\nname = 'a'\nat = 'noon'\ninput = {}\nexpect = { action = 'retry' }",
-                "x.test.toml:1:1: case \"a\": at: expected a time such as 2026-11-23T15:59:00Z, not noon",
+                "input = {}\nwindows = { soon = {} }\nexpect = { state = 'quiet' }",
+                Some(PolicyKind::Alert),
+                "x:4:13: case.windows.soon: expected a duration such as \"1h\" as its name",
+            ),
+            (
+                "input = {}\nexpect = { action = 'allow', cost = 'two' }",
+                Some(PolicyKind::Admit),
+                "x:4:37: case.expect.cost: expected a whole number of at least 0, found a string",
             ),
         ];
-        for (text, expected) in rows {
-            assert_eq!(refused(text), expected);
+        for (rest, kind, expected) in rows {
+            assert_eq!(case(rest, kind), [expected], "{rest}");
         }
-        assert!(refused("[[case]]\nnam = 'a'\n").starts_with("x.test.toml:2:1: unknown field `nam`"));
-    }
-
-    #[test]
-    fn a_field_that_no_input_has_is_a_mistake() {
-        let case = |input: &str| {
-            let text = format!("[[case]]\nname = 'a'\ninput = {input}\nexpect = {{ x = 1 }}");
-            CaseFile::parse("x", &text).unwrap().cases.remove(0)
-        };
-        assert!(case("{ statsu = 3 }").failure("jd").unwrap_err().contains("unknown field `statsu`"));
-        let problem = case("{ error_rte = 0.5 }").alert().err().unwrap();
-        assert_eq!(problem, "input: no such field `error_rte`; did you mean `error_rate`?");
-        let input = case("{ error_rate = 0.5, windows = { \"1h\" = { count = 7 } } }").alert().unwrap();
-        assert_eq!((input.snapshot.stats.error_rate, input.windows["1h"].count), (0.5, 7));
-        let headers = case("{ headers = { \"x-a\" = '1' } }").failure("jd").unwrap().unwrap();
-        assert_eq!((headers.platform.as_str(), headers.headers), ("jd", vec![("x-a".to_owned(), "1".to_owned())]));
+        assert_eq!(refused("", RETRY), ["x:1:1: no case; expected [[case]] with a name, an input and what to expect"]);
     }
 }

@@ -36,30 +36,26 @@ impl AlertInput {
 }
 
 /// An answer of a platform as it comes over the wire.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug)]
 pub struct Answer {
-    status: u16,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default)]
+    status: StatusCode,
+    headers: HeaderMap,
     body: String,
 }
 
 impl Answer {
+    /// An answer; `None` where HTTP cannot carry it.
+    pub fn new(status: u16, headers: &BTreeMap<String, String>, body: String) -> Option<Self> {
+        let header = |(name, value): (&String, &String)| {
+            Some((name.parse::<HeaderName>().ok()?, value.parse::<HeaderValue>().ok()?))
+        };
+        let headers = headers.iter().map(header).collect::<Option<HeaderMap>>()?;
+        Some(Self { status: StatusCode::from_u16(status).ok()?, headers, body })
+    }
+
     /// The failure that the body reader finds in it; `None` where the platform did what was asked.
-    ///
-    /// # Errors
-    /// Where status or headers are none.
-    pub fn failure(&self, platform: &str, at_ms: u64) -> Result<Option<Failure>, String> {
-        let status =
-            StatusCode::from_u16(self.status).map_err(|_| format!("answer: no such status {}", self.status))?;
-        let mut headers = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let odd = || format!("answer: header {name}: expected a name and a value that HTTP can carry");
-            let name: HeaderName = name.parse().map_err(|_| odd())?;
-            headers.insert(name, HeaderValue::from_str(value).map_err(|_| odd())?);
-        }
-        Ok(tidegate::read_failure(platform, status, &headers, self.body.as_bytes(), at_ms))
+    #[must_use]
+    pub fn failure(&self, platform: &str, at_ms: u64) -> Option<Failure> {
+        tidegate::read_failure(platform, self.status, &self.headers, self.body.as_bytes(), at_ms)
     }
 }

@@ -3,6 +3,7 @@
 //! `retry/taobao.test.toml` holds the cases of `retry/taobao.rhai` (or `.wasm`), and `alerts.test.toml` those of the
 //! rules in `alerts.toml`.
 
+mod fields;
 mod file;
 mod find;
 mod input;
@@ -13,9 +14,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tidegate::core::config::PoliciesConfig;
+use tidegate::core::config::reader::suggestion;
 use tidegate::core::{Fault, Stats, View, Windows};
 use tidegate::policy::{Loaded, Policies, PolicyKind, load_one};
 
+use file::Asked as Question;
 pub use file::CaseFile;
 pub use find::{Tested, find};
 pub use input::{AlertInput, Answer};
@@ -38,7 +41,7 @@ pub struct Outcome {
 pub fn run(tested: &Tested, config: &PoliciesConfig) -> Result<Vec<Outcome>, String> {
     let text =
         std::fs::read_to_string(&tested.cases).map_err(|error| format!("{}: {error}", tested.cases.display()))?;
-    let file = CaseFile::parse(&tested.cases.display().to_string(), &text)?;
+    let file = CaseFile::parse(&tested.cases.display().to_string(), &text, tested.kind)?;
     let asked = Asked::load(tested, &file, config)?;
     file.cases
         .iter()
@@ -70,32 +73,42 @@ impl Asked {
     fn answer(&self, tested: &Tested, case: &file::Case) -> Result<Value, String> {
         let place =
             |message: String| format!("{}:{}:1: case {:?}: {message}", tested.cases.display(), case.line, case.name);
-        match self {
-            Self::Policy(Loaded::Retry(policy)) => Ok(match case.failure(&tested.platform()).map_err(place)? {
-                Some(failure) => told(policy.classify(&failure, &figures(Stats::default()))),
-                None => json!({ "success": true }),
-            }),
-            Self::Policy(Loaded::Admit(policy)) => {
-                let request = case.request(&tested.platform()).map_err(place)?;
-                Ok(told(policy.admit(&request, &figures(Stats::default()))))
+        let (platform, none) = (tested.platform(), figures(Stats::default()));
+        let failure = match &case.asked {
+            Question::Failure(failure) => Some(case.failure(failure, &platform)),
+            Question::Answer(answer) => case.found(answer, &platform),
+            _ => None,
+        };
+        Ok(match (self, &case.asked) {
+            (Self::Policy(Loaded::Retry(policy)), _) => {
+                failure.map_or_else(|| json!({ "success": true }), |failure| told(policy.classify(&failure, &none)))
             }
-            Self::Policy(Loaded::Alert(policy)) => {
-                let input = case.alert().map_err(place)?;
-                Ok(told(policy.evaluate(&input.snapshot, &input.view().map_err(place)?)))
+            (Self::Policy(Loaded::Admit(policy)), Question::Request(request)) => {
+                told(policy.admit(&case.request(request, &platform), &none))
             }
-            Self::Rules(policies) => {
-                let (input, name) = (case.alert().map_err(place)?, case.rule.as_deref().unwrap_or_default());
-                let rules = policies.rules();
-                let rule = rules.iter().find(|rule| rule.name == name);
-                let rule = rule.ok_or_else(|| place(format!("no such rule {name:?}; give `rule = \"…\"`")))?;
-                let stats = &input.snapshot.stats;
-                if stats.count + stats.limited < rule.min_samples {
-                    return Ok(json!({ "state": "quiet" }));
-                }
-                Ok(told(rule.policy.evaluate(&input.snapshot, &input.view().map_err(place)?)))
+            (Self::Policy(Loaded::Alert(policy)), Question::Alert(input)) => {
+                told(policy.evaluate(&input.snapshot, &input.view().map_err(place)?))
             }
-        }
+            (Self::Rules(policies), Question::Alert(input)) => {
+                let name = case.rule.as_deref().unwrap_or_default();
+                rule(policies, name, input).map_err(place)?
+            }
+            _ => return Err(place("a policy of another kind is asked".to_owned())),
+        })
     }
+}
+
+/// What a rule answers, which is quiet with too few samples.
+fn rule(policies: &Policies, name: &str, input: &AlertInput) -> Result<Value, String> {
+    let rules = policies.rules();
+    let names = || rules.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>();
+    let rule = rules.iter().find(|rule| rule.name == name);
+    let rule = rule.ok_or_else(|| format!("no such rule {name:?}; {}", suggestion(name, &names())))?;
+    let stats = &input.snapshot.stats;
+    if stats.count + stats.limited < rule.min_samples {
+        return Ok(json!({ "state": "quiet" }));
+    }
+    Ok(told(rule.policy.evaluate(&input.snapshot, &input.view()?)))
 }
 
 fn figures(stats: Stats) -> Arc<dyn View> {

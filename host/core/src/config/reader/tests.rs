@@ -197,3 +197,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn tables_in_a_list_come_in_their_order_and_each_mistake_at_its_place() {
+    let names = |text: &str| {
+        read(text, |top| {
+            let names = top.sections("case").into_iter().map(|mut case| case.required("name", string));
+            names.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
+        })
+    };
+    let told = |text: &str| names(text).unwrap_err().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(names("[[case]]\nname = 'b'\n[[case]]\nname = 'a'\n").unwrap(), ["b", "a"]);
+    assert_eq!(names("case = [{ name = 'b' }]").unwrap(), ["b"]);
+    assert_eq!(names("").unwrap(), [""; 0]);
+    assert_eq!(
+        told("[[case]]\nname = 1\n[[case]]\nnam = 'a'\n"),
+        [
+            "2:8: case.name: expected a string in quotes, found an integer",
+            "3:1: case: `name` is missing",
+            "4:1: case.nam: no such key; did you mean `name`?",
+        ]
+    );
+    assert_eq!(told("[case]\nname = 'a'\n"), ["1:1: case: expected tables `[[case]]`, found a table"]);
+    assert_eq!(told("case = [1]"), ["1:9: case: expected a table `[case]`, found an integer"]);
+}

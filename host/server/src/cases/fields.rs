@@ -1,0 +1,164 @@
+//! The fields of cases, each read as what it is.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use tidegate::core::config::Setting;
+use tidegate::core::config::reader::{self, Section, choice, integer, number, scalar, string};
+use tidegate::core::units::parse_duration;
+use tidegate::core::{Failure, FailureKind, FaultKind, Request, Snapshot, Stats};
+use tidegate::policy::PolicyKind;
+
+use super::input::Answer;
+
+const CLASSES: [&str; 5] = ["throttled", "quota", "transient", "auth", "permanent"];
+
+/// A failure; its platform is empty where none is named.
+pub fn failure(input: &mut Section<'_>) -> Failure {
+    let kinds = [
+        ("timeout", FailureKind::Timeout),
+        ("connection", FailureKind::Connection),
+        ("response", FailureKind::Response),
+    ];
+    let attempt = input.optional("attempt", integer(0..=u32::MAX.into())).and_then(|count| u32::try_from(count).ok());
+    Failure {
+        platform: input.optional("platform", string).unwrap_or_default(),
+        endpoint: input.optional("endpoint", string).unwrap_or_default(),
+        kind: input.optional("kind", choice(&kinds)).unwrap_or_default(),
+        attempt: attempt.unwrap_or(1),
+        elapsed_ms: whole(input, "elapsed_ms").unwrap_or(0),
+        at_ms: whole(input, "at_ms").unwrap_or(0),
+        status: status(input),
+        code: input.optional("code", string),
+        sub_code: input.optional("sub_code", string),
+        message: input.optional("message", string),
+        headers: input.values("headers", string).into_iter().collect(),
+        retry_after_ms: whole(input, "retry_after_ms"),
+    }
+}
+
+/// An answer as it comes over the wire.
+pub fn answer(input: &mut Section<'_>) -> Option<Answer> {
+    let status =
+        if input.has("status") { status(input) } else { input.required("status", integer(100..=999)).and(None) };
+    let headers = input.values("headers", string);
+    let body = input.optional("body", string).unwrap_or_default();
+    let answer = Answer::new(status?, &headers, body);
+    if answer.is_none() {
+        input.refuse_value("headers", "expected names and values that HTTP can carry");
+    }
+    answer
+}
+
+/// A request; its platform is empty where none is named.
+pub fn request(input: &mut Section<'_>) -> Request {
+    Request {
+        platform: input.optional("platform", string).unwrap_or_default(),
+        endpoint: input.optional("endpoint", string).unwrap_or_default(),
+        method: input.optional("method", string).unwrap_or_else(|| Request::default().method),
+        at_ms: whole(input, "at_ms").unwrap_or(0),
+        headers: input.values("headers", string).into_iter().collect(),
+        labels: input.values("labels", string),
+    }
+}
+
+/// What a rule looks at.
+pub fn snapshot(input: &mut Section<'_>) -> Snapshot {
+    Snapshot {
+        platform: input.optional("platform", string).unwrap_or_default(),
+        endpoint: input.optional("endpoint", string),
+        stats: stats(input),
+    }
+}
+
+/// Other windows, by their range.
+pub fn windows(section: &mut Section<'_>) -> BTreeMap<String, Stats> {
+    let tables = section.tables("windows").into_iter();
+    let window = |(name, mut table): (reader::Text, Section<'_>)| {
+        if parse_duration(&name.value).is_err() {
+            table.refuse("expected a duration such as \"1h\" as its name");
+        }
+        (name.value, stats(&mut table))
+    };
+    tables.map(window).collect()
+}
+
+fn stats(input: &mut Section<'_>) -> Stats {
+    let mut figure = |name| input.optional(name, number(f64::MIN..=f64::MAX)).unwrap_or_default();
+    let [total_ms, error_rate, success_rate] = ["total_ms", "error_rate", "success_rate"].map(&mut figure);
+    let [limited_rate, rps, p50, p95, p99] = ["limited_rate", "rps", "p50", "p95", "p99"].map(&mut figure);
+    let mut count = |name| whole(input, name).unwrap_or_default();
+    let [count, success, errors, limited, from_ms, to_ms] =
+        ["count", "success", "errors", "limited", "from_ms", "to_ms"].map(&mut count);
+    Stats {
+        count,
+        success,
+        errors,
+        limited,
+        total_ms,
+        error_rate,
+        success_rate,
+        limited_rate,
+        rps,
+        p50,
+        p95,
+        p99,
+        from_ms,
+        to_ms,
+    }
+}
+
+/// What must be answered, as a policy's verdict is shown.
+pub fn expected(expect: &mut Section<'_>, kind: Option<PolicyKind>) -> Value {
+    let mut fields = Map::new();
+    let mut put = |name: &str, value: Option<Value>| fields.extend(value.map(|value| (name.to_owned(), value)));
+    put("fault", word(expect, "fault", &FaultKind::ALL.map(FaultKind::name)));
+    match kind {
+        Some(PolicyKind::Retry) => {
+            put("action", word(expect, "action", &["retry", "give_up", "default"]));
+            put("class", word(expect, "class", &CLASSES));
+            put("after_ms", whole(expect, "after_ms").map(Value::from));
+            put("reason", expect.optional("reason", string).map(Value::from));
+            put("success", expect.optional("success", yes).map(Value::from));
+        }
+        Some(PolicyKind::Admit) => {
+            put("action", word(expect, "action", &["allow", "deny", "default"]));
+            put("cost", whole(expect, "cost").map(Value::from));
+            let scope = expect.has("scope").then(|| expect.values("scope", string));
+            put(
+                "scope",
+                scope.map(|scope| scope.into_iter().map(|(name, value)| (name, Value::from(value))).collect()),
+            );
+            put("reason", expect.optional("reason", string).map(Value::from));
+            put("status", status(expect).map(Value::from));
+        }
+        Some(PolicyKind::Alert) | None => {
+            put("state", word(expect, "state", &["firing", "quiet"]));
+            put("detail", expect.optional("detail", string).map(Value::from));
+        }
+    }
+    if expect.is_empty() {
+        expect.refuse("it is empty, so the case cannot fail");
+    }
+    Value::Object(fields)
+}
+
+fn whole(input: &mut Section<'_>, name: &'static str) -> Option<u64> {
+    input.optional(name, integer(0..=u64::MAX))
+}
+
+fn status(input: &mut Section<'_>) -> Option<u16> {
+    input.optional("status", integer(100..=999)).and_then(|status| u16::try_from(status).ok())
+}
+
+fn word(expect: &mut Section<'_>, name: &'static str, words: &[&'static str]) -> Option<Value> {
+    let words: Vec<_> = words.iter().map(|word| (*word, *word)).collect();
+    expect.optional(name, choice(&words)).map(Value::from)
+}
+
+fn yes(value: &reader::Value<'_>) -> Option<bool> {
+    match scalar(value)? {
+        Setting::Flag(true) => Some(true),
+        _ => value.refuse("expected true, where the answer is no failure"),
+    }
+}
