@@ -140,6 +140,9 @@ impl FaultKind {
     }
 }
 
+/// The longest message of a fault, in bytes: a script may throw a text of its own, and a function has any name.
+const MAX_MESSAGE: usize = 1_024;
+
 /// One misbehaviour of a policy; the built-in fallback decides in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -150,10 +153,12 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault of this kind.
+    /// A fault of this kind; a message that is too long for logs and pages is cut.
     #[must_use]
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        let mut message = message.into();
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        Self { kind, message }
     }
 }
 

@@ -102,7 +102,7 @@ impl Engines {
 
     #[cfg(feature = "rhai")]
     fn script(&self, kind: PolicyKind, source: &Source<'_>, terms: &Terms) -> Result<Loaded, String> {
-        let (text, origin) = (script(source.file, source.bytes)?, Origin::file(source.file));
+        let (text, origin) = (text(source.file, source.bytes)?, Origin::file(source.file));
         let loaded = match kind {
             PolicyKind::Retry => self.rhai.retry(text, origin.clone(), terms).map(Loaded::Retry),
             PolicyKind::Alert => self.rhai.alert(text, origin.clone(), terms).map(Loaded::Alert),
@@ -165,8 +165,11 @@ impl Engines {
     }
 }
 
-#[cfg(feature = "rhai")]
-fn script<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, String> {
+/// The text of a file.
+///
+/// # Errors
+/// The place of the first byte that is none.
+pub fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, String> {
     std::str::from_utf8(bytes).map_err(|error| {
         let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
         let line = before.matches('\n').count() + 1;

@@ -13,12 +13,15 @@ use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy, View};
 
 use crate::counted::{Counted, Patience};
 use crate::counters::Counters;
-use crate::engines::{Engines, Language, Source};
+use crate::engines::{Engines, Language, Source, text};
 use crate::files::{CANDIDATE, Content, Found, RULES, Scan};
 use crate::generation::{Entry, Generation};
 use crate::load::{Loaded, PolicyKind};
 use crate::rules::{Rule, Sources};
 use crate::shadow::{Candidate, Shadow};
+
+/// The longest refusal, in bytes: a large file may have a mistake in every line.
+const MAX_REFUSAL: usize = 4_000;
 
 /// What became of a file.
 pub enum Change {
@@ -162,7 +165,7 @@ impl Slots {
             Sources { engines: place.engines, file: &file, path: RULES, counters, terms: &terms, patience, alerts };
         let moved = changes.keys().any(|path| path.starts_with("alerts/"));
         slot.update(found, place, next, moved, changes, |_, _, content, _| {
-            let text = String::from_utf8(content.bytes.clone()).map_err(|_| format!("{file}: not UTF-8"))?;
+            let text = text(&file, &content.bytes)?.to_owned();
             sources.read(&text).map(|rules| Policy::Rules(text, rules))
         });
         // The text as it is now may be bad; the good one still wants the conditions as they are now.
@@ -262,6 +265,7 @@ impl Slot {
 
     fn refuse(&mut self, tried: Option<Tried>, problem: String, changes: &mut Changes) {
         self.tried = tried;
+        let problem = short(problem);
         if self.stale.as_ref().map(|(known, _)| known) != Some(&problem) {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let since = self.stale.as_ref().map_or(tidegate_core::clock::millis(now), |(_, since)| *since);
@@ -329,6 +333,17 @@ impl Slot {
             candidate: self.candidate().cloned(),
         }
     }
+}
+
+/// A refusal as logs and pages tell it: whole lines as far as they fit.
+fn short(mut problem: String) -> String {
+    if problem.len() > MAX_REFUSAL {
+        problem.truncate(problem.floor_char_boundary(MAX_REFUSAL));
+        let whole = problem.rfind('\n').unwrap_or(problem.len());
+        problem.truncate(whole);
+        problem.push_str(" … and more");
+    }
+    problem
 }
 
 fn is_candidate(path: &str) -> bool {

@@ -276,14 +276,21 @@ impl Drop for Section<'_> {
     }
 }
 
+/// The longest name that may be a near miss, in bytes.
+const MAX_NAME: usize = 128;
+
 /// `did you mean …?` for a near miss, else everything that could stand there.
 #[must_use]
 pub fn suggestion(found: &str, known: &[&str]) -> String {
-    let nearest = known.iter().map(|key| (distance(found, key), *key)).min();
+    // Nothing that is known is nearly so long, and the time to compare grows with the length.
+    let near = known.iter().filter(|_| found.len() <= MAX_NAME);
+    let nearest = near.map(|key| (distance(found, key), *key)).min();
     match nearest {
         Some((distance, key)) if distance <= 1 + key.chars().count() / 4 => format!("did you mean `{key}`?"),
-        Some(_) => format!("known here: {}", known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")),
-        None => "nothing can stand here".to_owned(),
+        _ if !known.is_empty() => {
+            format!("known here: {}", known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "))
+        }
+        _ => "nothing can stand here".to_owned(),
     }
 }
 

@@ -16,6 +16,9 @@ use super::script::problem;
 use super::tokens::Tokens;
 use super::traps;
 
+/// A script with so many problems is told no more: each takes a while to find a suggestion for.
+const MAX_PROBLEMS: usize = 20;
+
 /// Functions that the language itself knows.
 const BUILT_IN: [&str; 5] = ["type_of", "Fn", "call", "is_def_fn", "is_def_var"];
 
@@ -90,6 +93,9 @@ impl Check<'_> {
     }
 
     fn node(&mut self, node: &ASTNode<'_>, body: &Body) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
         match node {
             ASTNode::Expr(Expr::FnCall(call, at)) | ASTNode::Stmt(Stmt::FnCall(call, at)) => {
                 self.call(call, false, *at);

@@ -4,7 +4,7 @@ use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage,
     BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
-use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, OptimizationLevel, Position};
+use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, OptimizationLevel, Position};
 use tidegate_core::config::Bounds;
 
 use super::run::is_over;
@@ -43,6 +43,7 @@ pub fn new(bounds: &Bounds) -> Engine {
         .on_print(|text| tracing::debug!(target: "tidegate::policy", "{text}"))
         .on_debug(|text, _, position| tracing::debug!(target: "tidegate::policy", ?position, "{text}"));
     bound_replace(&mut engine, bounds.max_text);
+    bound_pieces(&mut engine, bounds.max_items);
     super::common::register(&mut engine);
     super::retry::register(&mut engine);
     super::admit::register(&mut engine);
@@ -76,4 +77,27 @@ fn bound_replace(engine: &mut Engine, most: usize) {
     engine.register_fn("replace", move |text: &mut ImmutableString, find: char, with: &str| {
         replace(text, find.encode_utf8(&mut [0; 4]), with)
     });
+}
+
+/// The library's splitting makes all pieces before they are counted: of a text of 64 KiB as many texts.
+fn bound_pieces(engine: &mut Engine, most: usize) {
+    // One more than there may be is refused as all of them would be.
+    fn pieces<T: Into<Dynamic>>(all: impl Iterator<Item = T>, most: usize) -> Array {
+        all.take(most + 1).map(Into::into).collect()
+    }
+    let at_least_one = |segments: i64| usize::try_from(segments).unwrap_or(0).max(1);
+    engine
+        .register_fn("to_chars", move |text: &str| pieces(text.chars(), most))
+        .register_fn("split", move |text: &str| match text {
+            "" => pieces([""].into_iter(), most),
+            text => pieces(text.split_whitespace(), most),
+        })
+        .register_fn("split", move |text: &str, by: &str| pieces(text.split(by), most))
+        .register_fn("split", move |text: &str, by: char| pieces(text.split(by), most))
+        .register_fn("split_rev", move |text: &str, by: &str| pieces(text.rsplit(by), most))
+        .register_fn("split_rev", move |text: &str, by: char| pieces(text.rsplit(by), most))
+        .register_fn("split", move |text: &str, by: &str, n: i64| pieces(text.splitn(at_least_one(n), by), most))
+        .register_fn("split", move |text: &str, by: char, n: i64| pieces(text.splitn(at_least_one(n), by), most))
+        .register_fn("split_rev", move |text: &str, by: &str, n: i64| pieces(text.rsplitn(at_least_one(n), by), most))
+        .register_fn("split_rev", move |text: &str, by: char, n: i64| pieces(text.rsplitn(at_least_one(n), by), most));
 }
