@@ -15,6 +15,8 @@ mod load;
 mod origin;
 mod registry;
 #[cfg(feature = "rhai")]
+mod review;
+#[cfg(feature = "rhai")]
 mod rhai;
 mod rules;
 mod samples;
@@ -27,6 +29,8 @@ pub mod watch;
 pub use generation::{Decided, Generation, PolicyStatus};
 pub use load::{Loaded, PolicyKind, load_one};
 pub use registry::{Policies, ReloadReport};
+#[cfg(feature = "rhai")]
+pub use review::review;
 pub use rules::{Rule, Scope};
 pub use shadow::{Difference, Differences};
 pub use watch::Watch;

@@ -12,10 +12,13 @@ mod hints;
 mod kinds;
 mod names;
 mod retry;
+mod review;
 mod run;
 mod script;
 mod tokens;
 mod traps;
+
+pub use self::review::review;
 
 use std::sync::Arc;
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rhai::{
-    AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, Identifier, OptimizationLevel, ParseError,
-    ParseErrorType, Position, Scope,
+    AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, Identifier, OptimizationLevel, Position, Scope,
 };
 use tidegate_core::config::reader::Problem;
 use tidegate_core::config::{Settings, Terms};
@@ -53,6 +52,11 @@ pub struct Misstep {
 }
 
 impl Misstep {
+    /// The misstep as a problem of the script.
+    pub fn into_problem(self) -> Problem {
+        self.problem
+    }
+
     /// The misstep as a problem of the script, found by trying it on a sample.
     pub fn on_sample(self, sample: &str) -> Problem {
         Problem { message: format!("{} (tried on {sample})", self.problem.message), ..self.problem }
@@ -180,7 +184,8 @@ pub fn problem(at: Position, message: impl Into<String>) -> Problem {
     Problem { line: at.line().unwrap_or(1), column: at.position().unwrap_or(1), message: message.into() }
 }
 
-fn misstep(error: EvalAltResult, deadline: Duration) -> Misstep {
+/// What went wrong, with its place in the script.
+pub fn misstep(error: EvalAltResult, deadline: Duration) -> Misstep {
     // What went wrong inside a function of the script is told at the place inside.
     let inner = error.unwrap_inner();
     let at = if inner.position().is_none() { error.position() } else { inner.position() };

@@ -1,4 +1,4 @@
-//! `tidegate check`: would configuration and policies be accepted?
+//! `tidegate check`: would configuration and policies be accepted, and is there a trap in what is?
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,11 +7,14 @@ use clap::Args;
 use serde_json::json;
 use tidegate::Config;
 use tidegate::core::config::PoliciesConfig;
-use tidegate::policy::Policies;
+use tidegate::policy::{Policies, PolicyStatus, review};
 
 use super::{Usage, answer, config_file, configuration};
 
-/// Say whether configuration and policies would be accepted.
+/// Say whether configuration and policies would be accepted, and note what is likely a mistake.
+///
+/// A note is no refusal: a condition that no sample fulfils, a rate compared with 10, a division by 0 where there are no
+/// calls. It says `file:line:column` and how to mend it.
 #[derive(Args)]
 pub struct Check {
     /// The configuration; ./tidegate.toml where there is one, else the shipped defaults.
@@ -20,6 +23,9 @@ pub struct Check {
     /// The directory of policies instead of the configured one.
     #[arg(value_name = "DIR")]
     policies: Option<PathBuf>,
+    /// Answer no where there is a note.
+    #[arg(long)]
+    strict: bool,
     /// Answer as JSON.
     #[arg(long)]
     json: bool,
@@ -37,14 +43,15 @@ impl Check {
         if !dir.is_dir() {
             return Err(Usage(format!("{}: no such directory of policies", dir.display())));
         }
-        let policies = Policies::open(&PoliciesConfig { dir, ..config.policies.clone() });
+        let config = Config { policies: PoliciesConfig { dir, ..config.policies.clone() }, ..config };
+        let policies = Policies::open(&config.policies);
         let problems: Vec<_> =
             policies.reload().refused.iter().flat_map(|one| one.lines()).map(str::to_owned).collect();
-        let notes = notes(&policies, &config);
-        let good = problems.is_empty();
+        let status = policies.status();
+        let notes = [notes(&policies, &config), in_policies(&status, &config.policies)].concat();
+        let good = problems.is_empty() && !(self.strict && !notes.is_empty());
         let shown = file.map_or_else(|| "the shipped defaults".to_owned(), |file| file.display().to_string());
         let mut text = vec![format!("{shown}: {} limits, {} channels", config.limits.len(), config.channels.len())];
-        let status = policies.status();
         text.extend(status.iter().filter(|one| one.stale.is_none()).map(|one| format!("{}: good", one.path)));
         text.extend(notes.iter().map(|note| format!("note: {note}")));
         text.extend(problems.iter().cloned());
@@ -55,7 +62,8 @@ impl Check {
     }
 }
 
-/// What is accepted and still worth a look: rules that look at nothing, or whose messages would reach nobody.
+/// What is accepted and still worth a look: rules that look at nothing, or whose messages would reach nobody; settings
+/// of nobody.
 fn notes(policies: &Policies, config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     for rule in policies.rules().iter() {
@@ -66,5 +74,21 @@ fn notes(policies: &Policies, config: &Config) -> Vec<String> {
             notes.push(format!("rule {} looks at platform {platform}, and limits has no {platform}", rule.name));
         }
     }
+    let status = policies.status();
+    for name in config.policies.each.keys() {
+        let is_there = |one: &PolicyStatus| one.path.rsplit_once('.').is_some_and(|(stem, _)| stem == name);
+        if !status.iter().any(is_there) {
+            notes.push(format!("[policy.{name:?}] is of no policy: there is no {name}.rhai or {name}.wasm"));
+        }
+    }
+    notes
+}
+
+/// What is likely a mistake inside policies; of a file that is refused, only that is told.
+fn in_policies(status: &[PolicyStatus], config: &PoliciesConfig) -> Vec<String> {
+    let refused = status.iter().filter(|one| one.stale.is_some());
+    let refused: Vec<_> = refused.map(|one| format!("{}:", config.dir.join(&one.path).display())).collect();
+    let mut notes = review(config);
+    notes.retain(|note| !refused.iter().any(|file| note.starts_with(file)));
     notes
 }
