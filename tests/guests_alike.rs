@@ -7,7 +7,7 @@ use tidegate_policy::{Loaded, PolicyKind, load_one};
 use crate::policies::{blank, failure, policies_config, shipped, words};
 
 /// Cases of the classifier of pdd, which ships in Rust; for this table it exists in Rhai and in JavaScript too.
-const PDD: [(&str, &str); 22] = [
+const PDD: [(&str, &str); 24] = [
     (r#"{"status":200,"code":"52101"}"#, "retry throttled after 1000"),
     (r#"{"status":200,"code":"52101","attempt":2}"#, "retry throttled after 2000"),
     (r#"{"status":200,"code":"70031","attempt":4}"#, "retry throttled after 8000"),
@@ -15,6 +15,8 @@ const PDD: [(&str, &str); 22] = [
     (r#"{"status":200,"code":"70031","attempt":4294967295}"#, "retry throttled after 10000"),
     (r#"{"status":200,"code":"70031","attempt":0}"#, "retry throttled after 1000"),
     (r#"{"status":200,"code":"52101","retry_after_ms":300}"#, "retry throttled after 300"),
+    (r#"{"status":200,"code":"52101","retry_after_ms":9007199254740991}"#, "retry throttled after 9007199254740991"),
+    (r#"{"status":200,"code":"10019","attempt":2147483648}"#, "give up auth"),
     (r#"{"status":200,"code":"70036"}"#, "give up quota"),
     (r#"{"status":200,"code":"52102","sub_code":"x"}"#, "retry transient"),
     (r#"{"status":200,"code":"70033"}"#, "retry transient"),

@@ -159,6 +159,11 @@ fn what_a_javascript_policy_throws_is_told_and_not_only_that_it_trapped() {
     let rows = [
         ("(failure) => failure.nothing.length", "TypeError: cannot read property 'length' of undefined"),
         ("() => ({ action: 'retry', class: 'throttled', afterMs: NaN })", "RangeError: afterMs: expected milliseconds"),
+        (
+            "() => ({ action: 'retry', class: 'throttled', afterMs: 1 / 0 })",
+            "RangeError: afterMs: expected milliseconds",
+        ),
+        ("() => ({ action: 'retry', class: 'throttled', afterMs: -1 })", "RangeError: afterMs: expected milliseconds"),
         ("async () => ({ action: 'default' })", "TypeError: expected a verdict at once, not a promise"),
     ];
     for (policy, says) in rows {

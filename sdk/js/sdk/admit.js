@@ -3,7 +3,7 @@
 export { header } from './retry.js';
 
 /**
- * It goes, at a cost (a whole number, 1 or more), through the platform's limit and those that the labels of `scope` pick.
+ * It goes, at a cost (a whole number, 1 to 2147483647), through the platform's limit and those that the labels of `scope` pick.
  *
  * @param {number} [cost]
  * @param {Record<string, string>} [scope]

@@ -1,7 +1,10 @@
 // The world `alert` around policy.js.
 
 import * as policy from '../../policy.js';
-import { ask, settle } from './host.js';
+import { ask, COUNTS, settle, unsigned } from './host.js';
 
 export const configure = (settings) => settle(policy.configure, settings);
-export const evaluate = (snapshot) => ask(policy.evaluate, snapshot);
+export const evaluate = (snapshot) => {
+  unsigned(snapshot.stats, COUNTS);
+  return ask(policy.evaluate, snapshot);
+};

@@ -4,9 +4,18 @@ import limits from 'tidegate:policy/limits@0.2.0';
 import logging from 'tidegate:policy/log@0.2.0';
 import metrics from 'tidegate:policy/metrics@0.2.0';
 
+/** The whole numbers among the figures of a window. */
+export const COUNTS = ['count', 'success', 'errors', 'limited', 'fromMs', 'toMs'];
+
+/** Mends numbers without a sign that are so large that they arrive with one. */
+export const unsigned = (record, names, range = 2 ** 64) => {
+  for (const name of names) if (record[name] < 0) record[name] += range;
+  return record;
+};
+
 /** @type {import('../contract').Host} */
 const host = {
-  window: (rangeMs) => metrics.window(rangeMs),
+  window: (rangeMs) => unsigned(metrics.window(rangeMs), COUNTS),
   limit: (name) => limits.limit(name),
   log: (text, level = 'info') => logging.log(level, text),
 };
