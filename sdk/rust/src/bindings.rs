@@ -1,6 +1,11 @@
 //! The guest's half of the contract, generated from `sdk/wit`.
 
-#![allow(missing_docs, unused_qualifications, reason = "generated; the crate's root says what guests use")]
+#![allow(
+    missing_docs,
+    unused_qualifications,
+    clippy::too_many_arguments,
+    reason = "generated; the crate's root says what guests use"
+)]
 #![allow(unsafe_code, reason = "generated; values cross between host and guest as raw memory")]
 
 /// What a policy of any kind may call.

@@ -121,9 +121,17 @@ fn named_class(name: &str) -> Result<Class, Box<EvalAltResult>> {
 
 /// The verdict with a least wait; 0, as an input without a value has it, asks for none.
 fn after(verdict: Verdict, ms: f64) -> Answer {
-    let wait = Duration::try_from_secs_f64(ms / 1_000.0);
-    let wait = wait.map_err(|_| mismatch("a wait in milliseconds of at least 0", &ms.to_string()))?;
+    // Whole milliseconds stay exact: seconds as a float lose some beyond 2^53 ns.
+    let rest = Duration::try_from_secs_f64(ms.fract() / 1_000.0);
+    let wait = rest.ok().and_then(|rest| Duration::from_millis(whole(ms)?).checked_add(rest));
+    let wait = wait.ok_or_else(|| mismatch("a wait in milliseconds of at least 0", &ms.to_string()))?;
     Ok(if wait.is_zero() { verdict } else { verdict.after(wait) })
+}
+
+/// The whole part, of what is 0 or more and no more than fits.
+fn whole(ms: f64) -> Option<u64> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is looked at first")]
+    (0.0..=u64::MAX as f64).contains(&ms).then_some(ms as u64)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "2^53 milliseconds are 285,000 years")]

@@ -76,11 +76,8 @@ impl Fields {
             }
         }
         ast.walk(&mut |path| {
-            match path.last() {
-                Some(ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _))) => {
-                    fields.ask(call, tokens, &constants);
-                }
-                _ => {}
+            if let Some(ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _))) = path.last() {
+                fields.ask(call, tokens, &constants);
             }
             true
         });

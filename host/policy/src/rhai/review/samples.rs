@@ -158,7 +158,6 @@ impl Samples {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
         reason = "the fields hold no count below zero, and beyond 2^53 the nearest number does as well"
     )]
     fn stats(&self, sample: &Sample, prefix: &str) -> Stats {
