@@ -20,6 +20,7 @@ mod fleet_leader;
 mod fleet_limits;
 mod fleet_metrics;
 mod fleet_trouble;
+mod formulas;
 mod fuzz;
 mod guests_alike;
 mod hostile;

@@ -10,6 +10,7 @@ use tidegate_core::{AlertPolicy, AlertVerdict, Fault, Snapshot, Stats, View};
 
 use super::Tools;
 use super::common::named;
+use super::formula::Formula;
 use super::names::{Contract, FIGURES};
 use super::run::Call;
 use super::script::{Misstep, SAMPLE_DEADLINE, Script};
@@ -17,7 +18,11 @@ use crate::origin::Origin;
 use crate::samples;
 
 /// An alert condition.
-pub struct AlertScript(Script);
+pub struct AlertScript {
+    script: Script,
+    /// What it is where no interpreter is needed.
+    formula: Option<Formula>,
+}
 
 impl AlertScript {
     /// Reads a condition and tries it on samples.
@@ -25,7 +30,9 @@ impl AlertScript {
     /// # Errors
     /// Every problem, at its place in the script.
     pub fn load(tools: Tools<'_>, text: &str, origin: Origin, terms: &Terms) -> Result<Self, Vec<Problem>> {
-        let loaded = Self(Script::parse(tools, text, origin, &Contract::alert(), terms)?);
+        let script = Script::parse(tools, text, origin, &Contract::alert(), terms)?;
+        let formula = Formula::of(script.ast());
+        let loaded = Self { script, formula };
         for (name, sample) in samples() {
             let view = samples::view_of(sample.stats.clone());
             loaded.run(&sample, &view, Some(SAMPLE_DEADLINE)).map_err(|misstep| vec![misstep.on_sample(name)])?;
@@ -40,15 +47,22 @@ impl AlertScript {
         deadline: Option<Duration>,
     ) -> Result<AlertVerdict, Misstep> {
         let sight = || (Arc::clone(view), snapshot.platform.clone(), snapshot.endpoint.clone());
-        let call = self.0.call(|needs| Call { sight: needs.sight.then(sight), ..Call::default() });
-        self.0.run(|at| input(snapshot, at), call, deadline, verdict)
+        let call = self.script.call(|needs| Call { sight: needs.sight.then(sight), ..Call::default() });
+        self.script.run(|at| input(snapshot, at), call, deadline, verdict)
     }
 }
 
 impl AlertPolicy for AlertScript {
     fn evaluate(&self, snapshot: &Snapshot, view: &Arc<dyn View>) -> Result<AlertVerdict, Fault> {
-        self.run(snapshot, view, None).map_err(|misstep| self.0.fault(misstep))
+        match &self.formula {
+            Some(formula) => Ok(fires(formula.holds(&snapshot.stats))),
+            None => self.run(snapshot, view, None).map_err(|misstep| self.script.fault(misstep)),
+        }
     }
+}
+
+const fn fires(holds: bool) -> AlertVerdict {
+    if holds { AlertVerdict::Firing { detail: None } } else { AlertVerdict::Quiet }
 }
 
 /// The input at a place of the contract.
@@ -62,7 +76,7 @@ fn input(snapshot: &Snapshot, at: usize) -> Dynamic {
 
 fn verdict(value: Dynamic) -> Result<AlertVerdict, String> {
     if let Ok(holds) = value.as_bool() {
-        return Ok(if holds { AlertVerdict::Firing { detail: None } } else { AlertVerdict::Quiet });
+        return Ok(fires(holds));
     }
     match value.clone().try_cast::<ImmutableString>() {
         Some(detail) if !detail.is_empty() => Ok(AlertVerdict::Firing { detail: Some(detail.to_string()) }),

@@ -8,6 +8,7 @@ mod common;
 mod dates;
 mod engine;
 mod findings;
+mod formula;
 mod hints;
 mod kinds;
 mod names;

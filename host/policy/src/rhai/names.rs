@@ -51,7 +51,7 @@ const ADMIT_FUNCTIONS: [(&str, RangeInclusive<usize>); 5] =
     [("allow", 0..=2), ("deny", 1..=2), ("abstain", 0..=1), ("header", 1..=1), ("label", 1..=1)];
 
 /// Reads one figure of a window.
-type Figure = fn(&Stats) -> f64;
+pub type Figure = fn(&Stats) -> f64;
 
 /// The figures of a window: variables of an alert script, and properties of what `window` answers.
 #[allow(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]

@@ -142,17 +142,33 @@ const fn from_whole(ms: i64) -> f64 {
 /// The number before the first word that begins with `second`, as in "this ban will last for 41 more seconds"; 0
 /// where there is none.
 fn seconds_in(text: &str) -> f64 {
-    let mut number = None;
-    for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.').filter(|word| !word.is_empty()) {
-        if let Some(seconds) = number.filter(|_| word.to_ascii_lowercase().starts_with("second")) {
+    const UNIT: &[u8] = b"second";
+    let (bytes, mut from) = (text.as_bytes(), 0);
+    // Most messages name no wait, and some are long: only what begins as the unit is looked at.
+    while let Some(found) = memchr::memchr2(b's', b'S', &bytes[from..]) {
+        let at = from + found;
+        from = at + 1;
+        let is_unit = bytes[at..].get(..UNIT.len()).is_some_and(|word| word.eq_ignore_ascii_case(UNIT));
+        if is_unit
+            && (at == 0 || !in_word(bytes[at - 1]))
+            && let Some(seconds) = number_before(&text[..at])
+        {
             return seconds;
-        }
-        if !word.eq_ignore_ascii_case("more") {
-            // `parse` knows "inf" and "nan" too.
-            number = word.parse::<f64>().ok().filter(|_| word.starts_with(|c: char| c.is_ascii_digit()));
         }
     }
     0.0
+}
+
+/// The number that is the last word, `more` aside.
+fn number_before(text: &str) -> Option<f64> {
+    let mut words = text.rsplit(|c: char| !c.is_ascii() || !in_word(c as u8)).filter(|word| !word.is_empty());
+    let word = words.find(|word| !word.eq_ignore_ascii_case("more"))?;
+    // `parse` knows "inf" and "nan" too.
+    word.parse().ok().filter(|_| word.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+const fn in_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'.'
 }
 
 /// Failures that every classifier must have an answer to.

@@ -12,6 +12,10 @@ use tidegate_core::config::Settings;
 const CLOCK_EVERY: u32 = 16;
 /// The clock is read first here: a condition such as `error_rate > 0.1` is over by then, and reads none.
 const CLOCK_FIRST: u32 = 4;
+/// So many operations take no longer than this. What passed beyond it between two readings, the thread stood still.
+const LONGEST: Duration = Duration::from_millis(2);
+/// A script that lost its CPU to other threads is granted this many deadlines of real time.
+const PATIENCE: u32 = 4;
 /// The lines that one verdict may log; what is beyond is dropped.
 const MAX_LINES: u32 = 16;
 /// The windows and limits that one verdict may ask for.
@@ -45,6 +49,10 @@ thread_local! {
 struct Clock {
     deadline: Cell<Duration>,
     since: Cell<Option<Instant>>,
+    /// When it was read last, since then.
+    last: Cell<Duration>,
+    /// What was used of the deadline.
+    used: Cell<Duration>,
     /// Counted here, since the engine counts the operations of a function that a list calls apart and forgets them.
     operations: Cell<u32>,
     /// Whether the deadline was found to have passed. It stays so until the call ends: the library's printing of lists
@@ -57,6 +65,8 @@ impl Clock {
         Self {
             deadline: Cell::new(Duration::MAX),
             since: Cell::new(None),
+            last: Cell::new(Duration::ZERO),
+            used: Cell::new(Duration::ZERO),
             operations: Cell::new(0),
             over: Cell::new(false),
         }
@@ -65,6 +75,8 @@ impl Clock {
     fn begin(&self, deadline: Duration) {
         self.deadline.set(deadline);
         self.since.set(None);
+        self.last.set(Duration::ZERO);
+        self.used.set(Duration::ZERO);
         self.operations.set(0);
         self.over.set(false);
     }
@@ -75,11 +87,19 @@ impl Clock {
         match self.since.get() {
             None if operations >= CLOCK_FIRST => self.since.set(Some(Instant::now())),
             Some(since) if !self.over.get() && operations.is_multiple_of(CLOCK_EVERY) => {
-                self.over.set(since.elapsed() >= self.deadline.get());
+                self.read(since.elapsed());
             }
             _ => {}
         }
         self.over.get()
+    }
+
+    fn read(&self, now: Duration) {
+        let used = self.used.get() + now.saturating_sub(self.last.get()).min(LONGEST);
+        self.last.set(now);
+        self.used.set(used);
+        let deadline = self.deadline.get();
+        self.over.set(used >= deadline || now >= deadline.saturating_mul(PATIENCE));
     }
 }
 

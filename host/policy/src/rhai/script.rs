@@ -100,6 +100,11 @@ impl Script {
         Ok(script)
     }
 
+    /// What was parsed.
+    pub const fn ast(&self) -> &AST {
+        &self.ast
+    }
+
     /// Lets the script check its settings.
     fn configure(&self) -> Result<(), Vec<Problem>> {
         if !self.ast.iter_functions().any(|function| function.name == CONFIGURE && function.params.is_empty()) {
