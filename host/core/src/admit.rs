@@ -26,6 +26,7 @@ pub struct Request {
     /// When it came, in milliseconds since 1970.
     pub at_ms: u64,
     /// Chosen headers, names in lower case.
+    #[serde(deserialize_with = "crate::failure::headers")]
     pub headers: Vec<(String, String)>,
     /// What the gateway knows of it, such as the seller or the tenant.
     pub labels: BTreeMap<String, String>,
@@ -55,7 +56,7 @@ pub enum Admission {
         /// What it costs at each limit it passes; at least 1.
         cost: u32,
         /// Labels that pick further limits of the platform.
-        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         scope: BTreeMap<String, String>,
     },
     /// It does not go.

@@ -1,8 +1,9 @@
 //! What came of a call.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How a call ended, as metrics count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,6 +61,7 @@ pub struct Failure {
     /// The platform's words.
     pub message: Option<String>,
     /// Chosen headers of the answer, names in lower case.
+    #[serde(deserialize_with = "headers")]
     pub headers: Vec<(String, String)>,
     /// The wait that a `Retry-After` header asked for, in milliseconds.
     pub retry_after_ms: Option<u64>,
@@ -84,10 +86,41 @@ impl Default for Failure {
     }
 }
 
+/// Headers as pairs, or as a table in the way of case files and of the decision log.
+pub(crate) fn headers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected headers as {\"name\": \"value\"} or as [[\"name\", \"value\"]]")]
+    enum Headers {
+        Pairs(Vec<(String, String)>),
+        Table(BTreeMap<String, String>),
+    }
+    Ok(match Headers::deserialize(from)? {
+        Headers::Pairs(pairs) => pairs,
+        Headers::Table(table) => table.into_iter().collect(),
+    })
+}
+
 impl Failure {
     /// The wait that the platform asked for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after_ms.map(Duration::from_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_come_as_pairs_or_as_a_table() {
+        let rows = [r#"[["a","1"],["b","2"]]"#, r#"{"b":"2","a":"1"}"#];
+        for headers in rows {
+            let failure: Failure = serde_json::from_str(&format!(r#"{{"headers":{headers}}}"#)).unwrap();
+            let expected = [("a", "1"), ("b", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(failure.headers, expected, "{headers}");
+        }
+        let error = serde_json::from_str::<Failure>(r#"{"headers":{"a":1}}"#).unwrap_err().to_string();
+        assert!(error.starts_with(r#"expected headers as {"name": "value"}"#), "{error}");
     }
 }

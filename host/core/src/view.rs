@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Stats;
 
 /// Metrics and limits as this process knows them.
@@ -14,7 +16,7 @@ pub trait View: Send + Sync {
 }
 
 /// The state of a limit in plain values.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LimitState {
     /// Whole tokens there now; negative where calls wait for them.
     pub available: i64,

@@ -80,7 +80,7 @@ impl Host {
     }
 }
 
-/// Reads a configuration file; the directory of policies and the file `tls_ca` become relative to it.
+/// Reads a configuration file; the directory of policies, the file of decisions and `tls_ca` become relative to it.
 ///
 /// # Errors
 /// Every problem as `file:line:column: message`, one a line.
@@ -93,6 +93,7 @@ pub fn read_config(path: &Path) -> Result<Config, String> {
     })?;
     config.policies.dir = base.join(&config.policies.dir);
     config.policies.cache = config.policies.cache.map(|cache| base.join(cache));
+    config.decisions.file = config.decisions.file.map(|file| base.join(file));
     if let Some(ca) = config.redis.as_mut().and_then(|redis| redis.tls_ca.as_mut()) {
         *ca = base.join(&*ca);
     }

@@ -11,6 +11,7 @@
 //! ```
 
 mod channels;
+mod decisions;
 mod parse;
 mod policies;
 pub mod reader;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use crate::{Backoff, OnFailure, Quota, Secret};
 use reader::Problem;
 
+pub use decisions::DecisionsConfig;
 pub use policies::{Bounds, Isolation, PoliciesConfig, PolicyConfig, Setting, Settings, Terms};
 pub use redis::{RedisConfig, RedisKind};
 pub use secrets::{Env, SystemEnv};
@@ -51,6 +53,8 @@ pub struct Config {
     pub channels: BTreeMap<String, ChannelConfig>,
     /// Where policies live and how far they may go.
     pub policies: PoliciesConfig,
+    /// Whether and where the verdicts of policies are written down.
+    pub decisions: DecisionsConfig,
     /// Where state lives that processes share; without it, state lives in this process alone.
     pub redis: Option<RedisConfig>,
     /// The HTTP server.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::reader::{self, Problem, Section, Text, Value, choice, integer, list, number, parsed, time};
 use super::secrets::{self, Env};
 use super::{
-    AlertingConfig, Config, LimitConfig, LimitScope, MetricsConfig, RetryConfig, ServerConfig, channels, policies,
-    redis,
+    AlertingConfig, Config, LimitConfig, LimitScope, MetricsConfig, RetryConfig, ServerConfig, channels, decisions,
+    policies, redis,
 };
 use crate::units::{parse_duration, show_duration};
 use crate::{Backoff, OnFailure, Quota, Rate};
@@ -30,6 +30,7 @@ pub(super) fn config(text: &str, env: &dyn Env, base: Option<&Config>) -> Result
             let read = policies::policy(&name, &mut own, all.bounds);
             all.each.extend(read.map(|read| (name.value, read)));
         }
+        let decisions = section(top, "decisions", base.map(|base| &base.decisions), decisions::decisions);
         // There is none unless a file says so: to share state is a decision.
         let redis = match top.table("redis") {
             Some(mut section) => redis::redis(&mut section, env).map(Some),
@@ -44,6 +45,7 @@ pub(super) fn config(text: &str, env: &dyn Env, base: Option<&Config>) -> Result
             alerting: alerting?,
             channels: channels?,
             policies: policies?,
+            decisions: decisions?,
             redis: redis?,
             server: server?,
         })

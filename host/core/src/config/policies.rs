@@ -205,7 +205,7 @@ fn memory(text: &str) -> Result<usize, String> {
     fitting.ok_or_else(|| format!("expected a size from \"64KiB\" to \"4GiB\" such as \"16MiB\", not {text:?}"))
 }
 
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let size = bytes(text).filter(|bytes| *bytes > 0);
     size.ok_or_else(|| format!("expected a size such as \"64KiB\" or \"256MiB\", not {text:?}"))
 }

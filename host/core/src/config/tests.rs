@@ -98,6 +98,7 @@ fn every_key_reaches_its_field() {
          admit_deadline = '3ms'\nmax_table = 2\nmax_instances = 3\nisolation = 'fresh'\nmax_depth = 4\nmax_text = '1KiB'\n\
          max_items = 5\nmax_faults = 2\nfault_window = '5s'\ncache = 'c'\ncache_size = '1MiB'\n\
          [policy.'retry/x']\ndeadline = '9ms'\nisolation = 'reuse'\nsettings = { a = 1, b = true, c = 'x' }\n\
+         [decisions]\nfile = 'd'\nsample = 0.5\nmax_size = '1KiB'\n\
          [server]\nlisten = '0.0.0.0:80'\ntoken = 'hunter2'",
     );
     let seconds = Duration::from_secs;
@@ -141,6 +142,8 @@ fn every_key_reaches_its_field() {
         each: [("retry/x".to_owned(), own)].into(),
     };
     assert_eq!(config.policies, policies);
+    let decisions = DecisionsConfig { file: Some("d".into()), sample: 0.5, max_size: 1_024 };
+    assert_eq!(config.decisions, decisions);
     let token = Some(Secret::new("hunter2"));
     assert_eq!(config.server, ServerConfig { listen: "0.0.0.0:80".parse().unwrap(), token });
 }
@@ -197,7 +200,7 @@ size = 5
 22:14: policies.max_memory: expected a size from "64KiB" to "4GiB" such as "16MiB", not "16MB"
 23:18: policies.max_operations: expected a whole number of at least 1, not 0
 25:10: server.listen: expected an address and a port such as "127.0.0.1:8700", not "localhost"
-26:2: cache: no such key; known here: `limits`, `retry`, `metrics`, `channels`, `alerting`, `policies`, `policy`, `redis`, `server`"#;
+26:2: cache: no such key; known here: `limits`, `retry`, `metrics`, `channels`, `alerting`, `policies`, `policy`, `decisions`, `redis`, `server`"#;
     assert_eq!(problems(text).join("\n"), expected);
 }
 
@@ -217,6 +220,22 @@ fn memory_keeps_both_bounds() {
             "1:23: policies.max_memory: expected a size from \"64KiB\" to \"4GiB\" such as \"16MiB\", not {size:?}"
         );
         refused(&format!("policies.max_memory = '{size}'"), &expected);
+    }
+}
+
+#[test]
+fn a_share_is_within_its_bounds_and_a_file_has_a_name() {
+    assert_eq!(Config::default().decisions.file, None, "nothing is written unless a file says so");
+    for sample in ["0", "0.0", "1", "1.0"] {
+        assert!(parse(&format!("decisions.sample = {sample}")).decisions.sample.fract().abs() < f64::EPSILON);
+    }
+    for sample in ["-0.1", "1.01", "nan"] {
+        let expected = format!("1:20: decisions.sample: expected a number from 0 to 1, not {sample}");
+        refused(&format!("decisions.sample = {sample}"), &expected);
+    }
+    for file in ["", "/", "logs/", ".."] {
+        let text = format!("decisions.file = '{file}'");
+        refused(&text, "1:18: decisions.file: expected the path of a file");
     }
 }
 
