@@ -3,6 +3,7 @@
 #![cfg_attr(not(any(feature = "rhai", feature = "wasm")), allow(unused_variables, reason = "no engine to make"))]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_core::AlertPolicy;
 use tidegate_core::config::reader::{Problem, Text};
@@ -43,10 +44,6 @@ impl Language {
         }
     }
 }
-
-/// Components beyond this size, in bytes, compile for seconds.
-#[cfg(feature = "wasm")]
-const LARGE: usize = 1 << 20;
 
 /// One engine a language.
 pub struct Engines {
@@ -142,21 +139,13 @@ impl Engines {
         Err(vec![Problem { line: at.line, column: at.column, message }])
     }
 
-    /// Whether a component takes so long to compile that it is done ahead, off the way of other files.
-    pub fn takes_long(&self, path: &str, bytes: &[u8]) -> bool {
+    /// Whether a file can be loaded at once, after this time at most; what takes longer goes on off the way of others.
+    pub fn is_ready_within(&self, patience: Duration, path: &str, bytes: &[u8]) -> bool {
         #[cfg(feature = "wasm")]
-        if Language::of(path) == Some(Language::Wasm) && bytes.len() > LARGE {
-            return self.wasm().is_ok_and(|wasm| !wasm.compiler().is_ready(bytes));
+        if Language::of(path) == Some(Language::Wasm) {
+            return self.wasm().map_or(true, |wasm| wasm.compiler().is_ready_within(patience, bytes));
         }
-        false
-    }
-
-    /// Compiles a component for whoever loads it next.
-    pub fn prepare(&self, bytes: &[u8]) {
-        #[cfg(feature = "wasm")]
-        if let Ok(wasm) = self.wasm() {
-            wasm.compiler().prepare(bytes);
-        }
+        true
     }
 
     #[cfg(feature = "wasm")]

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -15,8 +17,13 @@ use crate::files;
 use crate::generation::{Decided, Generation, PolicyStatus};
 use crate::rules::Rule;
 use crate::samples;
-use crate::slots::{Change, Place, Slots};
+use crate::slots::{Change, Component, PATIENCE, Place, Slots};
 use crate::watch::{self, Watch};
+
+/// Nothing decides yet at the start, so a component that takes long is waited for; not for ever, since one may be made to.
+const PATIENCE_AT_START: Duration = Duration::from_secs(60);
+/// Longer than any compilation.
+const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 
 /// The policies of a directory, always in their last good version.
 ///
@@ -75,8 +82,7 @@ impl Policies {
             view: ArcSwap::from_pointee(view),
             me: me.clone(),
         });
-        // Nothing decides yet, so what takes long is waited for.
-        policies.look(false);
+        policies.look(PATIENCE_AT_START);
         policies
     }
 
@@ -141,16 +147,16 @@ impl Policies {
 
     /// Looks at the directory now and puts in force what is new and good.
     ///
-    /// A large component that was never compiled is left to a thread of its own, which looks again when it is done.
+    /// A component that takes long to compile does not hold up the rest: it comes in force when it is done.
     pub fn reload(&self) -> ReloadReport {
-        self.look(true)
+        self.look(PATIENCE)
     }
 
-    fn look(&self, patient: bool) -> ReloadReport {
+    fn look(&self, patience: Duration) -> ReloadReport {
         let mut slots = self.slots.lock();
         let found = files::scan(&self.dir, |path, hash| slots.knows(path, hash));
         let config = self.config.load();
-        let place = Place { dir: &self.dir, engines: &self.engines, config: &config, patient };
+        let place = Place { dir: &self.dir, engines: &self.engines, config: &config, patience };
         let changes = match found {
             Ok(found) => slots.update(found, place),
             Err(error) => slots.lose_directory(&self.dir, &error),
@@ -158,24 +164,20 @@ impl Policies {
         if !changes.is_empty() {
             self.publish(slots.generation(&self.view.load()));
         }
-        self.compile_ahead(slots.awaited());
+        slots.awaited().into_iter().for_each(|component| self.follow(component));
         report(&changes, &slots)
     }
 
-    fn compile_ahead(&self, components: Vec<Vec<u8>>) {
-        if components.is_empty() {
-            return;
-        }
+    /// Looks again when a component is compiled.
+    fn follow(&self, component: Component) {
         let me = self.me.clone();
-        let compile = move || {
-            for bytes in components {
-                let Some(policies) = me.upgrade() else { return };
-                policies.engines.prepare(&bytes);
-                policies.reload();
-            }
+        let follow = move || {
+            let Some(policies) = me.upgrade() else { return };
+            policies.engines.is_ready_within(FOR_EVER, &component.path, &component.bytes);
+            policies.reload();
         };
-        if let Err(error) = std::thread::Builder::new().name("tidegate-compile".to_owned()).spawn(compile) {
-            tracing::error!(%error, "no thread to compile on");
+        if let Err(error) = thread::Builder::new().name("tidegate-follow".to_owned()).spawn(follow) {
+            tracing::error!(%error, "no thread to wait for a component on");
         }
     }
 

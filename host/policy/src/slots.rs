@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tidegate_core::config::{PoliciesConfig, Terms};
 use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy, View};
@@ -22,6 +22,12 @@ use crate::shadow::{Candidate, Shadow};
 
 /// The longest refusal, in bytes: a large file may have a mistake in every line.
 const MAX_REFUSAL: usize = 4_000;
+
+/// Components beyond this size, in bytes, compile for seconds.
+const LARGE: usize = 1 << 20;
+/// How long an edited component may hold up other edits while it is compiled: most take a twentieth of it, and who means
+/// harm makes one that takes minutes.
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What became of a file.
 pub enum Change {
@@ -54,8 +60,21 @@ pub struct Place<'a> {
     pub dir: &'a Path,
     pub engines: &'a Engines,
     pub config: &'a PoliciesConfig,
-    /// Whether components that take long are left to be compiled ahead.
-    pub patient: bool,
+    /// How long a component may hold up the others while it is compiled.
+    pub patience: Duration,
+}
+
+impl Place<'_> {
+    /// A component that takes long by its size alone is not waited for, where others are held up.
+    fn patience_for(&self, content: &Content) -> Duration {
+        if content.bytes.len() > LARGE { self.patience.saturating_sub(PATIENCE) } else { self.patience }
+    }
+}
+
+/// A file that is still being compiled.
+pub struct Component {
+    pub path: String,
+    pub bytes: Vec<u8>,
 }
 
 #[derive(Default)]
@@ -68,8 +87,8 @@ struct Slot {
     /// Why and since when.
     stale: Option<(String, u64)>,
     counters: Arc<Counters>,
-    /// A component that is to be compiled ahead.
-    awaits: Option<Vec<u8>>,
+    /// A component whose compilation takes long.
+    awaits: Option<Component>,
     /// The one that was last told of, by hash.
     awaited: Option<String>,
 }
@@ -203,8 +222,8 @@ impl Slots {
         generation
     }
 
-    /// The components that are to be compiled ahead.
-    pub fn awaited(&mut self) -> Vec<Vec<u8>> {
+    /// The components that are still being compiled, and were not told of yet.
+    pub fn awaited(&mut self) -> Vec<Component> {
         self.slots.values_mut().filter_map(|slot| slot.awaits.take()).collect()
     }
 }
@@ -240,9 +259,9 @@ impl Slot {
             changes.insert(path, Change::Mended);
             return;
         }
-        if place.patient && place.engines.takes_long(&path, &content.bytes) {
+        if !place.engines.is_ready_within(place.patience_for(content), &path, &content.bytes) {
             if self.awaited.replace(content.hash.clone()).as_ref() != Some(&content.hash) {
-                self.awaits = Some(content.bytes.clone());
+                self.awaits = Some(Component { path: path.clone(), bytes: content.bytes.clone() });
             }
             let problem =
                 format!("{}: is being compiled; what was good before stays until then", dir.join(&path).display());

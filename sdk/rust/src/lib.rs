@@ -67,6 +67,8 @@
 //!
 //! All compile on any machine, so a policy's tests are ordinary `cargo test`.
 
+#[cfg(feature = "allocator")]
+mod allocator;
 #[doc(hidden)]
 pub mod bindings;
 mod host;

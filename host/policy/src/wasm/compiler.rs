@@ -1,8 +1,13 @@
-//! From bytes to a component: one compilation at a time, and none where the cache has the result.
+//! From bytes to a component: on a thread of its own, so that one which takes long holds nobody up, and not at all where
+//! the cache has the result.
 
 use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use sha2::{Digest, Sha256};
 use tidegate_core::config::PoliciesConfig;
 use wasmtime::Engine;
@@ -11,15 +16,25 @@ use wit_component::ComponentEncoder;
 
 use super::cache::Cache;
 
-/// Components that were compiled ahead of their loading, at most.
-const AHEAD: usize = 4;
+/// Compiled components that nobody loaded yet, at most.
+const AHEAD: usize = 8;
+
+type Compiled = Result<Component, String>;
 
 /// Compiles components.
-pub struct Compiler {
+pub struct Compiler(Arc<Shared>);
+
+struct Shared {
     engine: Engine,
     cache: Option<Cache>,
-    /// By hash; taken by whoever loads them.
-    ahead: Mutex<Vec<(String, Result<Component, String>)>>,
+    jobs: Mutex<Vec<Job>>,
+    done: Condvar,
+}
+
+/// A compilation that runs, or whose result nobody took yet.
+struct Job {
+    hash: String,
+    result: Option<Compiled>,
 }
 
 impl Compiler {
@@ -29,48 +44,73 @@ impl Compiler {
     /// One sentence where the cache cannot be trusted or made.
     pub fn new(engine: Engine, config: &PoliciesConfig) -> Result<Self, String> {
         let cache = config.cache.as_ref().map(|dir| Cache::open(dir, config.cache_size, &engine)).transpose()?;
-        Ok(Self { engine, cache, ahead: Mutex::default() })
+        Ok(Self(Arc::new(Shared { engine, cache, jobs: Mutex::default(), done: Condvar::new() })))
     }
 
     /// The engine that components run on.
     pub fn engine(&self) -> &Engine {
-        &self.engine
+        &self.0.engine
     }
 
     /// The component in these bytes.
     ///
     /// # Errors
     /// One sentence that says what was expected and what the bytes are.
-    pub fn component(&self, bytes: &[u8]) -> Result<Component, String> {
+    pub fn component(&self, bytes: &[u8]) -> Compiled {
         let hash = hash(bytes);
-        let mut ahead = self.ahead.lock();
-        if let Some(at) = ahead.iter().position(|(known, _)| *known == hash) {
-            return ahead.remove(at).1;
-        }
-        drop(ahead);
-        self.find_or_compile(&hash, bytes)
-    }
-
-    /// Whether a component is compiled already.
-    pub fn is_ready(&self, bytes: &[u8]) -> bool {
-        let hash = hash(bytes);
-        self.ahead.lock().iter().any(|(known, _)| *known == hash)
-            || self.cache.as_ref().is_some_and(|cache| cache.has(&hash))
-    }
-
-    /// Compiles a component for whoever loads it next.
-    pub fn prepare(&self, bytes: &[u8]) {
-        let hash = hash(bytes);
-        let component = self.find_or_compile(&hash, bytes);
-        let mut ahead = self.ahead.lock();
-        ahead.truncate(AHEAD - 1);
-        ahead.insert(0, (hash, component));
-    }
-
-    fn find_or_compile(&self, hash: &str, bytes: &[u8]) -> Result<Component, String> {
-        if let Some(found) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, hash)) {
+        if !self.0.runs(&hash)
+            && let Some(found) = self.0.cached(&hash)
+        {
             return Ok(found);
         }
+        loop {
+            self.begin(&hash, bytes)?;
+            // Unless another took it.
+            if let Some(compiled) = self.0.take(&hash) {
+                return compiled;
+            }
+        }
+    }
+
+    /// Whether a component will be there at once, after this time at most; it is compiled on beyond that.
+    pub fn is_ready_within(&self, patience: Duration, bytes: &[u8]) -> bool {
+        let (hash, until) = (hash(bytes), Instant::now() + patience);
+        if !self.0.runs(&hash) && self.0.cache.as_ref().is_some_and(|cache| cache.has(&hash)) {
+            return true;
+        }
+        // One that cannot begin fails at once when it is loaded.
+        self.begin(&hash, bytes).is_err() || self.0.wait(&hash, until)
+    }
+
+    /// Compiles a component, unless that is under way or done.
+    fn begin(&self, hash: &str, bytes: &[u8]) -> Result<(), String> {
+        let mut jobs = self.0.jobs.lock();
+        if jobs.iter().any(|job| job.hash == hash) {
+            return Ok(());
+        }
+        let (shared, hash, bytes) = (Arc::clone(&self.0), hash.to_owned(), bytes.to_vec());
+        let job = Job { hash: hash.clone(), result: None };
+        let compile = move || {
+            let compiled = catch_unwind(AssertUnwindSafe(|| shared.compile(&hash, &bytes)));
+            shared.finish(&hash, compiled.unwrap_or_else(|_| Err("its compiler panicked".to_owned())));
+        };
+        let started = thread::Builder::new().name("tidegate-compile".to_owned()).spawn(compile);
+        started.map_err(|error| format!("no thread to compile it on: {error}"))?;
+        jobs.push(job);
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn runs(&self, hash: &str) -> bool {
+        self.jobs.lock().iter().any(|job| job.hash == hash)
+    }
+
+    fn cached(&self, hash: &str) -> Option<Component> {
+        self.cache.as_ref().and_then(|cache| cache.load(&self.engine, hash))
+    }
+
+    fn compile(&self, hash: &str, bytes: &[u8]) -> Compiled {
         let encoded = as_component(bytes)?;
         let component = Component::new(&self.engine, encoded.as_deref().unwrap_or(bytes))
             .map_err(|error| format!("is not a component that can run here: {error:#}"))?;
@@ -78,6 +118,42 @@ impl Compiler {
             cache.store(hash, &component);
         }
         Ok(component)
+    }
+
+    fn finish(&self, hash: &str, compiled: Compiled) {
+        let mut jobs = self.jobs.lock();
+        let waiting: Vec<_> = jobs.iter().filter(|job| job.result.is_some()).map(|job| job.hash.clone()).collect();
+        if waiting.len() >= AHEAD {
+            jobs.retain(|job| job.hash != waiting[0]);
+        }
+        if let Some(job) = jobs.iter_mut().find(|job| job.hash == hash) {
+            job.result = Some(compiled);
+        }
+        drop(jobs);
+        self.done.notify_all();
+    }
+
+    /// Whether it is done by then.
+    fn wait(&self, hash: &str, until: Instant) -> bool {
+        let mut jobs = self.jobs.lock();
+        while jobs.iter().any(|job| job.hash == hash && job.result.is_none()) {
+            if self.done.wait_until(&mut jobs, until).timed_out() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The result, once it is there.
+    fn take(&self, hash: &str) -> Option<Compiled> {
+        let mut jobs = self.jobs.lock();
+        loop {
+            let at = jobs.iter().position(|job| job.hash == hash)?;
+            if jobs[at].result.is_some() {
+                return jobs.remove(at).result;
+            }
+            self.done.wait(&mut jobs);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::bindings::retry::RetryPre;
 use super::bindings::shared::{limits, log, metrics, settings_types};
 use super::bindings::v0_1;
 use super::compiler::Compiler;
-use super::guest::{Guest, Guests, Start, State};
+use super::guest::{Guests, Room, Start, State};
 use super::limits::{INSTANCES, MEMORIES, TABLES};
 use super::pool::Pool;
 use super::retry::{RetryGuest, WasmRetry};
@@ -25,7 +25,7 @@ use super::world::{ADMIT, ALERT, RETRY, Version, World};
 use crate::samples;
 
 /// Deadlines are counted in ticks of this length.
-const TICK: Duration = Duration::from_millis(1);
+pub const TICK: Duration = Duration::from_millis(1);
 /// Instances of the policies of one kind at one time, idle ones included. They hold a CPU while they run, so more than
 /// there are cores serve no one sooner; the rest keeps the platforms' policies warm.
 const ROOM: u32 = 48;
@@ -53,9 +53,9 @@ pub struct WasmEngine {
     linker: Linker<State>,
     /// What the pool was made for; no policy may have more.
     most: (usize, usize),
-    retry: Arc<Pool<Guest<RetryGuest>>>,
-    alert: Arc<Pool<Guest<AlertGuest>>>,
-    admit: Arc<Pool<Guest<Admit>>>,
+    retry: Arc<Room<RetryGuest>>,
+    alert: Arc<Room<AlertGuest>>,
+    admit: Arc<Room<Admit>>,
 }
 
 /// A component of the right world, ready to be instantiated.

@@ -8,6 +8,7 @@ use tidegate_core::units::show_duration;
 use tidegate_core::{Fault, FaultKind};
 use wasmtime::{Engine, Error, Store, Trap, UpdateDeadline, WasmBacktrace};
 
+use super::engine::TICK;
 use super::imports::Call;
 use super::limits::Limits;
 use super::pool::{Owner, Pool};
@@ -32,13 +33,12 @@ pub struct State {
 
 /// How much longer a guest may run.
 ///
-/// Epochs pass while a thread waits for a CPU, and a busy machine makes threads wait longer than a deadline. So ticks
-/// are counted as the running guest meets them: however many passed while it stood still, it meets one.
+/// Epochs pass while a thread waits for a CPU, and a busy machine makes threads wait longer than a deadline. So at each
+/// tick that the running guest meets, the CPU time of its thread is looked at. Few verdicts meet any.
 struct Allowance {
-    ticks: u64,
     deadline: Duration,
-    /// When it met the first tick.
-    since: Option<Instant>,
+    /// The CPU time and the real time at the first tick.
+    since: Option<(Duration, Instant)>,
 }
 
 /// One instance in its store.
@@ -51,10 +51,13 @@ pub struct Guest<B> {
 /// Makes an instance in a store and sets it up.
 pub type Start<B> = Box<dyn Fn(&mut Store<State>) -> wasmtime::Result<B> + Send + Sync>;
 
+/// Boxed, since an instance is taken from the pool and put back at each call: a pointer moves, not half a kilobyte.
+pub type Room<B> = Pool<Box<Guest<B>>>;
+
 /// The guests of one policy.
 pub struct Guests<B> {
     engine: Engine,
-    pool: Arc<Pool<Guest<B>>>,
+    pool: Arc<Room<B>>,
     owner: Owner,
     policy: Arc<str>,
     terms: Terms,
@@ -63,7 +66,7 @@ pub struct Guests<B> {
 
 impl<B> Guests<B> {
     /// No guest yet; `start` makes them, each within the terms of this policy.
-    pub fn new(engine: &Engine, pool: &Arc<Pool<Guest<B>>>, policy: &str, terms: &Terms, start: Start<B>) -> Self {
+    pub fn new(engine: &Engine, pool: &Arc<Room<B>>, policy: &str, terms: &Terms, start: Start<B>) -> Self {
         let owner = Owner::new(terms.bounds.max_instances);
         let (engine, pool, policy, terms) = (engine.clone(), Arc::clone(pool), policy.into(), terms.clone());
         Self { engine, pool, owner, policy, terms, start }
@@ -98,10 +101,10 @@ impl<B> Guests<B> {
         })
     }
 
-    fn make(&self, deadline: Duration) -> Result<Guest<B>, Fault> {
+    fn make(&self, deadline: Duration) -> Result<Box<Guest<B>>, Fault> {
         let state = State {
             limits: Limits::new(&self.terms.bounds),
-            allowance: Allowance { ticks: 0, deadline, since: None },
+            allowance: Allowance { deadline, since: None },
             call: Call::of(&self.policy),
         };
         let mut store = Store::new(&self.engine, state);
@@ -110,7 +113,7 @@ impl<B> Guests<B> {
         store.epoch_deadline_callback(|mut context| Ok(context.data_mut().allowance.tick()));
         allow(&mut store, deadline);
         match (self.start)(&mut store) {
-            Ok(exports) => Ok(Guest { store, exports, calls: 0 }),
+            Ok(exports) => Ok(Box::new(Guest { store, exports, calls: 0 })),
             Err(error) => {
                 let warned = store.data_mut().call.end();
                 Err(with_warning(fault(&error, store.data().limits.was_denied(), deadline, FaultKind::Trap), warned))
@@ -127,21 +130,27 @@ impl<B> Drop for Guests<B> {
 
 /// Gives a guest its deadline.
 fn allow(store: &mut Store<State>, deadline: Duration) {
-    // The tick that has begun is partly over and counts as none.
-    let ticks = tidegate_core::clock::millis(deadline).max(1);
-    store.data_mut().allowance = Allowance { ticks, deadline, since: None };
+    store.data_mut().allowance = Allowance { deadline, since: None };
     store.set_epoch_deadline(1);
 }
 
 impl Allowance {
     fn tick(&mut self) -> UpdateDeadline {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        if self.ticks == 0 || since.elapsed() >= self.deadline.saturating_mul(PATIENCE) {
+        let (used, now) = (cpu_time(), Instant::now());
+        let (used_before, since) = *self.since.get_or_insert((used, now));
+        // The ticks do not come to the microsecond: one that comes a little early is not waited for once more.
+        let used = used.saturating_sub(used_before) + TICK / 2;
+        if used >= self.deadline || now - since >= self.deadline.saturating_mul(PATIENCE) {
             return UpdateDeadline::Interrupt;
         }
-        self.ticks -= 1;
         UpdateDeadline::Continue(1)
     }
+}
+
+/// What this thread has used of a CPU.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default() // it counts up from zero
 }
 
 /// A trap says where a guest ended; the guest's last warning, if it gave one, says why.
