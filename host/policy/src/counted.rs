@@ -13,6 +13,7 @@ use tidegate_core::{
 };
 
 use crate::counters::Counters;
+use crate::decisions::{Author, Decision, Decisions};
 
 /// When a policy is set aside: so many faults within so long.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +24,23 @@ pub struct Patience {
     pub window: Duration,
 }
 
+/// What is kept of a policy, and how far it is borne.
+#[derive(Clone)]
+pub struct Care {
+    /// What it did is counted here.
+    pub counters: Arc<Counters>,
+    /// When it is set aside.
+    pub patience: Patience,
+    /// What it decided is written here.
+    pub decisions: Arc<Decisions>,
+}
+
 /// One version of a policy.
 pub struct Counted<P: ?Sized> {
-    /// The file it came from, within the directory.
-    pub path: Arc<str>,
+    /// The file it came from, within the directory, and since when it is in force.
+    pub author: Author,
     policy: Arc<P>,
-    counters: Arc<Counters>,
-    patience: Patience,
+    care: Care,
     /// When it misbehaved, oldest first.
     recent: Mutex<VecDeque<Instant>>,
     aside: AtomicBool,
@@ -38,20 +49,13 @@ pub struct Counted<P: ?Sized> {
 }
 
 impl<P: ?Sized> Counted<P> {
-    /// A version of the policy of `path`; `last` is the one that it follows.
-    pub fn new(
-        path: &str,
-        policy: Arc<P>,
-        counters: &Arc<Counters>,
-        patience: Patience,
-        last: Option<&Arc<Self>>,
-    ) -> Self {
-        counters.take_back();
+    /// A version of a policy; `last` is the one that it follows.
+    pub fn new(author: Author, policy: Arc<P>, care: Care, last: Option<&Arc<Self>>) -> Self {
+        care.counters.take_back();
         Self {
-            path: path.into(),
+            author,
             policy,
-            counters: Arc::clone(counters),
-            patience,
+            care,
             recent: Mutex::default(),
             aside: AtomicBool::new(false),
             before: last.and_then(|last| last.rest()),
@@ -64,10 +68,9 @@ impl<P: ?Sized> Counted<P> {
             return self.before.clone();
         }
         Some(Arc::new(Self {
-            path: Arc::clone(&self.path),
+            author: self.author.clone(),
             policy: Arc::clone(&self.policy),
-            counters: Arc::clone(&self.counters),
-            patience: self.patience,
+            care: self.care.clone(),
             recent: Mutex::default(),
             aside: AtomicBool::new(false),
             before: None,
@@ -82,15 +85,31 @@ impl<P: ?Sized> Counted<P> {
         self.before.as_deref().filter(|before| !before.aside.load(Ordering::Relaxed))
     }
 
-    /// Asks the policy. A panic of an engine is a trap of its policy: it must not take the caller along.
-    fn ask<T>(&self, ask: impl FnOnce(&P) -> Result<T, Fault>) -> Result<T, Fault> {
-        let _span = tracing::debug_span!("policy", path = &*self.path).entered();
-        let timed = self.counters.begin();
+    /// Asks the policy, and has the decision written where decisions are.
+    fn ask<T: Clone>(
+        &self,
+        view: &Arc<dyn View>,
+        ask: impl FnOnce(&P, &Arc<dyn View>) -> Result<T, Fault>,
+        decision: impl FnOnce(Result<T, Fault>) -> Decision,
+    ) -> Result<T, Fault> {
+        let Author { path, generation, .. } = &self.author;
+        let _span = tracing::debug_span!("policy", policy = &**path, generation).entered();
+        let Some(followed) = self.care.decisions.follow(view) else { return self.guard(|policy| ask(policy, view)) };
+        let view = followed.view();
+        let answer = self.guard(|policy| ask(policy, &view));
+        followed.end(&self.author, answer.is_err(), || decision(answer.clone()));
+        answer
+    }
+
+    /// Asks and counts. A panic of an engine is a trap of its policy: it must not take the caller along.
+    fn guard<T>(&self, ask: impl FnOnce(&P) -> Result<T, Fault>) -> Result<T, Fault> {
+        let Care { counters, .. } = &self.care;
+        let timed = counters.begin();
         let answer = catch_unwind(AssertUnwindSafe(|| ask(&self.policy)));
         let answer = answer.unwrap_or_else(|_| Err(Fault::new(FaultKind::Trap, "its engine panicked")));
-        self.counters.end(timed);
+        counters.end(timed);
         answer.inspect_err(|fault| {
-            self.counters.count(&self.path, fault);
+            counters.count(&self.author.path, fault);
             self.bear(fault);
         })
     }
@@ -98,34 +117,40 @@ impl<P: ?Sized> Counted<P> {
     /// Sets the policy aside where it has misbehaved too often too fast.
     fn bear(&self, fault: &Fault) {
         let (now, mut recent) = (Instant::now(), self.recent.lock());
+        let Care { counters, patience, .. } = &self.care;
         recent.push_back(now);
-        if recent.len() < self.patience.faults {
+        if recent.len() < patience.faults {
             return;
         }
         let first = recent.pop_front();
-        if first.is_some_and(|first| now - first <= self.patience.window) && !self.aside.swap(true, Ordering::Relaxed) {
+        if first.is_some_and(|first| now - first <= patience.window) && !self.aside.swap(true, Ordering::Relaxed) {
             let then = if self.before.is_some() { "the version before it decides" } else { "the fallback decides" };
-            self.counters.set_aside(&self.path, format!("{then} until it is edited; the last fault: {fault}"));
+            counters.set_aside(&self.author.path, format!("{then} until it is edited; the last fault: {fault}"));
         }
     }
 }
 
 impl RetryPolicy for Counted<dyn RetryPolicy> {
     fn classify(&self, failure: &Failure, view: &Arc<dyn View>) -> Result<Verdict, Fault> {
-        self.ask(|policy| policy.classify(failure, view))
+        let decision = |answer| Decision::Retry(failure.clone(), answer);
+        self.ask(view, |policy, view| policy.classify(failure, view), decision)
     }
 }
 
 impl AdmitPolicy for Counted<dyn AdmitPolicy> {
     fn admit(&self, request: &Request, view: &Arc<dyn View>) -> Result<Admission, Fault> {
-        self.ask(|policy| policy.admit(request, view))
+        let decision = |answer| Decision::Admit(request.clone(), answer);
+        self.ask(view, |policy, view| policy.admit(request, view), decision)
     }
 }
 
 impl AlertPolicy for Counted<dyn AlertPolicy> {
     fn evaluate(&self, snapshot: &Snapshot, view: &Arc<dyn View>) -> Result<AlertVerdict, Fault> {
         match self.in_force() {
-            Some(policy) => policy.ask(|policy| policy.evaluate(snapshot, view)),
+            Some(policy) => {
+                let decision = |answer| Decision::Alert(snapshot.clone(), answer);
+                policy.ask(view, |policy, view| policy.evaluate(snapshot, view), decision)
+            }
             // A rule has no fallback: its state stays as it was.
             None => Err(Fault::new(FaultKind::Trap, "set aside for its faults")),
         }
@@ -152,12 +177,20 @@ mod tests {
         Arc::new(Windows(|_| Stats::default()))
     }
 
+    fn author() -> Author {
+        Author { path: "retry/x.rhai".into(), rule: None, generation: 1 }
+    }
+
+    fn care(counters: &Arc<Counters>, patience: Patience) -> Care {
+        Care { counters: Arc::clone(counters), patience, decisions: Arc::default() }
+    }
+
     fn version(
         counters: &Arc<Counters>,
         last: Option<&Arc<Counted<dyn RetryPolicy>>>,
     ) -> Arc<Counted<dyn RetryPolicy>> {
         let patience = Patience { faults: 3, window: Duration::from_secs(3_600) };
-        Arc::new(Counted::new("retry/x.rhai", Arc::new(Panics), counters, patience, last))
+        Arc::new(Counted::new(author(), Arc::new(Panics), care(counters, patience), last))
     }
 
     #[test]
@@ -199,7 +232,7 @@ mod tests {
         let counters = Arc::new(Counters::default());
         let patience = Patience { faults: 2, window: Duration::ZERO };
         let policy: Counted<dyn RetryPolicy> =
-            Counted::new("retry/x.rhai", Arc::new(Panics), &counters, patience, None);
+            Counted::new(author(), Arc::new(Panics), care(&counters, patience), None);
         for _ in 0..5 {
             assert!(policy.classify(&Failure::default(), &view()).is_err());
         }

@@ -118,7 +118,7 @@ impl Generation {
             let Some(policy) = policy.in_force() else { return self.fall_back(failure, None) };
             match policy.classify(failure, &self.view) {
                 Ok(verdict) if verdict.action == Action::Default => {}
-                Ok(verdict) => return self.decided(verdict, Arc::clone(&policy.path), None),
+                Ok(verdict) => return self.decided(verdict, Arc::clone(&policy.author.path), None),
                 Err(fault) => return self.fall_back(failure, Some(fault)),
             }
         }
@@ -137,7 +137,7 @@ impl Generation {
             let Some(policy) = policy.in_force() else { break };
             match policy.admit(request, &self.view) {
                 Ok(Admission::Default) => {}
-                Ok(verdict) => return self.decided(verdict, Arc::clone(&policy.path), None),
+                Ok(verdict) => return self.decided(verdict, Arc::clone(&policy.author.path), None),
                 Err(fault) => return self.decided(Admission::Default, FALLBACK.into(), Some(fault)),
             }
         }

@@ -7,6 +7,7 @@
 mod admission;
 mod counted;
 mod counters;
+mod decisions;
 mod engines;
 mod files;
 mod generation;
@@ -26,6 +27,7 @@ mod slots;
 pub mod wasm;
 pub mod watch;
 
+pub use decisions::DecisionsStatus;
 pub use generation::{Decided, Generation, PolicyStatus};
 pub use load::{Loaded, PolicyKind, load_one};
 pub use registry::{Policies, ReloadReport};

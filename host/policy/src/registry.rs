@@ -9,9 +9,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tidegate_core::config::PoliciesConfig;
+use tidegate_core::config::{DecisionsConfig, PoliciesConfig};
 use tidegate_core::{Admission, Failure, Request, View};
 
+use crate::decisions::{Decisions, DecisionsStatus};
 use crate::engines::Engines;
 use crate::files;
 use crate::generation::{Decided, Generation, PolicyStatus};
@@ -52,6 +53,7 @@ pub struct Policies {
     listeners: Mutex<Vec<mpsc::Sender<Arc<Generation>>>>,
     config: ArcSwap<PoliciesConfig>,
     view: ArcSwap<Arc<dyn View>>,
+    decisions: Arc<Decisions>,
     /// For the thread that compiles ahead.
     me: Weak<Self>,
 }
@@ -80,6 +82,7 @@ impl Policies {
             listeners: Mutex::default(),
             config: ArcSwap::from_pointee(config.clone()),
             view: ArcSwap::from_pointee(view),
+            decisions: Arc::default(),
             me: me.clone(),
         });
         policies.look(PATIENCE_AT_START);
@@ -92,6 +95,19 @@ impl Policies {
     pub fn configure(&self, config: &PoliciesConfig) -> ReloadReport {
         self.config.store(Arc::new(config.clone()));
         self.reload()
+    }
+
+    /// Writes down what policies decide from now on; without a file, nothing.
+    ///
+    /// It returns when all that was decided before is written, after 2 s at most: without a file, that ends the log.
+    pub fn log_decisions(&self, config: &DecisionsConfig) {
+        self.decisions.configure(config);
+    }
+
+    /// What became of the decision log.
+    #[must_use]
+    pub fn decisions(&self) -> DecisionsStatus {
+        self.decisions.status()
     }
 
     /// What policies may look at from now on.
@@ -156,7 +172,8 @@ impl Policies {
         let mut slots = self.slots.lock();
         let found = files::scan(&self.dir, |path, hash| slots.knows(path, hash));
         let config = self.config.load();
-        let place = Place { dir: &self.dir, engines: &self.engines, config: &config, patience };
+        let place =
+            Place { dir: &self.dir, engines: &self.engines, config: &config, decisions: &self.decisions, patience };
         let changes = match found {
             Ok(found) => slots.update(found, place),
             Err(error) => slots.lose_directory(&self.dir, &error),

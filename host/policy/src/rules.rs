@@ -11,8 +11,8 @@ use tidegate_core::config::reader::{
 };
 use tidegate_core::{AlertPolicy, Severity, Timing};
 
-use crate::counted::{Counted, Patience};
-use crate::counters::Counters;
+use crate::counted::{Care, Counted};
+use crate::decisions::Author;
 use crate::engines::Engines;
 
 /// What a rule looks at.
@@ -54,14 +54,12 @@ pub struct Sources<'a> {
     pub engines: &'a Engines,
     /// The file as errors name it.
     pub file: &'a str,
-    /// The path that status and counts use.
-    pub path: &'a str,
-    /// Counts what in-line conditions do.
-    pub counters: &'a Arc<Counters>,
+    /// The path that status and counts use, and the generation that in-line conditions come in.
+    pub author: Author,
+    /// What is kept of in-line conditions.
+    pub care: Care,
     /// What in-line conditions may take.
     pub terms: &'a Terms,
-    /// When one is set aside.
-    pub patience: Patience,
     /// The conditions with files of their own; `None` where no version was ever good.
     pub alerts: BTreeMap<&'a str, Option<Arc<dyn AlertPolicy>>>,
 }
@@ -96,7 +94,7 @@ impl Sources<'_> {
     }
 
     fn rule(&self, name: &str, section: &mut Section<'_>, inside: &RefCell<Vec<Problem>>) -> Option<Rule> {
-        let judge = self.judge(section, inside);
+        let judge = self.judge(name, section, inside);
         let severity = section.optional("severity", parsed(severity)).unwrap_or(Severity::Warning);
         let window = section.optional("window", duration).unwrap_or(Duration::from_secs(300));
         if window.is_zero() {
@@ -117,6 +115,7 @@ impl Sources<'_> {
     /// The condition with its words: in line, or in a file of its own.
     fn judge(
         &self,
+        name: &str,
         section: &mut Section<'_>,
         inside: &RefCell<Vec<Problem>>,
     ) -> Option<(String, Arc<dyn AlertPolicy>)> {
@@ -135,15 +134,17 @@ impl Sources<'_> {
                     section.refuse("`condition` (or `policy`, a file) is missing");
                 }
                 let text = section.optional("condition", reader::text)?;
-                let policy = self.condition(&text).map_err(|problems| inside.borrow_mut().extend(problems)).ok()?;
+                let policy =
+                    self.condition(name, &text).map_err(|problems| inside.borrow_mut().extend(problems)).ok()?;
                 Some((text.value, policy))
             }
         }
     }
 
-    fn condition(&self, text: &Text) -> Result<Arc<dyn AlertPolicy>, Vec<Problem>> {
+    fn condition(&self, rule: &str, text: &Text) -> Result<Arc<dyn AlertPolicy>, Vec<Problem>> {
         let policy = self.engines.condition(self.file, text, self.terms)?;
-        Ok(Arc::new(Counted::new(self.path, policy, self.counters, self.patience, None)))
+        let author = Author { rule: Some(rule.into()), ..self.author.clone() };
+        Ok(Arc::new(Counted::new(author, policy, self.care.clone(), None)))
     }
 
     fn policy(&self, path: &str) -> Result<Arc<dyn AlertPolicy>, String> {

@@ -88,7 +88,7 @@ impl Candidate {
             return;
         }
         let Question { failure, live, .. } = question;
-        let (platform, path) = (&failure.platform, &*self.policy.path);
+        let (platform, path) = (&failure.platform, &*self.policy.author.path);
         tracing::debug!(platform, policy = path, ?live, ?candidate, "a candidate differs");
         *self.last.lock() = Some(Difference { failure, live, candidate });
         self.differing.fetch_add(1, Ordering::Relaxed);

@@ -11,8 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidegate_core::config::{PoliciesConfig, Terms};
 use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy, View};
 
-use crate::counted::{Counted, Patience};
+use crate::counted::{Care, Counted, Patience};
 use crate::counters::Counters;
+use crate::decisions::{Author, Decisions};
 use crate::engines::{Engines, Language, Source, text};
 use crate::files::{CANDIDATE, Content, Found, RULES, Scan};
 use crate::generation::{Entry, Generation};
@@ -60,6 +61,7 @@ pub struct Place<'a> {
     pub dir: &'a Path,
     pub engines: &'a Engines,
     pub config: &'a PoliciesConfig,
+    pub decisions: &'a Arc<Decisions>,
     /// How long a component may hold up the others while it is compiled.
     pub patience: Duration,
 }
@@ -155,8 +157,9 @@ impl Slots {
         let rules = scan.remove(RULES);
         for (purpose, found) in scan {
             let slot = self.slots.entry(purpose).or_default();
-            let load =
-                |slot: &Slot, file: &Found, content: &Content, terms: &Terms| slot.load(file, content, terms, place);
+            let load = |slot: &Slot, file: &Found, content: &Content, terms: &Terms| {
+                slot.load(file, content, terms, place, next)
+            };
             slot.update(&found, place, next, false, &mut changes, load);
         }
         if let Some(found) = rules {
@@ -178,10 +181,9 @@ impl Slots {
         let file = place.dir.join(RULES).display().to_string();
         let conditions = self.slots.iter().filter(|(purpose, _)| purpose.starts_with("alerts/"));
         let alerts = conditions.map(|(purpose, slot)| (purpose.as_str(), slot.alert())).collect();
-        let (terms, patience) = (place.config.terms(RULES), patience(place.config));
-        let counters = &slot.counters.clone();
-        let sources =
-            Sources { engines: place.engines, file: &file, path: RULES, counters, terms: &terms, patience, alerts };
+        let (terms, care) = (place.config.terms(RULES), slot.care(place));
+        let author = Author { path: RULES.into(), rule: None, generation: next };
+        let sources = Sources { engines: place.engines, file: &file, author, care, terms: &terms, alerts };
         let moved = changes.keys().any(|path| path.starts_with("alerts/"));
         slot.update(found, place, next, moved, changes, |_, _, content, _| {
             let text = text(&file, &content.bytes)?.to_owned();
@@ -293,27 +295,41 @@ impl Slot {
         }
     }
 
-    fn load(&self, file: &Found, content: &Content, terms: &Terms, place: Place<'_>) -> Result<Policy, String> {
+    fn care(&self, place: Place<'_>) -> Care {
+        let (counters, decisions) = (Arc::clone(&self.counters), Arc::clone(place.decisions));
+        Care { counters, patience: patience(place.config), decisions }
+    }
+
+    fn load(
+        &self,
+        file: &Found,
+        content: &Content,
+        terms: &Terms,
+        place: Place<'_>,
+        generation: u64,
+    ) -> Result<Policy, String> {
         let full = place.dir.join(&file.path).display().to_string();
         let kind = PolicyKind::of(Path::new(&file.path)).unwrap_or(PolicyKind::Alert);
         let source = Source { path: &file.path, file: &full, bytes: &content.bytes };
-        let (path, counters, patience) = (&*file.path, &self.counters, patience(place.config));
+        let (author, care) = (Author { path: (*file.path).into(), rule: None, generation }, self.care(place));
         let last = self.good.as_ref().map(|good| &good.policy);
         Ok(match place.engines.load(kind, &source, terms)? {
-            Loaded::Retry(policy) if is_candidate(path) => {
-                Policy::Candidate(Candidate::new(Arc::new(Counted::new(path, policy, counters, patience, None))))
+            Loaded::Retry(policy) if is_candidate(&file.path) => {
+                // What it says decides nothing.
+                let care = Care { decisions: Arc::default(), ..care };
+                Policy::Candidate(Candidate::new(Arc::new(Counted::new(author, policy, care, None))))
             }
             Loaded::Retry(policy) => {
                 let last = last.and_then(|last| if let Policy::Retry(last) = last { Some(last) } else { None });
-                Policy::Retry(Arc::new(Counted::new(path, policy, counters, patience, last)))
+                Policy::Retry(Arc::new(Counted::new(author, policy, care, last)))
             }
             Loaded::Admit(policy) => {
                 let last = last.and_then(|last| if let Policy::Admit(last) = last { Some(last) } else { None });
-                Policy::Admit(Arc::new(Counted::new(path, policy, counters, patience, last)))
+                Policy::Admit(Arc::new(Counted::new(author, policy, care, last)))
             }
             Loaded::Alert(policy) => {
                 let last = last.and_then(|last| if let Policy::Alert(last) = last { Some(last) } else { None });
-                Policy::Alert(Arc::new(Counted::new(path, policy, counters, patience, last)))
+                Policy::Alert(Arc::new(Counted::new(author, policy, care, last)))
             }
         })
     }

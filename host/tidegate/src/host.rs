@@ -159,6 +159,7 @@ impl Builder {
         #[cfg(feature = "policies")]
         if let Some(policies) = host.policies() {
             policies.attach(host.view());
+            policies.log_decisions(&host.config().decisions);
         }
         Ok(host)
     }
@@ -277,8 +278,8 @@ impl Host {
         (fallback::classify(failure), "fallback".to_owned())
     }
 
-    /// Puts a new configuration in force: limits, retry, alerting, channels, and the bounds and settings
-    /// of policies.
+    /// Puts a new configuration in force: limits, retry, alerting, channels, the bounds and settings of
+    /// policies, and what is written of their decisions.
     ///
     /// A limit is touched only where the configuration changed it, so one that was updated at run time survives an
     /// edit elsewhere. `[server]`, `[metrics]`, `[redis]` and the directory of policies are read at start.
@@ -295,6 +296,10 @@ impl Host {
         #[cfg(feature = "policies")]
         if let Some(policies) = self.policies().filter(|_| config.policies != old.policies) {
             policies.configure(&config.policies);
+        }
+        #[cfg(feature = "policies")]
+        if let Some(policies) = self.policies().filter(|_| config.decisions != old.decisions) {
+            policies.log_decisions(&config.decisions);
         }
         self.0.config.store(Arc::new(config));
         Ok(())

@@ -17,6 +17,14 @@ pub struct DecisionsConfig {
     pub max_size: u64,
 }
 
+impl DecisionsConfig {
+    /// Nothing is written.
+    #[must_use]
+    pub const fn off() -> Self {
+        Self { file: None, sample: 0.0, max_size: 0 }
+    }
+}
+
 pub(super) fn decisions(section: &mut Section<'_>, base: Option<&DecisionsConfig>) -> Option<DecisionsConfig> {
     let file = section.optional("file", parsed(file)).or_else(|| base.and_then(|base| base.file.clone()));
     let sample = or(section, "sample", base.map(|base| base.sample), number(0.0..=1.0));

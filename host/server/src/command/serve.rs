@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tidegate::core::Secret;
-use tidegate::core::config::PoliciesConfig;
+use tidegate::core::config::{DecisionsConfig, PoliciesConfig};
 use tidegate::policy::Policies;
 use tidegate::{Config, Host};
 use tokio::net::TcpListener;
@@ -69,7 +69,7 @@ impl Serve {
         let dir = self.policies.clone().unwrap_or_else(|| config.policies.dir.clone());
         let policies = Policies::open(&PoliciesConfig { dir, ..config.policies.clone() });
         let channels = Arc::new(crate::notify::from_config);
-        let host = Host::builder().config(config).policies(policies).notifiers(channels).build();
+        let host = Host::builder().config(config).policies(Arc::clone(&policies)).notifiers(channels).build();
         let host = host.map_err(|error| Usage(error.to_string()))?;
         let listener = TcpListener::bind(address).await.map_err(|error| Usage(format!("{address}: {error}")))?;
         let bound = listener.local_addr().map_err(|error| Usage(error.to_string()))?;
@@ -95,6 +95,8 @@ impl Serve {
         if tokio::time::timeout(DRAIN, running).await.is_err() {
             tracing::warn!("ended with alerts still on their way after {DRAIN:?}");
         }
+        // Some of the last decisions may still wait to be written.
+        policies.log_decisions(&DecisionsConfig::off());
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -31,7 +31,10 @@ pub async fn list(State(host): State<Host>, Params(wanted): Params<Wanted>) -> R
 
 pub async fn policies(State(host): State<Host>) -> Json<Value> {
     let Some(policies) = host.policies() else { return Json(json!({ "generation": 0, "policies": [] })) };
-    Json(
-        json!({ "generation": policies.generation().number(), "policies": policies.status(), "config": host.config_status() }),
-    )
+    Json(json!({
+        "generation": policies.generation().number(),
+        "policies": policies.status(),
+        "config": host.config_status(),
+        "decisions": policies.decisions(),
+    }))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, StatusCode};
-use tidegate::policy::PolicyStatus;
+use tidegate::policy::{Policies, PolicyStatus};
 use tidegate::redis::{Redis, ServerState};
 use tidegate::{ActiveAlert, Host};
 
@@ -139,6 +139,19 @@ fn candidates(page: &mut Page, status: &[PolicyStatus]) {
     }
 }
 
+/// Who decides, and what became of the log of decisions.
+fn decisions(page: &mut Page, policies: &Policies, status: &[PolicyStatus]) {
+    page.family("tidegate_policy_version", "gauge", "The generation in which the version in force came.");
+    for (policy, generation) in status.iter().filter_map(|policy| Some((&policy.path, policy.generation?))) {
+        page.sample("tidegate_policy_version", &[("policy", policy)], generation);
+    }
+    let decisions = policies.decisions();
+    page.family("tidegate_decisions_total", "counter", "Lines for the decision log; dropped ones are not in it.");
+    for (outcome, count) in [("written", decisions.written), ("dropped", decisions.dropped)] {
+        page.sample("tidegate_decisions_total", &[("outcome", outcome)], count);
+    }
+}
+
 fn policies(page: &mut Page, host: &Host) {
     page.family("tidegate_config_stale", "gauge", "1 where the configuration file as it is now is not in force.");
     page.sample("tidegate_config_stale", &[], u8::from(host.config_status().stale.is_some()));
@@ -146,6 +159,7 @@ fn policies(page: &mut Page, host: &Host) {
     page.family("tidegate_policy_generation", "gauge", "The generation of policies in force.");
     page.sample("tidegate_policy_generation", &[], policies.generation().number());
     let status = policies.status();
+    decisions(page, policies, &status);
     page.family("tidegate_policy_stale", "gauge", "1 where the file as it is now is not in force.");
     for policy in &status {
         page.sample("tidegate_policy_stale", &[("policy", &policy.path)], u8::from(policy.stale.is_some()));
