@@ -11,10 +11,12 @@
 mod admission;
 mod alerts;
 mod blocking;
+mod cache;
 mod check;
 mod config;
 mod connections;
 mod contract;
+mod decisions;
 mod fleet_alerts;
 mod fleet_leader;
 mod fleet_limits;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tidegate_core::{AlertVerdict, Failure, Snapshot, Stats, View, Windows};
 use tidegate_policy::{Generation, Policies, PolicyStatus, Watch};
+use tidegate_tests::corpus::Hostile;
 
 use crate::policies::policies_config;
 
@@ -251,6 +252,39 @@ fn two_files_for_one_platform_are_an_error_that_names_both() {
     dir.remove("retry/taobao.wasm");
     policies.reload();
     assert_eq!((reason(&policies).as_str(), status_of(&policies, "retry/taobao.rhai").stale), ("good", None));
+}
+
+/// Components that are large are not waited for; whatever else is edited meanwhile comes in force.
+#[test]
+fn a_component_that_takes_long_to_compile_holds_up_no_other_and_comes_when_it_is_done() {
+    let dir = Dir::new();
+    let followed = dir.write("retry/taobao.rhai", GOOD).follow();
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/well_behaved.wat");
+    let large = [Hostile::read(&guest).unwrap().bytes, section(2 << 20)].concat();
+    fs::write(dir.root().join("retry/jd.wasm"), large).unwrap();
+    dir.write("retry/taobao.rhai", BETTER);
+    let report = followed.policies.reload();
+    assert!(reason(&followed.policies) == "better", "{report:?}");
+    let there = |policies: &Policies| status_of(policies, "retry/jd.wasm").generation.is_some();
+    while !there(&followed.policies) {
+        followed.news.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+    assert_eq!(status_of(&followed.policies, "retry/jd.wasm").stale, None);
+}
+
+/// A custom section of so many bytes, which means nothing.
+fn section(length: u32) -> Vec<u8> {
+    let mut bytes = vec![0];
+    // LEB128, of what the name takes and the rest.
+    let mut left = length + 5;
+    while left > 127 {
+        bytes.push(u8::try_from(left & 127).unwrap() | 128);
+        left >>= 7;
+    }
+    bytes.push(u8::try_from(left).unwrap());
+    bytes.extend(b"\x04note");
+    bytes.resize(bytes.len() + length as usize, 7);
+    bytes
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tidegate_core::config::reader::Problem;
 use tidegate_core::{Action, Admission, AdmitPolicy, Fault, Request, Verdict, View};
 
 use super::Tools;
-use super::common::{clip, found, mismatch, named, number};
+use super::common::{clip, found, mismatch, named, number, text};
 use super::names::Contract;
 use super::run::{Call, with_call};
 use super::script::{Misstep, SAMPLE_DEADLINE, Script};
@@ -56,7 +56,6 @@ impl AdmitPolicy for AdmitScript {
 }
 
 fn input(request: &Request, at: usize) -> Dynamic {
-    let text = |text: &str| Dynamic::from(clip(text).to_owned());
     match at {
         0 => text(&request.platform),
         1 => text(&request.endpoint),

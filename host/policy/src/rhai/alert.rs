@@ -9,7 +9,7 @@ use tidegate_core::config::reader::Problem;
 use tidegate_core::{AlertPolicy, AlertVerdict, Fault, Snapshot, Stats, View};
 
 use super::Tools;
-use super::common::named;
+use super::common::{named, text};
 use super::formula::Formula;
 use super::names::{Contract, FIGURES};
 use super::run::Call;
@@ -68,8 +68,8 @@ const fn fires(holds: bool) -> AlertVerdict {
 /// The input at a place of the contract.
 fn input(snapshot: &Snapshot, at: usize) -> Dynamic {
     match at {
-        0 => snapshot.platform.clone().into(),
-        1 => snapshot.endpoint.clone().unwrap_or_default().into(),
+        0 => text(&snapshot.platform),
+        1 => text(snapshot.endpoint.as_deref().unwrap_or_default()),
         _ => FIGURES.get(at - 2).map_or(Dynamic::UNIT, |(_, read)| Dynamic::from_float(read(&snapshot.stats))),
     }
 }

@@ -1,6 +1,6 @@
 //! The functions that scripts of every kind call: metrics, limits, settings, the log.
 
-use rhai::{Dynamic, Engine, EvalAltResult, Position};
+use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Position};
 use tidegate_core::config::Setting;
 use tidegate_core::units::parse_duration;
 use tidegate_core::{LimitState, Stats};
@@ -76,7 +76,7 @@ pub fn register(engine: &mut Engine) {
 
 /// A text that may be absent; then it is empty.
 pub fn found(text: Option<String>) -> Dynamic {
-    Dynamic::from(text.map(|text| clip(&text).to_owned()).unwrap_or_default())
+    self::text(text.as_deref().unwrap_or_default())
 }
 
 fn set(name: &str) -> Option<Setting> {
@@ -102,4 +102,9 @@ fn limit(name: &str) -> Result<LimitState, Box<EvalAltResult>> {
         Box::new(EvalAltResult::ErrorRuntime(message.into(), Position::NONE))
     };
     look(|view, _, _| view.limit(name))?.flatten().ok_or_else(unknown)
+}
+
+/// A text as scripts have it; most are so short that they need no memory of their own.
+pub fn text(text: &str) -> Dynamic {
+    ImmutableString::from(clip(text)).into()
 }

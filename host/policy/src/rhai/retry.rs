@@ -9,7 +9,7 @@ use tidegate_core::config::reader::Problem;
 use tidegate_core::{Class, Failure, FailureKind, Fault, RetryPolicy, Verdict, View};
 
 use super::Tools;
-use super::common::{clip, mismatch, named, number};
+use super::common::{clip, mismatch, named, number, text};
 use super::dates::{day_ends_in_ms, epoch_ms};
 use super::names::{CLASSES, Contract, KINDS};
 use super::run::Call;
@@ -64,7 +64,6 @@ impl RetryPolicy for RetryScript {
 
 /// The input at a place of the contract.
 fn input(failure: &Failure, at: usize) -> Dynamic {
-    let text = |text: &str| Dynamic::from(clip(text).to_owned());
     let given = |given: &Option<String>| text(given.as_deref().unwrap_or_default());
     let whole = |whole: u64| Dynamic::from_float(number(whole));
     match at {

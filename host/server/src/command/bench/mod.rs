@@ -7,6 +7,7 @@ mod metrics;
 mod policy;
 mod reload;
 mod server;
+mod start;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -43,6 +44,8 @@ enum What {
     Policy(policy::Policy),
     /// Edits of policies under full load: from saving to being in force.
     Reload(reload::Reload),
+    /// A start with many components: compiled anew, and from the cache.
+    Start(start::Start),
 }
 
 impl Bench {
@@ -55,6 +58,7 @@ impl Bench {
         match &self.what {
             What::Policy(policy) => return Ok(self.tell(&policy.measure(lasting)?)),
             What::Reload(reload) => return Ok(self.tell(&reload.measure()?)),
+            What::Start(start) => return Ok(self.tell(&start.measure()?)),
             _ => {}
         }
         let runtime = tokio::runtime::Runtime::new().map_err(|error| Usage(error.to_string()))?;
@@ -74,7 +78,7 @@ impl Bench {
             What::Limiter => ("limiter", limiter::memory(lasting).await?, limiter::redis(&server, lasting).await?),
             What::Lock => ("lock", lock::memory(lasting).await?, lock::redis(&server, lasting).await?),
             What::Metrics => ("metrics", metrics::memory(lasting).await?, metrics::redis(&server, lasting).await?),
-            What::Policy(_) | What::Reload(_) => return Err(Usage("it needs no server".to_owned())),
+            What::Policy(_) | What::Reload(_) | What::Start(_) => return Err(Usage("it needs no server".to_owned())),
         };
         // The same server at the same load, so that the figures can be told apart from the machine's.
         let beside = server.benchmark(measure::CALLERS).await?;
@@ -85,12 +89,18 @@ impl Bench {
 /// The figures as lines for people.
 fn text(value: &Value) -> String {
     let groups = value.as_object().into_iter().flatten();
-    let lines = groups.map(|(group, figures)| match figures.as_object() {
-        Some(figures) => {
-            let figures: Vec<_> = figures.iter().map(|(name, figure)| format!("{name} {figure}")).collect();
-            format!("{group:<16} {}", figures.join("  "))
+    groups.map(|(group, figures)| format!("{group:<16} {}", figure(figures))).collect::<Vec<_>>().join("\n")
+}
+
+/// A figure, or several with their names.
+fn figure(value: &Value) -> String {
+    match value {
+        Value::Object(named) if named.is_empty() => "none".to_owned(),
+        Value::Object(named) => {
+            named.iter().map(|(name, value)| format!("{name} {}", figure(value))).collect::<Vec<_>>().join("  ")
         }
-        None => format!("{group:<16} {}", figures.as_str().unwrap_or_default()),
-    });
-    lines.collect::<Vec<_>>().join("\n")
+        Value::Array(list) => list.iter().map(figure).collect::<Vec<_>>().join("; "),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
