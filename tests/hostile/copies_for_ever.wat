@@ -1,4 +1,4 @@
-;; Copies 7 MiB to and fro again and again.
+;; Copies nearly 2 MiB to and fro again and again.
 ;; shell: retry
 ;; expect: fault deadline
 (core module $guest
@@ -7,9 +7,9 @@
   (func $classify (export "classify") (param $failure i32) (result i32)
     (if (i32.ne (i32.load offset=20 (local.get $failure)) (i32.const 1))
       (then
-        (drop (memory.grow (i32.const 236)))
+        (drop (memory.grow (i32.const 56)))
         (loop $again
-          (memory.copy (i32.const 0x700000) (i32.const 0) (i32.const 0x700000))
-          (memory.copy (i32.const 0) (i32.const 0x700000) (i32.const 0x700000))
+          (memory.copy (i32.const 0x1e0000) (i32.const 0) (i32.const 0x1e0000))
+          (memory.copy (i32.const 0) (i32.const 0x1e0000) (i32.const 0x1e0000))
           (br $again))))
     (i32.const 64)))

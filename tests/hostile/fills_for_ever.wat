@@ -1,4 +1,4 @@
-;; Fills 15 MiB again and again: an instruction of milliseconds, in which no clock is looked at.
+;; Fills nearly 4 MiB again and again: an instruction of a millisecond, in which no clock is looked at.
 ;; shell: retry
 ;; expect: fault deadline
 (core module $guest
@@ -7,8 +7,8 @@
   (func $classify (export "classify") (param $failure i32) (result i32)
     (if (i32.ne (i32.load offset=20 (local.get $failure)) (i32.const 1))
       (then
-        (drop (memory.grow (i32.const 236)))
+        (drop (memory.grow (i32.const 56)))
         (loop $again
-          (memory.fill (i32.const 0) (i32.const 1) (i32.const 0xf00000))
+          (memory.fill (i32.const 0) (i32.const 1) (i32.const 0x3c0000))
           (br $again))))
     (i32.const 64)))

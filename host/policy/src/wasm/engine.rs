@@ -1,6 +1,7 @@
 //! The one engine of a process: what it loads, and the clock that bounds every call.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use super::bindings::retry::RetryPre;
 use super::bindings::shared::{limits, log, metrics, settings_types};
 use super::bindings::v0_1;
 use super::compiler::Compiler;
-use super::guest::{Guests, Room, Start, State};
+use super::guest::{Guests, Room, Start, State, Ticks};
 use super::limits::{INSTANCES, MEMORIES, TABLES};
 use super::pool::Pool;
 use super::retry::{RetryGuest, WasmRetry};
@@ -50,6 +51,7 @@ const PAGE: usize = 65_536;
 /// ```
 pub struct WasmEngine {
     compiler: Compiler,
+    ticks: Ticks,
     linker: Linker<State>,
     /// What the pool was made for; no policy may have more.
     most: (usize, usize),
@@ -76,15 +78,17 @@ impl WasmEngine {
         let table = all().map(|bounds| bounds.max_table).max().unwrap_or_default();
         let engine = Engine::new(&engine_config(memory, table))
             .map_err(|error| format!("cannot set up the Wasm engine: {error:#}"))?;
-        let weak = engine.weak();
+        let (weak, ticks) = (engine.weak(), Ticks::default());
+        let counted = Arc::clone(&ticks);
         thread::Builder::new()
             .name("tidegate-epochs".to_owned())
-            .spawn(move || tick(&weak))
+            .spawn(move || tick(&weak, &counted))
             .map_err(|error| format!("cannot start the thread that bounds Wasm policies: {error}"))?;
         let linker = linker(&engine).map_err(|error| format!("cannot offer host functions: {error:#}"))?;
         let room = |instances: u32| instances as usize;
         Ok(Self {
             compiler: Compiler::new(engine, config)?,
+            ticks,
             linker,
             most: (memory, table),
             retry: Arc::new(Pool::new(room(ROOM))),
@@ -119,7 +123,7 @@ impl WasmEngine {
                 Box::new(move |store| ready.instantiate(store).map(RetryGuest::V0_1))
             }
         };
-        let policy = WasmRetry { guests: Guests::new(self.engine(), &self.retry, policy, terms, start), looks };
+        let policy = WasmRetry { guests: Guests::new(self.clocked(), &self.retry, policy, terms, start), looks };
         policy
             .check(CHECK_DEADLINE, &samples::view())
             .map_err(|fault| format!("failed on a sample failure: {fault}"))?;
@@ -147,7 +151,7 @@ impl WasmEngine {
                 Box::new(move |store| ready.instantiate(store).map(AlertGuest::V0_1))
             }
         };
-        let policy = WasmAlert { guests: Guests::new(self.engine(), &self.alert, policy, terms, start) };
+        let policy = WasmAlert { guests: Guests::new(self.clocked(), &self.alert, policy, terms, start) };
         policy
             .check(CHECK_DEADLINE, &samples::view())
             .map_err(|fault| format!("failed on a sample snapshot: {fault}"))?;
@@ -167,11 +171,15 @@ impl WasmEngine {
             accepted(guest.call_configure(store, &outbound(&settings))?)?;
             Ok(guest)
         });
-        let policy = WasmAdmit { guests: Guests::new(self.engine(), &self.admit, policy, terms, start), looks };
+        let policy = WasmAdmit { guests: Guests::new(self.clocked(), &self.admit, policy, terms, start), looks };
         policy
             .check(CHECK_DEADLINE, &samples::view())
             .map_err(|fault| format!("failed on a sample request: {fault}"))?;
         Ok(Arc::new(policy))
+    }
+
+    fn clocked(&self) -> (&Engine, &Ticks) {
+        (self.engine(), &self.ticks)
     }
 
     fn engine(&self) -> &Engine {
@@ -250,9 +258,10 @@ fn engine_config(max_memory: usize, max_table: usize) -> Config {
 }
 
 /// Advances the epoch until the last policy and the engine are gone.
-fn tick(engine: &EngineWeak) {
+fn tick(engine: &EngineWeak, ticks: &AtomicU64) {
     let mut next = Instant::now();
     while let Some(engine) = engine.upgrade() {
+        ticks.fetch_add(1, Ordering::Relaxed);
         engine.increment_epoch();
         drop(engine);
         // By the clock, so that fifty ticks are fifty milliseconds; what a busy machine missed is not made up for.

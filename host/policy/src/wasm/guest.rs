@@ -1,6 +1,7 @@
 //! The guests of one policy: instances made on demand, called within a deadline, kept while they behave.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tidegate_core::config::{Isolation, Terms};
@@ -37,9 +38,14 @@ pub struct State {
 /// tick that the running guest meets, the CPU time of its thread is looked at. Few verdicts meet any.
 struct Allowance {
     deadline: Duration,
-    /// The CPU time and the real time at the first tick.
-    since: Option<(Duration, Instant)>,
+    /// The tick in which it began.
+    begun: u64,
+    /// The CPU time and the real time at the first tick that it met, and what counts as used by then.
+    since: Option<(Duration, Instant, Duration)>,
 }
+
+/// How many ticks have passed.
+pub type Ticks = Arc<AtomicU64>;
 
 /// One instance in its store.
 pub struct Guest<B> {
@@ -57,6 +63,7 @@ pub type Room<B> = Pool<Box<Guest<B>>>;
 /// The guests of one policy.
 pub struct Guests<B> {
     engine: Engine,
+    ticks: Ticks,
     pool: Arc<Room<B>>,
     owner: Owner,
     policy: Arc<str>,
@@ -66,10 +73,16 @@ pub struct Guests<B> {
 
 impl<B> Guests<B> {
     /// No guest yet; `start` makes them, each within the terms of this policy.
-    pub fn new(engine: &Engine, pool: &Arc<Room<B>>, policy: &str, terms: &Terms, start: Start<B>) -> Self {
+    pub fn new(
+        (engine, ticks): (&Engine, &Ticks),
+        pool: &Arc<Room<B>>,
+        policy: &str,
+        terms: &Terms,
+        start: Start<B>,
+    ) -> Self {
         let owner = Owner::new(terms.bounds.max_instances);
-        let (engine, pool, policy, terms) = (engine.clone(), Arc::clone(pool), policy.into(), terms.clone());
-        Self { engine, pool, owner, policy, terms, start }
+        let (engine, ticks, pool) = (engine.clone(), Arc::clone(ticks), Arc::clone(pool));
+        Self { engine, ticks, pool, owner, policy: policy.into(), terms: terms.clone(), start }
     }
 
     /// Calls a guest, a warm one where there is one; `None` for the deadline means the policy's own.
@@ -84,7 +97,7 @@ impl<B> Guests<B> {
         let mut lease = self.pool.lease(&self.owner);
         let ready = match lease.instance.take() {
             Some(mut warm) => {
-                allow(&mut warm.store, deadline);
+                self.allow(&mut warm.store, deadline);
                 warm
             }
             None => self.make(deadline)?,
@@ -101,17 +114,27 @@ impl<B> Guests<B> {
         })
     }
 
+    /// Gives a guest its deadline.
+    fn allow(&self, store: &mut Store<State>, deadline: Duration) {
+        let begun = self.ticks.load(Ordering::Relaxed);
+        store.data_mut().allowance = Allowance { deadline, begun, since: None };
+        store.set_epoch_deadline(1);
+    }
+
     fn make(&self, deadline: Duration) -> Result<Box<Guest<B>>, Fault> {
         let state = State {
             limits: Limits::new(&self.terms.bounds),
-            allowance: Allowance { deadline, since: None },
+            allowance: Allowance { deadline, begun: 0, since: None },
             call: Call::of(&self.policy),
         };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(MAX_ANSWER);
-        store.epoch_deadline_callback(|mut context| Ok(context.data_mut().allowance.tick()));
-        allow(&mut store, deadline);
+        let ticks = Arc::clone(&self.ticks);
+        store.epoch_deadline_callback(move |mut context| {
+            Ok(context.data_mut().allowance.tick(ticks.load(Ordering::Relaxed)))
+        });
+        self.allow(&mut store, deadline);
         match (self.start)(&mut store) {
             Ok(exports) => Ok(Box::new(Guest { store, exports, calls: 0 })),
             Err(error) => {
@@ -128,22 +151,29 @@ impl<B> Drop for Guests<B> {
     }
 }
 
-/// Gives a guest its deadline.
-fn allow(store: &mut Store<State>, deadline: Duration) {
-    store.data_mut().allowance = Allowance { deadline, since: None };
-    store.set_epoch_deadline(1);
-}
-
 impl Allowance {
-    fn tick(&mut self) -> UpdateDeadline {
-        let (used, now) = (cpu_time(), Instant::now());
-        let (used_before, since) = *self.since.get_or_insert((used, now));
-        // The ticks do not come to the microsecond: one that comes a little early is not waited for once more.
-        let used = used.saturating_sub(used_before) + TICK / 2;
+    /// Looks at what is used, at this tick; never ends a guest at the first, which may come at any moment.
+    fn tick(&mut self, tick: u64) -> UpdateDeadline {
+        let (cpu, now) = (cpu_time(), Instant::now());
+        let Some((cpu_before, since, used_before)) = self.since else {
+            self.since = Some((cpu, now, self.before(tick)));
+            return UpdateDeadline::Continue(1);
+        };
+        // Ticks do not come to the microsecond, and one that comes a little early is not to cost another.
+        let used = used_before + cpu.saturating_sub(cpu_before) + TICK / 4;
         if used >= self.deadline || now - since >= self.deadline.saturating_mul(PATIENCE) {
             return UpdateDeadline::Interrupt;
         }
         UpdateDeadline::Continue(1)
+    }
+
+    /// What counts as used before the first tick that was met: the tick in which it began, and those that were missed.
+    ///
+    /// It missed them in one long instruction, or while its thread stood still: reading the CPU time at each call, to
+    /// tell, would cost a third of a verdict. So they count, and half of the deadline is left in any case.
+    fn before(&self, tick: u64) -> Duration {
+        let missed = u32::try_from(tick.saturating_sub(self.begun + 1)).unwrap_or(u32::MAX);
+        TICK + TICK.saturating_mul(missed).min(self.deadline / 2)
     }
 }
 
