@@ -5,4 +5,5 @@ pub mod cases;
 pub mod command;
 pub mod http;
 pub mod notify;
+mod replay;
 mod templates;

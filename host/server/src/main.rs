@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::New(new) => new.run(),
         Command::Build(build) => build.run(),
         Command::Test(test) => test.run(),
+        Command::Replay(replay) => replay.run(),
         Command::Limits(limits) => limits.run(),
         Command::Metrics(metrics) => metrics.run(),
         Command::Alerts(alerts) => alerts.run(),

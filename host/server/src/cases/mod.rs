@@ -8,6 +8,7 @@ mod file;
 mod find;
 mod input;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +16,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tidegate::core::config::PoliciesConfig;
 use tidegate::core::config::reader::suggestion;
-use tidegate::core::{Fault, Stats, View, Windows};
+use tidegate::core::{Fault, Snapshot, Stats, View, Windows};
 use tidegate::policy::{Loaded, Policies, PolicyKind, load_one};
 
-use file::Asked as Question;
+pub(crate) use file::Asked as Question;
 pub use file::CaseFile;
 pub use find::{Tested, find};
 pub use input::{AlertInput, Answer};
@@ -42,7 +43,8 @@ pub fn run(tested: &Tested, config: &PoliciesConfig) -> Result<Vec<Outcome>, Str
     let text =
         std::fs::read_to_string(&tested.cases).map_err(|error| format!("{}: {error}", tested.cases.display()))?;
     let file = CaseFile::parse(&tested.cases.display().to_string(), &text, tested.kind)?;
-    let asked = Asked::load(tested, &file, config)?;
+    let config = tested.kind.map_or_else(|| config.clone(), |kind| file.with_settings(tested, kind, config));
+    let asked = Asked::load(&tested.policy, tested.kind, &config)?;
     file.cases
         .iter()
         .map(|case| {
@@ -53,62 +55,72 @@ pub fn run(tested: &Tested, config: &PoliciesConfig) -> Result<Vec<Outcome>, Str
 }
 
 /// Who is asked: one policy, or the rules by name.
-enum Asked {
+pub(crate) enum Asked {
+    /// One policy.
     Policy(Loaded),
+    /// The rules of a directory.
     Rules(Arc<Policies>),
 }
 
 impl Asked {
-    fn load(tested: &Tested, file: &CaseFile, config: &PoliciesConfig) -> Result<Self, String> {
-        let Some(kind) = tested.kind else {
-            let dir = tested.policy.parent().unwrap_or(&tested.policy).to_owned();
-            let policies = Policies::open(&PoliciesConfig { dir, ..config.clone() });
-            let refused = policies.reload().refused;
-            return if refused.is_empty() { Ok(Self::Rules(policies)) } else { Err(refused.join("\n")) };
-        };
-        let config = file.with_settings(tested, kind, config);
-        load_one(&tested.policy, Some(kind), &config).map(Self::Policy)
+    /// Loads a policy of a kind, or `alerts.toml` with the conditions beside it, where there is none.
+    ///
+    /// # Errors
+    /// Every problem as `file:line:column: message`, one a line.
+    pub(crate) fn load(policy: &Path, kind: Option<PolicyKind>, config: &PoliciesConfig) -> Result<Self, String> {
+        if kind.is_some() {
+            return load_one(policy, kind, config).map(Self::Policy);
+        }
+        // However often a condition misbehaves, every question gets its answer.
+        let dir = policy.parent().unwrap_or(policy).to_owned();
+        let policies = Policies::open(&PoliciesConfig { dir, max_faults: u32::MAX, ..config.clone() });
+        let refused = policies.reload().refused;
+        if refused.is_empty() { Ok(Self::Rules(policies)) } else { Err(refused.join("\n")) }
+    }
+
+    /// The verdict as JSON; `rule` is the one that is asked, among rules.
+    ///
+    /// # Errors
+    /// One sentence where this cannot be asked here.
+    pub(crate) fn ask(&self, question: &Question, rule: Option<&str>, view: &Arc<dyn View>) -> Result<Value, String> {
+        Ok(match (self, question) {
+            (Self::Policy(Loaded::Retry(policy)), Question::Failure(failure)) => told(policy.classify(failure, view)),
+            (Self::Policy(Loaded::Admit(policy)), Question::Request(request)) => told(policy.admit(request, view)),
+            (Self::Policy(Loaded::Alert(policy)), Question::Alert(input)) => {
+                told(policy.evaluate(&input.snapshot, view))
+            }
+            (Self::Rules(policies), Question::Alert(input)) => {
+                judged(policies, rule.unwrap_or_default(), &input.snapshot, view)?
+            }
+            _ => return Err("a policy of another kind is asked".to_owned()),
+        })
     }
 
     fn answer(&self, tested: &Tested, case: &file::Case) -> Result<Value, String> {
         let place =
             |message: String| format!("{}:{}:1: case {:?}: {message}", tested.cases.display(), case.line, case.name);
         let (platform, none) = (tested.platform(), figures(Stats::default()));
-        let failure = match &case.asked {
-            Question::Failure(failure) => Some(case.failure(failure, &platform)),
-            Question::Answer(answer) => case.found(answer, &platform),
-            _ => None,
+        let failure = |failure| self.ask(&Question::Failure(failure), None, &none);
+        let answer = match &case.asked {
+            Question::Failure(asked) => failure(case.failure(asked, &platform)),
+            Question::Answer(answer) => case.found(answer, &platform).map_or(Ok(json!({ "success": true })), failure),
+            Question::Request(request) => self.ask(&Question::Request(case.request(request, &platform)), None, &none),
+            Question::Alert(input) => input.view().and_then(|view| self.ask(&case.asked, case.rule.as_deref(), &view)),
         };
-        Ok(match (self, &case.asked) {
-            (Self::Policy(Loaded::Retry(policy)), _) => {
-                failure.map_or_else(|| json!({ "success": true }), |failure| told(policy.classify(&failure, &none)))
-            }
-            (Self::Policy(Loaded::Admit(policy)), Question::Request(request)) => {
-                told(policy.admit(&case.request(request, &platform), &none))
-            }
-            (Self::Policy(Loaded::Alert(policy)), Question::Alert(input)) => {
-                told(policy.evaluate(&input.snapshot, &input.view().map_err(place)?))
-            }
-            (Self::Rules(policies), Question::Alert(input)) => {
-                let name = case.rule.as_deref().unwrap_or_default();
-                rule(policies, name, input).map_err(place)?
-            }
-            _ => return Err(place("a policy of another kind is asked".to_owned())),
-        })
+        answer.map_err(place)
     }
 }
 
 /// What a rule answers, which is quiet with too few samples.
-fn rule(policies: &Policies, name: &str, input: &AlertInput) -> Result<Value, String> {
+fn judged(policies: &Policies, name: &str, snapshot: &Snapshot, view: &Arc<dyn View>) -> Result<Value, String> {
     let rules = policies.rules();
     let names = || rules.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>();
     let rule = rules.iter().find(|rule| rule.name == name);
     let rule = rule.ok_or_else(|| format!("no such rule {name:?}; {}", suggestion(name, &names())))?;
-    let stats = &input.snapshot.stats;
-    if stats.count + stats.limited < rule.min_samples {
+    if snapshot.stats.count + snapshot.stats.limited < rule.min_samples {
         return Ok(json!({ "state": "quiet" }));
     }
-    Ok(told(rule.policy.evaluate(&input.snapshot, &input.view()?)))
+    Ok(told(rule.policy.evaluate(snapshot, view)))
 }
 
 fn figures(stats: Stats) -> Arc<dyn View> {

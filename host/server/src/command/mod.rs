@@ -12,6 +12,7 @@ mod locks;
 mod metrics;
 mod new;
 mod place;
+mod replay;
 mod serve;
 mod show;
 mod status;
@@ -50,6 +51,8 @@ pub enum Command {
     Build(build::Build),
     /// Run policies against the cases beside them.
     Test(test::Test),
+    /// Read a decision log again through the policies of today, and show where they decide otherwise.
+    Replay(replay::Replay),
     /// Look at limits, change them, fill them.
     Limits(limits::Limits),
     /// Show what became of the calls.
