@@ -14,7 +14,7 @@ use crate::rhai::bodies::{self, Body};
 /// The function that probes call; no script has one of the name, since the check at load knows none.
 const PROBE: &str = "tidegate_probe";
 /// The most operations that all samples together may take.
-const MAX_OPERATIONS: u64 = 20_000_000;
+const MAX_OPERATIONS: u64 = 5_000_000;
 /// The deepest that functions may call each other, beyond what any script may: each level takes a piece of this
 /// thread's stack.
 const MAX_DEPTH: usize = 33;
