@@ -40,11 +40,12 @@ pub const ALERT: Texts = texts!("alert");
 pub const ADMIT: Texts = texts!("admit");
 
 /// The SDK for Rust, which a project carries along: a policy is built without this repository.
-const RUST_SDK: [(&str, &str); 7] = [
+const RUST_SDK: [(&str, &str); 8] = [
     ("sdk/Cargo.toml", text!("rust/sdk.toml.in")),
     ("sdk/src/bindings.rs", text!("rust/src/bindings.rs")),
     ("sdk/src/host.rs", text!("rust/src/host.rs")),
     ("sdk/src/lib.rs", text!("rust/src/lib.rs")),
+    ("sdk/src/allocator.rs", text!("rust/src/allocator.rs")),
     ("sdk/src/settings.rs", text!("rust/src/settings.rs")),
     ("sdk/src/verdict.rs", text!("rust/src/verdict.rs")),
     ("sdk/wit/policy.wit", text!("rust/wit/policy.wit")),

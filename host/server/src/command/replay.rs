@@ -17,17 +17,7 @@ const TOLD: usize = 20;
 /// The longest input in the table, in characters.
 const WIDTH: usize = 100;
 
-/// Read a decision log again through the policies of today, and show where they decide otherwise.
-///
-/// LOG is what `[decisions] file` names. Each line is asked of the policy in force, of its candidate
-/// (`retry/jd.candidate.rhai` beside it) or of those named with --candidate; what was recorded is compared with what
-/// they say: action, class, wait, cost, labels, status, state or fault, but no reasons. Differences that lead from one
-/// action and class to another are one group, shown by its first.
-///
-/// Windows and limits that a policy looked at stand in the line. Where it looks at others now, windows of a condition
-/// are as the rule's own and everything else is empty; so many lines are told. What was masked in the log stays masked.
-///
-/// Exit code 0: all decide as was recorded; 1: one decides otherwise; 2: a line, a policy or the usage is wrong.
+/// Read a decision log again through the policies of today.
 #[derive(Args)]
 pub struct Replay {
     /// The decision log; - reads standard input.
