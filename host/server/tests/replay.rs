@@ -156,7 +156,7 @@ async fn what_a_server_recorded_differs_just_where_the_policy_was_edited() {
     for words in ["admit/jd.rhai", "allow at cost 2 api=orders  allow at cost 3 api=orders", "1      line 5"] {
         assert!(rows[1].contains(words), "{words}: {text}");
     }
-    for words in ["retry throttled after 1s", "give up quota after 1m", "2      line 1", r#""code":"7""#] {
+    for words in ["retry throttled after 1s", "give up quota after 1m", "2      line 1", "code 7, endpoint e"] {
         assert!(rows[2].contains(words), "{words}: {text}");
     }
 }
@@ -240,7 +240,7 @@ fn rules_and_conditions_are_asked_with_what_they_saw() {
     let (code, text, err) = scene.replay(&["log"]);
     assert_eq!((code, err.as_str()), (0, ""), "{text}");
     assert!(
-        text.contains("note: on 1 lines a policy looked at a window or a limit that the log does not have"),
+        text.contains("note: lines on which a policy looked at a window or a limit that the log does not have"),
         "{text}"
     );
     // Another condition, and a rule that is no more.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use tidegate::core::config::PoliciesConfig;
 
 use super::{Usage, answer, complain, config_file, configuration, show};
@@ -16,6 +16,10 @@ use crate::replay::{Group, Replay as Replayed, Tally, Words, replay};
 const TOLD: usize = 20;
 /// The longest input in the table, in characters.
 const WIDTH: usize = 100;
+/// What an input is known by comes first …
+const FIRST: [&str; 3] = ["status", "code", "sub_code"];
+/// … and when it was, is told by its line.
+const TIMES: [&str; 4] = ["at_ms", "elapsed_ms", "from_ms", "to_ms"];
 
 /// Read a decision log again through the policies of today.
 #[derive(Args)]
@@ -86,24 +90,42 @@ fn text(found: &Replayed) -> String {
         parts.push(show::table(&["policy", "recorded", "now", "times", "first", "input"], groups));
     }
     if found.beyond > 0 {
-        let words = "a policy looked at a window or a limit that the log does not have: such a window of a condition was \
-                     as the rule's own, all else empty";
-        parts.push(format!("note: on {} lines {words}", found.beyond));
+        let words = "lines on which a policy looked at a window or a limit that the log does not have (such a window of \
+                     a condition was as the rule's own, all else empty)";
+        parts.push(format!("note: {words}: {}", found.beyond));
     }
     parts.join("\n\n")
 }
 
 fn row(tally: &Tally, group: &Group) -> Vec<String> {
     let verdict = |verdict| Words::of(verdict).all();
-    let input = group.input.to_string();
-    let short =
-        if input.chars().count() > WIDTH { input.chars().take(WIDTH).collect::<String>() + "…" } else { input };
     vec![
         group.rule.as_ref().map_or_else(|| tally.policy.clone(), |rule| format!("{}: {rule}", tally.policy)),
         verdict(&group.recorded),
         verdict(&group.now),
         group.times.to_string(),
         format!("line {}", group.line),
-        short,
+        input(&group.input),
     ]
+}
+
+/// What was asked, without what is as always.
+fn input(input: &Value) -> String {
+    let usual = |name: &str, value: &Value| match value {
+        Value::Number(number) => number.as_f64() == Some(if name == "attempt" { 1.0 } else { 0.0 }),
+        Value::String(text) => ["", "response", "GET"].contains(&text.as_str()),
+        _ => false,
+    };
+    let fields = input.as_object().into_iter().flatten();
+    let mut fields: Vec<_> =
+        fields.filter(|(name, value)| !TIMES.contains(&name.as_str()) && !usual(name, value)).collect();
+    fields.sort_by_key(|(name, _)| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
+    let shown = |value: &Value| if value.is_string() { show::text(value) } else { value.to_string() };
+    let shown: Vec<_> = fields.into_iter().map(|(name, value)| format!("{name} {}", shown(value))).collect();
+    let mut text = shown.join(", ");
+    if let Some((end, _)) = text.char_indices().nth(WIDTH) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
