@@ -67,7 +67,7 @@
 //!
 //! All compile on any machine, so a policy's tests are ordinary `cargo test`.
 
-#[cfg(feature = "allocator")]
+#[cfg(all(feature = "allocator", any(test, target_family = "wasm")))]
 mod allocator;
 #[doc(hidden)]
 pub mod bindings;
