@@ -86,8 +86,11 @@ impl Default for Failure {
     }
 }
 
-/// Headers as pairs, or as a table in the way of case files and of the decision log.
-pub(crate) fn headers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
+/// Reads headers as pairs, or as a table in the way of case files and of the decision log.
+///
+/// # Errors
+/// Where they are neither.
+pub fn headers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected headers as {\"name\": \"value\"} or as [[\"name\", \"value\"]]")]
     enum Headers {

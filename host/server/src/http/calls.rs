@@ -55,6 +55,7 @@ pub struct Reported {
     code: Option<String>,
     sub_code: Option<String>,
     message: Option<String>,
+    #[serde(deserialize_with = "tidegate::core::failure::headers")]
     headers: Vec<(String, String)>,
     retry_after_ms: Option<u64>,
 }
