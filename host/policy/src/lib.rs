@@ -22,6 +22,7 @@ mod rhai;
 mod rules;
 mod samples;
 mod shadow;
+mod slot;
 mod slots;
 #[cfg(feature = "wasm")]
 pub mod wasm;

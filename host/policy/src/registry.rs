@@ -18,7 +18,8 @@ use crate::files;
 use crate::generation::{Decided, Generation, PolicyStatus};
 use crate::rules::Rule;
 use crate::samples;
-use crate::slots::{Change, Component, PATIENCE, Place, Slots};
+use crate::slot::{Change, Component, PATIENCE, Place};
+use crate::slots::Slots;
 use crate::watch::{self, Watch};
 
 /// Nothing decides yet at the start, so a component that takes long is waited for; not for ever, since one may be made to.

@@ -11,10 +11,7 @@ use tidegate::policy::{Policies, PolicyStatus, review};
 
 use super::{Usage, answer, config_file, configuration};
 
-/// Say whether configuration and policies would be accepted, and note what is likely a mistake.
-///
-/// A note is no refusal: a condition that no sample fulfils, a rate compared with 10, a division by 0 where there are no
-/// calls. It says `file:line:column` and how to mend it.
+/// Says whether configuration and policies would be accepted.
 #[derive(Args)]
 pub struct Check {
     /// The configuration; ./tidegate.toml where there is one, else the shipped defaults.

@@ -41,7 +41,10 @@ pub struct Options {
 pub enum Command {
     /// Run a host with an HTTP API.
     Serve(serve::Serve),
-    /// Say whether configuration and policies would be accepted.
+    /// Say whether configuration and policies would be accepted, and note what is likely a mistake.
+    ///
+    /// A note is no refusal: a condition that no sample fulfils, a rate compared with 10, a division by 0 where there are no
+    /// calls. It says `file:line:column` and how to mend it.
     Check(check::Check),
     /// Ask one policy for its verdict on one input.
     Eval(eval::Eval),
