@@ -186,6 +186,12 @@ async fn a_worker_that_reports_a_failure_learns_whether_and_when_to_try_again() 
         (json!({ "failure": { "kind": "timeout" } }), "retry", "transient", 500..=1_500),
         // An asked wait is kept whole, with a little jitter on top.
         (json!({ "failure": { "status": 429, "retry_after_ms": 20_000 } }), "retry", "throttled", 20_000..=20_500),
+        (
+            json!({ "failure": { "status": 429, "headers": { "Retry-After": "20" } } }),
+            "retry",
+            "throttled",
+            20_000..=20_500,
+        ),
         (json!({ "failure": { "status": 503 }, "attempt": 5 }), "give_up", "transient", 0..=0),
         (json!({ "failure": { "status": 503 }, "elapsed_ms": 120_000 }), "give_up", "transient", 0..=0),
         (json!({ "failure": { "status": 404 } }), "give_up", "permanent", 0..=0),

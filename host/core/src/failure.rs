@@ -86,7 +86,7 @@ impl Default for Failure {
     }
 }
 
-/// Reads headers as pairs, or as a table in the way of case files and of the decision log.
+/// Reads headers as pairs, or as a table in the way of case files and of the decision log; names become lower case.
 ///
 /// # Errors
 /// Where they are neither.
@@ -97,10 +97,12 @@ pub fn headers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String
         Pairs(Vec<(String, String)>),
         Table(BTreeMap<String, String>),
     }
-    Ok(match Headers::deserialize(from)? {
+    let mut headers = match Headers::deserialize(from)? {
         Headers::Pairs(pairs) => pairs,
         Headers::Table(table) => table.into_iter().collect(),
-    })
+    };
+    headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
+    Ok(headers)
 }
 
 impl Failure {

@@ -224,7 +224,10 @@ fn report(changes: &BTreeMap<String, Change>, slots: &Slots) -> ReloadReport {
         match change {
             Change::InForce => tracing::info!(policy = path, generation = slots.number(), "policy in force"),
             Change::Removed => tracing::info!(policy = path, generation = slots.number(), "policy removed"),
-            Change::Refused(problem) => tracing::error!("policy refused, the last good one stays:\n{problem}"),
+            Change::Refused(problem) if slots.has_good(path) => {
+                tracing::error!("policy refused, the last good one stays:\n{problem}");
+            }
+            Change::Refused(problem) => tracing::error!("policy refused, and there is no good one:\n{problem}"),
             Change::Mended => tracing::info!(policy = path, "policy is as it was when it was good"),
         }
     }

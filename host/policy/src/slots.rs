@@ -38,6 +38,11 @@ impl Slots {
         self.slots.values().filter_map(|slot| slot.tried.as_ref()).any(|tried| tried.path == path && tried.hash == hash)
     }
 
+    /// Whether a version of the file is in force.
+    pub fn has_good(&self, path: &str) -> bool {
+        self.slots.values().any(|slot| slot.path == path && slot.good.is_some())
+    }
+
     /// Why files are not in force as they are.
     pub fn problems(&self) -> Vec<String> {
         self.lost.iter().chain(self.slots.values().filter_map(|slot| Some(&slot.stale.as_ref()?.0))).cloned().collect()

@@ -51,6 +51,18 @@ fn good_files_are_0_and_a_refused_policy_is_1() {
 }
 
 #[test]
+fn a_policy_that_nobody_asks_is_noted_and_strictly_refused() {
+    let limit = "[limits.shop]\nrate = \"1/s\"\nburst = 1\n";
+    let script = "if code == \"7\" { retry(\"throttled\") } else { abstain() }";
+    let files = |limits| [("tidegate.toml", limits), ("policies/retry/shop.rhai", script)];
+    let (code, out, _) = Scene::new(&files(limit)).run(&["check", "--strict"], "");
+    assert!((code, out.contains("note")) == (0, false), "{out}");
+    let (code, out, _) = Scene::new(&files("")).run(&["check", "--strict"], "");
+    assert!(code == 1 && out.contains("note: retry/shop.rhai is never asked: there is no [limits.shop]"), "{out}");
+    assert_eq!(Scene::new(&files("")).run(&["check"], "").0, 0, "a note is no refusal");
+}
+
+#[test]
 fn a_wrong_configuration_is_2_with_every_mistake_at_once() {
     let scene = Scene::new(&[("tidegate.toml", "[limits]\njd = { rate = \"0/s\", burst = 0 }\n[retri]\n")]);
     for command in [["check"], ["serve"]] {

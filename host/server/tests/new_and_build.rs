@@ -97,14 +97,16 @@ fn from_new_to_tested(language: &str, own_tests: impl Fn(&Scene, &str)) {
         let scene = Scene::new();
         let name = format!("new_{kind}");
         scene.good(&["new", kind, &name, "--lang", language]);
-        let project = format!("policies/guests/{name}");
+        let project = if kind == "retry" { name.clone() } else { format!("{name}_{folder}") };
+        let project = format!("policies/guests/{project}");
         own_tests(&scene, &project);
-        let built = scene.good(&["build", &project]);
+        let build = ["build", &project, "--name", &name];
+        let built = scene.good(&build);
         let component = format!("policies/{folder}/{name}.wasm");
         assert!(built.starts_with(&format!("{component}: ")) && built.contains("written"), "{built}");
         // QuickJS has a seed of its own in every component.
         let again = if language == "rust" { "unchanged" } else { "written" };
-        assert!(scene.good(&["build", &project]).contains(again), "built again it is {again}");
+        assert!(scene.good(&build).contains(again), "built again it is {again}");
         scene.good(&["check"]);
         scene.good(&["test", &component]);
     }
@@ -250,8 +252,24 @@ fn what_was_written_and_what_comes_next_is_told_to_programs_too() {
         "npm test --prefix elsewhere/guests/1688",
         "tidegate build elsewhere/guests/1688 --policies elsewhere",
         "tidegate test elsewhere/retry/1688.wasm",
+        "in tidegate.toml: [limits.1688] with rate = \"10/s\" and burst = 10",
     ];
     assert_eq!(next, expected);
+}
+
+#[test]
+fn a_platform_may_have_policies_of_every_kind_in_one_language() {
+    let scene = Scene::new();
+    for (kind, folder) in KINDS {
+        let told = scene.good(&["new", kind, "taobao", "--lang", "rust"]);
+        let build = if kind == "retry" {
+            "tidegate build policies/guests/taobao\n".to_owned()
+        } else {
+            format!("tidegate build policies/guests/taobao_{folder} --name taobao\n")
+        };
+        assert!(told.contains(&build), "{told}");
+        assert!(!told.contains("[limits."), "the shipped limits know the platform: {told}");
+    }
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub use advice::Advice;
 #[cfg(feature = "policies")]
 pub use alerts::{ActiveAlert, Alerts, MemoryAlerts};
 #[cfg(feature = "tower")]
-pub use answer::read_failure;
+pub use answer::{heed_headers, read_failure};
 pub use clock::SystemClock;
 pub use host::{BuildError, Builder, Host, UnknownPlatform};
 pub use limiter::{Limiter, Taken};

@@ -68,7 +68,10 @@ impl Findings {
     pub fn refuse_odd_settings(&self, settings: &Settings) -> Result<(), Vec<Problem>> {
         let names: Vec<_> = self.settings.keys().map(String::as_str).collect();
         let odd = settings.iter().filter_map(|(name, given)| match self.settings.get(name) {
-            None => Some(format!("it has no setting `{name}`; {}", suggestion(name, &names))),
+            None if names.is_empty() => Some(format!(
+                "its settings name `{name}`, and the script asks for none; ask for it by setting(\"{name}\", …), or take it out"
+            )),
+            None => Some(format!("its settings name `{name}`, which it never asks for; {}", suggestion(name, &names))),
             Some(kind) if discriminant(kind) != discriminant(given) => {
                 Some(format!("its setting `{name}` is {}, and the configuration gives {}", named(kind), named(given)))
             }

@@ -32,7 +32,7 @@ pub fn failure(input: &mut Section<'_>) -> Failure {
         code: input.optional("code", string),
         sub_code: input.optional("sub_code", string),
         message: input.optional("message", string),
-        headers: input.values("headers", string).into_iter().collect(),
+        headers: lowered(input.values("headers", string)),
         retry_after_ms: whole(input, "retry_after_ms"),
     }
 }
@@ -57,7 +57,7 @@ pub fn request(input: &mut Section<'_>) -> Request {
         endpoint: input.optional("endpoint", string).unwrap_or_default(),
         method: input.optional("method", string).unwrap_or_else(|| Request::default().method),
         at_ms: whole(input, "at_ms").unwrap_or(0),
-        headers: input.values("headers", string).into_iter().collect(),
+        headers: lowered(input.values("headers", string)),
         labels: input.values("labels", string),
     }
 }
@@ -161,4 +161,9 @@ fn yes(value: &reader::Value<'_>) -> Option<bool> {
         Setting::Flag(true) => Some(true),
         _ => value.refuse("expected true, where the answer is no failure"),
     }
+}
+
+/// Headers as policies see them: names in lower case.
+fn lowered(headers: BTreeMap<String, String>) -> Vec<(String, String)> {
+    headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
 }

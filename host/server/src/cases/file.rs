@@ -118,7 +118,8 @@ impl Case {
     /// The failure that a classifier is asked about; `None` where the answer holds none.
     pub(super) fn failure(&self, failure: &Failure, platform: &str) -> Failure {
         let platform = if failure.platform.is_empty() { platform } else { &failure.platform };
-        Failure { platform: platform.to_owned(), at_ms: failure.at_ms.max(self.at_ms), ..failure.clone() }
+        let at_ms = failure.at_ms.max(self.at_ms);
+        tidegate::heed_headers(Failure { platform: platform.to_owned(), at_ms, ..failure.clone() })
     }
 
     /// The failure that the body reader finds in an answer; `None` where there is none.

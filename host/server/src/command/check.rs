@@ -60,7 +60,7 @@ impl Check {
 }
 
 /// What is accepted and still worth a look: rules that look at nothing, or whose messages would reach nobody; settings
-/// of nobody.
+/// of nobody; policies that nobody asks.
 fn notes(policies: &Policies, config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     for rule in policies.rules().iter() {
@@ -76,6 +76,13 @@ fn notes(policies: &Policies, config: &Config) -> Vec<String> {
         let is_there = |one: &PolicyStatus| one.path.rsplit_once('.').is_some_and(|(stem, _)| stem == name);
         if !status.iter().any(is_there) {
             notes.push(format!("[policy.{name:?}] is of no policy: there is no {name}.rhai or {name}.wasm"));
+        }
+    }
+    for one in &status {
+        let platform = one.path.strip_prefix("retry/").or_else(|| one.path.strip_prefix("admit/"));
+        let platform = platform.and_then(|name| name.split('.').next()).filter(|name| *name != "default");
+        if let Some(platform) = platform.filter(|name| !config.limits.contains_key(*name)) {
+            notes.push(format!("{} is never asked: there is no [limits.{platform}]", one.path));
         }
     }
     notes

@@ -20,7 +20,8 @@ pub struct Eval {
     /// The policy: a .rhai script or a .wasm component.
     #[arg(value_name = "POLICY")]
     policy: PathBuf,
-    /// The input as JSON: a failure for a retry policy, a snapshot for an alert, a request to admit; - reads standard input.
+    /// A file with the input as JSON: a failure for a retry policy, a snapshot for an alert, a request to admit; - reads
+    /// standard input.
     #[arg(value_name = "INPUT", default_value = "-")]
     input: PathBuf,
     /// What the policy decides; by its folder (retry/, alerts/ or admit/) unless said.
@@ -60,7 +61,7 @@ impl Eval {
         let policy = load_one(&self.policy, kind, &config.policies).map_err(Usage)?;
         let (verdict, text) = match policy {
             Loaded::Retry(policy) => {
-                let failure: Failure = read(&self.input)?;
+                let failure = tidegate::heed_headers(read::<Failure>(&self.input)?);
                 told(policy.classify(&failure, &view()))
             }
             Loaded::Alert(policy) => {

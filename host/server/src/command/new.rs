@@ -85,11 +85,11 @@ impl New {
     /// Something of that name that is there already, or a directory that cannot be written.
     pub fn run(self) -> Result<ExitCode, Usage> {
         let configured = self.dir.is_none();
-        let policies = match &self.dir {
-            Some(dir) => dir.clone(),
-            None => configuration(config_file(self.config.clone()).as_deref())?.policies.dir,
-        };
-        let plan = Plan { kind: self.kind, language: self.lang, name: &self.name, policies: &policies, configured };
+        let config = configuration(config_file(self.config.clone()).as_deref())?;
+        let policies = self.dir.clone().unwrap_or(config.policies.dir);
+        let limited = self.name == "default" || config.limits.contains_key(&self.name);
+        let plan =
+            Plan { kind: self.kind, language: self.lang, name: &self.name, policies: &policies, configured, limited };
         let files = plan.files();
         plan.refuse_what_exists(&files)?;
         for (path, text) in &files {
@@ -111,6 +111,8 @@ struct Plan<'a> {
     policies: &'a Path,
     /// Whether the directory of policies is the configured one, which no command needs to be told.
     configured: bool,
+    /// Whether the configuration has a limit of that name: without one, nobody asks.
+    limited: bool,
 }
 
 impl Plan<'_> {
@@ -119,8 +121,13 @@ impl Plan<'_> {
         self.policies.join(self.kind.folder()).join(format!("{}.{extension}", self.name))
     }
 
+    /// Where its source is; a platform may have policies of several kinds.
     fn project(&self) -> PathBuf {
-        self.policies.join("guests").join(self.name)
+        let name = match self.kind {
+            Kind::Retry => self.name.to_owned(),
+            Kind::Alert | Kind::Admit => format!("{}_{}", self.name, self.kind.folder()),
+        };
+        self.policies.join("guests").join(name)
     }
 
     fn extension(&self) -> &'static str {
@@ -187,6 +194,9 @@ impl Plan<'_> {
             Language::Js => vec![format!("npm test --prefix {}", project.display()), self.build()],
         };
         next.push(self.test());
+        if !matches!(self.kind, Kind::Alert) && !self.limited {
+            next.push(format!("in tidegate.toml: [limits.{}] with rate = \"10/s\" and burst = 10", self.name));
+        }
         if matches!(self.kind, Kind::Alert) {
             let (name, extension) = (self.name, self.extension());
             let rules = self.policies.join("alerts.toml");
@@ -197,7 +207,8 @@ impl Plan<'_> {
 
     fn build(&self) -> String {
         let policies = if self.configured { String::new() } else { format!(" --policies {}", self.policies.display()) };
-        format!("tidegate build {}{policies}", self.project().display())
+        let name = if matches!(self.kind, Kind::Retry) { String::new() } else { format!(" --name {}", self.name) };
+        format!("tidegate build {}{name}{policies}", self.project().display())
     }
 
     fn test(&self) -> String {

@@ -89,7 +89,7 @@ pub async fn record(State(host): State<Host>, Input(call): Input<Call>) -> Resul
     let duration = Duration::from_secs_f64(call.duration_ms / 1e3);
     host.metrics().record(&call.platform, &call.endpoint, call.outcome, duration);
     let Some(reported) = call.failure else { return Ok(StatusCode::NO_CONTENT.into_response()) };
-    let failure = Failure {
+    let failure = tidegate::heed_headers(Failure {
         platform: call.platform,
         endpoint: call.endpoint,
         kind: reported.kind,
@@ -102,7 +102,7 @@ pub async fn record(State(host): State<Host>, Input(call): Input<Call>) -> Resul
         message: reported.message,
         headers: reported.headers,
         retry_after_ms: reported.retry_after_ms,
-    };
+    });
     // Policies may take their whole deadline, and other requests wait for the workers.
     let advised =
         tokio::task::spawn_blocking(move || host.advise(&failure, call.previous, call.refreshes_credentials)).await;

@@ -9,6 +9,8 @@ mod xml;
 #[cfg(test)]
 mod tests;
 
+pub use wait::heed_headers;
+
 use found::{Found, Told};
 use http::{HeaderMap, StatusCode};
 use tidegate_core::{Failure, FailureKind};
