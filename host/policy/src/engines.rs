@@ -9,13 +9,14 @@ use tidegate_core::AlertPolicy;
 use tidegate_core::config::reader::{Problem, Text};
 use tidegate_core::config::{PoliciesConfig, Terms};
 
+use crate::files::Content;
 use crate::load::{Loaded, PolicyKind};
 #[cfg(feature = "rhai")]
 use crate::origin::Origin;
 #[cfg(feature = "rhai")]
 use crate::rhai::Rhai;
 #[cfg(feature = "wasm")]
-use crate::wasm::WasmEngine;
+use crate::wasm::{Binary, WasmEngine};
 
 /// What a policy is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,8 @@ pub struct Source<'a> {
     pub file: &'a str,
     /// What stands in it.
     pub bytes: &'a [u8],
+    /// The SHA-256 of that in hexadecimal, where it is known.
+    pub hash: Option<&'a str>,
 }
 
 impl Engines {
@@ -110,7 +113,8 @@ impl Engines {
 
     #[cfg(feature = "wasm")]
     fn component(&self, kind: PolicyKind, source: &Source<'_>, terms: &Terms) -> Result<Loaded, String> {
-        let (wasm, path, bytes) = (self.wasm()?, source.path, source.bytes);
+        let (wasm, path) = (self.wasm()?, source.path);
+        let bytes = source.hash.map_or_else(|| source.bytes.into(), |hash| Binary::hashed(source.bytes, hash));
         match kind {
             PolicyKind::Retry => wasm.retry(path, bytes, terms).map(Loaded::Retry),
             PolicyKind::Alert => wasm.alert(path, bytes, terms).map(Loaded::Alert),
@@ -140,10 +144,12 @@ impl Engines {
     }
 
     /// Whether a file can be loaded at once, after this time at most; what takes longer goes on off the way of others.
-    pub fn is_ready_within(&self, patience: Duration, path: &str, bytes: &[u8]) -> bool {
+    pub fn is_ready_within(&self, patience: Duration, path: &str, content: &Content) -> bool {
         #[cfg(feature = "wasm")]
         if Language::of(path) == Some(Language::Wasm) {
-            return self.wasm().map_or(true, |wasm| wasm.compiler().is_ready_within(patience, bytes));
+            return self.wasm().map_or(true, |wasm| {
+                wasm.compiler().is_ready_within(patience, &Binary::hashed(&content.bytes, &content.hash))
+            });
         }
         true
     }

@@ -31,6 +31,7 @@ pub struct Found {
 }
 
 /// The contents of a file.
+#[derive(Clone)]
 pub struct Content {
     /// The bytes.
     pub bytes: Vec<u8>,
@@ -96,18 +97,17 @@ fn is_policy(name: &str) -> bool {
 
 /// Reads a file until two reads agree: a writer may be half done.
 fn settled(path: &Path, is_known: impl Fn(&str) -> bool) -> io::Result<Content> {
-    let mut bytes = read(path)?;
-    let hash = hash(&bytes);
-    if is_known(&hash) {
-        return Ok(Content { bytes, hash });
+    let bytes = read(path)?;
+    let mut content = Content { hash: hash(&bytes), bytes };
+    if is_known(&content.hash) {
+        return Ok(content);
     }
     for _ in 1..READS {
         let again = read(path)?;
-        if again == bytes {
-            let hash = self::hash(&bytes);
-            return Ok(Content { bytes, hash });
+        if again == content.bytes {
+            return Ok(content);
         }
-        bytes = again;
+        content = Content { hash: hash(&again), bytes: again };
     }
     Err(io::Error::other("it changes while it is read; it will be read again"))
 }
@@ -127,7 +127,8 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn hash(bytes: &[u8]) -> String {
+/// The SHA-256 of bytes, in hexadecimal.
+pub fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}"); // a String takes everything
         text

@@ -64,6 +64,6 @@ pub fn load_one(path: &Path, kind: Option<PolicyKind>, config: &PoliciesConfig) 
     let bytes = fs::read(path).map_err(|error| format!("{file}: {error}"))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let within = format!("{}/{name}", kind.folder());
-    let source = Source { path: &within, file: &file, bytes: &bytes };
+    let source = Source { path: &within, file: &file, bytes: &bytes, hash: None };
     Engines::new(config).load(kind, &source, &config.terms(&within))
 }

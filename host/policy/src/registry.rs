@@ -191,7 +191,7 @@ impl Policies {
         let me = self.me.clone();
         let follow = move || {
             let Some(policies) = me.upgrade() else { return };
-            policies.engines.is_ready_within(FOR_EVER, &component.path, &component.bytes);
+            policies.engines.is_ready_within(FOR_EVER, &component.path, &component.content);
             policies.reload();
         };
         if let Err(error) = thread::Builder::new().name("tidegate-follow".to_owned()).spawn(follow) {

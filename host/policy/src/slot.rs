@@ -64,7 +64,7 @@ impl Place<'_> {
 /// A file that is still being compiled.
 pub struct Component {
     pub path: String,
-    pub bytes: Vec<u8>,
+    pub content: Content,
 }
 
 /// The file of one purpose.
@@ -140,9 +140,9 @@ impl Slot {
             changes.insert(path, Change::Mended);
             return;
         }
-        if !place.engines.is_ready_within(place.patience_for(content), &path, &content.bytes) {
+        if !place.engines.is_ready_within(place.patience_for(content), &path, content) {
             if self.awaited.replace(content.hash.clone()).as_ref() != Some(&content.hash) {
-                self.awaits = Some(Component { path: path.clone(), bytes: content.bytes.clone() });
+                self.awaits = Some(Component { path: path.clone(), content: content.clone() });
             }
             let problem =
                 format!("{}: is being compiled; what was good before stays until then", dir.join(&path).display());
@@ -191,7 +191,7 @@ impl Slot {
     ) -> Result<Policy, String> {
         let full = place.dir.join(&file.path).display().to_string();
         let kind = PolicyKind::of(Path::new(&file.path)).unwrap_or(PolicyKind::Alert);
-        let source = Source { path: &file.path, file: &full, bytes: &content.bytes };
+        let source = Source { path: &file.path, file: &full, bytes: &content.bytes, hash: Some(&content.hash) };
         let (author, care) = (Author { path: (*file.path).into(), rule: None, generation }, self.care(place));
         let last = self.good.as_ref().map(|good| &good.policy);
         Ok(match place.engines.load(kind, &source, terms)? {

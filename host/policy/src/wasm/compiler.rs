@@ -1,25 +1,44 @@
 //! From bytes to a component: on a thread of its own, so that one which takes long holds nobody up, and not at all where
 //! the cache has the result.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use sha2::{Digest, Sha256};
 use tidegate_core::config::PoliciesConfig;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wit_component::ComponentEncoder;
 
 use super::cache::Cache;
+use crate::files::hash;
 
 /// Compiled components that nobody loaded yet, at most.
 const AHEAD: usize = 8;
 
 type Compiled = Result<Component, String>;
+
+/// The bytes of a component with their hash, which takes a third of a start.
+pub struct Binary<'a> {
+    bytes: &'a [u8],
+    hash: Cow<'a, str>,
+}
+
+impl<'a> Binary<'a> {
+    /// Bytes whose SHA-256 is known already.
+    pub fn hashed(bytes: &'a [u8], hash: &'a str) -> Self {
+        Self { bytes, hash: hash.into() }
+    }
+}
+
+impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Binary<'a> {
+    fn from(bytes: &'a T) -> Self {
+        Self { bytes: bytes.as_ref(), hash: hash(bytes.as_ref()).into() }
+    }
+}
 
 /// Compiles components.
 pub struct Compiler(Arc<Shared>);
@@ -56,30 +75,29 @@ impl Compiler {
     ///
     /// # Errors
     /// One sentence that says what was expected and what the bytes are.
-    pub fn component(&self, bytes: &[u8]) -> Compiled {
-        let hash = hash(bytes);
-        if !self.0.runs(&hash)
-            && let Some(found) = self.0.cached(&hash)
+    pub fn component(&self, Binary { bytes, hash }: &Binary<'_>) -> Compiled {
+        if !self.0.runs(hash)
+            && let Some(found) = self.0.cached(hash)
         {
             return Ok(found);
         }
         loop {
-            self.begin(&hash, bytes)?;
+            self.begin(hash, bytes)?;
             // Unless another took it.
-            if let Some(compiled) = self.0.take(&hash) {
+            if let Some(compiled) = self.0.take(hash) {
                 return compiled;
             }
         }
     }
 
     /// Whether a component will be there at once, after this time at most; it is compiled on beyond that.
-    pub fn is_ready_within(&self, patience: Duration, bytes: &[u8]) -> bool {
-        let (hash, until) = (hash(bytes), Instant::now() + patience);
-        if !self.0.runs(&hash) && self.0.cache.as_ref().is_some_and(|cache| cache.has(&hash)) {
+    pub fn is_ready_within(&self, patience: Duration, Binary { bytes, hash }: &Binary<'_>) -> bool {
+        let until = Instant::now() + patience;
+        if !self.0.runs(hash) && self.0.cache.as_ref().is_some_and(|cache| cache.has(hash)) {
             return true;
         }
         // One that cannot begin fails at once when it is loaded.
-        self.begin(&hash, bytes).is_err() || self.0.wait(&hash, until)
+        self.begin(hash, bytes).is_err() || self.0.wait(hash, until)
     }
 
     /// Compiles a component, unless that is under way or done.
@@ -171,11 +189,4 @@ fn as_component(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
             }),
         _ => Err("expected a Wasm component; the bytes do not begin as one".to_owned()),
     }
-}
-
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // a String takes everything
-        text
-    })
 }

@@ -17,7 +17,7 @@ use super::bindings::alert::AlertPre;
 use super::bindings::retry::RetryPre;
 use super::bindings::shared::{limits, log, metrics, settings_types};
 use super::bindings::v0_1;
-use super::compiler::Compiler;
+use super::compiler::{Binary, Compiler};
 use super::guest::{Guests, Room, Start, State, Ticks};
 use super::limits::{INSTANCES, MEMORIES, TABLES};
 use super::pool::Pool;
@@ -106,8 +106,13 @@ impl WasmEngine {
     ///
     /// # Errors
     /// One sentence that says what was expected and what the bytes are, or how the policy misbehaved on a sample.
-    pub fn retry(&self, policy: &str, bytes: &[u8], terms: &Terms) -> Result<Arc<dyn RetryPolicy>, String> {
-        let Linked { ready, version, looks } = self.link(&RETRY, bytes, terms)?;
+    pub fn retry<'b>(
+        &self,
+        policy: &str,
+        bytes: impl Into<Binary<'b>>,
+        terms: &Terms,
+    ) -> Result<Arc<dyn RetryPolicy>, String> {
+        let Linked { ready, version, looks } = self.link(&RETRY, &bytes.into(), terms)?;
         let settings = terms.settings.clone();
         let start: Start<RetryGuest> = match version {
             Version::Current => {
@@ -134,8 +139,13 @@ impl WasmEngine {
     ///
     /// # Errors
     /// One sentence that says what was expected and what the bytes are, or how the policy misbehaved on a sample.
-    pub fn alert(&self, policy: &str, bytes: &[u8], terms: &Terms) -> Result<Arc<dyn AlertPolicy>, String> {
-        let Linked { ready, version, .. } = self.link(&ALERT, bytes, terms)?;
+    pub fn alert<'b>(
+        &self,
+        policy: &str,
+        bytes: impl Into<Binary<'b>>,
+        terms: &Terms,
+    ) -> Result<Arc<dyn AlertPolicy>, String> {
+        let Linked { ready, version, .. } = self.link(&ALERT, &bytes.into(), terms)?;
         let settings = terms.settings.clone();
         let start: Start<AlertGuest> = match version {
             Version::Current => {
@@ -162,8 +172,13 @@ impl WasmEngine {
     ///
     /// # Errors
     /// One sentence that says what was expected and what the bytes are, or how the policy misbehaved on a sample.
-    pub fn admit(&self, policy: &str, bytes: &[u8], terms: &Terms) -> Result<Arc<dyn AdmitPolicy>, String> {
-        let Linked { ready, looks, .. } = self.link(&ADMIT, bytes, terms)?;
+    pub fn admit<'b>(
+        &self,
+        policy: &str,
+        bytes: impl Into<Binary<'b>>,
+        terms: &Terms,
+    ) -> Result<Arc<dyn AdmitPolicy>, String> {
+        let Linked { ready, looks, .. } = self.link(&ADMIT, &bytes.into(), terms)?;
         let settings = terms.settings.clone();
         let ready = AdmitPre::new(ready).map_err(|error| ADMIT.mistyped(&error))?;
         let start: Start<Admit> = Box::new(move |store| {
@@ -186,14 +201,14 @@ impl WasmEngine {
         self.compiler.engine()
     }
 
-    fn link(&self, world: &World, bytes: &[u8], terms: &Terms) -> Result<Linked, String> {
+    fn link(&self, world: &World, binary: &Binary<'_>, terms: &Terms) -> Result<Linked, String> {
         let Bounds { max_memory, max_table, .. } = terms.bounds;
         if max_memory > self.most.0 || max_table > self.most.1 {
             return Err(
                 "its `max_memory` or `max_table` is above what held at the start; restart to grant it".to_owned()
             );
         }
-        let component = self.compiler.component(bytes)?;
+        let component = self.compiler.component(binary)?;
         let version = world.version(self.engine(), &component)?;
         if version == Version::V0_1 && !terms.settings.is_empty() {
             return Err("takes no settings: it is built for contract 0.1.0, which has none".to_owned());

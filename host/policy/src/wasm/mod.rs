@@ -18,6 +18,7 @@ mod retry;
 mod v0_1;
 mod world;
 
+pub use compiler::Binary;
 pub use engine::WasmEngine;
 
 /// The longest text that the host takes over from a verdict, in bytes.
