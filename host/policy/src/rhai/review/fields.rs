@@ -5,8 +5,9 @@ use std::fmt;
 
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Stmt};
 
+use super::constants::Constants;
 use crate::rhai::names::{Contract, FIGURES, KINDS, Kind, LEVELS};
-use crate::rhai::tokens::{Literal, Tokens};
+use crate::rhai::tokens::Tokens;
 
 /// The longest text that is made by adding to another, in bytes.
 const MAX_TEXT: usize = 200;
@@ -51,13 +52,6 @@ pub struct Fields {
     parts: Vec<String>,
 }
 
-/// The constants of a script.
-struct Constants {
-    numbers: Vec<f64>,
-    texts: Vec<String>,
-    tried: Vec<Value>,
-}
-
 impl Fields {
     /// The fields that a script reads, with the values around its constants.
     pub fn of(ast: &AST, folded: &AST, tokens: &Tokens, contract: &Contract) -> Self {
@@ -98,7 +92,8 @@ impl Fields {
     pub fn longer(&self, value: &Value) -> Vec<Value> {
         match value {
             Value::Text(text) if !text.is_empty() && text.len() < MAX_TEXT && !KINDS.contains(&text.as_str()) => {
-                self.parts.iter().map(|part| Value::Text(format!("{text} {part}"))).collect()
+                let joined = self.parts.iter().flat_map(|part| [format!("{text} {part}"), format!("{text}{part}")]);
+                joined.map(Value::Text).collect()
             }
             _ => vec![],
         }
@@ -146,73 +141,6 @@ impl Fields {
     }
 }
 
-impl Constants {
-    fn of(folded: &AST, tokens: &Tokens) -> Self {
-        let (mut numbers, mut texts) = (Vec::new(), Vec::new());
-        for constant in tokens.constants() {
-            match constant {
-                Literal::Number(number) => numbers.push(number),
-                Literal::Text(text) => texts.push(text),
-            }
-        }
-        // What is computed of constants alone, as 5 * 60 * 1000.
-        folded.walk(&mut |path| {
-            match path.last() {
-                #[expect(clippy::cast_precision_loss, reason = "a number that someone wrote down")]
-                Some(ASTNode::Expr(Expr::IntegerConstant(number, _))) => numbers.push(*number as f64),
-                Some(ASTNode::Expr(Expr::FloatConstant(number, _))) => numbers.push(**number),
-                _ => {}
-            }
-            true
-        });
-        numbers.sort_by(f64::total_cmp);
-        numbers.dedup();
-        let mut constants = Self { numbers, texts, tried: vec![] };
-        constants.tried = constants.all_texts(tokens);
-        constants
-    }
-
-    fn all_texts(&self, tokens: &Tokens) -> Vec<Value> {
-        let mut texts = vec![String::new(), "sample".to_owned()];
-        texts.extend(self.texts.iter().cloned());
-        if ["parse_int", "parse_float", "epoch_ms", "seconds_in"].iter().any(|name| tokens.has(name)) {
-            for number in self.around(&[0.0, 1.0, 7.0, 60.0, 3_600.0, 86_400.0], 1.0, 0.0, f64::MAX) {
-                texts.push(number.to_string());
-                if tokens.has("seconds_in") {
-                    texts.push(format!("This ban will last for {number} more seconds"));
-                }
-            }
-            texts.extend(["1763913660000".to_owned(), "2025-11-23T16:01:00Z".to_owned()]);
-        }
-        if tokens.has("len") {
-            let lengths =
-                self.numbers.iter().filter(|number| (1.0..=64.0).contains(*number)).map(|number| number.to_string());
-            let lengths: Vec<usize> = lengths.filter_map(|number| number.parse().ok()).collect();
-            let begin = texts.clone();
-            texts.extend(begin.iter().flat_map(|text| lengths.iter().map(move |length| format!("{text:0<length$}"))));
-        }
-        let mut seen = BTreeSet::new();
-        texts.into_iter().filter(|text| seen.insert(text.clone())).map(Value::Text).collect()
-    }
-
-    /// The usual values, and those at, just below and just above each constant.
-    fn around(&self, usual: &[f64], step: f64, least: f64, most: f64) -> Vec<Value> {
-        let near = self.numbers.iter().flat_map(|number| [number - step, *number, number + step]);
-        let mut all: Vec<_> =
-            usual.iter().copied().chain(near).filter(|number| (least..=most).contains(number)).collect();
-        all.sort_by(f64::total_cmp);
-        all.dedup();
-        all.into_iter().map(Value::Number).collect()
-    }
-
-    fn rates(&self) -> Vec<Value> {
-        let mut rates = self.around(&[0.0, 0.001, 0.01, 0.1, 0.3, 0.5, 0.75, 0.9, 0.99, 1.0], 0.001, 0.0, 1.0);
-        let rest = self.numbers.iter().map(|number| 1.0 - number).filter(|rate| (0.0..=1.0).contains(rate));
-        rates.extend(rest.flat_map(|rate| [rate, (rate + 0.001).min(1.0), (rate - 0.001).max(0.0)]).map(Value::Number));
-        rates
-    }
-}
-
 /// An input that is no figure.
 fn input(name: &str, kind: Kind, constants: &Constants) -> Field {
     let texts = |all: &[&str]| all.iter().map(|text| Value::Text((*text).to_owned())).collect::<Vec<_>>();
@@ -231,15 +159,18 @@ fn input(name: &str, kind: Kind, constants: &Constants) -> Field {
             values.push(Value::Number(0.0));
             (Value::Number(200.0), values)
         }
-        "attempt" => (Value::Number(1.0), constants.around(&[1.0, 2.0, 3.0, 10.0], 1.0, 1.0, 1e6)),
+        "attempt" => (Value::Number(1.0), constants.around(&[1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0], 1.0, 1.0, 1e6)),
         "at_ms" => {
-            // Every half hour of a day, and a clock that nobody gave.
+            // Every half hour of a day, every minute of an hour, every day of a month, and a clock that nobody gave.
             let midnight = 1_763_856_000_000_f64;
-            let hours = (0..48_u32).map(|half| midnight + f64::from(half) * 1_800_000.0 + 1.0);
-            let values = hours.chain([0.0, midnight]).map(Value::Number).collect();
+            let hours = (0..48_u32).map(|half| f64::from(half) * 1_800_000.0 + 1.0);
+            let minutes = (0..60_u32).map(|minute| f64::from(minute) * 60_000.0);
+            let days = (0..31_u32).map(|day| f64::from(day) * 86_400_000.0);
+            let times = hours.chain(minutes).chain(days).map(|since| midnight + since);
+            let values = times.chain([0.0]).map(Value::Number).collect();
             (Value::Number(midnight + 36_000_000.0), values)
         }
-        _ => (Value::Number(0.0), constants.around(&[0.0, 1.0, 1e3, 6e4, 36e5, 864e5], 1.0, 0.0, f64::MAX)),
+        _ => (Value::Number(0.0), constants.around(&[0.0, 1.0, 1e3, 6e4, 36e5, 864e5, 1e10], 1.0, 0.0, f64::MAX)),
     };
     Field { name: name.to_owned(), usual, values }
 }

@@ -36,12 +36,33 @@ impl View for Sight {
 pub struct Samples {
     contract: Contract,
     fields: Fields,
+    /// What the policy is set to.
+    settings: Settings,
+}
+
+/// Dice that fall alike each time.
+pub struct Dice(u64);
+
+impl Dice {
+    /// New ones.
+    pub const fn new() -> Self {
+        Self(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below this one; 0 where there is none.
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let number = usize::try_from(self.0 >> 33).unwrap_or_default();
+        number.checked_rem(end).unwrap_or_default()
+    }
 }
 
 impl Samples {
     /// Samples over these fields.
-    pub const fn new(contract: Contract, fields: Fields) -> Self {
-        Self { contract, fields }
+    pub const fn new(contract: Contract, fields: Fields, settings: Settings) -> Self {
+        Self { contract, fields, settings }
     }
 
     /// The one that all others vary: an everyday call.
@@ -60,6 +81,22 @@ impl Samples {
                 other
             })
         })
+    }
+
+    /// Changes one input of the sample, or makes a text longer.
+    pub fn change(&self, sample: &mut Sample, dice: &mut Dice) {
+        let at = dice.below(sample.len());
+        let (Some(field), Some(value)) = (self.fields.all().get(at), sample.get_mut(at)) else { return };
+        let longer = if dice.below(3) == 0 { self.fields.longer(value) } else { vec![] };
+        let values = if longer.is_empty() { &field.values } else { &longer };
+        if let Some(other) = values.get(dice.below(values.len())) {
+            *value = other.clone();
+        }
+    }
+
+    /// Whether the settings are those that the policy has.
+    pub fn is_as_set(&self, sample: &Sample) -> bool {
+        self.asked(sample, "setting").all(|(_, value)| *value == Value::Absent)
     }
 
     /// The sample in words: what is not as in an everyday call.
@@ -128,7 +165,7 @@ impl Samples {
             };
             Some((name.to_owned(), setting))
         });
-        given.collect()
+        self.settings.clone().into_iter().chain(given).collect()
     }
 
     /// The fields of a function that is asked by name, as `header("x")`.

@@ -1,20 +1,21 @@
-//! Weaves probes into a script: every condition and every quotient tells what it came to.
+//! A script whose conditions and quotients tell what they come to.
 
 use std::any::TypeId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rhai::{
-    AST, Dynamic, Engine, EvalAltResult, Expr, FnCallExpr, NativeCallContext, Position, Scope, Shared, Stmt, StmtBlock,
-};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, NativeCallContext, Position, Scope, Shared, Stmt};
 
+use super::weaver::{PROBE, Weaver};
 use crate::rhai::bodies::{self, Body};
 
-/// The function that probes call; no script has one of the name, since the check at load knows none.
-const PROBE: &str = "tidegate_probe";
-/// The most operations that all samples together may take.
-const MAX_OPERATIONS: u64 = 5_000_000;
+/// The longest that all samples of one script may take; few scripts take a tenth, and only one whose operations are
+/// themselves long, as on large lists, takes all.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The operations between two looks at the clock.
+const CLOCK_EVERY: u64 = 64;
 /// The deepest that functions may call each other, beyond what any script may: each level takes a piece of this
 /// thread's stack.
 const MAX_DEPTH: usize = 33;
@@ -27,32 +28,63 @@ pub struct Probe {
     pub parent: Option<usize>,
     /// Whether it came to true, and to false.
     pub truths: [bool; 2],
-    /// Whether it came to infinity or to no number at all.
-    pub is_odd: bool,
+}
+
+impl Probe {
+    /// Whether it is a condition that only ever came to one answer; one that nothing came to is none.
+    pub const fn is_constant(&self) -> bool {
+        self.truths[0] != self.truths[1]
+    }
+}
+
+/// What the probes saw.
+#[derive(Default)]
+struct Log {
+    probes: Vec<Probe>,
+    /// Whether one of them came to something new in this run.
+    fresh: bool,
+    /// What they came to in this run, one after the other, as a number.
+    path: u64,
+    /// Where infinity or no number at all came out in this run.
+    odd: Vec<Position>,
+}
+
+/// What became of one run.
+pub struct Ran {
+    /// What came out.
+    pub answer: Result<Dynamic, Box<EvalAltResult>>,
+    /// Whether a condition came to something new.
+    pub fresh: bool,
+    /// The way through the script, as a number.
+    pub path: u64,
+    /// Where a quotient was no number.
+    pub odd: Vec<Position>,
 }
 
 /// A script with probes.
 pub struct Woven {
     engine: Engine,
     ast: AST,
-    probes: Arc<Mutex<(Vec<Probe>, bool)>>,
-    operations: Arc<AtomicU64>,
+    log: Arc<Mutex<Log>>,
+    /// The operations that are left.
+    left: Arc<AtomicU64>,
 }
 
 impl Woven {
     /// Weaves probes into a script that was checked.
     pub fn new(mut engine: Engine, ast: &AST) -> Option<Self> {
-        let probes: Arc<Mutex<(Vec<Probe>, bool)>> = Arc::default();
-        let operations = Arc::new(AtomicU64::new(0));
-        let (log, spent) = (Arc::clone(&probes), Arc::clone(&operations));
+        let log: Arc<Mutex<Log>> = Arc::default();
+        let left = Arc::new(AtomicU64::new(0));
+        let (kept, seen) = (Arc::clone(&left), Arc::clone(&log));
         // Probes are operations and calls too, so the script's own limits would be met too soon.
         engine.set_max_operations(0).set_max_call_levels(2 * MAX_DEPTH);
-        engine.on_progress(move |_| (spent.fetch_add(1, Ordering::Relaxed) > MAX_OPERATIONS).then_some(Dynamic::UNIT));
+        let end = Instant::now() + PATIENCE;
+        engine.on_progress(move |_| (!spend(&kept, end)).then_some(Dynamic::UNIT));
         engine.register_fn(PROBE, move |probe: i64, value: Dynamic| {
-            see(&mut log.lock(), probe, &value);
+            seen.lock().see(probe, &value);
             value
         });
-        let mut weaver = Weaver { probes: vec![], parent: None, call: template(&engine)? };
+        let mut weaver = Weaver::new(&engine)?;
         let mut bodies = bodies::of(ast).into_iter();
         let mut outermost = bodies.next()?;
         weaver.statements(&mut outermost.statements);
@@ -64,16 +96,17 @@ impl Woven {
             weaver.statements(&mut body.statements);
             register(&mut engine, body, &nameless, &depth);
         }
-        probes.lock().0 = weaver.probes;
+        log.lock().probes = weaver.probes;
         let ast = AST::new(outermost.statements, Shared::clone(nameless.shared_lib()));
-        Some(Self { engine, ast, probes, operations })
+        Some(Self { engine, ast, log, left })
     }
 
-    /// Runs the script; the answer comes with whether a probe came to something new.
-    pub fn run(&self, scope: &mut Scope<'_>) -> (Result<Dynamic, Box<EvalAltResult>>, bool) {
-        self.probes.lock().1 = false;
+    /// Runs the script.
+    pub fn run(&self, scope: &mut Scope<'_>) -> Ran {
+        self.log.lock().begin();
         let answer = self.engine.eval_ast_with_scope(scope, &self.ast);
-        (answer, self.probes.lock().1)
+        let mut log = self.log.lock();
+        Ran { answer, fresh: log.fresh, path: log.path, odd: std::mem::take(&mut log.odd) }
     }
 
     /// Where its last statement stands.
@@ -81,27 +114,48 @@ impl Woven {
         self.ast.statements().last().map_or(Position::NONE, Stmt::position)
     }
 
-    /// Whether the samples have taken all operations that they may.
+    /// From now on runs may take so many operations together.
+    pub fn grant(&self, operations: u64) {
+        self.left.store(operations, Ordering::Relaxed);
+    }
+
+    /// Whether the runs have taken all operations that they may.
     pub fn is_spent(&self) -> bool {
-        self.operations.load(Ordering::Relaxed) > MAX_OPERATIONS
+        self.left.load(Ordering::Relaxed) == 0
     }
 
     /// Looks at the probes.
     pub fn probes<T>(&self, look: impl FnOnce(&[Probe]) -> T) -> T {
-        look(&self.probes.lock().0)
+        look(&self.log.lock().probes)
     }
 }
 
-fn see((probes, fresh): &mut (Vec<Probe>, bool), probe: i64, value: &Dynamic) {
-    let Some(probe) = usize::try_from(probe).ok().and_then(|at| probes.get_mut(at)) else { return };
-    if let Ok(truth) = value.as_bool() {
-        *fresh |= !probe.truths[usize::from(truth)];
-        probe.truths[usize::from(truth)] = true;
+impl Log {
+    fn begin(&mut self) {
+        (self.fresh, self.path) = (false, 0);
+        self.odd.clear();
     }
-    if value.as_float().is_ok_and(|number| !number.is_finite()) {
-        *fresh |= !probe.is_odd;
-        probe.is_odd = true;
+
+    fn see(&mut self, number: i64, value: &Dynamic) {
+        let Some(probe) = usize::try_from(number).ok().and_then(|at| self.probes.get_mut(at)) else { return };
+        if let Ok(truth) = value.as_bool() {
+            self.fresh |= !probe.truths[usize::from(truth)];
+            probe.truths[usize::from(truth)] = true;
+            let step = 2 * number.unsigned_abs() + u64::from(truth) + 1;
+            self.path = (self.path.rotate_left(5) ^ step).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        if value.as_float().is_ok_and(|number| !number.is_finite()) && !self.odd.contains(&probe.at) {
+            self.odd.push(probe.at);
+        }
     }
+}
+
+/// Takes one operation of those that are left; past the end in time none is.
+fn spend(left: &AtomicU64, end: Instant) -> bool {
+    let before = left.load(Ordering::Relaxed);
+    let late = before.is_multiple_of(CLOCK_EVERY) && Instant::now() > end;
+    left.store(if late { 0 } else { before.saturating_sub(1) }, Ordering::Relaxed);
+    before > 1 && !late
 }
 
 fn is_nameless(body: &Body) -> bool {
@@ -128,144 +182,4 @@ fn register(engine: &mut Engine, body: Body, nameless: &AST, depth: &Arc<AtomicU
         answer
     };
     engine.register_raw_fn(function.unwrap_or_default(), types, run);
-}
-
-/// The call of a probe, to be filled in.
-fn template(engine: &Engine) -> Option<FnCallExpr> {
-    let ast = engine.compile(format!("{PROBE}(0, 0)")).ok()?;
-    match ast.statements().first()? {
-        Stmt::FnCall(call, _) => Some((**call).clone()),
-        Stmt::Expr(value) => match &**value {
-            Expr::FnCall(call, _) => Some((**call).clone()),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-struct Weaver {
-    probes: Vec<Probe>,
-    parent: Option<usize>,
-    call: FnCallExpr,
-}
-
-impl Weaver {
-    fn statements(&mut self, statements: &mut [Stmt]) {
-        statements.iter_mut().for_each(|statement| self.statement(statement));
-    }
-
-    fn block(&mut self, block: &mut StmtBlock) {
-        self.statements(block.statements_mut());
-    }
-
-    fn statement(&mut self, statement: &mut Stmt) {
-        match statement {
-            Stmt::If(choice, _) => {
-                self.truth(&mut choice.expr);
-                self.block(&mut choice.body);
-                self.block(&mut choice.branch);
-            }
-            Stmt::While(again, _) | Stmt::Do(again, ..) => {
-                self.truth(&mut again.expr);
-                self.block(&mut again.body);
-            }
-            Stmt::For(each, _) => {
-                self.value(&mut each.2.expr);
-                self.block(&mut each.2.body);
-            }
-            Stmt::Switch(switch, _) => {
-                self.value(&mut switch.0);
-                for case in &mut switch.1.expressions {
-                    self.truth(&mut case.lhs);
-                    self.value(&mut case.rhs);
-                }
-            }
-            Stmt::TryCatch(attempt, _) => {
-                self.block(&mut attempt.body);
-                self.block(&mut attempt.branch);
-            }
-            Stmt::Block(block) => self.block(block),
-            Stmt::Var(variable, ..) => self.value(&mut variable.1),
-            Stmt::Assignment(assignment) => self.value(&mut assignment.1.rhs),
-            Stmt::Expr(value) => self.value(value),
-            Stmt::Return(Some(value), ..) => self.value(value),
-            Stmt::FnCall(call, at) => {
-                let mut value = Expr::FnCall(call.clone(), *at);
-                self.value(&mut value);
-                *statement = Stmt::Expr(Box::new(value));
-            }
-            _ => {}
-        }
-    }
-
-    /// What is looked at for being true or false. What is written out as such is meant: `loop`, `while true`, a case
-    /// without a condition.
-    fn truth(&mut self, value: &mut Expr) {
-        match value {
-            Expr::Unit(_) | Expr::BoolConstant(..) => {}
-            value if is_probed(value) => self.value(value),
-            value => self.probe(value),
-        }
-    }
-
-    fn value(&mut self, value: &mut Expr) {
-        if is_probed(value) { self.probe(value) } else { self.inside(value) }
-    }
-
-    fn probe(&mut self, value: &mut Expr) {
-        let id = self.probes.len();
-        let (at, parent) = (start(value), self.parent);
-        self.probes.push(Probe { at, parent, truths: [false; 2], is_odd: false });
-        self.parent = Some(id);
-        self.inside(value);
-        self.parent = parent;
-        let mut call = self.call.clone();
-        let number = i64::try_from(id).unwrap_or(i64::MAX);
-        call.args = [Expr::IntegerConstant(number, at), std::mem::take(value)].into_iter().collect();
-        *value = Expr::FnCall(Box::new(call), at);
-    }
-
-    fn inside(&mut self, value: &mut Expr) {
-        match value {
-            // An operand that is written out decides for both sides of it.
-            Expr::And(all, _) | Expr::Or(all, _) => all.iter_mut().for_each(|one| match one {
-                Expr::BoolConstant(..) => self.probe(one),
-                one => self.truth(one),
-            }),
-            Expr::FnCall(call, _) | Expr::MethodCall(call, _) => call.args.iter_mut().for_each(|one| self.value(one)),
-            Expr::Dot(pair, ..) | Expr::Index(pair, ..) => {
-                self.value(&mut pair.lhs);
-                self.value(&mut pair.rhs);
-            }
-            Expr::Array(all, _) | Expr::InterpolatedString(all, _) => all.iter_mut().for_each(|one| self.value(one)),
-            Expr::Map(map, _) => map.0.iter_mut().for_each(|(_, one)| self.value(one)),
-            Expr::Stmt(block) => self.block(block),
-            _ => {}
-        }
-    }
-}
-
-/// Whether a value is looked at wherever it stands.
-fn is_probed(value: &Expr) -> bool {
-    match value {
-        Expr::And(..) | Expr::Or(..) => true,
-        Expr::FnCall(call, _) => {
-            let operators = ["==", "!=", "<", "<=", ">", ">=", "/", "%", "contains"];
-            call.args.len() == 2 && operators.contains(&call.name.as_str())
-        }
-        _ => false,
-    }
-}
-
-/// Where an expression begins; Rhai's own place of an operator is the operator.
-pub fn start(value: &Expr) -> Position {
-    match value {
-        Expr::FnCall(call, at) if call.is_operator_call() => {
-            let first = call.args.iter().map(start).filter(|at| !at.is_none());
-            first.chain([*at]).min().unwrap_or(*at)
-        }
-        Expr::And(all, _) | Expr::Or(all, _) => all.first().map_or(Position::NONE, start),
-        Expr::Dot(pair, ..) | Expr::Index(pair, ..) => start(&pair.lhs),
-        other => other.start_position(),
-    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::Notes;
-use super::weave::start;
+use super::weaver::start;
 use crate::rhai::bodies::Body;
 use crate::rhai::kinds::Kinds;
 use crate::rhai::names::Kind;
