@@ -112,13 +112,23 @@ fn an_entry_that_others_may_have_written_is_passed_over() {
 }
 
 #[test]
-fn a_cache_that_others_may_write_into_is_refused_and_the_policy_says_so() {
+fn a_cache_that_others_may_write_into_is_not_used_and_costs_no_verdict() {
     let host = Host::new();
     host.open();
+    let entry = host.aged();
     fs::set_permissions(host.temp.path().join("cache"), fs::Permissions::from_mode(0o777)).unwrap();
     let policies = host.open();
-    let stale = policies.status()[0].stale.clone().unwrap();
-    assert!(stale.contains("others may write into it") && stale.contains("chmod 700"), "{stale}");
+    assert!(decides(&policies), "{:?}", policies.status());
+    assert_eq!(age(&entry), LONG_AGO, "nobody looked at it");
+}
+
+#[test]
+fn a_cache_that_cannot_be_made_costs_no_verdict() {
+    let mut host = Host::new();
+    let file = host.temp.path().join("file");
+    fs::write(&file, "no directory").unwrap();
+    host.config.cache = Some(file);
+    assert!(decides(&host.open()));
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub struct Generation {
     pub(crate) shadow: Option<Arc<Shadow>>,
     pub(crate) rules: Arc<[Rule]>,
     pub(crate) entries: Vec<Entry>,
+    /// Why the directory cannot be read.
+    pub(crate) lost: Option<String>,
 }
 
 /// What the status tells of one file, counts apart.
@@ -142,6 +144,12 @@ impl Generation {
             }
         }
         self.decided(Admission::Default, FALLBACK.into(), None)
+    }
+
+    /// Why the directory cannot be read, so that no edit comes in force.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&str> {
+        self.lost.as_deref()
     }
 
     /// Whether any request is admitted by a policy.

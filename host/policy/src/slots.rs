@@ -121,6 +121,7 @@ impl Slots {
             shadow: self.shadow.clone(),
             rules: Arc::default(),
             entries: self.slots.values().map(Slot::entry).collect(),
+            lost: self.lost.clone(),
         };
         for (purpose, slot) in &self.slots {
             let name = || purpose.rsplit_once('/').map_or(purpose.as_str(), |(_, name)| name).to_owned();

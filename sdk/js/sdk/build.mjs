@@ -1,5 +1,6 @@
 // node sdk/build.mjs OUT: policy.js as a component of the world whose function it exports.
 
+import { spawnSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { argv, exit } from 'node:process';
@@ -33,7 +34,11 @@ function worldOf(policy) {
 const [out] = argv.slice(2);
 if (out === undefined) fail('say where the component goes: node sdk/build.mjs OUT');
 const componentize = await compiler();
-const policy = await import(pathToFileURL(join(project, 'policy.js'))).catch((error) => fail(error.stack));
+const source = join(project, 'policy.js');
+// An import tells a mistake of the grammar without its place.
+const checked = spawnSync(process.execPath, ['--check', source], { encoding: 'utf8' });
+if (checked.status !== 0) fail(checked.stderr.trim());
+const policy = await import(pathToFileURL(source)).catch((error) => fail(error.stack));
 const world = worldOf(policy);
 const jsPath = join(sdk, 'worlds', `${world}.js`);
 const options = { witPath: join(sdk, 'wit'), world, jsPath, moduleRoot: project, sync: true, stubWasi: true };

@@ -57,13 +57,13 @@ struct Job {
 }
 
 impl Compiler {
-    /// A compiler with the cache of the configuration.
-    ///
-    /// # Errors
-    /// One sentence where the cache cannot be trusted or made.
-    pub fn new(engine: Engine, config: &PoliciesConfig) -> Result<Self, String> {
-        let cache = config.cache.as_ref().map(|dir| Cache::open(dir, config.cache_size, &engine)).transpose()?;
-        Ok(Self(Arc::new(Shared { engine, cache, jobs: Mutex::default(), done: Condvar::new() })))
+    /// A compiler with the cache of the configuration; one that cannot be used costs each start its compilations.
+    pub fn new(engine: Engine, config: &PoliciesConfig) -> Self {
+        let cache = config.cache.as_ref().and_then(|dir| {
+            let opened = Cache::open(dir, config.cache_size, &engine);
+            opened.inspect_err(|error| tracing::warn!("{error}; until a restart every start compiles anew")).ok()
+        });
+        Self(Arc::new(Shared { engine, cache, jobs: Mutex::default(), done: Condvar::new() }))
     }
 
     /// The engine that components run on.

@@ -71,7 +71,7 @@ impl WasmEngine {
     /// An engine whose policies keep to the limits of this configuration.
     ///
     /// # Errors
-    /// One sentence where the machine does not grant the address space, a thread or the cache.
+    /// One sentence where the machine does not grant the address space or a thread.
     pub fn new(config: &PoliciesConfig) -> Result<Self, String> {
         let all = || std::iter::once(&config.bounds).chain(config.each.values().map(|own| &own.bounds));
         let memory = all().map(|bounds| bounds.max_memory).max().unwrap_or_default();
@@ -87,7 +87,7 @@ impl WasmEngine {
         let linker = linker(&engine).map_err(|error| format!("cannot offer host functions: {error:#}"))?;
         let room = |instances: u32| instances as usize;
         Ok(Self {
-            compiler: Compiler::new(engine, config)?,
+            compiler: Compiler::new(engine, config),
             ticks,
             linker,
             most: (memory, table),

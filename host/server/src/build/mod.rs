@@ -51,6 +51,14 @@ pub fn build(project: &Path, name: &str, policies: &Path) -> Result<Built, Faile
     };
     let dir = policies.join(kind(&component)?);
     let path = dir.join(format!("{name}.wasm"));
+    let script = dir.join(format!("{name}.rhai"));
+    if script.is_file() {
+        let (component, script) = (path.display(), script.display());
+        return Err(Failed::Refused(format!(
+            "{component} would claim the same platform as {script}: build with --name {name}.candidate, which runs beside it, \
+             or remove the script"
+        )));
+    }
     let changed = fs::read(&path).map_or(true, |old| old != component);
     if changed {
         write(&dir, name, &component)

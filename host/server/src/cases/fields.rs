@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use tidegate::core::config::Setting;
 use tidegate::core::config::reader::{self, Section, choice, integer, number, scalar, string};
 use tidegate::core::units::parse_duration;
-use tidegate::core::{Failure, FailureKind, FaultKind, Request, Snapshot, Stats};
+use tidegate::core::{Failure, FailureKind, FaultKind, LimitState, Request, Snapshot, Stats};
 use tidegate::policy::PolicyKind;
 
 use super::input::Answer;
@@ -20,7 +20,7 @@ pub fn failure(input: &mut Section<'_>) -> Failure {
         ("connection", FailureKind::Connection),
         ("response", FailureKind::Response),
     ];
-    let attempt = input.optional("attempt", integer(0..=u32::MAX.into())).and_then(|count| u32::try_from(count).ok());
+    let attempt = input.optional("attempt", integer(1..=u32::MAX.into())).and_then(|count| u32::try_from(count).ok());
     Failure {
         platform: input.optional("platform", string).unwrap_or_default(),
         endpoint: input.optional("endpoint", string).unwrap_or_default(),
@@ -81,6 +81,23 @@ pub fn windows(section: &mut Section<'_>) -> BTreeMap<String, Stats> {
         (name.value, stats(&mut table))
     };
     tables.map(window).collect()
+}
+
+/// Limits, by name.
+pub fn limits(section: &mut Section<'_>) -> BTreeMap<String, LimitState> {
+    let tables = section.tables("limits").into_iter();
+    tables.map(|(name, mut table)| (name.value, limit(&mut table))).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the range is that of whole numbers a float holds")]
+fn limit(input: &mut Section<'_>) -> LimitState {
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    LimitState {
+        available: input.optional("available", number(-MOST..=MOST)).unwrap_or_default() as i64,
+        burst: whole(input, "burst").unwrap_or_default(),
+        rate: input.optional("rate", number(0.0..=MOST)).unwrap_or_default(),
+        full_in_ms: whole(input, "full_in_ms").unwrap_or_default(),
+    }
 }
 
 fn stats(input: &mut Section<'_>) -> Stats {

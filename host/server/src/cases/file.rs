@@ -1,13 +1,17 @@
 //! A case file as people write it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde_json::Value;
 use tidegate::core::config::reader::{self, Section, parsed, scalar, string, text};
 use tidegate::core::config::{PoliciesConfig, PolicyConfig, Settings};
-use tidegate::core::{Failure, Request};
+use tidegate::core::{Failure, LimitState, Request, Stats, View};
 use tidegate::policy::PolicyKind;
 
 use super::fields;
 use super::find::Tested;
+use super::given;
 use super::input::{AlertInput, Answer};
 
 /// The cases of one policy.
@@ -33,6 +37,10 @@ pub struct Case {
     /// What is asked.
     pub(super) asked: Asked,
     at_ms: u64,
+    /// What `window` answers, by range; a condition's other windows are as the rule's own.
+    windows: BTreeMap<String, Stats>,
+    /// What `limit` answers, by name.
+    limits: BTreeMap<String, LimitState>,
 }
 
 /// What a policy is asked.
@@ -91,8 +99,9 @@ fn case(section: &mut Section<'_>, kind: Option<PolicyKind>) -> Option<Case> {
         Some(PolicyKind::Alert) | None => alert(section),
     };
     let expect = section.required_table("expect").map(|mut it| fields::expected(&mut it, kind));
+    let (windows, limits) = (fields::windows(section), fields::limits(section));
     let name = name?;
-    Some(Case { line: name.at.line, name: name.value, rule, expect: expect?, asked: asked?, at_ms })
+    Some(Case { line: name.at.line, name: name.value, rule, expect: expect?, asked: asked?, at_ms, windows, limits })
 }
 
 fn failure(section: &mut Section<'_>) -> Option<Asked> {
@@ -110,11 +119,19 @@ fn failure(section: &mut Section<'_>) -> Option<Asked> {
 
 fn alert(section: &mut Section<'_>) -> Option<Asked> {
     let snapshot = section.required_table("input").map(|mut it| fields::snapshot(&mut it));
-    let windows = fields::windows(section);
-    Some(Asked::Alert(AlertInput { snapshot: snapshot?, windows }))
+    Some(Asked::Alert(AlertInput { snapshot: snapshot?, windows: BTreeMap::new() }))
 }
 
 impl Case {
+    /// What the policy finds where it looks.
+    pub(super) fn view(&self) -> Result<Arc<dyn View>, String> {
+        let otherwise = match &self.asked {
+            Asked::Alert(input) => input.snapshot.stats.clone(),
+            _ => Stats::default(),
+        };
+        given::view(&self.windows, &self.limits, otherwise)
+    }
+
     /// The failure that a classifier is asked about; `None` where the answer holds none.
     pub(super) fn failure(&self, failure: &Failure, platform: &str) -> Failure {
         let platform = if failure.platform.is_empty() { platform } else { &failure.platform };

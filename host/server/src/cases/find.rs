@@ -40,7 +40,7 @@ impl Tested {
 /// Where the directory cannot be read.
 pub fn find(dir: &Path) -> io::Result<(Vec<Tested>, Vec<PathBuf>)> {
     let (mut tested, mut untested) = (BTreeSet::new(), vec![]);
-    let mut add = |policy: PathBuf, cases: PathBuf, kind| {
+    let mut add = |tested: &mut BTreeSet<Tested>, policy: PathBuf, cases: PathBuf, kind| {
         if cases.is_file() {
             tested.insert(Tested { policy, cases, kind });
         } else {
@@ -50,18 +50,24 @@ pub fn find(dir: &Path) -> io::Result<(Vec<Tested>, Vec<PathBuf>)> {
     let rules = dir.join("alerts.toml");
     fs::read_dir(dir)?;
     if rules.is_file() {
-        add(rules, dir.join("alerts.test.toml"), None);
+        add(&mut tested, rules, dir.join("alerts.test.toml"), None);
     }
     for kind in KINDS {
         let folder = dir.join(kind.folder());
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        let names =
-            names.filter(|name| !name.starts_with(['.', '#']) && POLICIES.iter().any(|ending| name.ends_with(ending)));
-        for name in names.collect::<BTreeSet<_>>() {
+        let all: BTreeSet<_> = names.filter(|name| !name.starts_with(['.', '#'])).collect();
+        for name in all.iter().filter(|name| POLICIES.iter().any(|ending| name.ends_with(ending))) {
             // A candidate must answer what the live one answers.
             let stem = name.split('.').next().unwrap_or_default();
-            add(folder.join(&name), folder.join(format!("{stem}{ENDING}")), Some(kind));
+            add(&mut tested, folder.join(name), folder.join(format!("{stem}{ENDING}")), Some(kind));
+        }
+        // Cases without a policy would never run: they are of one that is missing, which is told when it is loaded.
+        for stem in all.iter().filter_map(|name| name.strip_suffix(ENDING)) {
+            let cases = folder.join(format!("{stem}{ENDING}"));
+            if !tested.iter().any(|one: &Tested| one.cases == cases) {
+                tested.insert(Tested { policy: folder.join(format!("{stem}.rhai")), cases, kind: Some(kind) });
+            }
         }
     }
     Ok((tested.into_iter().collect(), untested))
@@ -79,6 +85,9 @@ impl Tested {
             Some(_) => folder.parent().unwrap_or(folder),
             None => folder,
         };
+        if !path.exists() {
+            return Err(format!("{}: no such file or directory", file.display()));
+        }
         let (tested, untested) = find(dir).map_err(|error| format!("{}: {error}", file.display()))?;
         if untested.contains(&path) {
             return Err(format!("{}: it has no cases; write them beside it, in a file {ENDING}", file.display()));

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
-use tidegate::core::units::{parse_duration, show_duration};
-use tidegate::core::{Failure, Snapshot, Stats, View, Windows};
+use tidegate::core::{Failure, Snapshot, Stats, View};
+
+use super::given;
 
 /// The input of an alert: the snapshot, and what `window("1h")` answers.
 #[derive(Debug, Deserialize)]
@@ -26,12 +26,7 @@ impl AlertInput {
     /// # Errors
     /// Where a range is no duration.
     pub fn view(&self) -> Result<Arc<dyn View>, String> {
-        let named = self.windows.iter().map(|(name, stats)| Ok((parse_duration(name)?, stats.clone())));
-        let windows: BTreeMap<Duration, Stats> = named
-            .collect::<Result<_, String>>()
-            .map_err(|error| format!("windows: {error}, as in {:?}", show_duration(Duration::from_secs(3_600))))?;
-        let other = self.snapshot.stats.clone();
-        Ok(Arc::new(Windows(move |range: Duration| windows.get(&range).unwrap_or(&other).clone())))
+        given::view(&self.windows, &BTreeMap::new(), self.snapshot.stats.clone())
     }
 }
 

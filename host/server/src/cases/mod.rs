@@ -6,17 +6,17 @@
 mod fields;
 mod file;
 mod find;
+mod given;
 mod input;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use tidegate::core::config::PoliciesConfig;
 use tidegate::core::config::reader::suggestion;
-use tidegate::core::{Fault, Snapshot, Stats, View, Windows};
+use tidegate::core::{Fault, Snapshot, View};
 use tidegate::policy::{Loaded, Policies, PolicyKind, load_one};
 
 pub(crate) use file::Asked as Question;
@@ -99,13 +99,13 @@ impl Asked {
     fn answer(&self, tested: &Tested, case: &file::Case) -> Result<Value, String> {
         let place =
             |message: String| format!("{}:{}:1: case {:?}: {message}", tested.cases.display(), case.line, case.name);
-        let (platform, none) = (tested.platform(), figures(Stats::default()));
-        let failure = |failure| self.ask(&Question::Failure(failure), None, &none);
+        let (platform, view) = (tested.platform(), case.view().map_err(place)?);
+        let failure = |failure| self.ask(&Question::Failure(failure), None, &view);
         let answer = match &case.asked {
             Question::Failure(asked) => failure(case.failure(asked, &platform)),
             Question::Answer(answer) => case.found(answer, &platform).map_or(Ok(json!({ "success": true })), failure),
-            Question::Request(request) => self.ask(&Question::Request(case.request(request, &platform)), None, &none),
-            Question::Alert(input) => input.view().and_then(|view| self.ask(&case.asked, case.rule.as_deref(), &view)),
+            Question::Request(request) => self.ask(&Question::Request(case.request(request, &platform)), None, &view),
+            Question::Alert(_) => self.ask(&case.asked, case.rule.as_deref(), &view),
         };
         answer.map_err(place)
     }
@@ -121,10 +121,6 @@ fn judged(policies: &Policies, name: &str, snapshot: &Snapshot, view: &Arc<dyn V
         return Ok(json!({ "state": "quiet" }));
     }
     Ok(told(rule.policy.evaluate(snapshot, view)))
-}
-
-fn figures(stats: Stats) -> Arc<dyn View> {
-    Arc::new(Windows(move |_: Duration| stats.clone()))
 }
 
 /// A verdict as JSON; a fault by its kind.

@@ -34,6 +34,7 @@ pub async fn policies(State(host): State<Host>) -> Json<Value> {
     Json(json!({
         "generation": policies.generation().number(),
         "policies": policies.status(),
+        "trouble": policies.generation().trouble(),
         "config": host.config_status(),
         "decisions": policies.decisions(),
     }))

@@ -54,19 +54,22 @@ pub fn router(host: Host, token: Option<Secret>) -> Router {
 
 /// Alive, and whether all that people edited is in force; open to all, so it names no server.
 async fn health(State(host): State<Host>) -> Json<Value> {
-    let stale =
-        host.policies().map_or(0, |policies| policies.status().iter().filter(|one| one.stale.is_some()).count());
+    let generation = host.policies().map(|policies| policies.generation());
+    let known = generation.as_ref().map(|generation| generation.status()).unwrap_or_default();
+    let stale = known.iter().filter(|one| one.stale.is_some()).count();
+    let set_aside = known.iter().filter(|one| one.set_aside.is_some()).count();
+    let readable = generation.as_ref().is_none_or(|generation| generation.trouble().is_none());
     let config = host.config_status();
     let redis = host.redis().map(Redis::health);
     let status = match &redis {
         Some(redis) if redis.state != ServerState::Up => "degraded",
-        _ if stale > 0 || config.stale.is_some() => "stale",
+        _ if stale + set_aside > 0 || !readable || config.stale.is_some() => "stale",
         _ => "ok",
     };
-    let generation = host.policies().map_or(0, |policies| policies.generation().number());
+    let number = generation.as_ref().map_or(0, |generation| generation.number());
     Json(json!({
         "status": status,
-        "policies": { "generation": generation, "stale": stale },
+        "policies": { "generation": number, "stale": stale, "set_aside": set_aside, "readable": readable },
         "config": { "reloads": config.reloads, "stale": config.stale.is_some() },
         "redis": redis.map(|redis| json!({ "state": redis.state, "since_ms": redis.since_ms })),
     }))
