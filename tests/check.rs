@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tidegate_policy::{PolicyKind, load_one, review};
+use tidegate_policy::{Policies, PolicyKind, load_one, review};
 
 use crate::policies::{policies_config, shipped};
 
@@ -226,6 +226,138 @@ fn notes(kind: PolicyKind, rows: &[(&str, &str)]) {
     }
 }
 
+/// What is told of a script: why it is refused, else what is noted.
+fn told(kind: PolicyKind, script: &str) -> String {
+    let refused = refused(kind, script);
+    if refused.is_empty() { noted(kind, script) } else { refused }
+}
+
+/// What is told of a condition that stands in line in `alerts.toml`.
+fn told_in_line(condition: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("alerts.toml");
+    fs::write(&file, format!("[rules.r]\ncondition = '{condition}'\n")).unwrap();
+    let config = policies_config(dir.path());
+    let refused = Policies::open(&config).reload().refused;
+    let told = if refused.is_empty() { review(&config) } else { refused };
+    told.join("\n").replace(&format!("{}:", file.display()), "")
+}
+
+const FRACTION: &str = "dividing whole numbers drops the fraction; write one with a point, as in 1.0 / 10";
+const MIXED: &str = "between a number and a text is always false; make both the same";
+const NEVER: &str = "this condition never holds on any sample";
+const ALWAYS: &str = "this condition holds on every sample";
+const NO_NUMBER: &str = "what comes out is no number; ask first, as in `count > 0 && …`";
+
+/// Each of the classic traps as a condition over figures, with one beside it that is none.
+fn traps_of_figures() -> [(&'static str, String, &'static str); 7] {
+    [
+        ("error_rate > 1 / 10", format!("1:16: {FRACTION}"), "error_rate > 1.0 / 10"),
+        ("eror_rate > 0.1", "1:1: no such name `eror_rate`; did you mean `error_rate`?".to_owned(), "error_rate > 0.1"),
+        (r#"p95 > "5000""#, format!("1:5: `>` {MIXED}"), "p95 > 5000"),
+        (
+            r#"window("1h").p59 > 500"#,
+            "1:14: no such property `p59`; did you mean `p50`?".to_owned(),
+            r#"window("1h").p50 > 500"#,
+        ),
+        ("p95 > 5000 && p95 < 1000", format!("1:15: {NEVER}"), "p95 > 1000 && p95 < 5000"),
+        ("count > 20 || count <= 20", format!("1:15: {ALWAYS}"), "count > 20 || errors > 5"),
+        (
+            "errors / count > 0.1",
+            format!("1:1: divides by 0 where count is 0: {NO_NUMBER}"),
+            "count > 0 && errors / count > 0.1",
+        ),
+    ]
+}
+
+#[test]
+fn each_trap_is_told_in_alert_scripts_and_its_counterpart_is_not() {
+    for (trap, expected, counterpart) in traps_of_figures() {
+        assert_eq!(told(PolicyKind::Alert, trap), expected, "{trap}");
+        assert_eq!(told(PolicyKind::Alert, counterpart), "", "{counterpart}");
+    }
+}
+
+#[test]
+fn each_trap_is_told_in_rules_in_line_and_its_counterpart_is_not() {
+    for (trap, expected, counterpart) in traps_of_figures() {
+        // The text of the condition begins at the second line's column 14.
+        let (column, message) = expected.strip_prefix("1:").unwrap().split_once(':').unwrap();
+        let column = column.parse::<usize>().unwrap() + 13;
+        assert_eq!(told_in_line(trap), format!("2:{column}:{message}"), "{trap}");
+        assert_eq!(told_in_line(counterpart), "", "{counterpart}");
+    }
+}
+
+#[test]
+fn each_trap_is_told_in_classifiers_and_its_counterpart_is_not() {
+    let rows = [
+        ("attempt > 7 / 2", format!("1:16: {FRACTION}"), "attempt > 7.0 / 2"),
+        ("statuss == 429", "1:4: no such name `statuss`; did you mean `status`?".to_owned(), "status == 429"),
+        (r#"status == "429""#, format!("1:11: `==` {MIXED}"), r#"code == "429""#),
+        (
+            r#"limit("jd").availble < 5"#,
+            "1:16: no such property `availble`; did you mean `available`?".to_owned(),
+            r#"limit("jd").available < 5"#,
+        ),
+        ("status > 500 && status < 400", format!("1:20: {NEVER}"), "status >= 400 && status < 500"),
+        ("attempt > 0 || status == 500", format!("1:4: {ALWAYS}"), "attempt > 1 || status == 500"),
+        (
+            r#"elapsed_ms / retry_after_ms > 2"#,
+            format!("1:4: divides by 0 on an everyday call: {NO_NUMBER}"),
+            "retry_after_ms > 0 && elapsed_ms / retry_after_ms > 2",
+        ),
+    ];
+    for (trap, expected, counterpart) in rows {
+        let script = |condition| format!(r#"if {condition} {{ return retry("transient"); }} abstain()"#);
+        assert_eq!(told(PolicyKind::Retry, &script(trap)), expected, "{trap}");
+        assert_eq!(told(PolicyKind::Retry, &script(counterpart)), "", "{counterpart}");
+    }
+}
+
+#[test]
+fn each_trap_is_told_in_admission_scripts_and_its_counterpart_is_not() {
+    let (burst, rate) = (r#"limit("jd").burst"#, r#"limit("jd").rate"#);
+    let rows = [
+        (format!("{burst} > 7 / 2"), format!("1:26: {FRACTION}"), format!("{burst} > 7.0 / 2")),
+        (
+            r#"mehtod == "GET""#.to_owned(),
+            "1:4: no such name `mehtod`; did you mean `method`?".to_owned(),
+            r#"method == "GET""#.to_owned(),
+        ),
+        (
+            r#"label("seller") == 7"#.to_owned(),
+            "1:20: `==` between a text and a number is always false; make both the same".to_owned(),
+            r#"label("seller") == "7""#.to_owned(),
+        ),
+        (
+            r#"limit("jd").brust < 5"#.to_owned(),
+            "1:16: no such property `brust`; did you mean `burst`?".to_owned(),
+            format!("{burst} < 5"),
+        ),
+        (
+            r#"method == "GET" && method == "PUT""#.to_owned(),
+            format!("1:23: {NEVER}"),
+            r#"method == "GET" && label("a") == "PUT""#.to_owned(),
+        ),
+        (
+            r#"method != "GET" || method != "PUT""#.to_owned(),
+            format!("1:23: {ALWAYS}"),
+            r#"method == "GET" || method == "PUT""#.to_owned(),
+        ),
+        (
+            format!("{burst} / {rate} > 5"),
+            format!("1:4: divides by 0 where limit(\"jd\").rate is 0: {NO_NUMBER}"),
+            format!("{rate} > 0 && {burst} / {rate} > 5"),
+        ),
+    ];
+    for (trap, expected, counterpart) in rows {
+        let script = |condition| format!(r#"if {condition} {{ return deny("no"); }} allow()"#);
+        assert_eq!(told(PolicyKind::Admit, &script(&trap)), expected, "{trap}");
+        assert_eq!(told(PolicyKind::Admit, &script(&counterpart)), "", "{counterpart}");
+    }
+}
+
 #[test]
 fn traps_of_conditions_are_noted_at_their_place() {
     notes(
@@ -302,6 +434,12 @@ fn what_some_sample_fulfils_is_not_noted_in_conditions() {
         r#"window("1h").p95 > 2 * window("24h").p95"#,
         "error_rate > 50.0 / 100",
         "if count == 0 { return false; } errors / count > 0.5",
+        // Only several inputs at once bring these about.
+        "limited_rate > 0.05 || limited > 100",
+        r#"let n = 0.0; if error_rate > 0.05 { n += 1.0; } if p95 > 2000 { n += 1.0; } if limited_rate > 0.1 { n += 1.0; } n > 2.5"#,
+        r#"fn burns(short, long, factor) { short.count > 50 && short.error_rate > factor * 0.001 && long.error_rate > factor * 0.001 } burns(window("5m"), window("1h"), 14.4) || burns(window("30m"), window("6h"), 6.0)"#,
+        // Nobody set the objective to 1.
+        r#"let budget = 1.0 - setting("objective", 0.999); error_rate / budget > 14.4"#,
     ];
     notes(PolicyKind::Alert, &scripts.map(|script| (script, "")));
 }
@@ -411,6 +549,13 @@ fn what_some_sample_fulfils_is_not_noted_in_classifiers() {
         r#"if code == "7" && sub_code == "1" { retry("throttled") } else if code == "7" && sub_code == "2" { retry("quota") } else if code == "8" { give_up("auth") } else { abstain() }"#,
         r#"try { if parse_int(code) > 500 { return retry("transient"); } } catch { return abstain(); } abstain()"#,
         r#"abstain("nothing is known")"#,
+        r#"if message.len > 500 { return retry("transient"); } abstain()"#,
+        r#"if code.sub_string(2) == "50" { return retry("transient"); } abstain()"#,
+        r#"if message.index_of("limit") > 5 { return retry("throttled"); } abstain()"#,
+        r#"if endpoint.split(".").len == 3 && endpoint.split(".")[2] == "get" { return retry("transient"); } abstain()"#,
+        r#"if elapsed_ms / 3600000 > 48 || elapsed_ms - 5000 > 90000000 { return give_up("transient"); } retry("transient")"#,
+        r#"let minute = (at_ms / 60000.0).floor(); if minute % 2.0 == 0.0 { return retry("transient"); } abstain()"#,
+        r#"if code == "7" && header("X-A") == "1" && header("X-B") == "2" && header("X-C") == "3" { return retry("auth"); } abstain()"#,
     ];
     notes(PolicyKind::Retry, &scripts.map(|script| (script, "")));
 }
@@ -422,6 +567,10 @@ fn traps_of_admission_scripts_are_noted_at_their_place() {
         &[
             (r#"if method == "post" { return deny("no"); } allow()"#, "1:4: this condition never holds on any sample"),
             (r#"deny("closed")"#, "1:1: the answer is the same on every sample: deny with 403"),
+            (
+                r#"if endpoint == "a" { loop {} } if method == "GET" { allow() } else { deny("no") }"#,
+                r#"1:27: fails where endpoint is "a": Too many operations"#,
+            ),
         ],
     );
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rhai::{AST, ASTNode, Expr};
 
 use super::fields::Value;
+use crate::rhai::common::clip;
 use crate::rhai::tokens::{Literal, Tokens};
 
 /// Sums and products are tried of so many constants at most: each brings one with each other.
@@ -80,7 +81,8 @@ impl Constants {
             texts.extend(small.flat_map(|times| begin.iter().map(move |text| text.repeat(times))));
         }
         let mut seen = BTreeSet::new();
-        texts.into_iter().filter(|text| seen.insert(text.clone())).map(Value::Text).collect()
+        let clipped = texts.into_iter().map(|text| clip(&text).to_owned());
+        clipped.filter(|text| seen.insert(text.clone())).map(Value::Text).collect()
     }
 
     fn numbers_in_texts(&self, tokens: &Tokens) -> Vec<String> {

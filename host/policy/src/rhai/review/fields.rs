@@ -12,6 +12,9 @@ use crate::rhai::tokens::Tokens;
 /// The longest text that is made by adding to another, in bytes.
 const MAX_TEXT: usize = 200;
 
+/// A longer text is shown in part, in bytes.
+const MAX_SHOWN: usize = 60;
+
 /// A value of one input in one sample.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -28,7 +31,10 @@ impl fmt::Display for Value {
             Self::Absent => f.write_str("as usual"),
             Self::Flag(flag) => flag.fmt(f),
             Self::Number(number) => number.fmt(f),
-            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Text(text) if text.len() <= MAX_SHOWN => write!(f, "{text:?}"),
+            Self::Text(text) => {
+                write!(f, "{:?} and more, {} bytes", &text[..text.floor_char_boundary(MAX_SHOWN)], text.len())
+            }
         }
     }
 }

@@ -235,8 +235,8 @@ impl Samples {
     )]
     fn limit(&self, sample: &Sample, name: &str) -> LimitState {
         let given = |level: &str| self.number(sample, &format!("limit({name:?}).{level}"));
-        let available = given("available").unwrap_or(10.0);
-        let burst = given("burst").unwrap_or(10.0).max(available);
+        let available = given("available").unwrap_or(10.0).min(given("burst").unwrap_or(f64::MAX));
+        let burst = given("burst").unwrap_or_else(|| available.max(10.0));
         LimitState {
             available: available as i64,
             burst: burst as u64,

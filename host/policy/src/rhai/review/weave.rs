@@ -16,6 +16,8 @@ use crate::rhai::bodies::{self, Body};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The operations between two looks at the clock.
 const CLOCK_EVERY: u64 = 64;
+/// A script with probes takes no more than so many times its operations.
+const PROBED: u64 = 4;
 /// The deepest that functions may call each other, beyond what any script may: each level takes a piece of this
 /// thread's stack.
 const MAX_DEPTH: usize = 33;
@@ -77,7 +79,8 @@ impl Woven {
         let left = Arc::new(AtomicU64::new(0));
         let (kept, seen) = (Arc::clone(&left), Arc::clone(&log));
         // Probes are operations and calls too, so the script's own limits would be met too soon.
-        engine.set_max_operations(0).set_max_call_levels(2 * MAX_DEPTH);
+        let most = engine.max_operations().saturating_mul(PROBED);
+        engine.set_max_operations(most).set_max_call_levels(2 * MAX_DEPTH);
         let end = Instant::now() + PATIENCE;
         engine.on_progress(move |_| (!spend(&kept, end)).then_some(Dynamic::UNIT));
         engine.register_fn(PROBE, move |probe: i64, value: Dynamic| {
