@@ -105,7 +105,28 @@ pub fn headers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String
     Ok(headers)
 }
 
+/// The longest text of a failure, in bytes; what a policy needs of it stands at its beginning.
+const MAX_TEXT: usize = 8 * 1024;
+/// The most headers of a failure.
+const MAX_HEADERS: usize = 64;
+
 impl Failure {
+    /// The failure with its texts and headers cut at what policies are told: 8 KiB each, 64 headers.
+    ///
+    /// ```
+    /// use tidegate_core::Failure;
+    /// let told = Failure { message: Some("x".repeat(9_000)), ..Failure::default() };
+    /// assert_eq!(told.bounded().message.unwrap().len(), 8_192);
+    /// ```
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        self.headers.truncate(MAX_HEADERS);
+        let headers = self.headers.iter_mut().flat_map(|(name, value)| [name, value]);
+        let texts = [&mut self.code, &mut self.sub_code, &mut self.message].into_iter().flatten();
+        headers.chain(texts).for_each(|text| text.truncate(text.floor_char_boundary(MAX_TEXT)));
+        self
+    }
+
     /// The wait that the platform asked for.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {

@@ -14,6 +14,7 @@ use tidegate_core::{
 
 use crate::counters::Counters;
 use crate::decisions::{Author, Decision, Decisions};
+use crate::slot::is_candidate;
 
 /// When a policy is set aside: so many faults within so long.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,8 @@ pub struct Care {
 pub struct Counted<P: ?Sized> {
     /// The file it came from, within the directory, and since when it is in force.
     pub author: Author,
+    /// The version of the file that it is, or stands behind.
+    version: u64,
     policy: Arc<P>,
     care: Care,
     /// When it misbehaved, oldest first.
@@ -51,30 +54,37 @@ pub struct Counted<P: ?Sized> {
 impl<P: ?Sized> Counted<P> {
     /// A version of a policy; `last` is the one that it follows.
     pub fn new(author: Author, policy: Arc<P>, care: Care, last: Option<&Arc<Self>>) -> Self {
-        care.counters.take_back();
+        let version = care.counters.take_back();
         Self {
             author,
+            version,
             policy,
             care,
             recent: Mutex::default(),
             aside: AtomicBool::new(false),
-            before: last.and_then(|last| last.rest()),
+            before: last.and_then(|last| last.rest(version)),
         }
     }
 
     /// The same version without the one before it, so that no chain grows; none where it was set aside.
-    fn rest(&self) -> Option<Arc<Self>> {
+    fn rest(&self, version: u64) -> Option<Arc<Self>> {
         if self.aside.load(Ordering::Relaxed) {
-            return self.before.clone();
+            return self.before.as_ref().map(|before| before.behind(version));
         }
-        Some(Arc::new(Self {
+        Some(self.behind(version))
+    }
+
+    /// The same, behind a version of the file that came after it.
+    fn behind(&self, version: u64) -> Arc<Self> {
+        Arc::new(Self {
             author: self.author.clone(),
+            version,
             policy: Arc::clone(&self.policy),
             care: self.care.clone(),
             recent: Mutex::default(),
-            aside: AtomicBool::new(false),
+            aside: AtomicBool::new(self.aside.load(Ordering::Relaxed)),
             before: None,
-        }))
+        })
     }
 
     /// The version that decides: this one, the one before it, or none.
@@ -124,8 +134,13 @@ impl<P: ?Sized> Counted<P> {
         }
         let first = recent.pop_front();
         if first.is_some_and(|first| now - first <= patience.window) && !self.aside.swap(true, Ordering::Relaxed) {
-            let then = if self.before.is_some() { "the version before it decides" } else { "the fallback decides" };
-            counters.set_aside(&self.author.path, format!("{then} until it is edited; the last fault: {fault}"));
+            let then = match &self.before {
+                _ if is_candidate(&self.author.path) => "nobody asks it",
+                Some(_) => "the version before it decides",
+                None => "the fallback decides",
+            };
+            let why = format!("{then} until it is edited; the last fault: {fault}");
+            counters.set_aside(self.version, &self.author.path, why);
         }
     }
 }

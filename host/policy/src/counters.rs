@@ -31,6 +31,8 @@ struct Last {
     logged: Option<Instant>,
     unlogged: u64,
     aside: Option<String>,
+    /// The version that came last.
+    version: u64,
 }
 
 impl Counters {
@@ -104,15 +106,21 @@ impl Counters {
         tracing::warn!(policy = path, %fault, unlogged, "a policy misbehaved");
     }
 
-    /// Notes that the policy is set aside.
-    pub fn set_aside(&self, path: &str, why: String) {
-        tracing::error!(policy = path, why, "a policy is set aside");
-        self.last.lock().aside = Some(why);
+    /// Notes that this version of the policy is set aside, unless another one has come meanwhile.
+    pub fn set_aside(&self, version: u64, path: &str, why: String) {
+        let mut last = self.last.lock();
+        if last.version == version {
+            tracing::error!(policy = path, why, "a policy is set aside");
+            last.aside = Some(why);
+        }
     }
 
-    /// Notes that a new version has come.
-    pub fn take_back(&self) {
-        self.last.lock().aside = None;
+    /// Notes that a new version has come, and numbers it.
+    pub fn take_back(&self) -> u64 {
+        let mut last = self.last.lock();
+        last.aside = None;
+        last.version += 1;
+        last.version
     }
 }
 

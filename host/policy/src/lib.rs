@@ -21,6 +21,7 @@ mod review;
 mod rhai;
 mod rules;
 mod samples;
+mod say;
 mod shadow;
 mod slot;
 mod slots;

@@ -6,10 +6,12 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
 use tidegate_core::{Failure, RetryPolicy, Verdict, View};
 
 use crate::counted::Counted;
+use crate::decisions::mask::mask;
 
 /// Failures that wait for a candidate at most; under more load it sees a sample.
 const QUEUE: usize = 256;
@@ -30,12 +32,19 @@ pub struct Differences {
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// The failure.
+    /// The failure; written without secrets.
+    #[serde(serialize_with = "masked")]
     pub failure: Failure,
     /// What was decided.
     pub live: Verdict,
     /// What the candidate would have decided; a fault in its words.
     pub candidate: Result<Verdict, String>,
+}
+
+fn masked<S: Serializer>(failure: &Failure, to: S) -> Result<S::Ok, S::Error> {
+    let mut value = serde_json::to_value(failure).map_err(S::Error::custom)?;
+    mask(&mut value);
+    value.serialize(to)
 }
 
 /// A candidate with what it has differed in since it came.

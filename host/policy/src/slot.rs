@@ -266,7 +266,8 @@ fn short(mut problem: String) -> String {
     problem
 }
 
-fn is_candidate(path: &str) -> bool {
+/// Whether a file only reports what it would have decided.
+pub fn is_candidate(path: &str) -> bool {
     Path::new(path).file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with(CANDIDATE))
 }
 

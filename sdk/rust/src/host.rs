@@ -25,6 +25,12 @@ pub fn limit(name: &str) -> Option<LimitState> {
     limits::limit(name)
 }
 
+/// Has the host told where and why a policy panicked: a trap alone says neither.
+#[doc(hidden)]
+pub fn tell_panics() {
+    std::panic::set_hook(Box::new(|info| log(Level::Warn, &info.to_string().replace('\n', " "))));
+}
+
 /// A line in the host's log; 16 lines of 512 bytes a verdict are kept.
 ///
 /// # Panics

@@ -87,6 +87,8 @@ pub use bindings::host::tidegate::policy::limits::State as LimitState;
 pub use bindings::host::tidegate::policy::log::Level;
 #[doc(inline)]
 pub use bindings::retry::tidegate::policy::retry_types::{Action, Class, Failure, FailureKind, Verdict};
+#[doc(hidden)]
+pub use host::tell_panics;
 pub use host::{limit, log, window};
 pub use settings::{Setting, Settings};
 
@@ -165,6 +167,7 @@ macro_rules! export_world {
 
             impl $crate::bindings::$world::Guest for Exported {
                 fn configure(settings: Vec<(String, $crate::Setting)>) -> Result<(), String> {
+                    $crate::tell_panics();
                     <$policy as $crate::$trait>::configure(settings.into())
                 }
 

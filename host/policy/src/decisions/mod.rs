@@ -2,7 +2,7 @@
 //!
 //! Whoever asks a policy never waits for it: a decision is offered to a bounded queue, and a thread of its own writes.
 
-mod mask;
+pub mod mask;
 mod record;
 mod witness;
 mod writer;

@@ -8,14 +8,14 @@ use rhai::{EvalAltResult, Position};
 use tidegate_core::View;
 use tidegate_core::config::Settings;
 
+use crate::say::say;
+
 /// The clock is read once in this many operations: often enough for a deadline of a millisecond, and cheap.
 const CLOCK_EVERY: u32 = 16;
 /// The clock is read first here: a condition such as `error_rate > 0.1` is over by then, and reads none.
 const CLOCK_FIRST: u32 = 4;
 /// So many operations take no longer than this. What passed beyond it between two readings, the thread stood still.
 const LONGEST: Duration = Duration::from_millis(2);
-/// A script that lost its CPU to other threads is granted this many deadlines of real time.
-const PATIENCE: u32 = 4;
 /// The lines that one verdict may log; what is beyond is dropped.
 const MAX_LINES: u32 = 16;
 /// The windows and limits that one verdict may ask for.
@@ -98,8 +98,7 @@ impl Clock {
         let used = self.used.get() + now.saturating_sub(self.last.get()).min(LONGEST);
         self.last.set(now);
         self.used.set(used);
-        let deadline = self.deadline.get();
-        self.over.set(used >= deadline || now >= deadline.saturating_mul(PATIENCE));
+        self.over.set(used >= self.deadline.get());
     }
 }
 
@@ -145,8 +144,7 @@ pub fn log(text: &str) {
     with_call(|call| {
         call.lines += 1;
         if call.lines <= MAX_LINES {
-            let text = &text[..text.floor_char_boundary(512)];
-            tracing::info!(target: "tidegate::policy", policy = &*call.policy, "{text}");
+            say(tracing::Level::INFO, &call.policy, text);
         }
     });
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tidegate_core::config::{Bounds, PoliciesConfig, Setting, Settings, Terms};
-use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy};
+use tidegate_core::{AdmitPolicy, AlertPolicy, Fault, RetryPolicy};
 use wasmtime::component::{HasSelf, InstancePre, Linker};
 use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -34,6 +34,8 @@ const ROOM: u32 = 48;
 const ALERT_ROOM: u32 = 16;
 /// How long the check at load may take: generous, since a policy must not be refused for a busy machine's sake.
 const CHECK_DEADLINE: Duration = Duration::from_secs(1);
+/// How the refusal of settings begins.
+const REFUSED: &str = "it refused its settings: ";
 /// The size of a Wasm page; a memory is a whole number of them.
 const PAGE: usize = 65_536;
 
@@ -129,9 +131,7 @@ impl WasmEngine {
             }
         };
         let policy = WasmRetry { guests: Guests::new(self.clocked(), &self.retry, policy, terms, start), looks };
-        policy
-            .check(CHECK_DEADLINE, &samples::view())
-            .map_err(|fault| format!("failed on a sample failure: {fault}"))?;
+        policy.check(CHECK_DEADLINE, &samples::view()).map_err(|fault| failed("failure", &fault))?;
         Ok(Arc::new(policy))
     }
 
@@ -162,9 +162,7 @@ impl WasmEngine {
             }
         };
         let policy = WasmAlert { guests: Guests::new(self.clocked(), &self.alert, policy, terms, start) };
-        policy
-            .check(CHECK_DEADLINE, &samples::view())
-            .map_err(|fault| format!("failed on a sample snapshot: {fault}"))?;
+        policy.check(CHECK_DEADLINE, &samples::view()).map_err(|fault| failed("snapshot", &fault))?;
         Ok(Arc::new(policy))
     }
 
@@ -187,9 +185,7 @@ impl WasmEngine {
             Ok(guest)
         });
         let policy = WasmAdmit { guests: Guests::new(self.clocked(), &self.admit, policy, terms, start), looks };
-        policy
-            .check(CHECK_DEADLINE, &samples::view())
-            .map_err(|fault| format!("failed on a sample request: {fault}"))?;
+        policy.check(CHECK_DEADLINE, &samples::view()).map_err(|fault| failed("request", &fault))?;
         Ok(Arc::new(policy))
     }
 
@@ -228,10 +224,16 @@ fn outbound(settings: &Settings) -> Vec<(&str, settings_types::Setting<'_>)> {
     settings.iter().map(|(name, setting)| (name.as_str(), value(setting))).collect()
 }
 
+/// Why a policy that was tried is not taken.
+fn failed(sample: &str, fault: &Fault) -> String {
+    match fault.message.find(REFUSED) {
+        Some(at) => fault.message[at..].to_owned(),
+        None => format!("failed on a sample {sample}: {fault}"),
+    }
+}
+
 fn accepted(answer: Result<(), String>) -> wasmtime::Result<()> {
-    answer.map_err(|words| {
-        wasmtime::Error::msg(format!("it refused its settings: {}", super::cut(words, super::MAX_TEXT)))
-    })
+    answer.map_err(|words| wasmtime::Error::msg(format!("{REFUSED}{}", super::cut(words, super::MAX_TEXT))))
 }
 
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {

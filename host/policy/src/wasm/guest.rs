@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidegate_core::config::{Isolation, Terms};
 use tidegate_core::units::show_duration;
@@ -21,9 +21,6 @@ const CALLS_OF_AN_INSTANCE: u32 = 1_000;
 /// The most bytes the host copies out of a guest for one verdict.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// A guest that lost its CPU to other threads is granted this many deadlines of real time.
-const PATIENCE: u32 = 4;
-
 /// What a store carries for its guest.
 pub struct State {
     limits: Limits,
@@ -40,8 +37,8 @@ struct Allowance {
     deadline: Duration,
     /// The tick in which it began.
     begun: u64,
-    /// The CPU time and the real time at the first tick that it met, and what counts as used by then.
-    since: Option<(Duration, Instant, Duration)>,
+    /// The CPU time at the first tick that it met, and what counts as used by then.
+    since: Option<(Duration, Duration)>,
 }
 
 /// How many ticks have passed.
@@ -154,17 +151,14 @@ impl<B> Drop for Guests<B> {
 impl Allowance {
     /// Looks at what is used, at this tick; never ends a guest at the first, which may come at any moment.
     fn tick(&mut self, tick: u64) -> UpdateDeadline {
-        let (cpu, now) = (cpu_time(), Instant::now());
-        let Some((cpu_before, since, used_before)) = self.since else {
-            self.since = Some((cpu, now, self.before(tick)));
+        let cpu = cpu_time();
+        let Some((cpu_before, used_before)) = self.since else {
+            self.since = Some((cpu, self.before(tick)));
             return UpdateDeadline::Continue(1);
         };
         // Ticks do not come to the microsecond, and one that comes a little early is not to cost another.
         let used = used_before + cpu.saturating_sub(cpu_before) + TICK / 4;
-        if used >= self.deadline || now - since >= self.deadline.saturating_mul(PATIENCE) {
-            return UpdateDeadline::Interrupt;
-        }
-        UpdateDeadline::Continue(1)
+        if used >= self.deadline { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) }
     }
 
     /// What counts as used before the first tick that was met: the tick in which it began, and those that were missed.

@@ -9,6 +9,7 @@ use super::bindings::shared::{figures, limits, log, metrics, retry_types, settin
 use super::bindings::{admit, alert, v0_1};
 use super::guest::State;
 use super::{MAX_TEXT, cut};
+use crate::say::say;
 
 /// The lines that one verdict may log; what is beyond is dropped.
 const MAX_LINES: u32 = 16;
@@ -78,10 +79,10 @@ impl log::Host for State {
         }
         let (policy, text) = (&*call.policy, cut(text, MAX_TEXT));
         match level {
-            log::Level::Debug => tracing::debug!(target: "tidegate::policy", policy, "{text}"),
-            log::Level::Info => tracing::info!(target: "tidegate::policy", policy, "{text}"),
+            log::Level::Debug => say(tracing::Level::DEBUG, policy, &text),
+            log::Level::Info => say(tracing::Level::INFO, policy, &text),
             log::Level::Warn => {
-                tracing::warn!(target: "tidegate::policy", policy, "{text}");
+                say(tracing::Level::WARN, policy, &text);
                 call.warned = Some(text);
             }
         }

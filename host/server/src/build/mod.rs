@@ -49,14 +49,20 @@ pub fn build(project: &Path, name: &str, policies: &Path) -> Result<Built, Faile
             project.display()
         )));
     };
-    let dir = policies.join(kind(&component)?);
+    let kind = kind(&component)?;
+    let dir = policies.join(kind);
     let path = dir.join(format!("{name}.wasm"));
     let script = dir.join(format!("{name}.rhai"));
-    if script.is_file() {
+    // Conditions are named with their ending, so two may have one name.
+    if kind != "alerts" && script.is_file() {
+        let beside = if kind == "retry" {
+            format!("build with --name {name}.candidate, which runs beside it, or ")
+        } else {
+            String::new()
+        };
         let (component, script) = (path.display(), script.display());
         return Err(Failed::Refused(format!(
-            "{component} would claim the same platform as {script}: build with --name {name}.candidate, which runs beside it, \
-             or remove the script"
+            "{component} would claim the same platform as {script}: {beside}remove the script"
         )));
     }
     let changed = fs::read(&path).map_or(true, |old| old != component);

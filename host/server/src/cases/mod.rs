@@ -42,6 +42,13 @@ pub struct Outcome {
 pub fn run(tested: &Tested, config: &PoliciesConfig) -> Result<Vec<Outcome>, String> {
     let text =
         std::fs::read_to_string(&tested.cases).map_err(|error| format!("{}: {error}", tested.cases.display()))?;
+    if !tested.policy.exists() {
+        let (cases, stem) = (tested.cases.display(), tested.policy.with_extension(""));
+        let stem = stem.display();
+        return Err(format!(
+            "{cases}: there is no {stem}.rhai or {stem}.wasm; build it (`tidegate build`) or remove the cases"
+        ));
+    }
     let file = CaseFile::parse(&tested.cases.display().to_string(), &text, tested.kind)?;
     let config = tested.kind.map_or_else(|| config.clone(), |kind| file.with_settings(tested, kind, config));
     let asked = Asked::load(&tested.policy, tested.kind, &config)?;

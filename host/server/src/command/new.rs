@@ -92,6 +92,10 @@ impl New {
             Plan { kind: self.kind, language: self.lang, name: &self.name, policies: &policies, configured, limited };
         let files = plan.files();
         plan.refuse_what_exists(&files)?;
+        // All folders before any file: what cannot be written whole is not begun.
+        for folder in files.iter().filter_map(|(path, _)| path.parent()) {
+            fs::create_dir_all(folder).map_err(|error| Usage(format!("{}: {error}", folder.display())))?;
+        }
         for (path, text) in &files {
             write(path, text).map_err(|error| Usage(format!("{}: {error}", path.display())))?;
         }
@@ -155,7 +159,10 @@ impl Plan<'_> {
     }
 
     fn filled(&self, text: &str) -> String {
+        let project = self.project();
+        let project = project.file_name().unwrap_or_default().to_string_lossy();
         text.replace("{{name}}", self.name)
+            .replace("{{project}}", &project)
             .replace("{{component}}", &self.policy("wasm").display().to_string())
             .replace("{{build}}", &self.build())
             .replace("{{test}}", &self.test())
@@ -218,9 +225,6 @@ impl Plan<'_> {
 
 /// Writes a file that was not there before.
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir)?;
-    }
     fs::File::create_new(path)?.write_all(text.as_bytes())
 }
 

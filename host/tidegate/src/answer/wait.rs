@@ -15,7 +15,8 @@ pub fn retry_after_ms(headers: &HeaderMap, at_ms: u64) -> Option<u64> {
     asked_ms(value(RETRY_AFTER)?, value(DATE), at_ms)
 }
 
-/// A failure that somebody tells with the headers of its answer, with the wait that they ask for where none is told.
+/// A failure that somebody tells with the headers of its answer, as it would have been read from that answer: with the
+/// wait that the headers ask for, and texts no longer than policies are told.
 ///
 /// ```
 /// use tidegate::core::Failure;
@@ -28,7 +29,7 @@ pub fn heed_headers(mut failure: Failure) -> Failure {
     let value = |name: &str| failure.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let asked = || asked_ms(value(RETRY_AFTER.as_str())?, value(DATE.as_str()), failure.at_ms);
     failure.retry_after_ms = failure.retry_after_ms.or_else(asked);
-    failure
+    failure.bounded()
 }
 
 fn asked_ms(asked: &str, date: Option<&str>, at_ms: u64) -> Option<u64> {

@@ -143,7 +143,9 @@ fn in_force(news: &Receiver<Arc<Generation>>, number: u64) -> Result<(), Usage> 
     loop {
         let generation =
             news.recv_timeout(PATIENCE).map_err(|_| Usage(format!("edit {number} never came in force")))?;
-        if let Some(problem) = generation.status().into_iter().find_map(|status| status.stale) {
+        let mut problems = generation.status().into_iter().filter_map(|status| status.stale);
+        // A machine that stands still for a second makes a compilation one that is not waited for.
+        if let Some(problem) = problems.find(|problem| !problem.contains("is being compiled")) {
             return Err(Usage(problem));
         }
         if generation.number() > number {
