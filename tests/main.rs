@@ -30,6 +30,7 @@ mod http;
 mod layer;
 mod limits;
 mod locks;
+mod notes;
 mod openapi;
 mod platforms;
 mod policies;

@@ -47,7 +47,7 @@ pub fn review(config: &PoliciesConfig) -> Vec<String> {
     notes
 }
 
-/// The conditions that stand in line, each with its place; what else is in the file is read elsewhere.
+/// The conditions that stand in line, in the order of their places; what else is in the file is read elsewhere.
 fn conditions(text: &str) -> Vec<Text> {
     let found = RefCell::new(Vec::new());
     let read = reader::read(text, |file| {
@@ -58,5 +58,7 @@ fn conditions(text: &str) -> Vec<Text> {
     });
     // Every other key is one that nobody asked for here.
     drop(read);
-    found.into_inner()
+    let mut found = found.into_inner();
+    found.sort_by_key(|condition| condition.at);
+    found
 }
