@@ -112,7 +112,7 @@ fn settings_reach_a_script_which_checks_them_and_bad_ones_leave_the_old_in_force
     assert_eq!(verdict(), good);
     let rows = [
         ("longest = 0", "it refused its settings: Runtime error: `longest`: expected at least 1"),
-        ("longst = 5", "it has no setting `longst`; did you mean `longest`?"),
+        ("longst = 5", "its settings name `longst`, which it never asks for; did you mean `longest`?"),
         ("region = 5", "its setting `region` is a text, and the configuration gives a number"),
     ];
     for (settings, expected) in rows {
@@ -144,11 +144,32 @@ fn a_candidate_only_reports_where_it_differs_and_a_new_name_makes_it_live() {
     assert_eq!(policies.status().len(), 1);
 }
 
-/// What the candidate has differed in once it was asked so often; it runs on a thread of its own.
+#[test]
+fn candidates_are_asked_where_their_place_in_the_chain_was() {
+    let dir = dir("if code == \"7\" { retry(\"throttled\") } else { abstain() }");
+    save(dir.path(), "taobao.candidate.rhai", "if code == \"9\" { retry(\"throttled\") } else { abstain() }");
+    save(dir.path(), "default.rhai", "if code == \"3\" { abstain() } else { give_up(\"permanent\", \"default\") }");
+    save(dir.path(), "default.candidate.rhai", "if code == \"2\" { retry(\"auth\") } else { abstain() }");
+    let policies = Policies::open(&config(dir.path(), ""));
+    // 7 ends at the platform's own, 2 and 9 at the default, 3 at the fallback.
+    for code in ["7", "2", "9", "3"] {
+        said(&policies, code);
+    }
+    // The platform's: 7 is left to the next now, and 9 no more.
+    assert_eq!(compared_by(&policies, "retry/taobao.candidate.rhai", 4).differing, 2);
+    // The default's: 2 is decided otherwise, 9 is left to the next, 3 was before too, and 7 never came so far.
+    assert_eq!(compared_by(&policies, "retry/default.candidate.rhai", 3).differing, 2);
+}
+
 fn compared(policies: &Arc<Policies>, times: u64) -> tidegate_policy::Differences {
+    compared_by(policies, "retry/taobao.candidate.rhai", times)
+}
+
+/// What a candidate has differed in once it was asked so often; it runs on a thread of its own.
+fn compared_by(policies: &Arc<Policies>, path: &str, times: u64) -> tidegate_policy::Differences {
     let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
-        let found = status(policies, "retry/taobao.candidate.rhai").differences.unwrap();
+        let found = status(policies, path).differences.unwrap();
         if found.compared == times {
             return found;
         }

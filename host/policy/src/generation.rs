@@ -108,10 +108,25 @@ impl Generation {
     #[must_use]
     pub fn classify(&self, failure: &Failure) -> Decided {
         let decided = self.classify_live(failure);
-        if let Some((candidate, shadow)) = self.candidates.get(&failure.platform).zip(self.shadow.as_ref()) {
-            shadow.ask(candidate, failure, &decided.verdict, &self.view);
+        if let Some(shadow) = &self.shadow {
+            self.ask_candidates(shadow, failure, &decided);
         }
         decided
+    }
+
+    /// Asks the candidates for the places of the chain that were asked.
+    fn ask_candidates(&self, shadow: &Shadow, failure: &Failure, decided: &Decided) {
+        for name in [failure.platform.as_str(), DEFAULT] {
+            // Whether the live policy of this place left it to the next.
+            let passed =
+                decided.fault.is_none() && self.retry.get(name).is_none_or(|live| live.author.path != decided.by);
+            if let Some(candidate) = self.candidates.get(name) {
+                shadow.ask(candidate, failure, &decided.verdict, passed, &self.view);
+            }
+            if !passed {
+                break;
+            }
+        }
     }
 
     fn classify_live(&self, failure: &Failure) -> Decided {

@@ -8,7 +8,7 @@ use std::thread;
 use parking_lot::Mutex;
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
-use tidegate_core::{Failure, RetryPolicy, Verdict, View};
+use tidegate_core::{Action, Failure, RetryPolicy, Verdict, View};
 
 use crate::counted::Counted;
 use crate::decisions::mask::mask;
@@ -61,6 +61,8 @@ struct Question {
     candidate: Arc<Candidate>,
     failure: Failure,
     live: Verdict,
+    /// Whether the live policy of that place had no opinion.
+    passed: bool,
     view: Arc<dyn View>,
 }
 
@@ -92,7 +94,12 @@ impl Candidate {
             Some(Err(fault)) => Err(fault.to_string()),
             None => Err("set aside for its faults".to_owned()),
         };
-        if candidate.as_ref().is_ok_and(|verdict| agrees(verdict, &question.live)) {
+        let agrees = |verdict: &Verdict| match verdict.action {
+            // What the next in the chain says is said in both cases.
+            Action::Default => question.passed,
+            _ => leads_alike(verdict, &question.live),
+        };
+        if candidate.as_ref().is_ok_and(agrees) {
             self.compared.fetch_add(1, Ordering::Release);
             return;
         }
@@ -106,7 +113,7 @@ impl Candidate {
 }
 
 /// Whether two verdicts lead to the same; reasons are words for the log.
-fn agrees(one: &Verdict, other: &Verdict) -> bool {
+fn leads_alike(one: &Verdict, other: &Verdict) -> bool {
     (one.action, one.class, one.after_ms) == (other.action, other.class, other.after_ms)
 }
 
@@ -122,9 +129,18 @@ impl Shadow {
     }
 
     /// Asks a candidate about what was decided, soon and elsewhere.
-    pub fn ask(&self, candidate: &Arc<Candidate>, failure: &Failure, live: &Verdict, view: &Arc<dyn View>) {
+    ///
+    /// `passed` says that the live policy of its place had no opinion.
+    pub fn ask(
+        &self,
+        candidate: &Arc<Candidate>,
+        failure: &Failure,
+        live: &Verdict,
+        passed: bool,
+        view: &Arc<dyn View>,
+    ) {
         let (failure, live, view) = (failure.clone(), live.clone(), Arc::clone(view));
-        let question = Question { candidate: Arc::clone(candidate), failure, live, view };
+        let question = Question { candidate: Arc::clone(candidate), failure, live, passed, view };
         if let Err(TrySendError::Full(question) | TrySendError::Disconnected(question)) = self.0.try_send(question) {
             question.candidate.dropped.fetch_add(1, Ordering::Relaxed);
         }

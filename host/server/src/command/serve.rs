@@ -67,6 +67,9 @@ impl Serve {
         token: Option<Secret>,
     ) -> Result<ExitCode, Usage> {
         let dir = self.policies.clone().unwrap_or_else(|| config.policies.dir.clone());
+        if !dir.is_dir() {
+            tracing::warn!("{}: no such directory; the built-in fallback decides until it is there", dir.display());
+        }
         let policies = Policies::open(&PoliciesConfig { dir, ..config.policies.clone() });
         let channels = Arc::new(crate::notify::from_config);
         let host = Host::builder().config(config).policies(Arc::clone(&policies)).notifiers(channels).build();
