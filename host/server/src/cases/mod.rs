@@ -142,7 +142,16 @@ pub fn told(result: Result<impl Serialize, Fault>) -> Value {
 fn compare(expected: &Value, given: &Value) -> Vec<(String, Value, Value)> {
     let fields = expected.as_object().into_iter().flatten();
     let differing = fields.filter(|(name, value)| !same(value, &given[name.as_str()]));
-    differing.map(|(name, value)| (name.clone(), value.clone(), given[name.as_str()].clone())).collect()
+    let mut rows: Vec<_> =
+        differing.map(|(name, value)| (name.clone(), value.clone(), given[name.as_str()].clone())).collect();
+    // Why there is no verdict: it failed, or the answer was none of a failure.
+    let why = ["fault", "message", "success"].into_iter().filter(|name| expected[name].is_null());
+    if !rows.is_empty() && (given["fault"].is_string() || given["success"] == true) {
+        rows.extend(
+            why.filter(|name| !given[*name].is_null()).map(|name| (name.to_owned(), Value::Null, given[name].clone())),
+        );
+    }
+    rows
 }
 
 /// Whether two values are the same; 5 and 5.0 are.
@@ -169,6 +178,10 @@ mod tests {
             (json!({ "reason": "x" }), ("reason", json!("x"), Value::Null)),
             (json!({ "after_ms": "2000" }), ("after_ms", json!("2000"), json!(2000))),
         ];
+        let fault = json!({ "fault": "deadline", "message": "ran longer than 5ms" });
+        let told: Vec<_> =
+            compare(&json!({ "action": "retry" }), &fault).into_iter().map(|(field, ..)| field).collect();
+        assert_eq!(told, ["action", "fault", "message"], "why there is no action");
         for (expected, (field, wanted, got)) in rows {
             assert_eq!(compare(&expected, &given), [(field.to_owned(), wanted, got)]);
         }

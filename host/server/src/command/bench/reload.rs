@@ -65,6 +65,8 @@ impl Reload {
         edit.save(0).map_err(told)?;
         let mut config = configuration(config_file(None).as_deref())?.policies;
         config.dir = dir.path().to_owned();
+        // A cache of the service would be filled with what nobody loads again.
+        config.cache = None;
         let policies = Policies::open(&config);
         let _watch = if self.unwatched { None } else { Some(policies.watch().map_err(told)?) };
         let callers = self.callers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
