@@ -22,102 +22,86 @@ fn refusals(kind: PolicyKind, rows: &[(&str, &str)]) {
     }
 }
 
+const MISTAKES_OF_CONDITIONS: &[(&str, &str)] = &[
+    (
+        "let a = 1; error_rate > a / 3",
+        "1:27: dividing whole numbers drops the fraction; write one with a point, as in 1.0 / 10",
+    ),
+    (
+        "fn third() { 1 / 3 } error_rate > third()",
+        "1:16: dividing whole numbers drops the fraction; write one with a point, as in 1.0 / 10",
+    ),
+    (
+        "fn part(a, b) { a / b } error_rate > part(1, 3)",
+        "1:19: dividing whole numbers drops the fraction; write one with a point, as in 1.0 / 10",
+    ),
+    (
+        "let part = 1; part /= 3; error_rate > part",
+        "1:20: dividing whole numbers drops the fraction; write one with a point, as in 1.0 / 10",
+    ),
+    (
+        "const A = 1; const B = 3; error_rate > A / B",
+        "1:42: dividing whole numbers drops the fraction; write one with a point, as in 1.0 / 10",
+    ),
+    ("eror_rate > 0.1", "1:1: no such name `eror_rate`; did you mean `error_rate`?"),
+    (r#"let limit = "5"; p95 > limit"#, "1:22: `>` between a number and a text is always false; make both the same"),
+    (r#"fn most() { "5" } p95 > most()"#, "1:23: `>` between a number and a text is always false; make both the same"),
+    (
+        r#"fn slow(p) { p > "5" } slow(p95)"#,
+        "1:16: `>` between a number and a text is always false; make both the same",
+    ),
+    (r#"p95 > "5s""#, "1:5: `>` between a number and a text is always false; make both the same"),
+    (
+        "p95 > 5s",
+        "1:8: Expecting ';' to terminate this statement; a number has no unit: times are milliseconds, as in 5000",
+    ),
+    ("error_rate > 10%", "1:17: Script is incomplete; rates are fractions of 1: write 0.1 for 10 %"),
+    (r#"window("1 h").p95 > 5"#, r#"1:8: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", not "1 h""#),
+    (r#"window("1h").p96 > 5"#, "1:14: no such property `p96`; did you mean `p95`?"),
+    (r#"window("1h").available > 5"#, r#"1:14: a window has no `available`, limit("…") has"#),
+    (r#"window("1h") > 5"#, "1:14: `>` between a window and a number is always false; make both the same"),
+    (r#"limit("taobao").availble < 5"#, "1:17: no such property `availble`; did you mean `available`?"),
+    (r#"limit("taobao").p95 < 5"#, r#"1:17: a limit has no `p95`, window("1h") has"#),
+    (r#"limit("taobao") < 5"#, "1:17: `<` between a limit and a number is always false; make both the same"),
+    ("0.1 < error_rate < 0.5", "1:18: `<` cannot follow a comparison; write two, as in `0.1 < x && x < 0.5`"),
+    ("count = 0", "1:7: `=` assigns and answers nothing; to compare, write `==`"),
+    ("error_rate > 0.1 && p95", "1:21: `&&` needs true or false, not a number"),
+    ("error_rate > 0.1 and p95 > 5000", "1:18: Expecting ';' to terminate this statement; write `&&`"),
+    (
+        "error_rate > 0.1 & 5",
+        "1:18: `&` fails between true or false and a number; between conditions write `&&` or `||`",
+    ),
+    (
+        r#"errors > 5 || "limited""#,
+        r#"1:15: expected true or false on both sides; write out each comparison, as in code == "7" || code == "8""#,
+    ),
+    (
+        r#"platform == "taobao" || "jd""#,
+        r#"1:25: expected true or false on both sides; write out each comparison, as in code == "7" || code == "8""#,
+    ),
+    ("platform == 'taobao'", r#"1:13: Invalid character: 'taobao'; a text stands in double quotes, as in "7""#),
+    ("error_rate => 0.1", "1:12: Expecting ';' to terminate this statement; write `>=`"),
+    (
+        "if error_rate > 0.1 { true } else if p95 { false } else { false }",
+        "1:38: `if` needs true or false, not a number; compare it, as in `p95 > 0`",
+    ),
+    (r#"p95 - "5" > 100"#, "1:5: `-` fails between a number and a text; `parse_float(…)` makes a number of a text"),
+    ("error_rate > 0,1", "1:15: Expecting ';' to terminate this statement; write a fraction with a point, as in 0.1"),
+    ("not (error_rate > 0.1)", "1:1: no such function `not`; did you mean `!`?"),
+    ("error_rate > .1", "1:14: Unexpected '.'; write a fraction with a point, as in 0.1"),
+    ("error_rate > 0.1 ? true : false", "1:18: Unknown operator: '?'; write `if … { … } else { … }`"),
+    ("error_rate === 0.1", "1:12: '===' is not a valid operator. This is not JavaScript! Should it be '=='?"),
+    (
+        "window(1h).p95 > 5",
+        r#"1:9: Expecting ',' to separate the arguments to function call 'window'; a range stands in quotes, as in window("1h")"#,
+    ),
+    ("window('1h').p95 > 5", r#"1:8: Invalid character: '1h'; a text stands in double quotes, as in "7""#),
+    ("return error_rate > 0.1 && platform.contains(5)", "1:46: `contains` takes a text here, not a number"),
+];
+
 #[test]
 fn mistakes_of_an_alert_condition_are_refused_at_their_place() {
-    refusals(
-        PolicyKind::Alert,
-        &[
-            (
-                "let a = 1; error_rate > a / 3",
-                "1:27: dividing whole numbers drops the fraction; write one with a point, as in 1.0 / 10",
-            ),
-            (
-                "fn third() { 1 / 3 } error_rate > third()",
-                "1:16: dividing whole numbers drops the fraction; write one with a point, as in 1.0 / 10",
-            ),
-            (
-                "fn part(a, b) { a / b } error_rate > part(1, 3)",
-                "1:19: dividing whole numbers drops the fraction; write one with a point, as in 1.0 / 10",
-            ),
-            (
-                "let part = 1; part /= 3; error_rate > part",
-                "1:20: dividing whole numbers drops the fraction; write one with a point, as in 1.0 / 10",
-            ),
-            (
-                "const A = 1; const B = 3; error_rate > A / B",
-                "1:42: dividing whole numbers drops the fraction; write one with a point, as in 1.0 / 10",
-            ),
-            ("eror_rate > 0.1", "1:1: no such name `eror_rate`; did you mean `error_rate`?"),
-            (
-                r#"let limit = "5"; p95 > limit"#,
-                "1:22: `>` between a number and a text is always false; make both the same",
-            ),
-            (
-                r#"fn most() { "5" } p95 > most()"#,
-                "1:23: `>` between a number and a text is always false; make both the same",
-            ),
-            (
-                r#"fn slow(p) { p > "5" } slow(p95)"#,
-                "1:16: `>` between a number and a text is always false; make both the same",
-            ),
-            (r#"p95 > "5s""#, "1:5: `>` between a number and a text is always false; make both the same"),
-            (
-                "p95 > 5s",
-                "1:8: Expecting ';' to terminate this statement; a number has no unit: times are milliseconds, as in 5000",
-            ),
-            ("error_rate > 10%", "1:17: Script is incomplete; rates are fractions of 1: write 0.1 for 10 %"),
-            (
-                r#"window("1 h").p95 > 5"#,
-                r#"1:8: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", not "1 h""#,
-            ),
-            (r#"window("1h").p96 > 5"#, "1:14: no such property `p96`; did you mean `p95`?"),
-            (r#"window("1h").available > 5"#, r#"1:14: a window has no `available`, limit("…") has"#),
-            (r#"window("1h") > 5"#, "1:14: `>` between a window and a number is always false; make both the same"),
-            (r#"limit("taobao").availble < 5"#, "1:17: no such property `availble`; did you mean `available`?"),
-            (r#"limit("taobao").p95 < 5"#, r#"1:17: a limit has no `p95`, window("1h") has"#),
-            (r#"limit("taobao") < 5"#, "1:17: `<` between a limit and a number is always false; make both the same"),
-            ("0.1 < error_rate < 0.5", "1:18: `<` cannot follow a comparison; write two, as in `0.1 < x && x < 0.5`"),
-            ("count = 0", "1:7: `=` assigns and answers nothing; to compare, write `==`"),
-            ("error_rate > 0.1 && p95", "1:21: `&&` needs true or false, not a number"),
-            ("error_rate > 0.1 and p95 > 5000", "1:18: Expecting ';' to terminate this statement; write `&&`"),
-            (
-                "error_rate > 0.1 & 5",
-                "1:18: `&` fails between true or false and a number; between conditions write `&&` or `||`",
-            ),
-            (
-                r#"errors > 5 || "limited""#,
-                r#"1:15: expected true or false on both sides; write out each comparison, as in code == "7" || code == "8""#,
-            ),
-            (
-                r#"platform == "taobao" || "jd""#,
-                r#"1:25: expected true or false on both sides; write out each comparison, as in code == "7" || code == "8""#,
-            ),
-            ("platform == 'taobao'", r#"1:13: Invalid character: 'taobao'; a text stands in double quotes, as in "7""#),
-            ("error_rate => 0.1", "1:12: Expecting ';' to terminate this statement; write `>=`"),
-            (
-                "if error_rate > 0.1 { true } else if p95 { false } else { false }",
-                "1:38: `if` needs true or false, not a number; compare it, as in `p95 > 0`",
-            ),
-            (
-                r#"p95 - "5" > 100"#,
-                "1:5: `-` fails between a number and a text; `parse_float(…)` makes a number of a text",
-            ),
-            (
-                "error_rate > 0,1",
-                "1:15: Expecting ';' to terminate this statement; write a fraction with a point, as in 0.1",
-            ),
-            ("not (error_rate > 0.1)", "1:1: no such function `not`; did you mean `!`?"),
-            ("error_rate > .1", "1:14: Unexpected '.'; write a fraction with a point, as in 0.1"),
-            ("error_rate > 0.1 ? true : false", "1:18: Unknown operator: '?'; write `if … { … } else { … }`"),
-            ("error_rate === 0.1", "1:12: '===' is not a valid operator. This is not JavaScript! Should it be '=='?"),
-            (
-                "window(1h).p95 > 5",
-                r#"1:9: Expecting ',' to separate the arguments to function call 'window'; a range stands in quotes, as in window("1h")"#,
-            ),
-            ("window('1h').p95 > 5", r#"1:8: Invalid character: '1h'; a text stands in double quotes, as in "7""#),
-            ("return error_rate > 0.1 && platform.contains(5)", "1:46: `contains` takes a text here, not a number"),
-        ],
-    );
+    refusals(PolicyKind::Alert, MISTAKES_OF_CONDITIONS);
 }
 
 #[test]

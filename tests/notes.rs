@@ -100,89 +100,82 @@ fn what_some_sample_fulfils_is_not_noted_in_conditions() {
     notes(PolicyKind::Alert, &scripts.map(|script| (script, "")));
 }
 
-#[test]
-fn traps_of_classifiers_are_noted_at_their_place() {
-    notes(
-        PolicyKind::Retry,
-        &[
-            (
-                r#"if code == "7" || code == "7" { return retry("throttled"); } abstain()"#,
-                "1:19: this condition never holds on any sample",
-            ),
-            (
-                r#"if code == "7" { return retry("throttled"); } if code == "7" { return retry("transient"); } abstain()"#,
-                "1:50: this condition never holds on any sample",
-            ),
-            (r#"retry("transient")"#, "1:1: the answer is the same on every sample: retry, transient"),
-            (
-                r#"if status / 100 == 4 { return give_up("permanent"); } retry("transient")"#,
-                "1:4: a quotient is seldom a whole number; write `to_int(…)` around it, or a range",
-            ),
-            (
-                r#"if status == 429 && kind == "timeout" { return retry("throttled"); } abstain()"#,
-                "1:21: this condition never holds on any sample",
-            ),
-            (
-                r#"if status == 4290 { return retry("throttled"); } abstain()"#,
-                "1:4: this condition never holds on any sample",
-            ),
-            (
-                r#"if sub_code == "isv.*" { return retry("throttled"); } abstain()"#,
-                r#"1:4: `==` takes "isv.*" as it stands; starts_with, ends_with and contains look for a part"#,
-            ),
-            (
-                r#"if code > "500" { return retry("throttled"); } abstain()"#,
-                r#"1:4: `>` compares texts letter by letter, and "10" comes before "9"; `parse_float(…)` makes a number of a text"#,
-            ),
-            (
-                r#"if header("X-Left") != "" && parse_int(header("X-Left")) < 5 { return retry("throttled"); } abstain()"#,
-                r#"1:30: fails where header("X-Left") is "sample": Error parsing integer number 'sample': invalid digit found in string"#,
-            ),
-            (
-                r#"if retry_after_ms > 60 { return retry("throttled", 5); } abstain()"#,
-                "1:4: `retry_after_ms` is in milliseconds: write 60000 for 60 seconds
+const TRAPS_OF_CLASSIFIERS: &[(&str, &str)] = &[
+    (
+        r#"if code == "7" || code == "7" { return retry("throttled"); } abstain()"#,
+        "1:19: this condition never holds on any sample",
+    ),
+    (
+        r#"if code == "7" { return retry("throttled"); } if code == "7" { return retry("transient"); } abstain()"#,
+        "1:50: this condition never holds on any sample",
+    ),
+    (r#"retry("transient")"#, "1:1: the answer is the same on every sample: retry, transient"),
+    (
+        r#"if status / 100 == 4 { return give_up("permanent"); } retry("transient")"#,
+        "1:4: a quotient is seldom a whole number; write `to_int(…)` around it, or a range",
+    ),
+    (
+        r#"if status == 429 && kind == "timeout" { return retry("throttled"); } abstain()"#,
+        "1:21: this condition never holds on any sample",
+    ),
+    (r#"if status == 4290 { return retry("throttled"); } abstain()"#, "1:4: this condition never holds on any sample"),
+    (
+        r#"if sub_code == "isv.*" { return retry("throttled"); } abstain()"#,
+        r#"1:4: `==` takes "isv.*" as it stands; starts_with, ends_with and contains look for a part"#,
+    ),
+    (
+        r#"if code > "500" { return retry("throttled"); } abstain()"#,
+        r#"1:4: `>` compares texts letter by letter, and "10" comes before "9"; `parse_float(…)` makes a number of a text"#,
+    ),
+    (
+        r#"if header("X-Left") != "" && parse_int(header("X-Left")) < 5 { return retry("throttled"); } abstain()"#,
+        r#"1:30: fails where header("X-Left") is "sample": Error parsing integer number 'sample': invalid digit found in string"#,
+    ),
+    (
+        r#"if retry_after_ms > 60 { return retry("throttled", 5); } abstain()"#,
+        "1:4: `retry_after_ms` is in milliseconds: write 60000 for 60 seconds
 1:52: a wait is in milliseconds: write 5000 for 5 seconds",
-            ),
-            (
-                r#"if attempt == 0 { return retry("throttled", seconds_in(message)); } retry("throttled", header("Retry-After"))"#,
-                "1:4: this condition never holds on any sample
+    ),
+    (
+        r#"if attempt == 0 { return retry("throttled", seconds_in(message)); } retry("throttled", header("Retry-After"))"#,
+        "1:4: this condition never holds on any sample
 1:45: `seconds_in` answers seconds, and a wait is in milliseconds: write `seconds_in(…) * 1000`
 1:88: this text is the reason, and no wait; `retry_after_ms` is the wait of a Retry-After header",
-            ),
-            (
-                r#"if ["7","8"].some(|c| c == "7") { retry("quota") } else { abstain() }"#,
-                "1:4: this condition holds on every sample",
-            ),
-            (
-                r#"if code == "7" { return retry("throttled") } else { return abstain() } give_up("permanent")"#,
-                "1:72: nothing comes here: all before it returns",
-            ),
-            (
-                r#"if message.to_lower().contains("Rate Limit") { return retry("throttled") } abstain()"#,
-                "1:4: this condition never holds on any sample",
-            ),
-            (
-                r#"if code != "7" || code != "8" { return retry("throttled"); } abstain()"#,
-                "1:19: this condition holds on every sample",
-            ),
-            (
-                r#"if status >= 500 && status < 500 { return retry("transient"); } give_up("permanent")"#,
-                "1:21: this condition never holds on any sample",
-            ),
-            (
-                r#"if kind == "timeout" && code == "" { return retry("transient"); } give_up("permanent")"#,
-                "1:25: this condition holds on every sample",
-            ),
-            (
-                r#"if at_ms > 1700000000 { return retry("transient"); } abstain()"#,
-                "1:4: `at_ms` is in milliseconds since 1970",
-            ),
-            (
-                r#"if elapsed_ms > 5 { return give_up("transient"); } retry("transient")"#,
-                "1:4: `elapsed_ms` is in milliseconds: write 5000 for 5 seconds",
-            ),
-        ],
-    );
+    ),
+    (
+        r#"if ["7","8"].some(|c| c == "7") { retry("quota") } else { abstain() }"#,
+        "1:4: this condition holds on every sample",
+    ),
+    (
+        r#"if code == "7" { return retry("throttled") } else { return abstain() } give_up("permanent")"#,
+        "1:72: nothing comes here: all before it returns",
+    ),
+    (
+        r#"if message.to_lower().contains("Rate Limit") { return retry("throttled") } abstain()"#,
+        "1:4: this condition never holds on any sample",
+    ),
+    (
+        r#"if code != "7" || code != "8" { return retry("throttled"); } abstain()"#,
+        "1:19: this condition holds on every sample",
+    ),
+    (
+        r#"if status >= 500 && status < 500 { return retry("transient"); } give_up("permanent")"#,
+        "1:21: this condition never holds on any sample",
+    ),
+    (
+        r#"if kind == "timeout" && code == "" { return retry("transient"); } give_up("permanent")"#,
+        "1:25: this condition holds on every sample",
+    ),
+    (r#"if at_ms > 1700000000 { return retry("transient"); } abstain()"#, "1:4: `at_ms` is in milliseconds since 1970"),
+    (
+        r#"if elapsed_ms > 5 { return give_up("transient"); } retry("transient")"#,
+        "1:4: `elapsed_ms` is in milliseconds: write 5000 for 5 seconds",
+    ),
+];
+
+#[test]
+fn traps_of_classifiers_are_noted_at_their_place() {
+    notes(PolicyKind::Retry, TRAPS_OF_CLASSIFIERS);
 }
 
 #[test]

@@ -50,10 +50,9 @@ fn masked<S: Serializer>(failure: &Failure, to: S) -> Result<S::Ok, S::Error> {
 /// A candidate with what it has differed in since it came.
 pub struct Candidate {
     policy: Arc<Counted<dyn RetryPolicy>>,
-    compared: AtomicU64,
-    differing: AtomicU64,
+    /// In one place, so that what is read of them belongs together.
+    found: Mutex<Differences>,
     dropped: AtomicU64,
-    last: Mutex<Option<Difference>>,
 }
 
 /// One question to a candidate.
@@ -72,19 +71,12 @@ pub struct Shadow(SyncSender<Question>);
 impl Candidate {
     /// A candidate that has not been asked yet.
     pub fn new(policy: Arc<Counted<dyn RetryPolicy>>) -> Arc<Self> {
-        let counts = [const { AtomicU64::new(0) }; 3];
-        let [compared, differing, dropped] = counts;
-        Arc::new(Self { policy, compared, differing, dropped, last: Mutex::default() })
+        Arc::new(Self { policy, found: Mutex::default(), dropped: AtomicU64::new(0) })
     }
 
     /// What it has differed in.
     pub fn differences(&self) -> Differences {
-        Differences {
-            compared: self.compared.load(Ordering::Acquire),
-            differing: self.differing.load(Ordering::Relaxed),
-            dropped: self.dropped.load(Ordering::Relaxed),
-            last: self.last.lock().clone(),
-        }
+        Differences { dropped: self.dropped.load(Ordering::Relaxed), ..self.found.lock().clone() }
     }
 
     fn compare(&self, question: Question) {
@@ -100,15 +92,16 @@ impl Candidate {
             _ => leads_alike(verdict, &question.live),
         };
         if candidate.as_ref().is_ok_and(agrees) {
-            self.compared.fetch_add(1, Ordering::Release);
+            self.found.lock().compared += 1;
             return;
         }
         let Question { failure, live, .. } = question;
         let (platform, path) = (&failure.platform, &*self.policy.author.path);
         tracing::debug!(platform, policy = path, ?live, ?candidate, "a candidate differs");
-        *self.last.lock() = Some(Difference { failure, live, candidate });
-        self.differing.fetch_add(1, Ordering::Relaxed);
-        self.compared.fetch_add(1, Ordering::Release);
+        let mut found = self.found.lock();
+        found.compared += 1;
+        found.differing += 1;
+        found.last = Some(Difference { failure, live, candidate });
     }
 }
 
