@@ -89,6 +89,7 @@ impl Reload {
             "p99_ms": at(&mut took, 0.99),
             "mixed": count(&seen.mixed),
             "dropped": count(&seen.dropped),
+            "last_fault": policies.status().into_iter().find_map(|status| status.last_fault),
             "resident_kib": { "after_a_tenth": warm, "at_the_end": resident() },
         }))
     }
@@ -96,7 +97,9 @@ impl Reload {
     /// How long each edit took, in milliseconds, and the memory after the first tenth of them.
     fn edit(&self, policies: &Arc<Policies>, edit: &Edit) -> Result<(Vec<f64>, u64), Usage> {
         let news = policies.subscribe();
-        let (mut took, mut warm) = (Vec::new(), 0);
+        // What is written later is there from the beginning, so that memory tells of reloads alone.
+        let (mut took, mut warm) = (vec![f64::NAN; usize::try_from(self.edits).unwrap_or_default()], 0);
+        took.clear();
         for number in 1..=self.edits {
             let saved = Instant::now();
             edit.save(number).map_err(|error| Usage(error.to_string()))?;
