@@ -46,6 +46,17 @@ impl Language {
     }
 }
 
+/// How far a file is on its way to be loaded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It can be loaded at once.
+    Ready,
+    /// It takes long, and that has begun now.
+    Begun,
+    /// It takes long, and somebody waits for it already.
+    UnderWay,
+}
+
 /// One engine a language.
 pub struct Engines {
     #[cfg(feature = "rhai")]
@@ -143,15 +154,22 @@ impl Engines {
         Err(vec![Problem { line: at.line, column: at.column, message }])
     }
 
-    /// Whether a file can be loaded at once, after this time at most; what takes longer goes on off the way of others.
-    pub fn is_ready_within(&self, patience: Duration, path: &str, content: &Content) -> bool {
+    /// Sees to it that a file can be loaded at once, and waits for that so long at most; what takes longer goes on off
+    /// the way of others.
+    pub fn prepare(&self, patience: Duration, path: &str, content: &Content) -> Progress {
         #[cfg(feature = "wasm")]
-        if Language::of(path) == Some(Language::Wasm) {
-            return self.wasm().map_or(true, |wasm| {
-                wasm.compiler().is_ready_within(patience, &Binary::hashed(&content.bytes, &content.hash))
-            });
+        if let (Some(Language::Wasm), Ok(wasm)) = (Language::of(path), self.wasm()) {
+            return wasm.compiler().prepare(patience, &Binary::hashed(&content.bytes, &content.hash));
         }
-        true
+        Progress::Ready
+    }
+
+    /// Waits until the component of this hash is compiled, if it is being compiled.
+    pub fn wait(&self, hash: &str) {
+        #[cfg(feature = "wasm")]
+        if let Ok(wasm) = self.wasm() {
+            wasm.compiler().wait(hash);
+        }
     }
 
     #[cfg(feature = "wasm")]

@@ -31,7 +31,6 @@ pub struct Found {
 }
 
 /// The contents of a file.
-#[derive(Clone)]
 pub struct Content {
     /// The bytes.
     pub bytes: Vec<u8>,

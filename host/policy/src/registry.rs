@@ -18,14 +18,12 @@ use crate::files;
 use crate::generation::{Decided, Generation, PolicyStatus};
 use crate::rules::Rule;
 use crate::samples;
-use crate::slot::{Change, Component, PATIENCE, Place};
+use crate::slot::{Change, PATIENCE, Place};
 use crate::slots::Slots;
 use crate::watch::{self, Watch};
 
 /// Nothing decides yet at the start, so a component that takes long is waited for; not for ever, since one may be made to.
 const PATIENCE_AT_START: Duration = Duration::from_secs(60);
-/// Longer than any compilation.
-const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 
 /// The policies of a directory, always in their last good version.
 ///
@@ -182,16 +180,16 @@ impl Policies {
         if !changes.is_empty() {
             self.publish(slots.generation(&self.view.load()));
         }
-        slots.awaited().into_iter().for_each(|component| self.follow(component));
+        slots.awaited().into_iter().for_each(|hash| self.follow(hash));
         report(&changes, &slots)
     }
 
     /// Looks again when a component is compiled.
-    fn follow(&self, component: Component) {
+    fn follow(&self, hash: String) {
         let me = self.me.clone();
         let follow = move || {
             let Some(policies) = me.upgrade() else { return };
-            policies.engines.is_ready_within(FOR_EVER, &component.path, &component.content);
+            policies.engines.wait(&hash);
             policies.reload();
         };
         if let Err(error) = thread::Builder::new().name("tidegate-follow".to_owned()).spawn(follow) {

@@ -12,7 +12,7 @@ use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy};
 use crate::counted::{Care, Counted, Patience};
 use crate::counters::Counters;
 use crate::decisions::{Author, Decisions};
-use crate::engines::{Engines, Language, Source};
+use crate::engines::{Engines, Language, Progress, Source};
 use crate::files::{CANDIDATE, Content, Found};
 use crate::generation::Entry;
 use crate::load::{Loaded, PolicyKind};
@@ -61,12 +61,6 @@ impl Place<'_> {
     }
 }
 
-/// A file that is still being compiled.
-pub struct Component {
-    pub path: String,
-    pub content: Content,
-}
-
 /// The file of one purpose.
 #[derive(Default)]
 pub struct Slot {
@@ -78,10 +72,8 @@ pub struct Slot {
     /// Why and since when.
     pub stale: Option<(String, u64)>,
     counters: Arc<Counters>,
-    /// A component whose compilation takes long.
-    pub awaits: Option<Component>,
-    /// The one that was last told of, by hash.
-    awaited: Option<String>,
+    /// The hash of a component whose compilation takes long, until somebody waits for it.
+    pub awaits: Option<String>,
 }
 
 /// A file's path, its contents and what holds for it: what is the same in all three is no news.
@@ -140,15 +132,15 @@ impl Slot {
             changes.insert(path, Change::Mended);
             return;
         }
-        if !place.engines.is_ready_within(place.patience_for(content), &path, content) {
-            if self.awaited.replace(content.hash.clone()).as_ref() != Some(&content.hash) {
-                self.awaits = Some(Component { path: path.clone(), content: content.clone() });
+        let progress = place.engines.prepare(place.patience_for(content), &path, content);
+        if progress != Progress::Ready {
+            if progress == Progress::Begun {
+                self.awaits = Some(content.hash.clone());
             }
             let problem =
                 format!("{}: is being compiled; what was good before stays until then", dir.join(&path).display());
             return self.refuse(None, problem, changes);
         }
-        self.awaited = None;
         self.tried = Some(tried.clone());
         // A panic of a compiler is its file's trouble; the other files are to be read all the same.
         let loaded = catch_unwind(AssertUnwindSafe(|| load(self, file, content, &tried.terms)));

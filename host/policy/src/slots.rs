@@ -14,7 +14,7 @@ use crate::files::{CANDIDATE, Content, Found, RULES, Scan};
 use crate::generation::Generation;
 use crate::rules::Sources;
 use crate::shadow::Shadow;
-use crate::slot::{Change, Changes, Component, Place, Policy, Slot};
+use crate::slot::{Change, Changes, Place, Policy, Slot};
 
 /// Everything that was ever good and still is there.
 #[derive(Default)]
@@ -139,8 +139,8 @@ impl Slots {
         generation
     }
 
-    /// The components that are still being compiled, and were not told of yet.
-    pub fn awaited(&mut self) -> Vec<Component> {
+    /// The hashes of components that are still being compiled, and that nobody waits for yet.
+    pub fn awaited(&mut self) -> Vec<String> {
         self.slots.values_mut().filter_map(|slot| slot.awaits.take()).collect()
     }
 }

@@ -48,7 +48,11 @@ impl Scene {
         std::thread::spawn(move || lines.for_each(drop));
         // A slow machine is not one whose Redis is away.
         let section = format!("[redis]\nurl = 'redis://:{PASSWORD}@127.0.0.1:{port}'\ndecide_within = '3s'\n");
-        Self::serve(&section, Some(Running(redis)))
+        let mut scene = Self::serve(&section, Some(Running(redis)));
+        // What the server was configured to is news to Redis, and goes ahead of its first answer; were it to come after
+        // what a test sets, it would be in force.
+        assert_eq!(scene.ask("limits get").0, 0);
+        scene
     }
 
     fn serve(section: &str, redis: Option<Running>) -> Self {

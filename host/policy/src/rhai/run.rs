@@ -16,6 +16,8 @@ const CLOCK_EVERY: u32 = 16;
 const CLOCK_FIRST: u32 = 4;
 /// So many operations take no longer than this. What passed beyond it between two readings, the thread stood still.
 const LONGEST: Duration = Duration::from_millis(2);
+/// However long the thread stood still: a script ends after so many deadlines of real time.
+const PATIENCE: u32 = 4;
 /// The lines that one verdict may log; what is beyond is dropped.
 const MAX_LINES: u32 = 16;
 /// The windows and limits that one verdict may ask for.
@@ -98,7 +100,8 @@ impl Clock {
         let used = self.used.get() + now.saturating_sub(self.last.get()).min(LONGEST);
         self.last.set(now);
         self.used.set(used);
-        self.over.set(used >= self.deadline.get());
+        let deadline = self.deadline.get();
+        self.over.set(used >= deadline || now >= deadline.saturating_mul(PATIENCE));
     }
 }
 
@@ -147,4 +150,23 @@ pub fn log(text: &str) {
             say(tracing::Level::INFO, &call.policy, text);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_charged_for_what_it_ran_and_not_for_what_its_thread_stood_still() {
+        let ms = Duration::from_millis;
+        // When the clock was read, in milliseconds, and whether a deadline of 5 ms has passed then.
+        let rows: [(&[u64], bool); 5] =
+            [(&[1, 2, 3, 4], false), (&[1, 2, 3, 4, 5], true), (&[19], false), (&[9, 10, 19], true), (&[20], true)];
+        for (readings, expected) in rows {
+            let clock = Clock::new();
+            clock.begin(ms(5));
+            readings.iter().for_each(|at| clock.read(ms(*at)));
+            assert_eq!(clock.over.get(), expected, "{readings:?}");
+        }
+    }
 }

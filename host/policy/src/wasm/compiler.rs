@@ -14,6 +14,7 @@ use wasmtime::component::Component;
 use wit_component::ComponentEncoder;
 
 use super::cache::Cache;
+use crate::engines::Progress;
 use crate::files::hash;
 
 /// Compiled components that nobody loaded yet, at most.
@@ -90,21 +91,39 @@ impl Compiler {
         }
     }
 
-    /// Whether a component will be there at once, after this time at most; it is compiled on beyond that.
-    pub fn is_ready_within(&self, patience: Duration, Binary { bytes, hash }: &Binary<'_>) -> bool {
+    /// Sees to it that a component is there at once when it is loaded, and waits for that so long at most.
+    pub fn prepare(&self, patience: Duration, Binary { bytes, hash }: &Binary<'_>) -> Progress {
         let until = Instant::now() + patience;
         if !self.0.runs(hash) && self.0.cache.as_ref().is_some_and(|cache| cache.has(hash)) {
-            return true;
+            return Progress::Ready;
         }
-        // One that cannot begin fails at once when it is loaded.
-        self.begin(hash, bytes).is_err() || self.0.wait(hash, until)
+        match self.begin(hash, bytes) {
+            // One that cannot begin fails at once when it is loaded.
+            Err(_) => Progress::Ready,
+            Ok(_) if self.0.wait(hash, until) => Progress::Ready,
+            Ok(begun) => {
+                if begun {
+                    Progress::Begun
+                } else {
+                    Progress::UnderWay
+                }
+            }
+        }
     }
 
-    /// Compiles a component, unless that is under way or done.
-    fn begin(&self, hash: &str, bytes: &[u8]) -> Result<(), String> {
+    /// Waits while the component of this hash is compiled.
+    pub fn wait(&self, hash: &str) {
+        let mut jobs = self.0.jobs.lock();
+        while is_running(&jobs, hash) {
+            self.0.done.wait(&mut jobs);
+        }
+    }
+
+    /// Compiles a component, unless that is under way or done; whether it begins now.
+    fn begin(&self, hash: &str, bytes: &[u8]) -> Result<bool, String> {
         let mut jobs = self.0.jobs.lock();
         if jobs.iter().any(|job| job.hash == hash) {
-            return Ok(());
+            return Ok(false);
         }
         let (shared, hash, bytes) = (Arc::clone(&self.0), hash.to_owned(), bytes.to_vec());
         let job = Job { hash: hash.clone(), result: None };
@@ -115,8 +134,12 @@ impl Compiler {
         let started = thread::Builder::new().name("tidegate-compile".to_owned()).spawn(compile);
         started.map_err(|error| format!("no thread to compile it on: {error}"))?;
         jobs.push(job);
-        Ok(())
+        Ok(true)
     }
+}
+
+fn is_running(jobs: &[Job], hash: &str) -> bool {
+    jobs.iter().any(|job| job.hash == hash && job.result.is_none())
 }
 
 impl Shared {
@@ -154,7 +177,7 @@ impl Shared {
     /// Whether it is done by then.
     fn wait(&self, hash: &str, until: Instant) -> bool {
         let mut jobs = self.jobs.lock();
-        while jobs.iter().any(|job| job.hash == hash && job.result.is_none()) {
+        while is_running(&jobs, hash) {
             if self.done.wait_until(&mut jobs, until).timed_out() {
                 return false;
             }

@@ -209,3 +209,29 @@ fn fault(error: &Error, denied: bool, deadline: Duration, other: FaultKind) -> F
         None => Fault::new(kind, what),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn before(deadline_ms: u64, begun: u64, tick: u64) -> u128 {
+        let allowance = Allowance { deadline: Duration::from_millis(deadline_ms), begun, since: None };
+        allowance.before(tick).as_micros()
+    }
+
+    #[test]
+    fn ticks_that_were_missed_count_up_to_half_of_the_deadline() {
+        let rows =
+            [((5, 7, 8), 1_000), ((5, 7, 10), 3_000), ((5, 7, 11), 3_500), ((5, 7, 999), 3_500), ((1, 0, 9), 1_500)];
+        for ((deadline, begun, tick), expected) in rows {
+            assert_eq!(before(deadline, begun, tick), expected, "{deadline} ms, from {begun} to {tick}");
+        }
+    }
+
+    #[test]
+    fn a_guest_is_never_ended_at_the_first_tick_that_it_meets() {
+        let mut allowance = Allowance { deadline: Duration::from_millis(1), begun: 0, since: None };
+        assert!(matches!(allowance.tick(99), UpdateDeadline::Continue(1)));
+        assert!(matches!(allowance.tick(100), UpdateDeadline::Interrupt), "and at the second its time is over");
+    }
+}

@@ -11,7 +11,7 @@ use tidegate::policy::PolicyKind;
 
 use super::fields;
 use super::find::Tested;
-use super::given;
+use super::given::Given;
 use super::input::{AlertInput, Answer};
 
 /// The cases of one policy.
@@ -129,7 +129,7 @@ impl Case {
             Asked::Alert(input) => input.snapshot.stats.clone(),
             _ => Stats::default(),
         };
-        given::view(&self.windows, &self.limits, otherwise)
+        Ok(Arc::new(Given::new(self.windows.clone(), self.limits.clone(), otherwise)?))
     }
 
     /// The failure that a classifier is asked about; `None` where the answer holds none.

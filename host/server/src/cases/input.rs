@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use tidegate::core::{Failure, Snapshot, Stats, View};
 
-use super::given;
+use super::given::Given;
 
 /// The input of an alert: the snapshot, and what `window("1h")` answers.
 #[derive(Debug, Deserialize)]
@@ -26,7 +26,8 @@ impl AlertInput {
     /// # Errors
     /// Where a range is no duration.
     pub fn view(&self) -> Result<Arc<dyn View>, String> {
-        given::view(&self.windows, &BTreeMap::new(), self.snapshot.stats.clone())
+        let given = Given::new(self.windows.clone(), BTreeMap::new(), self.snapshot.stats.clone())?;
+        Ok(Arc::new(given))
     }
 }
 

@@ -22,6 +22,7 @@ use tidegate::policy::{Loaded, Policies, PolicyKind, load_one};
 pub(crate) use file::Asked as Question;
 pub use file::CaseFile;
 pub use find::{Tested, find};
+pub(crate) use given::Given;
 pub use input::{AlertInput, Answer};
 
 /// What became of one case.

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tidegate::core::units::parse_duration;
-use tidegate::core::{Admission, AlertVerdict, FaultKind, LimitState, Snapshot, Stats, Verdict, View};
+use tidegate::core::{Admission, AlertVerdict, FaultKind, LimitState, Snapshot, Stats, Verdict};
 use tidegate::policy::PolicyKind;
 
-use crate::cases::{AlertInput, Question};
+use crate::cases::{AlertInput, Given, Question};
 
 /// The file of the rules.
 pub const RULES: &str = "alerts.toml";
@@ -28,7 +25,7 @@ pub struct Line {
     /// The same as it was written.
     pub input: Value,
     /// What the policy looked at.
-    pub view: Arc<Seen>,
+    pub view: Arc<Given>,
     /// What it decided, as cases tell it.
     pub verdict: Value,
 }
@@ -81,9 +78,7 @@ impl Line {
             }
         };
         let verdict = verdict(written.kind, written.verdict, written.fault)?;
-        let windows = written.windows.into_iter().map(|(name, stats)| Ok((parse_duration(&name)?, stats)));
-        let windows = windows.collect::<Result<_, String>>().map_err(|error| format!("windows: {error}"))?;
-        let view = Arc::new(Seen { windows, limits: written.limits, otherwise, beyond: AtomicBool::new(false) });
+        let view = Arc::new(Given::new(written.windows, written.limits, otherwise)?);
         let Written { policy, rule, input, kind, .. } = written;
         check(&policy, kind)?;
         Ok(Self { policy, rule, question, input, view, verdict })
@@ -130,42 +125,12 @@ fn check(policy: &str, kind: Kind) -> Result<(), String> {
     Err(format!("policy: expected a file such as \"{folder}/jd.rhai\", not {policy:?}"))
 }
 
-/// What a policy looked at when it decided, and nothing else.
-pub struct Seen {
-    windows: BTreeMap<Duration, Stats>,
-    limits: BTreeMap<String, LimitState>,
-    /// What other windows show: those of a condition are as the rule's own, as in cases.
-    otherwise: Stats,
-    /// Whether a policy looked at something else.
-    beyond: AtomicBool,
-}
-
-impl Seen {
-    /// Whether a policy looked at what was not written.
-    pub fn was_beyond(&self) -> bool {
-        self.beyond.load(Ordering::Relaxed)
-    }
-
-    fn found<T>(&self, found: Option<T>) -> Option<T> {
-        if found.is_none() {
-            self.beyond.store(true, Ordering::Relaxed);
-        }
-        found
-    }
-}
-
-impl View for Seen {
-    fn window(&self, _: &str, _: Option<&str>, range: Duration) -> Stats {
-        self.found(self.windows.get(&range)).unwrap_or(&self.otherwise).clone()
-    }
-
-    fn limit(&self, name: &str) -> Option<LimitState> {
-        self.found(self.limits.get(name)).copied()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tidegate::core::View;
+
     use super::*;
 
     fn refused(line: &str) -> String {
