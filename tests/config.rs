@@ -47,6 +47,18 @@ async fn an_edit_is_in_force_and_keeps_what_was_spent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_read_at_the_start_alone_is_told_to_take_a_restart_until_it_is_as_it_was() {
+    let file = File::new(FIRST);
+    let host = file.host();
+    file.save(&format!("{FIRST}\n[server]\ntoken = \"another\"\n[policies]\ndir = \"elsewhere\"\n"));
+    host.reload_config(&file.path());
+    assert_eq!(host.config_status().needs_restart, ["[server]", "[policies] dir"]);
+    file.save(&FIRST.replace("7/s", "9/s"));
+    host.reload_config(&file.path());
+    assert_eq!(host.config_status().needs_restart, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mistake_is_refused_whole_and_told_with_its_place() {
     let file = File::new(FIRST);
     let host = file.host();

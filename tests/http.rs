@@ -143,6 +143,42 @@ async fn with_a_token_only_health_is_open() {
 }
 
 #[tokio::test]
+async fn health_tells_what_is_set_aside_and_a_directory_that_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("policies");
+    std::fs::create_dir_all(root.join("retry")).unwrap();
+    let script = "if code == \"9\" { throw \"no\" } abstain()";
+    std::fs::write(root.join("retry/jd.rhai"), script).unwrap();
+    let shipped = tidegate::Config::default().policies;
+    let policies =
+        Policies::open(&tidegate_core::config::PoliciesConfig { dir: root.clone(), max_faults: 2, ..shipped });
+    let notifiers = Arc::new(tidegate_server::notify::from_config);
+    let host = Host::builder().policies(Arc::clone(&policies)).notifiers(notifiers).build().unwrap();
+    let door = tidegate_server::http::router(host, None);
+    let health = async || {
+        let told = ask(&door, "GET", "/healthz", None).await.1;
+        (told["status"].clone(), told["policies"]["set_aside"].clone(), told["policies"]["readable"].clone())
+    };
+    assert_eq!(health().await, (json!("ok"), json!(0), json!(true)));
+    for _ in 0..2 {
+        let failure = tidegate_core::Failure { platform: "jd".into(), code: Some("9".into()), ..Default::default() };
+        assert!(policies.classify(&failure).fault.is_some());
+    }
+    assert_eq!(health().await, (json!("stale"), json!(1), json!(true)));
+    std::fs::write(root.join("retry/jd.rhai"), "abstain()").unwrap();
+    policies.reload();
+    assert_eq!(health().await, (json!("ok"), json!(0), json!(true)), "an edit forgives");
+    std::fs::rename(&root, dir.path().join("gone")).unwrap();
+    policies.reload();
+    assert_eq!(health().await, (json!("stale"), json!(0), json!(false)));
+    let told = ask(&door, "GET", "/v1/policies", None).await.1;
+    assert!(told["trouble"].as_str().unwrap().contains("the policies read last stay in force"), "{told}");
+    std::fs::rename(dir.path().join("gone"), &root).unwrap();
+    policies.reload();
+    assert_eq!(health().await, (json!("ok"), json!(0), json!(true)));
+}
+
+#[tokio::test]
 async fn without_a_token_programs_on_this_machine_are_served_and_web_pages_are_not() {
     let door = door();
     let rows = [

@@ -145,6 +145,17 @@ fn a_candidate_only_reports_where_it_differs_and_a_new_name_makes_it_live() {
 }
 
 #[test]
+fn a_difference_is_told_without_secrets() {
+    let dir = dir("retry(\"transient\")");
+    save(dir.path(), "taobao.candidate.rhai", "retry(\"auth\")");
+    let policies = Policies::open(&config(dir.path(), ""));
+    let headers = vec![("authorization".to_owned(), "Bearer hunter2".to_owned())];
+    let _ = policies.classify(&Failure { message: Some("at /x?token=hunter2".into()), headers, ..failure("7") });
+    let told = serde_json::to_string(&compared(&policies, 1)).unwrap();
+    assert!(told.contains("authorization") && !told.contains("hunter2"), "{told}");
+}
+
+#[test]
 fn candidates_are_asked_where_their_place_in_the_chain_was() {
     let dir = dir("if code == \"7\" { retry(\"throttled\") } else { abstain() }");
     save(dir.path(), "taobao.candidate.rhai", "if code == \"9\" { retry(\"throttled\") } else { abstain() }");

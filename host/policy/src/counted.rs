@@ -243,6 +243,18 @@ mod tests {
     }
 
     #[test]
+    fn a_late_fault_of_a_version_is_not_told_of_the_one_after_it() {
+        let counters = Arc::new(Counters::default());
+        let first = version(&counters, None);
+        let _second = version(&counters, Some(&first));
+        for _ in 0..3 {
+            assert!(first.classify(&Failure::default(), &view()).is_err());
+        }
+        assert!(first.in_force().is_none());
+        assert_eq!(counters.aside(), None, "the second one has done nothing");
+    }
+
+    #[test]
     fn faults_far_apart_are_borne() {
         let counters = Arc::new(Counters::default());
         let patience = Patience { faults: 2, window: Duration::ZERO };

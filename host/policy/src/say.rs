@@ -19,7 +19,8 @@ static UNSAID: AtomicU64 = AtomicU64::new(0);
 ///
 /// Its words may be a platform's, and so anybody's: what would begin a line of its own or move a terminal is a space.
 pub fn say(level: Level, policy: &str, text: &str) {
-    if !is_granted() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    if !is_granted(&SAID, now) {
         UNSAID.fetch_add(1, Ordering::Relaxed);
         return;
     }
@@ -39,16 +40,23 @@ fn line(text: &str) -> String {
 }
 
 /// Whether this second has room for a line.
-fn is_granted() -> bool {
-    let second = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() & 0xffff_ffff;
+fn is_granted(said: &AtomicU64, second: u64) -> bool {
+    let second = second & 0xffff_ffff;
     let next = |said: u64| if said >> 32 == second { said + 1 } else { second << 32 | 1 };
-    let before = SAID.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |said| Some(next(said)));
+    let before = said.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |said| Some(next(said)));
     before.is_ok_and(|before| next(before) & 0xffff_ffff <= A_SECOND)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_has_room_for_so_many_lines_and_the_next_one_again() {
+        let said = AtomicU64::new(0);
+        let granted = |second| (0..300).filter(|_| is_granted(&said, second)).count();
+        assert_eq!([granted(1_795_000_000), granted(1_795_000_000), granted(1_795_000_001)], [200, 0, 200]);
+    }
 
     #[test]
     fn a_line_is_one_line_of_bounded_length() {

@@ -75,3 +75,33 @@ fn a_path_without_policies_is_wrong_usage() {
         assert!(!error.is_empty(), "{path}");
     }
 }
+
+#[test]
+fn a_case_may_say_what_a_policy_finds_where_it_looks() {
+    let policy = "if limit(\"jd\").available < 1 { retry(\"throttled\") }
+        else if window(\"1h\").error_rate > 0.5 { give_up(\"transient\") } else { abstain() }";
+    let case = |given: &str, action: &str| {
+        format!("[[case]]\nname = '{action}'\ninput = {{}}\n{given}\nexpect = {{ action = '{action}' }}\n")
+    };
+    let cases = [
+        case("limits = { jd = { available = 0, burst = 9 } }", "retry"),
+        case("windows = { '1h' = { count = 9, error_rate = 0.6 } }\nlimits = { jd = { available = 5 } }", "give_up"),
+        case("windows = { '1h' = { count = 9, error_rate = 0.5 } }\nlimits = { jd = { available = 1 } }", "default"),
+    ];
+    let dir = policies(&cases.concat());
+    fs::write(dir.path().join("retry/jd.rhai"), policy).unwrap();
+    let (code, text, error) = tested(dir.path(), &["retry/jd.rhai"]);
+    assert!(code == 0 && text.contains("3 passed   0 failed"), "{text}{error}");
+}
+
+#[test]
+fn cases_without_a_policy_fail_and_a_fault_says_why_there_is_no_verdict() {
+    let dir = policies(GOOD);
+    fs::write(dir.path().join("retry/zz.test.toml"), GOOD).unwrap();
+    let (code, text, _) = tested(dir.path(), &["."]);
+    assert!(code == 1 && text.contains("there is no ./retry/zz.rhai or ./retry/zz.wasm"), "{text}");
+    fs::remove_file(dir.path().join("retry/zz.test.toml")).unwrap();
+    fs::write(dir.path().join("retry/jd.rhai"), "if code == \"2\" { throw \"no idea\" } abstain()").unwrap();
+    let (code, text, _) = tested(dir.path(), &["retry/jd.rhai"]);
+    assert!(code == 1 && text.contains("fault") && text.contains("no idea"), "{text}");
+}

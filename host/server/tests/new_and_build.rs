@@ -138,6 +138,37 @@ fn a_rust_project_passes_its_tests_and_becomes_a_component_that_holds_its_cases(
 }
 
 #[test]
+fn a_rust_policy_that_panics_says_where_and_why_and_a_script_keeps_its_platform() {
+    if !built_before("policies/retry/pdd.wasm") {
+        return;
+    }
+    let scene = Scene::new();
+    scene.good(&["new", "retry", "hasty", "--lang", "rust"]);
+    let project = "policies/guests/hasty";
+    fs::copy(workspace().join("Cargo.lock"), scene.path(project).join("Cargo.lock")).unwrap();
+    let policy = "use tidegate_sdk::{Failure, Retry, Verdict};
+        struct Hasty;
+        impl Retry for Hasty {
+            fn classify(failure: Failure) -> Verdict { panic!(\"no words for {}\", failure.platform) }
+        }
+        tidegate_sdk::export_retry!(Hasty);";
+    fs::write(scene.path(project).join("src/lib.rs"), policy).unwrap();
+    scene.good(&["build", project]);
+    let (out, _) = said(scene.tidegate(&["check"]).output().unwrap(), &["check"], 1);
+    assert!(out.contains("panicked at src/lib.rs:4:") && out.contains("no words for sample"), "{out}");
+    fs::write(scene.path("tidegate.toml"), "[policy.\"retry/hasty\"]\nsettings = { mst = 1 }\n").unwrap();
+    let (out, _) = said(scene.tidegate(&["check"]).output().unwrap(), &["check"], 1);
+    assert!(out.contains("hasty.wasm: it refused its settings: ") && out.contains("`mst`"), "{out}");
+
+    fs::remove_file(scene.path("policies/retry/hasty.wasm")).unwrap();
+    fs::write(scene.path("policies/retry/hasty.rhai"), "abstain()").unwrap();
+    let why = scene.bad(&["build", project], 1);
+    assert!(why.contains("would claim the same platform as policies/retry/hasty.rhai"), "{why}");
+    assert!(!scene.path("policies/retry/hasty.wasm").exists());
+    scene.good(&["build", project, "--name", "hasty.candidate"]);
+}
+
+#[test]
 fn a_javascript_project_passes_its_tests_and_becomes_a_component_that_holds_its_cases() {
     if !built_before("target/guests/js/retry/pdd.wasm") {
         return;

@@ -47,6 +47,9 @@ pub(crate) struct Inner {
     pub(crate) alerts: Alerts,
     #[cfg(feature = "policies")]
     pub(crate) notifiers: NotifierFactory,
+    /// What is read at the start alone holds as it stands here.
+    #[cfg(feature = "policies")]
+    pub(crate) begun: Config,
     #[cfg(feature = "policies")]
     pub(crate) config_status: parking_lot::Mutex<crate::ConfigStatus>,
 }
@@ -150,6 +153,8 @@ impl Builder {
             alerts,
             #[cfg(feature = "policies")]
             notifiers,
+            #[cfg(feature = "policies")]
+            begun: self.config.clone(),
             #[cfg(feature = "policies")]
             config_status: parking_lot::Mutex::default(),
             config: ArcSwap::from_pointee(self.config),

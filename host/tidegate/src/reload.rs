@@ -17,6 +17,8 @@ pub struct ConfigStatus {
     pub reloads: u64,
     /// Why the file as it is now is not in force: `file:line:column: message`, one a line.
     pub stale: Option<String>,
+    /// What was edited and takes a restart to be in force.
+    pub needs_restart: Vec<&'static str>,
 }
 
 impl Host {
@@ -56,7 +58,13 @@ impl Host {
             Some(problem) if status.stale.as_ref() != Some(problem) => {
                 tracing::error!("configuration refused, the old one stays:\n{problem}");
             }
-            None if changed => tracing::info!(file = %path.display(), "configuration in force"),
+            None if changed => {
+                tracing::info!(file = %path.display(), "configuration in force");
+                status.needs_restart = needs_restart(&self.0.begun, &self.config());
+                if !status.needs_restart.is_empty() {
+                    tracing::warn!(parts = ?status.needs_restart, "these take a restart to be in force");
+                }
+            }
             _ => {}
         }
         status.stale = problem;
@@ -78,6 +86,19 @@ impl Host {
     pub fn follow_policies(&self) -> std::io::Result<Option<Watch>> {
         self.policies().map(Policies::watch).transpose()
     }
+}
+
+/// What is read at the start alone and is another now.
+fn needs_restart(begun: &Config, now: &Config) -> Vec<&'static str> {
+    let (before, after) = (&begun.policies, &now.policies);
+    let parts = [
+        ("[server]", begun.server != now.server),
+        ("[metrics]", begun.metrics != now.metrics),
+        ("[redis]", begun.redis != now.redis),
+        ("[policies] dir", before.dir != after.dir),
+        ("[policies] cache", (&before.cache, before.cache_size) != (&after.cache, after.cache_size)),
+    ];
+    parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
 
 /// Reads a configuration file; the directory of policies, the file of decisions and `tls_ca` become relative to it.

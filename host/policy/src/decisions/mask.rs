@@ -30,8 +30,12 @@ pub fn mask(value: &mut Value) {
                 if value.is_string() && is_secret(name) { *value = Value::from(MASK) } else { mask(value) }
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(mask),
-        Value::String(text) if text.contains('=') => *text = masked(text),
+        // A header as a pair.
+        Value::Array(values) => match &mut values[..] {
+            [Value::String(name), value @ Value::String(_)] if is_secret(name) => *value = Value::from(MASK),
+            values => values.iter_mut().for_each(mask),
+        },
+        Value::String(text) if text.contains(['=', ':']) => *text = masked(text),
         _ => {}
     }
 }
@@ -43,22 +47,31 @@ fn is_secret(name: &str) -> bool {
     PARTS.iter().any(|part| joined.contains(part)) || small.split(['-', '_']).any(|word| word == "sign")
 }
 
-/// A text without the values of secrets: an error of a connection may name the whole address.
+/// A text without the values of secrets: an error of a connection may name the whole address, and a message may be the
+/// JSON that a platform answered.
 fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once('=') {
+    while let Some(at) = rest.find(['=', ':']) {
+        let (before, after) = rest.split_at(at + 1);
         out.push_str(before);
-        out.push('=');
-        let of_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let name = before.rsplit(|c| !of_name(c)).next().unwrap_or_default();
         rest = after;
-        if is_secret(name) {
-            let end = after.find(|c: char| c.is_whitespace() || ENDS.contains(&c)).unwrap_or(after.len());
+        let (name, value) = match before.strip_suffix('=') {
+            Some(before) => (before, Some(after)),
+            // Only a field of JSON, `"name": "value"`: a colon stands in prose too.
+            None => (before[..at].trim_end().trim_end_matches('"'), after.trim_start().strip_prefix('"')),
+        };
+        let of_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let name = name.rsplit(|c| !of_name(c)).next().unwrap_or_default();
+        if let Some(value) = value.filter(|_| is_secret(name)) {
+            out.push_str(&after[..after.len() - value.len()]);
+            let quoted = before.ends_with(':');
+            let ends = |c: char| if quoted { c == '"' } else { c.is_whitespace() || ENDS.contains(&c) };
+            let end = value.find(ends).unwrap_or(value.len());
             if end > 0 {
                 out.push_str(MASK);
             }
-            rest = &after[end..];
+            rest = &value[end..];
         }
     }
     out + rest
@@ -94,6 +107,12 @@ mod tests {
             ("token=", "token="),
             ("sign==x, then", "sign=***, then"),
             ("a=b", "a=b"),
+            (
+                r#"{"code":7,"access_token":"s3", "session" : "x y","msg":"a: b"}"#,
+                r#"{"code":7,"access_token":"***", "session" : "***","msg":"a: b"}"#,
+            ),
+            ("session: expired", "session: expired"),
+            ("https://x:443/y", "https://x:443/y"),
             ("=", "="),
             ("标题 token=密码 以后", "标题 token=*** 以后"),
         ];
@@ -107,5 +126,8 @@ mod tests {
         let mut value = json!({ "token": 5, "a": [{ "b": { "password": "x", "c": ["secret=1"] } }] });
         mask(&mut value);
         assert_eq!(value, json!({ "token": 5, "a": [{ "b": { "password": "***", "c": ["secret=***"] } }] }));
+        let mut headers = json!([["authorization", "Bearer x"], ["retry-after", "7"]]);
+        mask(&mut headers);
+        assert_eq!(headers, json!([["authorization", "***"], ["retry-after", "7"]]));
     }
 }
