@@ -1,17 +1,25 @@
--- Writes what one tick of the leader changes, and tells which messages are open.
+-- Writes the state changes and notifications of one tick of the leader, and returns the undelivered notifications.
 --
--- KEYS  1 the greatest fencing token (text)   2 states (hash)   3 messages (sorted set of ids by time in ms)
---       4 open channels (sorted set of "id channel" by time)   5 the last id (text)
--- ARGV  1 the time in µs for tests, else ""   2 the fencing token   3 what keys of messages begin with
---       4 how long messages are kept, in ms   5 the most messages kept   6 the most open channels told
---       7 how many states, then name and state of each, "" to forget it
---       then for each message: its text, how many channels, their names
--- Reply  nil where the token is smaller than one that was here before; nothing is written then
---        else for each open channel, oldest first: the message's id, its text, the channel
+-- KEYS  1 the greatest fencing token (string)
+--       2 states (hash)
+--       3 history (sorted set of notification ids, scored by time in ms)
+--       4 undelivered notifications (sorted set of "id channel", scored by time)
+--       5 the last id (string)
+-- ARGV  1 the time in µs (tests only), else ""
+--       2 the leader's fencing token
+--       3 the key prefix of notifications, to which an id is appended
+--       4 how long notifications are kept, in ms
+--       5 the maximum number of notifications kept
+--       6 the maximum number of undelivered entries in the reply
+--       7 the number of states
+--       8… name and value of each state, an empty value removes the state;
+--          then for each notification: its text, the number of its channels, their names
+-- Reply  nil if the token is smaller than an earlier one; nothing is written then
+--        else a list of {id, text, channel} for each undelivered entry, oldest first
 --
--- An id is greater than any before it even where all data was lost, since it is no smaller than the time.
--- Messages have keys made here, since their ids are; they share the tag of the declared ones. Each is touched before
--- anything is written: where one cannot be had (its slot is on the move), nothing is.
+-- An id is at least the time in µs, so it is greater than every earlier one even if Redis lost all its data.
+-- The keys of notifications are built here because their ids are; they share the hash tag of the declared keys. Each
+-- key is read before anything is written: if one is not available (its slot is moving), nothing is written.
 
 if tonumber(ARGV[2]) < tonumber(redis.call('GET', KEYS[1]) or 0) then return false end
 local now = tonumber(ARGV[1])
@@ -21,15 +29,15 @@ if not now then
 end
 local now_ms = math.floor(now / 1000)
 
--- The messages: where each stands among the arguments, and its id.
-local messages, at = {}, 8 + 2 * tonumber(ARGV[7])
-local last = tonumber(redis.call('GET', KEYS[5]) or 0)
+-- The notifications: id, index among the arguments, number of channels.
+local notifications, at = {}, 8 + 2 * tonumber(ARGV[7])
+local last_id = tonumber(redis.call('GET', KEYS[5]) or 0)
 while at < #ARGV do
-  last = math.max(last + 1, now)
-  local message = { id = string.format('%016.0f', last), at = at, channels = tonumber(ARGV[at + 1]) }
-  redis.call('HLEN', ARGV[3] .. message.id)
-  messages[#messages + 1] = message
-  at = at + 2 + message.channels
+  last_id = math.max(last_id + 1, now)
+  local notification = { id = string.format('%016.0f', last_id), at = at, channels = tonumber(ARGV[at + 1]) }
+  redis.call('HLEN', ARGV[3] .. notification.id)
+  notifications[#notifications + 1] = notification
+  at = at + 2 + notification.channels
 end
 
 redis.call('SET', KEYS[1], ARGV[2])
@@ -43,36 +51,37 @@ for _ = 1, tonumber(ARGV[7]) do
   at = at + 2
 end
 
-for _, message in ipairs(messages) do
-  redis.call('SET', KEYS[5], message.id)
-  redis.call('HSET', ARGV[3] .. message.id, 'message', ARGV[message.at])
-  redis.call('PEXPIRE', ARGV[3] .. message.id, ARGV[4])
-  redis.call('ZADD', KEYS[3], string.format('%.0f', now_ms), message.id)
-  for channel = message.at + 2, message.at + 1 + message.channels do
-    redis.call('ZADD', KEYS[4], string.format('%.0f', now_ms), message.id .. ' ' .. ARGV[channel])
+for _, notification in ipairs(notifications) do
+  local key = ARGV[3] .. notification.id
+  redis.call('SET', KEYS[5], notification.id)
+  redis.call('HSET', key, 'message', ARGV[notification.at])
+  redis.call('PEXPIRE', key, ARGV[4])
+  redis.call('ZADD', KEYS[3], string.format('%.0f', now_ms), notification.id)
+  for channel = notification.at + 2, notification.at + 1 + notification.channels do
+    redis.call('ZADD', KEYS[4], string.format('%.0f', now_ms), notification.id .. ' ' .. ARGV[channel])
   end
 end
 
--- What is too old goes, a thousand at a time, and what is too much.
-local function forget(ids)
+-- Removes notifications that are too old or too many, at most a thousand of each in one run.
+local function remove(ids)
   for _, id in ipairs(ids) do
     redis.call('ZREM', KEYS[3], id)
     redis.call('DEL', ARGV[3] .. id)
   end
 end
 local oldest = string.format('(%.0f', now_ms - tonumber(ARGV[4]))
-forget(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', oldest, 'LIMIT', 0, 1000))
+remove(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', oldest, 'LIMIT', 0, 1000))
 local excess = redis.call('ZCARD', KEYS[3]) - tonumber(ARGV[5])
-if excess > 0 then forget(redis.call('ZRANGE', KEYS[3], 0, math.min(excess, 1000) - 1)) end
+if excess > 0 then remove(redis.call('ZRANGE', KEYS[3], 0, math.min(excess, 1000) - 1)) end
 
-local open = {}
-for _, place in ipairs(redis.call('ZRANGE', KEYS[4], 0, tonumber(ARGV[6]) - 1)) do
-  local id, channel = string.match(place, '^(%d+) (.*)$')
-  local message = redis.call('HGET', ARGV[3] .. id, 'message')
-  if message then
-    open[#open + 1] = { id, message, channel }
+local undelivered = {}
+for _, entry in ipairs(redis.call('ZRANGE', KEYS[4], 0, tonumber(ARGV[6]) - 1)) do
+  local id, channel = string.match(entry, '^(%d+) (.*)$')
+  local text = redis.call('HGET', ARGV[3] .. id, 'message')
+  if text then
+    undelivered[#undelivered + 1] = { id, text, channel }
   else
-    redis.call('ZREM', KEYS[4], place)
+    redis.call('ZREM', KEYS[4], entry)
   end
 end
-return open
+return undelivered

@@ -1,17 +1,19 @@
-//! The scripts that run inside Redis: one a file, its contract in its header, the number of its keys in its name.
+//! The scripts that tidegate runs inside Redis, one script in each file.
+//!
+//! The header of a file describes its keys, arguments and reply. The number in the file name is the number of keys.
 
 /// The text of a script and the number of its keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Script {
-    /// The name of its file.
+    /// The file name without the number of keys and the extension.
     pub name: &'static str,
-    /// Lua 5.1 as Redis runs it.
+    /// The source, in Redis's Lua 5.1.
     pub text: &'static str,
-    /// How many keys it takes.
+    /// The number of keys that the script takes.
     pub keys: usize,
 }
 
-/// Makes a constant of each file and the list of all.
+/// Defines a constant for each file, and the list of all.
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $file:literal, $keys:literal;)*) => {
         $($(#[$doc])* pub const $name: Script = Script {
@@ -26,32 +28,32 @@ macro_rules! scripts {
 }
 
 scripts! {
-    /// The states of alert rules.
-    ALERTS_LOOK = "alerts_look", 2;
-    /// What became of a message.
-    ALERTS_MARK = "alerts_mark", 2;
-    /// What one tick of the leader changes.
+    /// Records the result of delivering a notification to one channel.
+    ALERTS_RECORD_DELIVERY = "alerts_record_delivery", 2;
+    /// Returns the states of alert rules.
+    ALERTS_STATES = "alerts_states", 2;
+    /// Writes the state changes and notifications of one tick of the leader.
     ALERTS_WRITE = "alerts_write", 5;
-    /// Operations on one platform's bucket.
+    /// Runs a batch of operations on one platform's bucket.
     LIMIT = "limit", 4;
-    /// Takes a lock.
+    /// Acquires a lock.
     LOCK_ACQUIRE = "lock_acquire", 2;
-    /// Takes a lock away from whoever holds it.
+    /// Releases a lock regardless of its owner.
     LOCK_EVICT = "lock_evict", 1;
-    /// Lets a lock end later.
+    /// Extends a lock.
     LOCK_EXTEND = "lock_extend", 1;
-    /// Notes the name of a lock for people.
+    /// Adds a lock's name to the index from which locks are listed.
     LOCK_INDEX = "lock_index", 1;
-    /// Gives a lock back.
+    /// Releases a lock.
     LOCK_RELEASE = "lock_release", 2;
     /// Adds a batch of counts, once.
     METRICS_ADD = "metrics_add", 4;
-    /// Names that were counted lately.
+    /// Adds and returns the names of platforms or endpoints that have metrics.
     METRICS_NAMES = "metrics_names", 1;
-    /// The time, and the minutes that are not rolled up yet.
+    /// Returns the time and the minutes that are not rolled up yet.
     METRICS_PENDING = "metrics_pending", 1;
     /// Adds a minute to its hour and its day, once.
     METRICS_ROLL = "metrics_roll", 5;
-    /// The heartbeat of a process.
+    /// Records a heartbeat of a process.
     PRESENCE = "presence", 1;
 }

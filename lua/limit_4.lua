@@ -1,28 +1,48 @@
--- Operations on one platform's token bucket, all or nothing; its semantics are those of `Bucket` in tidegate-core.
+-- Runs a batch of operations on one platform's token bucket, all or nothing. The bucket behaves like `Bucket` in
+-- tidegate-core.
 --
--- KEYS  1 the bucket (hash)  2 those who wait (sorted set: ticket:cost by due)  3 the reply to this process's last flight
---       4 receipts that were given back (sorted set by the µs until when they could be once more)
--- ARGV  1 the flight's number, growing in each process   2 the channel on which moved slots are told
---       3 the time in µs for tests, else ""               4 1 where a bucket that is gone must start empty, else 0
---       5 the quota for a bucket that is gone             6 the quota of the configuration, "" unless it is news
---       then the operations:
---         reserve TICKET COST WITHIN_US   look TICKET:COST   cancel TICKET:COST   status   debit COST
---         update QUOTA   reset   give_back TICKET COST AT LEVEL RETURNED EPOCH (as a reservation told them)
--- A quota is "tokens period_us burst units_per_us units_per_token".
--- Reply  a text of numbers: when the bucket was born, the quota in force, the level in whole tokens, µs until it is
---        full, its time in µs; then for each operation three, and what a receipt of a reservation has: the level in
---        units, units given back so far, changes so far:
---         reserve  1 wait_us tokens_left | 0 retry_after_us 0 | -1 max 0        look  1 wait_us 0       others  1 0 0
+-- KEYS  1 the bucket (hash)
+--       2 waiting calls (sorted set of ticket:cost, scored by due)
+--       3 the number of this process's last batch and the reply to it (string)
+--       4 cancelled reservations (sorted set, scored by the µs after which a cancellation would return nothing)
+-- ARGV  1 the batch's number, increasing in each process
+--       2 the channel on which a change of the waiting calls is published
+--       3 the time in µs (tests only), else ""
+--       4 "1" if a missing bucket must start empty, else "0"
+--       5 the quota of a missing bucket
+--       6 the configured quota if this process has to announce it, else ""
+--       7… the operations, each a name followed by its arguments:
+--         reserve TICKET COST WITHIN_US
+--         remaining_wait TICKET:COST
+--         cancel_wait TICKET:COST
+--         status
+--         debit COST
+--         update QUOTA
+--         reset
+--         cancel TICKET COST AT LEVEL RETURNED EPOCH   (the last four as returned by the reservation)
+--       A quota is "tokens period_us burst units_per_us units_per_token".
+-- Reply  a string of numbers, separated by spaces. First the bucket's state:
+--         created_at, the five numbers of the active quota, the level in whole tokens, µs until the bucket is full,
+--         the bucket's time in µs
+--        then six numbers for each operation: its result in three numbers, and the state after it in three more
+--        (the level in units, units returned by cancellations, the epoch: the number of updates and resets):
+--         reserve         1 wait_us tokens_left   granted
+--                         0 retry_after_us 0      refused
+--                         -1 max 0                the cost is above the burst
+--         remaining_wait  1 wait_us 0
+--         others          1 0 0
+-- Error  STALE if a later batch of this process has run already; nothing is changed then
 --
--- Numbers are whole and below 2^53, where doubles are exact: levels stay below 2^51 (Quota::new sees to it).
+-- A batch that is sent again has the same number: it changes nothing and gets the same reply.
+-- All numbers are integers below 2^53, which a double represents exactly: Quota::new keeps levels below 2^51.
 
-local bucket, waiting, flight, spent = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local bucket_key, waiting_key, batch_key, cancelled_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
-local last = redis.call('GET', flight)
-if last then
-  local number, reply = string.match(last, '^(%d+) (.*)$')
+local last_batch = redis.call('GET', batch_key)
+if last_batch then
+  local number, reply = string.match(last_batch, '^(%d+) (.*)$')
   if number == ARGV[1] then return reply end
-  if tonumber(number) > tonumber(ARGV[1]) then return redis.error_reply('STALE a later flight has landed') end
+  if tonumber(number) > tonumber(ARGV[1]) then return redis.error_reply('STALE a later batch has run already') end
 end
 
 local now = tonumber(ARGV[3])
@@ -31,12 +51,12 @@ if not now then
   now = time[1] * 1000000 + time[2]
 end
 
--- tostring would print 14 digits; adding 0 makes the zero below zero an ordinary one.
-local function whole(x)
+-- Formats an integer; tostring would print only 14 digits. Adding 0 turns -0 into 0.
+local function integer(x)
   return string.format('%.0f', x + 0)
 end
 
--- x / y rounded down and up; fmod is exact where the quotient of doubles is not.
+-- x / y rounded down and up; fmod is exact, the quotient of doubles is not.
 local function floor_div(x, y)
   local rest = math.fmod(x, y)
   if rest < 0 then rest = rest + y end
@@ -47,8 +67,8 @@ local function ceil_div(x, y)
   return -floor_div(-x, y)
 end
 
--- x * y / z rounded down, where the product may be above 2^53: long multiplication, bit by bit.
-local function scaled(x, y, z)
+-- x * y / z rounded down. The product may exceed 2^53, so it is computed by binary long multiplication.
+local function mul_div(x, y, z)
   local tokens = floor_div(x, z)
   local rest = x - tokens * z
   if rest * y <= 9007199254740992 then
@@ -68,171 +88,183 @@ local function scaled(x, y, z)
   return tokens * y + quotient
 end
 
-local quota, burst, flow, token, capacity
+-- The capacity is in units, as the level is.
+local quota, burst, units_per_us, units_per_token, capacity
 
 local function read_quota(text)
   quota = text
-  local b, f, t = string.match(text, '^%d+ %d+ (%d+) (%d+) (%d+)$')
-  burst, flow, token = tonumber(b), tonumber(f), tonumber(t)
-  capacity = burst * token
+  local b, us, token = string.match(text, '^%d+ %d+ (%d+) (%d+) (%d+)$')
+  burst, units_per_us, units_per_token = tonumber(b), tonumber(us), tonumber(token)
+  capacity = burst * units_per_token
 end
 
--- The level may be below zero: what is below is reserved by those who wait. `flowed` counts the units that came while
--- anyone waits; a ticket's due is what must have flowed when its slot comes.
-local stored = redis.call('HMGET', bucket, 'level', 'mark', 'flowed', 'queue', 'born', 'quota', 'configured',
-  'returned', 'epoch')
-local level, mark, flowed = tonumber(stored[1]), tonumber(stored[2]), tonumber(stored[3])
-local queue, born, configured = stored[4] == '1', stored[5], stored[7]
+-- A level below zero means that waiting calls have reserved that many units. `refilled` counts the units that were
+-- refilled while calls wait; a ticket's due is the value of `refilled` at which its slot comes.
+local stored = redis.call('HMGET', bucket_key, 'level', 'updated_at', 'refilled', 'queued', 'created_at', 'quota',
+  'configured_quota', 'returned', 'epoch')
+local level, updated_at, refilled = tonumber(stored[1]), tonumber(stored[2]), tonumber(stored[3])
+local queued, created_at, configured_quota = stored[4] == '1', stored[5], stored[7]
 local returned, epoch = tonumber(stored[8] or 0), tonumber(stored[9] or 0)
-if level then
+if level and updated_at then
   read_quota(stored[6])
 else
   read_quota(ARGV[5])
-  level, mark, flowed, queue, born, configured = 0, now, 0, false, whole(now), ARGV[6]
-  -- A receipt of a bucket that was lost is worth nothing.
+  level, updated_at, refilled, queued, created_at, configured_quota = 0, now, 0, false, integer(now), ARGV[6]
+  -- The new epoch invalidates the reservations of a bucket that was lost.
   returned, epoch = 0, now
   if ARGV[4] ~= '1' then level = capacity end
-  redis.call('DEL', waiting, spent)
+  redis.call('DEL', waiting_key, cancelled_key)
 end
 
-local function each_waiting(from, change)
-  local found = redis.call('ZRANGEBYSCORE', waiting, from, '+inf', 'WITHSCORES')
-  for i = 1, #found, 2 do
-    redis.call('ZADD', waiting, whole(change(tonumber(found[i + 1]))), found[i])
+-- Changes the due of each waiting call from the given due on; returns whether there was any.
+local function change_dues(from, change)
+  local entries = redis.call('ZRANGEBYSCORE', waiting_key, from, '+inf', 'WITHSCORES')
+  for i = 1, #entries, 2 do
+    redis.call('ZADD', waiting_key, integer(change(tonumber(entries[i + 1]))), entries[i])
   end
-  return #found > 0
+  return #entries > 0
 end
 
--- Whoever's slot has come waits no longer; where the level is not below zero, everyone's has.
-local function serve()
-  if not queue then return end
+-- Removes the waiting calls whose slots have come; at a level of zero or more, all have.
+local function remove_served()
+  if not queued then return end
   if level >= 0 then
-    redis.call('DEL', waiting)
-    queue, flowed = false, 0
+    redis.call('DEL', waiting_key)
+    queued, refilled = false, 0
     return
   end
-  redis.call('ZREMRANGEBYSCORE', waiting, '-inf', whole(flowed))
-  if flowed > 2 ^ 50 then
-    local base = flowed
-    each_waiting('-inf', function(due) return due - base end)
-    flowed = 0
+  redis.call('ZREMRANGEBYSCORE', waiting_key, '-inf', integer(refilled))
+  if refilled > 2 ^ 50 then
+    local base = refilled
+    change_dues('-inf', function(due) return due - base end)
+    refilled = 0
   end
 end
 
--- A clock that went back keeps the level and moves nothing. More time than fills the bucket is cut before it is
--- multiplied.
-local elapsed = math.min(math.max(now - mark, 0), math.max(ceil_div(capacity - level, flow), 0))
-if queue then flowed = flowed + elapsed * flow end
-level = math.min(level + elapsed * flow, capacity)
-mark = math.max(mark, now)
-serve()
+-- Refill. A clock that went back changes nothing. Time beyond what fills the bucket is cut off before the
+-- multiplication.
+local elapsed = math.min(math.max(now - updated_at, 0), math.max(ceil_div(capacity - level, units_per_us), 0))
+if queued then refilled = refilled + elapsed * units_per_us end
+level = math.min(level + elapsed * units_per_us, capacity)
+updated_at = math.max(updated_at, now)
+remove_served()
 
-local moved = false
+-- Whether the slots of waiting calls have changed.
+local changed = false
 
--- Beyond any slot that a quota grants in time; a change to a far slower quota would lead beyond exact numbers.
-local FAR = 2 ^ 52
+-- A due this far away is later than any wait that a quota allows. A change to a much slower quota could otherwise
+-- produce numbers that are not exact.
+local MAX_DUE = 2 ^ 52
 
-local function update(text)
-  local old = token
+local function update_quota(text)
+  local old = units_per_token
   read_quota(text)
-  level = math.max(math.min(scaled(level, token, old), capacity), -FAR)
-  if queue then
-    each_waiting('-inf', function(due) return flowed + math.min(-scaled(flowed - due, token, old), FAR) end)
+  level = math.max(math.min(mul_div(level, units_per_token, old), capacity), -MAX_DUE)
+  if queued then
+    change_dues('-inf', function(due)
+      return refilled + math.min(-mul_div(refilled - due, units_per_token, old), MAX_DUE)
+    end)
   end
   epoch, returned = epoch + 1, 0
-  moved = true
+  changed = true
 end
 
-local function wait_for(units)
-  return math.max(ceil_div(units, flow), 0)
+-- The µs until that many units are refilled.
+local function refill_time(units)
+  return math.max(ceil_div(units, units_per_us), 0)
 end
 
+-- Each operation takes the index of its first argument, and returns the index after its last one and its result.
 local operations = {
   reserve = function(at)
     local ticket, cost, within = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
     if cost > burst then return at + 3, -1, burst, 0 end
-    local wait = wait_for(cost * token - level)
+    local wait = refill_time(cost * units_per_token - level)
     if wait > within then return at + 3, 0, wait, 0 end
-    level = level - cost * token
+    level = level - cost * units_per_token
     if level < 0 then
-      redis.call('ZADD', waiting, whole(flowed - level), ticket .. ':' .. ARGV[at + 1])
-      queue = true
+      redis.call('ZADD', waiting_key, integer(refilled - level), ticket .. ':' .. ARGV[at + 1])
+      queued = true
     end
-    return at + 3, 1, wait, math.max(floor_div(level, token), 0)
+    return at + 3, 1, wait, math.max(floor_div(level, units_per_token), 0)
   end,
-  look = function(at)
-    local due = redis.call('ZSCORE', waiting, ARGV[at])
-    return at + 1, 1, due and wait_for(tonumber(due) - flowed) or 0, 0
+  remaining_wait = function(at)
+    local due = redis.call('ZSCORE', waiting_key, ARGV[at])
+    return at + 1, 1, due and refill_time(tonumber(due) - refilled) or 0, 0
   end,
-  cancel = function(at)
-    local due = redis.call('ZSCORE', waiting, ARGV[at])
+  cancel_wait = function(at)
+    local due = redis.call('ZSCORE', waiting_key, ARGV[at])
     if due then
-      local price = tonumber(string.match(ARGV[at], ':(%d+)$')) * token
-      redis.call('ZREM', waiting, ARGV[at])
-      level = level + price
-      -- A slot with the same due stands behind, or the price is zero.
-      moved = each_waiting(due, function(behind) return behind - price end) or moved
+      local units = tonumber(string.match(ARGV[at], ':(%d+)$')) * units_per_token
+      redis.call('ZREM', waiting_key, ARGV[at])
+      level = level + units
+      -- Another call with the same due is later in the queue, unless this one's cost is zero.
+      changed = change_dues(due, function(later_due) return later_due - units end) or changed
     end
-    serve()
+    remove_served()
     return at + 1, 1, 0, 0
   end,
   status = function(at) return at, 1, 0, 0 end,
   debit = function(at)
-    level = level - tonumber(ARGV[at]) * token
+    level = level - tonumber(ARGV[at]) * units_per_token
     return at + 1, 1, 0, 0
   end,
   update = function(at)
-    update(ARGV[at])
+    update_quota(ARGV[at])
     return at + 1, 1, 0, 0
   end,
   reset = function(at)
     local granted = capacity - math.max(level, 0)
     level = level + granted
-    each_waiting('-inf', function(due) return due - granted end)
-    serve()
+    change_dues('-inf', function(due) return due - granted end)
+    remove_served()
     epoch, returned = epoch + 1, 0
-    moved = true
+    changed = true
     return at, 1, 0, 0
   end,
-  -- The level can have risen no higher than what it was plus all that came in, so what would surely not have flowed over
-  -- comes back: the bucket is then as if so much had never been taken.
-  give_back = function(at)
+  -- The level since the reservation was at most the level then plus all units that came in. Only units that fit above
+  -- that bound are returned, since a full bucket cannot have discarded them: the bucket is as if they had never been
+  -- taken.
+  cancel = function(at)
     local ticket, cost, taken_at = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-    local then_level, then_returned, then_epoch = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
-    redis.call('ZREMRANGEBYSCORE', spent, '-inf', whole(mark))
-    local passed = math.min(math.max(mark - taken_at, 0), wait_for(capacity - then_level))
-    local room = capacity - then_level - passed * flow - (returned - then_returned)
-    local units = math.min(room, cost * token)
-    if units > 0 and then_epoch == epoch and not redis.call('ZSCORE', spent, ticket) then
-      redis.call('ZADD', spent, whole(mark + wait_for(room)), ticket)
+    local taken_level, taken_returned, taken_epoch =
+      tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+    redis.call('ZREMRANGEBYSCORE', cancelled_key, '-inf', integer(updated_at))
+    local passed = math.min(math.max(updated_at - taken_at, 0), refill_time(capacity - taken_level))
+    local room = capacity - taken_level - passed * units_per_us - (returned - taken_returned)
+    local units = math.min(room, cost * units_per_token)
+    if units > 0 and taken_epoch == epoch and not redis.call('ZSCORE', cancelled_key, ticket) then
+      redis.call('ZADD', cancelled_key, integer(updated_at + refill_time(room)), ticket)
       level, returned = level + units, returned + units
-      moved = each_waiting('-inf', function(due) return due - units end) or moved
-      serve()
+      changed = change_dues('-inf', function(due) return due - units end) or changed
+      remove_served()
     end
     return at + 6, 1, 0, 0
   end,
 }
 
--- A configuration is news once, whoever brings it; an update at run time stays until the next.
-if ARGV[6] ~= '' and ARGV[6] ~= configured then
-  configured = ARGV[6]
-  update(configured)
+-- A configured quota is applied once, whichever process announces it first. An update at run time stays active until
+-- the configuration changes again.
+if ARGV[6] ~= '' and ARGV[6] ~= configured_quota then
+  configured_quota = ARGV[6]
+  update_quota(configured_quota)
 end
 
-local replies, at = {}, 7
+local results, at = {}, 7
 while ARGV[at] do
   local next_at, a, b, c = operations[ARGV[at]](at + 1)
-  replies[#replies + 1] = table.concat({whole(a), whole(b), whole(c), whole(level), whole(returned), whole(epoch)}, ' ')
+  results[#results + 1] = table.concat(
+    { integer(a), integer(b), integer(c), integer(level), integer(returned), integer(epoch) }, ' ')
   at = next_at
 end
 
-redis.call('HSET', bucket, 'level', whole(level), 'mark', whole(mark), 'flowed', whole(flowed),
-  'queue', queue and '1' or '0', 'born', born, 'quota', quota, 'configured', configured,
-  'returned', whole(returned), 'epoch', whole(epoch))
-if moved then redis.call('PUBLISH', ARGV[2], '') end
+redis.call('HSET', bucket_key, 'level', integer(level), 'updated_at', integer(updated_at),
+  'refilled', integer(refilled), 'queued', queued and '1' or '0', 'created_at', created_at, 'quota', quota,
+  'configured_quota', configured_quota, 'returned', integer(returned), 'epoch', integer(epoch))
+if changed then redis.call('PUBLISH', ARGV[2], '') end
 
-local head = born .. ' ' .. quota .. ' ' .. whole(floor_div(level, token)) .. ' ' .. whole(wait_for(capacity - level))
-  .. ' ' .. whole(mark)
-local reply = head .. ' ' .. table.concat(replies, ' ')
-redis.call('SET', flight, ARGV[1] .. ' ' .. reply, 'PX', 60000)
+local state = created_at .. ' ' .. quota .. ' ' .. integer(floor_div(level, units_per_token)) .. ' '
+  .. integer(refill_time(capacity - level)) .. ' ' .. integer(updated_at)
+local reply = state .. ' ' .. table.concat(results, ' ')
+redis.call('SET', batch_key, ARGV[1] .. ' ' .. reply, 'PX', 60000)
 return reply

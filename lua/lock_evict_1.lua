@@ -1,9 +1,9 @@
--- Takes a lock away from whoever holds it.
+-- Releases a lock regardless of its owner.
 --
--- KEYS  1 the lock
--- ARGV  1 the channel that wakes who waits
--- Reply  1 somebody held it, 0 nobody did
+-- KEYS  1 the lock (string)
+-- ARGV  1 the channel on which releases are published
+-- Reply  1 the lock was held, 0 it was not
 
-local held = redis.call('DEL', KEYS[1])
-if held == 1 then redis.call('PUBLISH', ARGV[1], '') end
-return held
+local removed = redis.call('DEL', KEYS[1])
+if removed == 1 then redis.call('PUBLISH', ARGV[1], '') end
+return removed

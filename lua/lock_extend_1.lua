@@ -1,14 +1,16 @@
--- Lets a lock end later, never sooner, where its owner holds it still by the same grant.
+-- Extends a lock that its owner still holds by the same grant; never shortens it.
 --
--- KEYS  1 the lock: "token depth id owner"
--- ARGV  1 owner   2 fencing token   3 ttl in ms from now
--- Reply  1 it ends no sooner than that, 0 not held any more
+-- KEYS  1 the lock: "token depth id owner" (string)
+-- ARGV  1 the owner
+--       2 the fencing token
+--       3 the TTL in ms from now
+-- Reply  1 the lock lasts at least that long, 0 it is no longer held
 --
--- One owner may hold a lock several times with several ttls: the shorter one must not end it for the longer one.
+-- An owner may hold a lock several times with different TTLs: a shorter one must not shorten a longer one.
 
-local held = redis.call('GET', KEYS[1])
-if not held then return 0 end
-local token, _, _, owner = string.match(held, '^(%d+) (%d+) (%S+) (.*)$')
+local lock = redis.call('GET', KEYS[1])
+if not lock then return 0 end
+local token, _, _, owner = string.match(lock, '^(%d+) (%d+) (%S+) (.*)$')
 if owner ~= ARGV[1] or token ~= ARGV[2] then return 0 end
 redis.call('PEXPIRE', KEYS[1], ARGV[3], 'GT')
 return 1

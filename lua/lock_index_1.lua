@@ -1,6 +1,6 @@
--- Notes that a lock of this name may be held, so that people can find it; names not noted for a day are forgotten.
+-- Adds a lock's name to the index from which locks are listed, and removes names that were not added for a day.
 --
--- KEYS  1 names of locks (sorted set by the second in which they were noted)
+-- KEYS  1 the index: names of locks (sorted set, scored by the second in which they were added last)
 -- ARGV  1 the lock's name
 -- Reply  1
 

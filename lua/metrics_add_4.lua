@@ -1,16 +1,22 @@
--- Adds a batch of what one process counted of one platform to the minute in which the batch arrives, once.
+-- Adds a batch of one process's counts of one platform, once, to the minute in which the batch arrives.
 --
--- KEYS  1 the number of this process's last batch   2 minutes not rolled up yet (sorted set of series by minute)
---       3 endpoints (sorted set by the last minute)   4 the last minute that was rolled up
--- ARGV  1 the batch's number, growing in each process   2 the time in µs for tests, else ""
---       3 what keys of windows begin with   4 the most endpoints kept apart   5 the name of further ones
---       6 life of a batch's number, 7 of a minute, 8 of the endpoints, in s
---       then for each series: its name ("" is the platform, ":x" the endpoint x), how many fields, field and count of each
--- Reply  1 added, 0 it was added before
+-- KEYS  1 the number of this process's last batch (string)
+--       2 minutes that are not rolled up yet (sorted set of minute and series, scored by minute)
+--       3 endpoints (sorted set, scored by the last minute with calls)
+--       4 the last minute that was rolled up (string)
+-- ARGV  1 the batch's number, increasing in each process
+--       2 the time in µs (tests only), else ""
+--       3 the key prefix of windows, to which series and minute are appended
+--       4 the maximum number of endpoints with counts of their own
+--       5 the endpoint name under which further endpoints are counted
+--       6 the TTL of the batch's number, 7 of a minute, 8 of the endpoints, each in s
+--       9… for each series: its name ("" is the platform, ":x" its endpoint x), the number of fields,
+--          then name and count of each field
+-- Reply  1 added, 0 the batch was added before
 --
--- A minute that was rolled up takes no more, whatever the clock says: what arrives then counts in the next one.
--- Minutes have keys made here, since only the server knows the minute; they share the tag of the declared ones. Each is
--- touched before anything is written: where one cannot be had (its slot is on the move), nothing is added.
+-- Counts are never added to a minute that was rolled up, whatever the clock says; they go to the next minute.
+-- The keys of minutes are built here because only the server knows the minute; they share the hash tag of the declared
+-- keys. Each key is read before anything is written: if one is not available (its slot is moving), nothing is added.
 
 if tonumber(redis.call('GET', KEYS[1]) or 0) >= tonumber(ARGV[1]) then return 0 end
 
@@ -19,11 +25,11 @@ if not now then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
 end
-local closed = tonumber(redis.call('GET', KEYS[4]) or -1)
-local minute = string.format('%.0f', math.max(math.floor(now / 60000000), closed + 1))
+local last_rolled_up = tonumber(redis.call('GET', KEYS[4]) or -1)
+local minute = string.format('%.0f', math.max(math.floor(now / 60000000), last_rolled_up + 1))
 
--- The series under which an endpoint is counted: its own while there is room.
-local function series_of(name)
+-- The series in which an endpoint is counted: its own unless there are too many endpoints.
+local function series_for(name)
   if name == '' then return name end
   local endpoint = string.sub(name, 2)
   local known = redis.call('ZSCORE', KEYS[3], endpoint)
@@ -34,7 +40,7 @@ end
 
 local windows, at = {}, 9
 while at < #ARGV do
-  local series, fields = series_of(ARGV[at]), tonumber(ARGV[at + 1])
+  local series, fields = series_for(ARGV[at]), tonumber(ARGV[at + 1])
   local window = { key = ARGV[3] .. series .. ':' .. minute, series = series, from = at + 2, to = at + 2 * fields }
   redis.call('HLEN', window.key)
   windows[#windows + 1] = window

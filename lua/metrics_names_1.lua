@@ -1,7 +1,9 @@
--- Names that were counted lately: adds some, drops the old ones, tells all.
+-- Adds names of platforms or endpoints that have metrics, removes expired names and returns the remaining ones.
 --
--- KEYS  1 the names (sorted set by the last minute)
--- ARGV  1 the time in µs for tests, else ""   2 how long a name is kept, in s   then names that are counted now
+-- KEYS  1 the names (sorted set, scored by the last minute with calls)
+-- ARGV  1 the time in µs (tests only), else ""
+--       2 how long a name is kept, in s
+--       3… the names to add
 -- Reply  the names
 
 local now = tonumber(ARGV[1])

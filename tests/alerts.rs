@@ -1,86 +1,88 @@
-//! Alerting from the rule on disk to the message, and a rule that is edited while it runs.
+//! Alerting, from the rule file to the message, and edits of rules while the host runs.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate::{Config, Host, Outcome};
-use tidegate_core::notify::Sending;
+use tidegate_core::notify::SendFuture;
 use tidegate_core::{Notification, Notifier, NotifyError};
 use tidegate_policy::Policies;
 use tokio::sync::mpsc;
 
-/// A channel that hands its messages to the test, and fails the first so many tries.
-struct Inbox {
+/// A notification channel that forwards its messages to the test.
+struct TestChannel {
     messages: mpsc::UnboundedSender<String>,
+    /// The number of sends that still fail before the first one succeeds.
     failures: std::sync::atomic::AtomicU32,
 }
 
-impl Notifier for Inbox {
-    fn send<'a>(&'a self, notification: &'a Notification) -> Sending<'a> {
+impl Notifier for TestChannel {
+    fn send<'a>(&'a self, notification: &'a Notification) -> SendFuture<'a> {
         let failing = self.failures.load(std::sync::atomic::Ordering::Relaxed) > 0;
         if failing {
             self.failures.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
         }
         Box::pin(async move {
             if failing {
-                let message = "the line is busy".to_owned();
+                let message = "the service is busy".to_owned();
                 return Err(NotifyError { message, transient: true, retry_after: Some(Duration::from_secs(3)) });
             }
-            // The receiver is gone only when the test is over.
+            // This fails only if the receiver was dropped, which happens at the end of the test.
             let _ = self.messages.send(notification.title());
             Ok(())
         })
     }
 }
 
-struct Scene {
+struct AlertingHost {
     host: Host,
     messages: mpsc::UnboundedReceiver<String>,
     dir: tempfile::TempDir,
     ticker: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Scene {
+impl Drop for AlertingHost {
     fn drop(&mut self) {
         self.ticker.abort();
     }
 }
 
-fn write(dir: &Path, rules: &str) {
+fn write_rules(dir: &Path, rules: &str) {
     std::fs::write(dir.join("alerts.toml"), rules).unwrap();
 }
 
-fn scene(rules: &str, failures: u32) -> Scene {
+/// Starts a host with these alert rules and a channel whose first `failures` sends fail.
+fn start_host(rules: &str, failures: u32) -> AlertingHost {
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), rules);
+    write_rules(dir.path(), rules);
     let mut config = Config::default();
     config.policies.dir = dir.path().to_owned();
     config.alerting.interval = Duration::from_secs(1);
     let (sender, messages) = mpsc::unbounded_channel();
-    let inbox: Arc<dyn Notifier> = Arc::new(Inbox { messages: sender, failures: failures.into() });
+    let inbox: Arc<dyn Notifier> = Arc::new(TestChannel { messages: sender, failures: failures.into() });
     let channels = move |_: &_| Ok([("inbox".to_owned(), Arc::clone(&inbox))].into());
     let policies = Policies::open(&config.policies);
     let host = Host::builder().config(config).policies(policies).notifiers(Arc::new(channels)).build().unwrap();
     let ticker = tokio::spawn(host.clone().run(std::future::pending()));
-    Scene { host, messages, dir, ticker }
+    AlertingHost { host, messages, dir, ticker }
 }
 
-impl Scene {
-    fn calls(&self, good: u32, bad: u32) {
+impl AlertingHost {
+    fn record_calls(&self, good: u32, bad: u32) {
         for (count, outcome) in [(good, Outcome::Success), (bad, Outcome::Error)] {
             (0..count).for_each(|_| self.host.metrics().record("jd", "e", outcome, Duration::from_millis(9)));
         }
     }
 
-    async fn told(&mut self) -> String {
+    async fn next_message(&mut self) -> String {
         self.messages.recv().await.unwrap()
     }
 
-    /// Lets so many ticks pass and says that nobody was told anything.
-    async fn silence(&mut self, seconds: u64) {
-        let told = tokio::time::timeout(Duration::from_secs(seconds), self.messages.recv()).await;
-        assert!(told.is_err(), "{told:?}");
+    /// Asserts that no message is sent in the next `seconds` seconds. The clock is paused, so this takes no real time.
+    async fn assert_no_message_for(&mut self, seconds: u64) {
+        let message = tokio::time::timeout(Duration::from_secs(seconds), self.messages.recv()).await;
+        assert!(message.is_err(), "{message:?}");
     }
 }
 
@@ -95,86 +97,87 @@ channels = ["inbox"]
 "#;
 
 #[tokio::test(start_paused = true)]
-async fn an_incident_is_told_once_and_its_end_once() {
-    let mut scene = scene(RULE, 0);
-    scene.calls(8, 1);
-    scene.silence(5).await; // too few samples
-    scene.calls(0, 1);
-    assert_eq!(scene.told().await, "[critical] high_error_rate firing: jd");
-    scene.silence(60).await;
-    scene.calls(100, 0);
-    assert_eq!(scene.told().await, "[critical] high_error_rate resolved: jd");
-    let history = scene.host.alerts().history(Some("jd"), 10).await.unwrap();
-    let states: Vec<_> = history.iter().map(|record| record.intent.notification.transition.name()).collect();
+async fn firing_and_resolved_are_each_notified_once() {
+    let mut alerting = start_host(RULE, 0);
+    alerting.record_calls(8, 1);
+    alerting.assert_no_message_for(5).await; // too few samples
+    alerting.record_calls(0, 1);
+    assert_eq!(alerting.next_message().await, "[critical] high_error_rate firing: jd");
+    alerting.assert_no_message_for(60).await;
+    alerting.record_calls(100, 0);
+    assert_eq!(alerting.next_message().await, "[critical] high_error_rate resolved: jd");
+    let history = alerting.host.alerts().history(Some("jd"), 10).await.unwrap();
+    let states: Vec<_> = history.iter().map(|record| record.routed.notification.transition.name()).collect();
     assert_eq!(states, ["resolved", "firing"]);
-    assert!(scene.host.alerts().history(Some("pdd"), 10).await.unwrap().is_empty());
+    assert!(alerting.host.alerts().history(Some("pdd"), 10).await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_channel_is_tried_again() {
-    let mut scene = scene(RULE, 2);
-    scene.calls(0, 20);
-    assert_eq!(scene.told().await, "[critical] high_error_rate firing: jd");
-    scene.silence(5).await;
-    let history = scene.host.alerts().history(None, 1).await.unwrap();
+async fn transient_channel_failure_is_retried() {
+    let mut alerting = start_host(RULE, 2);
+    alerting.record_calls(0, 20);
+    assert_eq!(alerting.next_message().await, "[critical] high_error_rate firing: jd");
+    alerting.assert_no_message_for(5).await;
+    let history = alerting.host.alerts().history(None, 1).await.unwrap();
     let delivery = &history[0].deliveries[0];
     assert!(delivery.delivered);
     assert_eq!(delivery.attempts, 3);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_edited_rule_is_in_force_and_a_broken_one_is_not() {
-    let mut scene = scene(RULE, 0);
-    scene.calls(30, 10);
-    assert_eq!(scene.told().await, "[critical] high_error_rate firing: jd");
+async fn edited_rule_becomes_active_and_invalid_edit_is_rejected() {
+    let mut alerting = start_host(RULE, 0);
+    alerting.record_calls(30, 10);
+    assert_eq!(alerting.next_message().await, "[critical] high_error_rate firing: jd");
 
-    write(scene.dir.path(), &RULE.replace("0.1", "0.5"));
-    assert!(scene.host.policies().unwrap().reload().refused.is_empty());
-    assert_eq!(scene.told().await, "[critical] high_error_rate resolved: jd");
+    write_rules(alerting.dir.path(), &RULE.replace("0.1", "0.5"));
+    assert!(alerting.host.policies().unwrap().reload().rejected.is_empty());
+    assert_eq!(alerting.next_message().await, "[critical] high_error_rate resolved: jd");
 
-    write(scene.dir.path(), &RULE.replace("error_rate > 0.1", "eror_rate > 0.1"));
-    let refused = scene.host.policies().unwrap().reload().refused;
-    assert!(refused[0].contains("alerts.toml:3:14: "), "{refused:?}");
-    assert!(refused[0].contains("error_rate"), "it says what was meant: {refused:?}");
-    scene.silence(30).await; // the old rule, at 0.5, is still the one that judges
-    scene.calls(0, 200);
-    scene.silence(200).await; // it fires within the cooldown of the first message …
-    assert_eq!(scene.told().await, "[critical] high_error_rate firing: jd"); // … and speaks after it
+    write_rules(alerting.dir.path(), &RULE.replace("error_rate > 0.1", "eror_rate > 0.1"));
+    let rejected = alerting.host.policies().unwrap().reload().rejected;
+    assert!(rejected[0].contains("alerts.toml:3:14: "), "{rejected:?}");
+    assert!(rejected[0].contains("error_rate"), "the suggested name is in the message: {rejected:?}");
+    alerting.assert_no_message_for(30).await; // the previous rule, with 0.5, stays active
+    alerting.record_calls(0, 200);
+    // The alert fires within the cooldown of the first message, so its message is sent after the cooldown.
+    alerting.assert_no_message_for(200).await;
+    assert_eq!(alerting.next_message().await, "[critical] high_error_rate firing: jd");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rule_that_is_deleted_while_it_fires_is_resolved() {
-    let mut scene = scene(RULE, 0);
-    scene.calls(0, 20);
-    assert_eq!(scene.told().await, "[critical] high_error_rate firing: jd");
-    write(scene.dir.path(), "");
-    let refused = scene.host.policies().unwrap().reload().refused;
-    assert!(refused[0].contains("alerts.toml:1:1: the file is empty"), "{refused:?}");
-    scene.silence(5).await;
-    write(scene.dir.path(), "# nothing to watch\n");
-    scene.host.policies().unwrap().reload();
-    assert_eq!(scene.told().await, "[critical] high_error_rate resolved: jd");
-    assert!(scene.host.alerts().active().await.unwrap().is_empty());
+async fn firing_alert_of_deleted_rule_is_resolved() {
+    let mut alerting = start_host(RULE, 0);
+    alerting.record_calls(0, 20);
+    assert_eq!(alerting.next_message().await, "[critical] high_error_rate firing: jd");
+    write_rules(alerting.dir.path(), "");
+    let rejected = alerting.host.policies().unwrap().reload().rejected;
+    assert!(rejected[0].contains("alerts.toml:1:1: the file is empty"), "{rejected:?}");
+    alerting.assert_no_message_for(5).await;
+    write_rules(alerting.dir.path(), "# nothing to watch\n");
+    alerting.host.policies().unwrap().reload();
+    assert_eq!(alerting.next_message().await, "[critical] high_error_rate resolved: jd");
+    assert!(alerting.host.alerts().active().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rule_that_looks_elsewhere_now_ends_where_it_looked() {
-    let mut scene = scene(RULE, 0);
-    scene.calls(0, 20);
-    assert_eq!(scene.told().await, "[critical] high_error_rate firing: jd");
-    write(scene.dir.path(), &RULE.replace("0.1\"", "1.0\"\nscope = \"endpoint\""));
-    assert!(scene.host.policies().unwrap().reload().refused.is_empty());
-    assert_eq!(scene.told().await, "[critical] high_error_rate resolved: jd");
-    assert!(scene.host.alerts().active().await.unwrap().is_empty());
+async fn changed_scope_resolves_the_alert_of_the_old_scope() {
+    let mut alerting = start_host(RULE, 0);
+    alerting.record_calls(0, 20);
+    assert_eq!(alerting.next_message().await, "[critical] high_error_rate firing: jd");
+    write_rules(alerting.dir.path(), &RULE.replace("0.1\"", "1.0\"\nscope = \"endpoint\""));
+    assert!(alerting.host.policies().unwrap().reload().rejected.is_empty());
+    assert_eq!(alerting.next_message().await, "[critical] high_error_rate resolved: jd");
+    assert!(alerting.host.alerts().active().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_is_not_configured_is_named_in_the_history() {
-    let mut scene = scene(&RULE.replace(r#""inbox""#, r#""pager", "inbox""#), 0);
-    scene.calls(0, 20);
-    scene.told().await;
-    scene.silence(1).await;
-    let history = scene.host.alerts().history(None, 10).await.unwrap();
+async fn history_records_the_unconfigured_channel() {
+    let mut alerting = start_host(&RULE.replace(r#""inbox""#, r#""pager", "inbox""#), 0);
+    alerting.record_calls(0, 20);
+    alerting.next_message().await;
+    alerting.assert_no_message_for(1).await;
+    let history = alerting.host.alerts().history(None, 10).await.unwrap();
     let errors: Vec<_> = history[0].deliveries.iter().filter_map(|delivery| delivery.error.as_deref()).collect();
-    assert_eq!(errors, ["no [channels.pager] in the configuration"]);
+    assert_eq!(errors, ["the configuration has no section [channels.pager]"]);
 }

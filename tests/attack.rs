@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use tidegate::Config;
 use tidegate::core::config::{PoliciesConfig, PolicyConfig};
-use tidegate::core::{Admission, Class, Failure, Fault, LimitState, Request, Snapshot, Stats, Verdict, View, fallback};
+use tidegate::core::{
+    Admission, Class, Failure, Fault, HostView, LimitState, Request, Snapshot, Stats, Verdict, fallback,
+};
 use tidegate::policy::{Policies, PolicyKind, PolicyStatus};
 
 use crate::corpus::{Expected, Hostile};
@@ -77,28 +79,29 @@ pub fn attack(hostile: &Hostile, limits: Limits, rounds: usize) -> Result<Report
 
 fn config(dir: &Path, hostile: &Hostile, limits: Limits) -> PoliciesConfig {
     let shipped = Config::default().policies;
-    let mut bounds = shipped.bounds;
+    let mut policy_limits = shipped.limits;
     let long = Duration::from_secs(60);
     let mut own = None;
     if limits == Limits::Patient {
         let ends = hostile.expected.is_deadline();
         own = Some(if ends { Duration::from_millis(50) } else { long });
         if ends {
-            bounds.max_operations = u64::MAX;
+            policy_limits.max_operations = u64::MAX;
         }
     }
     let victim = format!("{}/victim", hostile.kind.folder());
-    let each = BTreeMap::from([(victim, PolicyConfig { deadline: own, bounds, settings: BTreeMap::new() })]);
+    let overrides =
+        BTreeMap::from([(victim, PolicyConfig { deadline: own, limits: policy_limits, settings: BTreeMap::new() })]);
     // The good policy's own time is not what is looked at, and that it is set aside neither.
-    let other = PolicyConfig { deadline: Some(long), bounds: shipped.bounds, settings: BTreeMap::new() };
-    let each = each.into_iter().chain([("retry/other".to_owned(), other)]).collect();
-    PoliciesConfig { dir: dir.to_owned(), max_faults: u32::MAX, each, ..shipped }
+    let other = PolicyConfig { deadline: Some(long), limits: shipped.limits, settings: BTreeMap::new() };
+    let overrides = overrides.into_iter().chain([("retry/other".to_owned(), other)]).collect();
+    PoliciesConfig { dir: dir.to_owned(), max_faults: u32::MAX, overrides, ..shipped }
 }
 
 /// Asks the good policy until it is over; the answer is how often, and the first trouble.
 fn ask_the_other(policies: &Policies, begun: &Barrier, ended: &AtomicBool) -> (u64, Option<String>) {
     let expected =
-        [Verdict::retry(Class::Transient), Verdict::give_up(Class::Permanent)].map(|one| one.because("other"));
+        [Verdict::retry(Class::Transient), Verdict::give_up(Class::Permanent)].map(|one| one.with_reason("other"));
     let failures = [1, 2].map(|attempt| Failure { platform: "other".into(), attempt, ..Failure::default() });
     let (mut asked, mut trouble) = (0, None);
     while !ended.load(Ordering::Relaxed) {
@@ -120,7 +123,7 @@ fn ask_the_other(policies: &Policies, begun: &Barrier, ended: &AtomicBool) -> (u
 /// The same figures in every window, and one limit.
 struct Figures(Stats);
 
-impl View for Figures {
+impl HostView for Figures {
     fn window(&self, _: &str, _: Option<&str>, _: Duration) -> Stats {
         self.0.clone()
     }
@@ -151,7 +154,7 @@ impl Scene<'_> {
         let begun = Instant::now();
         let refused = self.reload();
         let load = begun.elapsed();
-        let deadline = self.config.terms(&self.path()).deadline;
+        let deadline = self.config.resolve(&self.path()).deadline;
         let mut report = Report { got: String::new(), wrong: vec![], load, took: vec![], deadline, others: 0 };
         let file = self.file.display().to_string();
         match refused.iter().find(|problem| problem.starts_with(&file)) {
@@ -167,9 +170,9 @@ impl Scene<'_> {
     /// Reads the victim; one that takes long to compile is waited for.
     fn reload(&self) -> Vec<String> {
         let news = self.policies.subscribe();
-        let mut refused = self.policies.reload().refused;
-        while refused.iter().any(|problem| problem.contains("is being compiled")) && news.recv().is_ok() {
-            refused = self.policies.reload().refused;
+        let mut refused = self.policies.reload().rejected;
+        while refused.iter().any(|problem| problem.contains("still compiling")) && news.recv().is_ok() {
+            refused = self.policies.reload().rejected;
         }
         refused
     }
@@ -218,7 +221,7 @@ impl Scene<'_> {
             PolicyKind::Admit => self.policies.admit(&request(hostile)).fault.map_or(Ok(()), Err),
             PolicyKind::Alert => {
                 let stats = if hostile { stats() } else { Stats { count: 100, ..Stats::default() } };
-                let view: Arc<dyn View> = Arc::new(Figures(stats.clone()));
+                let view: Arc<dyn HostView> = Arc::new(Figures(stats.clone()));
                 let snapshot = Snapshot { platform: "victim".into(), endpoint: None, stats };
                 let rules = self.policies.rules();
                 rules.first().map_or(Ok(()), |rule| rule.policy.evaluate(&snapshot, &view).map(drop))

@@ -1,4 +1,4 @@
-//! Compiled components on disk: they spare a start the compiler, and nothing but what the host wrote is run.
+//! The cache of compiled components: a start uses cached components, and runs no entry that others could have written.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,27 +14,27 @@ use tidegate_tests::corpus::Hostile;
 
 use crate::policies::policies_config;
 
-/// Long before the tests.
-const LONG_AGO: Duration = Duration::from_secs(1_000_000_000);
+/// A time in the past, since the Unix epoch.
+const OLD_TIME: Duration = Duration::from_secs(1_000_000_000);
 
-/// A directory of policies with one component, and a cache.
-struct Host {
+/// A policy directory with one component, and a cache directory.
+struct CacheFixture {
     temp: TempDir,
     config: PoliciesConfig,
 }
 
-impl Host {
+impl CacheFixture {
     fn new() -> Self {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("policies");
         fs::create_dir_all(dir.join("retry")).unwrap();
         let cache = temp.path().join("cache");
-        let host = Self { config: PoliciesConfig { cache: Some(cache), ..policies_config(&dir) }, temp };
-        host.save("jd");
-        host
+        let fixture = Self { config: PoliciesConfig { cache: Some(cache), ..policies_config(&dir) }, temp };
+        fixture.save("jd");
+        fixture
     }
 
-    /// Saves the well-behaved component as the classifier of a platform; each platform's has bytes of its own.
+    /// Saves a valid component as the classifier of a platform, with different bytes for each platform.
     fn save(&self, platform: &str) {
         let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/well_behaved.wat");
         let mut bytes = Hostile::read(&guest).unwrap().bytes;
@@ -47,102 +47,107 @@ impl Host {
         Policies::open(&self.config)
     }
 
-    /// The files of the cache, whatever their names.
+    /// Returns all files in the cache.
     fn entries(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.temp.path().join("cache")).unwrap();
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// The one entry, made old, so that its use shows.
-    fn aged(&self) -> PathBuf {
+    /// Sets the modification time of the only entry to `OLD_TIME`, so that a later use is visible.
+    fn backdated_entry(&self) -> PathBuf {
         let [entry] = &self.entries()[..] else { panic!("{:?}", self.entries()) };
-        fs::File::open(entry).unwrap().set_modified(SystemTime::UNIX_EPOCH + LONG_AGO).unwrap();
+        fs::File::open(entry).unwrap().set_modified(SystemTime::UNIX_EPOCH + OLD_TIME).unwrap();
         entry.clone()
     }
 }
 
-fn age(entry: &Path) -> Duration {
+/// Returns the modification time of an entry, since the Unix epoch.
+fn modified_at(entry: &Path) -> Duration {
     fs::metadata(entry).unwrap().modified().unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap()
 }
 
-/// The component decides, wherever its compiled form came from.
-fn decides(policies: &Policies) -> bool {
+/// Returns whether the component gives the verdict, whether it was cached or compiled now.
+fn component_decides(policies: &Policies) -> bool {
     let failure = Failure { platform: "jd".into(), status: Some(200), ..Failure::default() };
     &*policies.classify(&failure).by == "retry/jd.wasm"
 }
 
 #[test]
-fn a_second_start_takes_what_the_first_one_compiled() {
-    let host = Host::new();
-    assert!(decides(&host.open()));
-    let (entry, bytes) = (host.aged(), fs::read(host.aged()).unwrap());
-    assert!(decides(&host.open()));
-    assert!(age(&entry) > LONG_AGO, "it was of use");
-    assert_eq!(fs::read(&entry).unwrap(), bytes, "and was not written again");
+fn second_start_reuses_the_cached_component() {
+    let fixture = CacheFixture::new();
+    assert!(component_decides(&fixture.open()));
+    let (entry, bytes) = (fixture.backdated_entry(), fs::read(fixture.backdated_entry()).unwrap());
+    assert!(component_decides(&fixture.open()));
+    assert!(modified_at(&entry) > OLD_TIME, "the second start uses the entry");
+    assert_eq!(fs::read(&entry).unwrap(), bytes, "the second start does not rewrite the entry");
 }
 
 #[test]
-fn an_entry_that_is_not_whole_is_passed_over_and_written_again() {
+fn damaged_entry_is_ignored_and_rewritten() {
     let good = {
-        let host = Host::new();
-        host.open();
-        fs::read(host.aged()).unwrap()
+        let fixture = CacheFixture::new();
+        fixture.open();
+        fs::read(fixture.backdated_entry()).unwrap()
     };
     let half = good[..good.len() / 2].to_vec();
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 1;
-    for spoilt in [vec![], half, flipped, b"garbage".to_vec()] {
-        let host = Host::new();
-        host.open();
-        let entry = host.aged();
-        fs::write(&entry, &spoilt).unwrap();
-        assert!(decides(&host.open()), "{} bytes", spoilt.len());
-        assert_eq!(fs::read(&entry).unwrap().len(), good.len(), "{} bytes", spoilt.len());
+    for damaged in [vec![], half, flipped, b"garbage".to_vec()] {
+        let fixture = CacheFixture::new();
+        fixture.open();
+        let entry = fixture.backdated_entry();
+        fs::write(&entry, &damaged).unwrap();
+        assert!(component_decides(&fixture.open()), "{} bytes", damaged.len());
+        assert_eq!(fs::read(&entry).unwrap().len(), good.len(), "{} bytes", damaged.len());
     }
 }
 
 #[test]
-fn an_entry_that_others_may_have_written_is_passed_over() {
-    let host = Host::new();
-    host.open();
-    let entry = host.aged();
+fn entry_writable_by_others_is_ignored_and_rewritten() {
+    let fixture = CacheFixture::new();
+    fixture.open();
+    let entry = fixture.backdated_entry();
     fs::set_permissions(&entry, fs::Permissions::from_mode(0o666)).unwrap();
-    assert!(decides(&host.open()));
-    assert_eq!(fs::metadata(&entry).unwrap().permissions().mode() & 0o777, 0o600, "it was written anew");
+    assert!(component_decides(&fixture.open()));
+    assert_eq!(
+        fs::metadata(&entry).unwrap().permissions().mode() & 0o777,
+        0o600,
+        "the entry is rewritten with private permissions"
+    );
 }
 
 #[test]
-fn a_cache_that_others_may_write_into_is_not_used_and_costs_no_verdict() {
-    let host = Host::new();
-    host.open();
-    let entry = host.aged();
-    fs::set_permissions(host.temp.path().join("cache"), fs::Permissions::from_mode(0o777)).unwrap();
-    let policies = host.open();
-    assert!(decides(&policies), "{:?}", policies.status());
-    assert_eq!(age(&entry), LONG_AGO, "nobody looked at it");
+fn cache_writable_by_others_is_not_used_and_policies_still_load() {
+    let fixture = CacheFixture::new();
+    fixture.open();
+    let entry = fixture.backdated_entry();
+    fs::set_permissions(fixture.temp.path().join("cache"), fs::Permissions::from_mode(0o777)).unwrap();
+    let policies = fixture.open();
+    assert!(component_decides(&policies), "{:?}", policies.status());
+    assert_eq!(modified_at(&entry), OLD_TIME, "the entry is not used");
 }
 
 #[test]
-fn a_cache_that_cannot_be_made_costs_no_verdict() {
-    let mut host = Host::new();
-    let file = host.temp.path().join("file");
-    fs::write(&file, "no directory").unwrap();
-    host.config.cache = Some(file);
-    assert!(decides(&host.open()));
+fn policies_load_when_the_cache_cannot_be_created() {
+    let mut fixture = CacheFixture::new();
+    let file = fixture.temp.path().join("file");
+    fs::write(&file, "not a directory").unwrap();
+    fixture.config.cache = Some(file);
+    assert!(component_decides(&fixture.open()));
 }
 
 #[test]
-fn the_cache_keeps_to_its_size_and_leaves_no_halves() {
-    let mut host = Host::new();
-    host.open();
-    let one = fs::metadata(host.aged()).unwrap().len();
-    host.config.cache_size = one * 5 / 2;
+fn cache_stays_within_its_size_and_leaves_no_partial_files() {
+    let mut fixture = CacheFixture::new();
+    fixture.open();
+    let entry_size = fs::metadata(fixture.backdated_entry()).unwrap().len();
+    fixture.config.cache_size = entry_size * 5 / 2;
     for platform in ["tmall", "taobao", "vipshop", "suning"] {
-        host.save(platform);
-        host.open();
+        fixture.save(platform);
+        fixture.open();
     }
-    let entries = host.entries();
+    let entries = fixture.entries();
     let total: u64 = entries.iter().map(|entry| fs::metadata(entry).unwrap().len()).sum();
-    assert!((one..=host.config.cache_size).contains(&total), "{total} bytes in {entries:?}");
-    assert_eq!(entries.len(), 2, "two have room, and nothing else is left behind");
+    assert!((entry_size..=fixture.config.cache_size).contains(&total), "{total} bytes in {entries:?}");
+    assert_eq!(entries.len(), 2, "two entries fit, and no other files remain");
 }

@@ -1,13 +1,13 @@
-//! The configuration file, edited while the host runs.
+//! Edits of the configuration file while the host runs.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate::{Host, Quota, Rate, read_config};
 
-struct File(tempfile::TempDir);
+struct ConfigFile(tempfile::TempDir);
 
-impl File {
+impl ConfigFile {
     fn new(text: &str) -> Self {
         let file = Self(tempfile::tempdir().unwrap());
         file.save(text);
@@ -31,87 +31,95 @@ fn rate(host: &Host, platform: &str) -> String {
     host.limiter(platform).unwrap().quota().to_string()
 }
 
-const FIRST: &str = "[limits]\njd = { rate = \"7/s\", burst = 7 }\nmine = { rate = \"1/s\", burst = 1 }\n";
+const CONFIG: &str = "[limits]\njd = { rate = \"7/s\", burst = 7 }\nmine = { rate = \"1/s\", burst = 1 }\n";
 
 #[tokio::test(start_paused = true)]
-async fn an_edit_is_in_force_and_keeps_what_was_spent() {
-    let file = File::new(FIRST);
+async fn edited_rate_becomes_active_and_keeps_spent_tokens() {
+    let file = ConfigFile::new(CONFIG);
     let host = file.host();
     assert_eq!(rate(&host, "jd"), "7/s, burst 7");
     assert!(host.limiter("jd").unwrap().check(5).await.is_allowed());
-    file.save(&FIRST.replace("7/s", "9/s").replace("burst = 7", "burst = 9"));
+    file.save(&CONFIG.replace("7/s", "9/s").replace("burst = 7", "burst = 9"));
     host.reload_config(&file.path());
     assert_eq!(rate(&host, "jd"), "9/s, burst 9");
-    assert_eq!(host.limiter("jd").unwrap().seen().available, 2);
+    assert_eq!(host.limiter("jd").unwrap().cached_status().available, 2);
     assert_eq!(host.config_status().reloads, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_read_at_the_start_alone_is_told_to_take_a_restart_until_it_is_as_it_was() {
-    let file = File::new(FIRST);
+async fn edited_startup_setting_needs_a_restart_until_the_edit_is_reverted() {
+    let file = ConfigFile::new(CONFIG);
     let host = file.host();
-    file.save(&format!("{FIRST}\n[server]\ntoken = \"another\"\n[policies]\ndir = \"elsewhere\"\n"));
+    file.save(&format!("{CONFIG}\n[server]\ntoken = \"another\"\n[policies]\ndir = \"elsewhere\"\n"));
     host.reload_config(&file.path());
     assert_eq!(host.config_status().needs_restart, ["[server]", "[policies] dir"]);
-    file.save(&FIRST.replace("7/s", "9/s"));
+    file.save(&CONFIG.replace("7/s", "9/s"));
     host.reload_config(&file.path());
     assert_eq!(host.config_status().needs_restart, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mistake_is_refused_whole_and_told_with_its_place() {
-    let file = File::new(FIRST);
+async fn invalid_file_is_rejected_as_a_whole_with_its_location() {
+    let file = ConfigFile::new(CONFIG);
     let host = file.host();
-    file.save(&FIRST.replace("7/s", "9/s").replace("rate = \"1/s\"", "rate = \"0/s\""));
+    file.save(&CONFIG.replace("7/s", "9/s").replace("rate = \"1/s\"", "rate = \"0/s\""));
     host.reload_config(&file.path());
-    assert_eq!(rate(&host, "jd"), "7/s, burst 7", "nothing of it is applied");
+    assert_eq!(rate(&host, "jd"), "7/s, burst 7", "no part of the invalid file is applied");
     let stale = host.config_status().stale.unwrap();
     assert!(stale.contains("tidegate.toml:3:17: limits.mine.rate: a rate must be above zero"), "{stale}");
     file.save("");
     host.reload_config(&file.path());
     assert!(host.config_status().stale.unwrap().contains("the file is empty"));
-    assert_eq!(rate(&host, "jd"), "7/s, burst 7", "and nothing changed");
-    file.save(FIRST);
+    assert_eq!(rate(&host, "jd"), "7/s, burst 7", "the limit is unchanged");
+    file.save(CONFIG);
     host.reload_config(&file.path());
     assert_eq!(host.config_status().stale, None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_at_run_time_survives_an_edit_elsewhere() {
-    let file = File::new(FIRST);
+async fn runtime_update_survives_an_edit_of_another_limit() {
+    let file = ConfigFile::new(CONFIG);
     let host = file.host();
     host.limiter("jd").unwrap().update(Quota::new(Rate::parse("3/s").unwrap(), 3).unwrap()).await.unwrap();
-    file.save(&FIRST.replace("rate = \"1/s\"", "rate = \"2/s\""));
+    file.save(&CONFIG.replace("rate = \"1/s\"", "rate = \"2/s\""));
     host.reload_config(&file.path());
     assert_eq!((rate(&host, "jd").as_str(), rate(&host, "mine").as_str()), ("3/s, burst 3", "2/s, burst 1"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn platforms_come_and_go_with_the_file() {
-    let file = File::new(FIRST);
+async fn limits_are_added_and_removed_with_the_file() {
+    let file = ConfigFile::new(CONFIG);
     let host = file.host();
     assert!(host.limiter("mine").unwrap().check(1).await.is_allowed());
     file.save("[limits]\nyours = { rate = \"1/s\", burst = 1 }\n");
     host.reload_config(&file.path());
     assert!(host.limiter("mine").is_err());
     assert_eq!(rate(&host, "yours"), "1/s, burst 1");
-    assert_eq!(rate(&host, "jd"), tidegate::Config::default().limits["jd"].quota.to_string(), "as shipped again");
-    file.save(FIRST);
+    assert_eq!(
+        rate(&host, "jd"),
+        tidegate::Config::default().limits["jd"].quota.to_string(),
+        "the default limit applies again"
+    );
+    file.save(CONFIG);
     host.reload_config(&file.path());
-    assert_eq!(host.limiter("mine").unwrap().seen().available, 0, "what comes back is not full again");
+    assert_eq!(
+        host.limiter("mine").unwrap().cached_status().available,
+        0,
+        "a limit that returns keeps its spent tokens"
+    );
 }
 
 #[tokio::test]
-async fn a_saved_file_is_found_without_being_told() {
+async fn saved_file_is_reloaded_automatically() {
     let slow = "[limits]\njd = { rate = \"1/29s\", burst = 1 }\n";
-    let file = File::new(slow);
+    let file = ConfigFile::new(slow);
     let host = file.host();
     let _watch = host.follow_config(&file.path()).unwrap();
     let limiter = host.limiter("jd").unwrap();
     assert!(limiter.check(1).await.is_allowed());
-    // Whoever waits for half a minute is woken by the new rate.
+    // This caller waits almost 30 seconds, unless the new rate wakes it.
     let waiting = tokio::spawn(async move { limiter.acquire(1, Duration::from_secs(30)).await });
-    // Editors write a new file and rename it over the old one.
+    // This is how many editors save: they write a new file and rename it over the old one.
     let new = file.0.path().join(".tidegate.toml.new");
     std::fs::write(&new, slow.replace("1/29s", "1000/s")).unwrap();
     std::fs::rename(&new, file.path()).unwrap();

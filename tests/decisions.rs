@@ -1,4 +1,4 @@
-//! The decision log: what is in it, what never is, and that nobody waits for it.
+//! The decision log: its lines, the secrets that it masks, its size, and that write errors do not affect verdicts.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tidegate::{Failure, Host, Request, read_config};
 use tidegate_core::config::DecisionsConfig;
-use tidegate_core::{LimitState, Snapshot, Stats, View};
+use tidegate_core::{HostView, LimitState, Snapshot, Stats};
 use tidegate_policy::Policies;
 
 use crate::policies::policies_config;
 
-/// The policies of these tests, by path.
+/// The policies of these tests: path and content.
 const FILES: [(&str, &str); 5] = [
     ("retry/jd.rhai", "if code == \"7\" { retry(\"throttled\", 60, \"slow down\") } else { abstain() }"),
     ("retry/default.rhai", "if code == \"boom\" { throw \"on purpose\" }\ngive_up(\"permanent\")"),
@@ -23,10 +23,10 @@ const FILES: [(&str, &str); 5] = [
     ("alerts.toml", "[rules.high]\ncondition = 'error_rate > 0.1'\n[rules.burn]\npolicy = 'alerts/burn.rhai'\n"),
 ];
 
-/// Every window and every limit looks the same.
-struct Sights;
+/// A view in which every window has the same statistics and only the limit `jd` exists.
+struct FixedView;
 
-impl View for Sights {
+impl HostView for FixedView {
     fn window(&self, _: &str, _: Option<&str>, range: Duration) -> Stats {
         Stats { count: range.as_secs(), error_rate: 0.2, ..Stats::default() }
     }
@@ -36,13 +36,14 @@ impl View for Sights {
     }
 }
 
-struct Scene {
+/// A directory with policies and the decision log, and the loaded policies.
+struct LogFixture {
     dir: tempfile::TempDir,
     policies: Arc<Policies>,
 }
 
-impl Scene {
-    /// The policies of these tests, not logged yet.
+impl LogFixture {
+    /// Loads the policies of these tests, without a decision log.
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         for (path, text) in FILES {
@@ -51,17 +52,17 @@ impl Scene {
             fs::write(path, text).unwrap();
         }
         let policies = Policies::open(&policies_config(dir.path()));
-        assert_eq!(policies.reload().refused, [""; 0]);
-        policies.attach(Arc::new(Sights));
+        assert_eq!(policies.reload().rejected, [""; 0]);
+        policies.attach(Arc::new(FixedView));
         Self { dir, policies }
     }
 
-    /// The same, logged.
-    fn logged(sample: f64, max_size: u64) -> Self {
-        let scene = Self::new();
-        let file = Some(scene.file("decisions.ndjson"));
-        scene.policies.log_decisions(&DecisionsConfig { file, sample, max_size });
-        scene
+    /// Loads the policies of these tests, with a decision log.
+    fn with_log(sample: f64, max_size: u64) -> Self {
+        let fixture = Self::new();
+        let file = Some(fixture.file("decisions.ndjson"));
+        fixture.policies.configure_decision_log(&DecisionsConfig { file, sample, max_size });
+        fixture
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -73,41 +74,42 @@ impl Scene {
         self.policies.classify(&failure).by.to_string()
     }
 
-    /// Ends the log and reads it.
-    fn lines(&self) -> Vec<Value> {
-        self.policies.log_decisions(&DecisionsConfig::off());
-        lines(&self.file("decisions.ndjson"))
+    /// Closes the log and returns its lines.
+    fn close_and_read(&self) -> Vec<Value> {
+        self.policies.configure_decision_log(&DecisionsConfig::off());
+        read_lines(&self.file("decisions.ndjson"))
     }
 }
 
-fn lines(file: &PathBuf) -> Vec<Value> {
+fn read_lines(file: &PathBuf) -> Vec<Value> {
     let text = fs::read_to_string(file).unwrap_or_default();
-    assert!(text.is_empty() || text.ends_with('\n'), "the last line is whole");
+    assert!(text.is_empty() || text.ends_with('\n'), "the last line is complete");
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
 }
 
-/// What says who decided what.
-fn gist(line: &Value) -> Value {
-    let mut gist = line.clone();
-    gist.as_object_mut().unwrap().retain(|name, _| ["policy", "rule", "verdict", "fault"].contains(&name.as_str()));
-    gist
+/// Returns the fields of a line that identify the policy and its result.
+fn result_fields(line: &Value) -> Value {
+    let mut fields = line.clone();
+    fields.as_object_mut().unwrap().retain(|name, _| ["policy", "rule", "verdict", "fault"].contains(&name.as_str()));
+    fields
 }
 
-const EVER: u64 = 1 << 30;
+/// A size limit that no test reaches, in bytes.
+const LARGE_SIZE: u64 = 1 << 30;
 
 #[test]
-fn every_policy_that_decides_has_its_line() {
-    let scene = Scene::logged(1.0, EVER);
-    assert_eq!((scene.classify("7"), scene.classify("8")), ("retry/jd.rhai".into(), "retry/default.rhai".into()));
+fn every_policy_that_decides_writes_a_line() {
+    let fixture = LogFixture::with_log(1.0, LARGE_SIZE);
+    assert_eq!((fixture.classify("7"), fixture.classify("8")), ("retry/jd.rhai".into(), "retry/default.rhai".into()));
     let request = Request { platform: "jd".into(), endpoint: "orders".into(), ..Request::default() };
-    let _ = scene.policies.admit(&request);
+    let _ = fixture.policies.admit(&request);
     let stats = Stats { count: 10, errors: 5, error_rate: 0.5, ..Stats::default() };
     let snapshot = Snapshot { platform: "jd".into(), endpoint: None, stats };
-    let sights: Arc<dyn View> = Arc::new(Sights);
-    for rule in scene.policies.rules().iter() {
-        rule.policy.evaluate(&snapshot, &sights).unwrap();
+    let view: Arc<dyn HostView> = Arc::new(FixedView);
+    for rule in fixture.policies.rules().iter() {
+        rule.policy.evaluate(&snapshot, &view).unwrap();
     }
-    let lines = scene.lines();
+    let lines = fixture.close_and_read();
     let expected = [
         json!({ "policy": "retry/jd.rhai",
             "verdict": { "action": "retry", "class": "throttled", "after_ms": 60, "reason": "slow down" } }),
@@ -117,68 +119,71 @@ fn every_policy_that_decides_has_its_line() {
         json!({ "policy": "alerts/burn.rhai", "verdict": { "state": "firing" } }),
         json!({ "policy": "alerts.toml", "rule": "high", "verdict": { "state": "firing" } }),
     ];
-    assert_eq!(lines.iter().map(gist).collect::<Vec<_>>(), expected);
+    assert_eq!(lines.iter().map(result_fields).collect::<Vec<_>>(), expected);
     let kinds: Vec<_> = lines.iter().map(|line| line["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["retry", "retry", "retry", "admit", "alert", "alert"]);
     for line in &lines {
         assert_eq!(line["generation"], 1, "{line}");
         assert!(line["took_ns"].as_u64() > Some(0) && line["at_ms"].as_u64() > Some(1_700_000_000_000), "{line}");
     }
-    // What a policy looked at besides its input belongs to what it was asked.
+    // A line also contains the windows and limits that the policy read.
     assert_eq!(lines[3]["limits"]["jd"], json!({ "available": 3, "burst": 9, "rate": 1.5, "full_in_ms": 4_000 }));
     assert_eq!((&lines[4]["windows"]["1h"]["count"], &lines[4]["input"]["error_rate"]), (&json!(3_600), &json!(0.5)));
     assert!(lines[5].get("windows").is_none() && lines[5].get("limits").is_none(), "{}", lines[5]);
 }
 
 #[test]
-fn a_line_names_the_generation_of_the_version_that_decided() {
-    let scene = Scene::logged(1.0, EVER);
-    scene.classify("7");
-    fs::write(scene.file("retry/default.rhai"), "retry(\"transient\")").unwrap();
-    scene.policies.reload();
-    scene.classify("8");
-    let lines = scene.lines();
-    let told = lines.iter().map(|line| format!("{} {}", line["policy"].as_str().unwrap(), line["generation"]));
-    assert_eq!(told.collect::<Vec<_>>(), ["retry/jd.rhai 1", "retry/jd.rhai 1", "retry/default.rhai 2"]);
+fn line_has_the_generation_of_the_policy_version_that_decided() {
+    let fixture = LogFixture::with_log(1.0, LARGE_SIZE);
+    fixture.classify("7");
+    fs::write(fixture.file("retry/default.rhai"), "retry(\"transient\")").unwrap();
+    fixture.policies.reload();
+    fixture.classify("8");
+    let lines = fixture.close_and_read();
+    let generations = lines.iter().map(|line| format!("{} {}", line["policy"].as_str().unwrap(), line["generation"]));
+    assert_eq!(generations.collect::<Vec<_>>(), ["retry/jd.rhai 1", "retry/jd.rhai 1", "retry/default.rhai 2"]);
 }
 
 #[test]
-fn without_a_file_nothing_is_written() {
-    let scene = Scene::new();
-    scene.policies.log_decisions(&DecisionsConfig { file: None, sample: 1.0, max_size: EVER });
-    scene.classify("7");
-    assert_eq!(scene.lines(), [Value::Null; 0]);
-    let names = fs::read_dir(scene.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+fn no_log_is_written_without_a_file() {
+    let fixture = LogFixture::new();
+    fixture.policies.configure_decision_log(&DecisionsConfig { file: None, sample: 1.0, max_size: LARGE_SIZE });
+    fixture.classify("7");
+    assert_eq!(fixture.close_and_read(), [Value::Null; 0]);
+    let names = fs::read_dir(fixture.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
     let expected = ["admit", "alerts", "alerts.toml", "retry"].map(Into::into);
-    assert_eq!(names.collect::<BTreeSet<_>>(), BTreeSet::from(expected), "not a file more");
-    assert_eq!((scene.policies.decisions().written, scene.policies.decisions().dropped), (0, 0));
+    assert_eq!(names.collect::<BTreeSet<_>>(), BTreeSet::from(expected), "no other file is created");
+    assert_eq!(
+        (fixture.policies.decision_log_status().written, fixture.policies.decision_log_status().dropped),
+        (0, 0)
+    );
 }
 
 #[test]
-fn a_sample_is_a_share_of_the_verdicts() {
-    for (sample, least, most) in [(0.0, 0, 0), (0.5, 150, 250), (1.0, 400, 400)] {
-        let scene = Scene::logged(sample, EVER);
+fn sample_sets_the_share_of_verdicts_that_are_logged() {
+    for (sample, min, max) in [(0.0, 0, 0), (0.5, 150, 250), (1.0, 400, 400)] {
+        let fixture = LogFixture::with_log(sample, LARGE_SIZE);
         for _ in 0..400 {
-            scene.classify("7");
+            fixture.classify("7");
         }
-        let written = scene.lines().len();
-        assert!((least..=most).contains(&written), "{sample}: {written}");
-        assert_eq!(scene.policies.decisions().written, written as u64);
+        let written = fixture.close_and_read().len();
+        assert!((min..=max).contains(&written), "{sample}: {written}");
+        assert_eq!(fixture.policies.decision_log_status().written, written as u64);
     }
 }
 
 #[test]
-fn faults_are_written_whatever_the_sample_is() {
-    let scene = Scene::logged(0.0, EVER);
+fn faults_are_logged_regardless_of_the_sample() {
+    let fixture = LogFixture::with_log(0.0, LARGE_SIZE);
     for code in ["7", "boom", "8", "boom"] {
-        scene.classify(code);
+        fixture.classify(code);
     }
-    let lines = scene.lines();
+    let lines = fixture.close_and_read();
     assert_eq!(lines.len(), 2, "{lines:#?}");
     for line in lines {
         let trap = json!({ "kind": "trap", "message": line["fault"]["message"] });
         assert_eq!(
-            (gist(&line), &line["input"]["code"]),
+            (result_fields(&line), &line["input"]["code"]),
             (json!({ "policy": "retry/default.rhai", "fault": trap }), &json!("boom"))
         );
         assert!(line["fault"]["message"].as_str().unwrap().contains("on purpose"), "{line}");
@@ -186,65 +191,65 @@ fn faults_are_written_whatever_the_sample_is() {
 }
 
 #[test]
-fn the_log_and_the_one_before_it_hold_their_size_and_lose_the_oldest() {
-    let scene = Scene::logged(1.0, 4_096);
+fn log_is_rotated_at_its_maximum_size_and_drops_the_oldest_lines() {
+    let fixture = LogFixture::with_log(1.0, 4_096);
     for number in 0..200 {
-        // One at a time, so that the lines are not all of one chunk.
-        scene.classify(&number.to_string());
-        assert!(fs::metadata(scene.file("decisions.ndjson")).map_or(0, |found| found.len()) <= 4_096);
+        // The decisions are made one at a time, so that the lines are not all written in one chunk.
+        fixture.classify(&number.to_string());
+        assert!(fs::metadata(fixture.file("decisions.ndjson")).map_or(0, |metadata| metadata.len()) <= 4_096);
     }
-    let now = scene.lines();
-    let before = lines(&scene.file("decisions.ndjson.1"));
-    assert!(fs::metadata(scene.file("decisions.ndjson.1")).unwrap().len() <= 4_096);
-    assert!(now.len() + before.len() < 100, "the oldest are gone");
+    let current = fixture.close_and_read();
+    let previous = read_lines(&fixture.file("decisions.ndjson.1"));
+    assert!(fs::metadata(fixture.file("decisions.ndjson.1")).unwrap().len() <= 4_096);
+    assert!(current.len() + previous.len() < 100, "the oldest lines are gone");
     let codes: Vec<u64> =
-        before.iter().chain(&now).map(|line| line["input"]["code"].as_str().unwrap().parse().unwrap()).collect();
-    assert!(codes.windows(2).all(|pair| pair[1] - pair[0] <= 1), "without a gap: {codes:?}");
+        previous.iter().chain(&current).map(|line| line["input"]["code"].as_str().unwrap().parse().unwrap()).collect();
+    assert!(codes.windows(2).all(|pair| pair[1] - pair[0] <= 1), "no line is missing in between: {codes:?}");
     assert_eq!(codes.last(), Some(&199));
-    assert_eq!(scene.policies.decisions().dropped, 0);
+    assert_eq!(fixture.policies.decision_log_status().dropped, 0);
 }
 
 #[test]
-fn the_log_goes_on_where_an_earlier_process_ended() {
-    let scene = Scene::logged(1.0, EVER);
-    scene.classify("7");
-    assert_eq!(scene.lines().len(), 1);
-    let file = Some(scene.file("decisions.ndjson"));
-    scene.policies.log_decisions(&DecisionsConfig { file, sample: 1.0, max_size: EVER });
-    scene.classify("7");
-    assert_eq!(scene.lines().len(), 2);
+fn existing_log_file_is_appended_to() {
+    let fixture = LogFixture::with_log(1.0, LARGE_SIZE);
+    fixture.classify("7");
+    assert_eq!(fixture.close_and_read().len(), 1);
+    let file = Some(fixture.file("decisions.ndjson"));
+    fixture.policies.configure_decision_log(&DecisionsConfig { file, sample: 1.0, max_size: LARGE_SIZE });
+    fixture.classify("7");
+    assert_eq!(fixture.close_and_read().len(), 2);
 }
 
 #[test]
-fn what_is_dropped_with_the_policies_is_written_first() {
-    let Scene { dir, policies } = Scene::logged(1.0, EVER);
+fn dropping_the_policies_writes_pending_lines() {
+    let LogFixture { dir, policies } = LogFixture::with_log(1.0, LARGE_SIZE);
     let failure = Failure { platform: "jd".into(), code: Some("7".into()), ..Failure::default() };
     for _ in 0..100 {
         let _ = policies.classify(&failure);
     }
     drop(policies);
-    assert_eq!(lines(&dir.path().join("decisions.ndjson")).len(), 100);
+    assert_eq!(read_lines(&dir.path().join("decisions.ndjson")).len(), 100);
 }
 
 #[test]
-fn no_secret_is_written_wherever_it_stands() {
-    let scene = Scene::logged(1.0, EVER);
+fn secrets_are_masked_in_headers_labels_and_messages() {
+    let fixture = LogFixture::with_log(1.0, LARGE_SIZE);
     let pair = |name: &str| (name.to_owned(), "hunter2".to_owned());
     let headers = ["authorization", "cookie", "proxy-authorization", "x-api-key", "x-shop-token"].map(pair);
     let labels = ["client_secret", "password", "sign"].map(pair).into();
-    let _ = scene.policies.admit(&Request {
+    let _ = fixture.policies.admit(&Request {
         platform: "jd".into(),
         headers: headers.clone().into(),
         labels,
         ..Request::default()
     });
-    let _ = scene.policies.classify(&Failure {
+    let _ = fixture.policies.classify(&Failure {
         platform: "jd".into(),
         headers: headers.into(),
         message: Some("no connection to https://gw/router?method=x&session=hunter2&sign=hunter2".into()),
         ..Failure::default()
     });
-    let lines = scene.lines();
+    let lines = fixture.close_and_read();
     assert_eq!(lines.len(), 3);
     let text = json!(lines).to_string();
     assert!(!text.contains("hunter2"), "{text}");
@@ -252,36 +257,43 @@ fn no_secret_is_written_wherever_it_stands() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_costs_lines_and_no_verdict() {
-    let scene = Scene::new();
-    let file = scene.file("logs/decisions.ndjson");
-    let config = DecisionsConfig { file: Some(file.clone()), sample: 1.0, max_size: EVER };
-    scene.policies.log_decisions(&config);
+fn unwritable_log_file_drops_lines_and_keeps_verdicts() {
+    let fixture = LogFixture::new();
+    let file = fixture.file("logs/decisions.ndjson");
+    let config = DecisionsConfig { file: Some(file.clone()), sample: 1.0, max_size: LARGE_SIZE };
+    fixture.policies.configure_decision_log(&config);
     for _ in 0..10 {
-        assert_eq!(scene.classify("7"), "retry/jd.rhai");
+        assert_eq!(fixture.classify("7"), "retry/jd.rhai");
     }
-    scene.policies.log_decisions(&DecisionsConfig::off());
-    assert_eq!((scene.policies.decisions().written, scene.policies.decisions().dropped), (0, 10));
-    fs::create_dir(scene.file("logs")).unwrap();
-    scene.policies.log_decisions(&config);
-    scene.classify("7");
-    scene.policies.log_decisions(&DecisionsConfig::off());
-    assert_eq!((lines(&file).len(), scene.policies.decisions().dropped), (1, 10));
+    fixture.policies.configure_decision_log(&DecisionsConfig::off());
+    assert_eq!(
+        (fixture.policies.decision_log_status().written, fixture.policies.decision_log_status().dropped),
+        (0, 10)
+    );
+    fs::create_dir(fixture.file("logs")).unwrap();
+    fixture.policies.configure_decision_log(&config);
+    fixture.classify("7");
+    fixture.policies.configure_decision_log(&DecisionsConfig::off());
+    assert_eq!((read_lines(&file).len(), fixture.policies.decision_log_status().dropped), (1, 10));
 }
 
 #[tokio::test]
-async fn an_edit_of_the_configuration_switches_the_log_on_and_off() {
-    let scene = Scene::new();
-    let toml = scene.file("tidegate.toml");
+async fn edited_configuration_turns_the_log_on_and_off() {
+    let fixture = LogFixture::new();
+    let toml = fixture.file("tidegate.toml");
     let save = |text: &str| fs::write(&toml, text).unwrap();
-    save("# as shipped\n");
+    save("# defaults\n");
     let host =
-        Host::builder().config(read_config(&toml).unwrap()).policies(Arc::clone(&scene.policies)).build().unwrap();
+        Host::builder().config(read_config(&toml).unwrap()).policies(Arc::clone(&fixture.policies)).build().unwrap();
     let failure = Failure { platform: "jd".into(), code: Some("7".into()), ..Failure::default() };
     let _ = host.classify(&failure);
     save("[decisions]\nfile = 'on.ndjson'\n");
     host.reload_config(&toml);
-    assert_eq!(host.policies().unwrap().decisions().file, Some(scene.file("on.ndjson")), "beside the configuration");
+    assert_eq!(
+        host.policies().unwrap().decision_log_status().file,
+        Some(fixture.file("on.ndjson")),
+        "the path is relative to the configuration file"
+    );
     let _ = host.classify(&failure);
     save("[decisions]\nfile = 'other.ndjson'\nsample = 0.0\n");
     host.reload_config(&toml);
@@ -291,11 +303,15 @@ async fn an_edit_of_the_configuration_switches_the_log_on_and_off() {
     assert!(
         host.config_status().stale.unwrap().contains("2:10: decisions.sample: expected a number from 0 to 1, not 2")
     );
-    assert_eq!(host.policies().unwrap().decisions().file, Some(scene.file("other.ndjson")), "the old one stays");
+    assert_eq!(
+        host.policies().unwrap().decision_log_status().file,
+        Some(fixture.file("other.ndjson")),
+        "the previous log stays active"
+    );
     save("# off again\n");
     host.reload_config(&toml);
     let _ = host.classify(&failure);
-    assert_eq!(lines(&scene.file("on.ndjson")).len(), 1);
-    assert!(!scene.file("other.ndjson").exists() && !scene.file("third.ndjson").exists());
-    assert_eq!(host.policies().unwrap().decisions().file, None);
+    assert_eq!(read_lines(&fixture.file("on.ndjson")).len(), 1);
+    assert!(!fixture.file("other.ndjson").exists() && !fixture.file("third.ndjson").exists());
+    assert_eq!(host.policies().unwrap().decision_log_status().file, None);
 }

@@ -1,36 +1,41 @@
-//! Alerts of a fleet: what is kept where all can see it, who may write it, and who is told.
+//! Alert stores: the shared states and history, which leader may write them, and which deliveries are pending.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::core::store::{AlertEntry, AlertKey, AlertRecord, AlertStore, Changes, Delivery, Intent};
-use tidegate::core::{AlertState, Clock, Notification, Severity, Stats, Timing, Transition};
+use tidegate::core::store::{
+    AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStore, Delivery, RoutedNotification,
+};
+use tidegate::core::{AlertState, AlertTiming, Clock, Notification, Severity, Stats, Transition};
 use tidegate::redis::RedisAlerts;
 
-use crate::servers::Server;
-use crate::three_forms::Hand;
+use crate::servers::RedisServer;
+use crate::store_equivalence::ManualClock;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A store at a time that the test moves, in memory or in Redis.
-struct Kept {
+/// An alert store, in memory or in Redis, with a clock that the test controls.
+struct StoreFixture {
     name: &'static str,
-    hand: Arc<Hand>,
+    clock: Arc<ManualClock>,
     store: Arc<dyn AlertStore>,
 }
 
-/// Both forms of the store; what holds for one holds for the other.
-async fn both(server: &Server) -> [Kept; 2] {
-    let hands = [(); 2].map(|()| Arc::new(Hand::default()));
-    hands.iter().for_each(|hand| hand.advance(1_800_000_000_000_000));
-    let [memory, redis] = hands;
-    let clock = |hand: &Arc<Hand>| Arc::clone(hand) as Arc<dyn Clock>;
-    let in_memory = Arc::new(tidegate::MemoryAlerts::new(clock(&memory)));
-    let in_redis = Arc::new(RedisAlerts::with_clock(server.redis().await, clock(&redis)));
-    [Kept { name: "memory", hand: memory, store: in_memory }, Kept { name: "Redis", hand: redis, store: in_redis }]
+/// Returns both implementations of the store. They must behave alike.
+async fn both_stores(server: &RedisServer) -> [StoreFixture; 2] {
+    let clocks = [(); 2].map(|()| Arc::new(ManualClock::default()));
+    clocks.iter().for_each(|clock| clock.advance(1_800_000_000_000_000));
+    let [memory, redis] = clocks;
+    let as_clock = |clock: &Arc<ManualClock>| Arc::clone(clock) as Arc<dyn Clock>;
+    let in_memory = Arc::new(tidegate::MemoryAlerts::new(as_clock(&memory)));
+    let in_redis = Arc::new(RedisAlerts::with_clock(server.redis().await, as_clock(&redis)));
+    [
+        StoreFixture { name: "memory", clock: memory, store: in_memory },
+        StoreFixture { name: "Redis", clock: redis, store: in_redis },
+    ]
 }
 
-fn intent(platform: &str, number: u64, channels: &[&str]) -> Intent {
+fn notification(platform: &str, number: u64, channels: &[&str]) -> RoutedNotification {
     let notification = Notification {
         rule: "high".to_owned(),
         severity: Severity::Critical,
@@ -42,120 +47,131 @@ fn intent(platform: &str, number: u64, channels: &[&str]) -> Intent {
         stats: Stats { error_rate: 0.5, ..Stats::default() },
         at_ms: 1_800_000_000_000 + number,
     };
-    Intent { notification, channels: channels.iter().map(|name| (*name).to_owned()).collect() }
+    RoutedNotification { notification, channels: channels.iter().map(|name| (*name).to_owned()).collect() }
 }
 
-fn tell(intents: Vec<Intent>) -> Changes {
-    Changes { intents, keep: 7 * DAY, ..Changes::default() }
+/// Returns changes that only add these notifications.
+fn new_notifications(notifications: Vec<RoutedNotification>) -> AlertChanges {
+    AlertChanges { notifications, retention: 7 * DAY, ..AlertChanges::default() }
 }
 
-fn told(channel: &str) -> Delivery {
+fn successful_delivery(channel: &str) -> Delivery {
     Delivery { channel: channel.to_owned(), delivered: true, attempts: 1, error: None }
 }
 
-/// Open messages with their open channels, in words.
-fn open(records: &[AlertRecord]) -> String {
-    let words = records.iter().map(|record| {
-        let channels: Vec<&str> = record.open().map(String::as_str).collect();
-        format!("{}: {}", record.intent.notification.detail.as_deref().unwrap_or_default(), channels.join(", "))
+/// Formats undelivered notifications with their undelivered channels, such as `1: a, b; 3: c`.
+fn format_undelivered(records: &[AlertRecord]) -> String {
+    let notifications = records.iter().map(|record| {
+        let channels: Vec<&str> = record.undelivered_channels().map(String::as_str).collect();
+        format!("{}: {}", record.routed.notification.detail.as_deref().unwrap_or_default(), channels.join(", "))
     });
-    words.collect::<Vec<_>>().join("; ")
+    notifications.collect::<Vec<_>>().join("; ")
 }
 
 #[tokio::test]
-async fn a_message_is_open_on_every_channel_that_is_not_marked() {
-    let server = Server::single();
-    for Kept { name, store, .. } in both(&server).await {
-        let messages = tell(vec![intent("jd", 1, &["a", "b"]), intent("jd", 2, &[])]);
-        let written = store.write(1, messages).await.unwrap().unwrap();
-        assert_eq!(open(&written), "1: a, b", "{name}");
+async fn notification_stays_undelivered_on_every_channel_without_a_recorded_delivery() {
+    let server = RedisServer::start();
+    for StoreFixture { name, store, .. } in both_stores(&server).await {
+        let changes = new_notifications(vec![notification("jd", 1, &["a", "b"]), notification("jd", 2, &[])]);
+        let written = store.write(1, changes).await.unwrap().unwrap();
+        assert_eq!(format_undelivered(&written), "1: a, b", "{name}");
         let id = written[0].id;
-        store.mark(id, told("a")).await.unwrap();
-        let written = store.write(1, tell(vec![intent("pdd", 3, &["c d"])])).await.unwrap().unwrap();
-        assert_eq!(open(&written), "1: b; 3: c d", "{name}");
+        store.record_delivery(id, successful_delivery("a")).await.unwrap();
+        let written = store.write(1, new_notifications(vec![notification("pdd", 3, &["c d"])])).await.unwrap().unwrap();
+        assert_eq!(format_undelivered(&written), "1: b; 3: c d", "{name}");
         assert!(written[1].id > id, "{name}");
         let history = store.history(Some("jd"), 9).await.unwrap();
-        let details: Vec<_> = history.iter().map(|record| record.intent.notification.detail.clone().unwrap()).collect();
+        let details: Vec<_> = history.iter().map(|record| record.routed.notification.detail.clone().unwrap()).collect();
         assert_eq!(details, ["2", "1"], "{name}");
-        let marked = AlertRecord { intent: intent("jd", 1, &["a", "b"]), deliveries: vec![told("a")], id };
-        assert_eq!(history[1], marked, "{name}");
+        let expected =
+            AlertRecord { routed: notification("jd", 1, &["a", "b"]), deliveries: vec![successful_delivery("a")], id };
+        assert_eq!(history[1], expected, "{name}");
     }
 }
 
 #[tokio::test]
-async fn a_deposed_leader_writes_nothing_but_may_say_whom_it_told() {
-    let server = Server::single();
-    for Kept { name, store, .. } in both(&server).await {
-        let written = store.write(7, tell(vec![intent("jd", 1, &["a"])])).await.unwrap().unwrap();
-        assert!(store.lead(8).await.unwrap().is_some(), "{name}");
-        assert!(store.lead(7).await.unwrap().is_none(), "{name}");
-        assert!(store.write(7, tell(vec![intent("jd", 2, &["a"])])).await.unwrap().is_none(), "{name}");
-        store.mark(written[0].id, told("a")).await.unwrap();
-        assert_eq!(store.write(8, tell(vec![])).await.unwrap().unwrap(), [], "{name}");
+async fn deposed_leader_cannot_write_but_can_record_deliveries() {
+    let server = RedisServer::start();
+    for StoreFixture { name, store, .. } in both_stores(&server).await {
+        let written = store.write(7, new_notifications(vec![notification("jd", 1, &["a"])])).await.unwrap().unwrap();
+        assert!(store.states_as_leader(8).await.unwrap().is_some(), "{name}");
+        assert!(store.states_as_leader(7).await.unwrap().is_none(), "{name}");
+        assert!(
+            store.write(7, new_notifications(vec![notification("jd", 2, &["a"])])).await.unwrap().is_none(),
+            "{name}"
+        );
+        store.record_delivery(written[0].id, successful_delivery("a")).await.unwrap();
+        assert_eq!(store.write(8, new_notifications(vec![])).await.unwrap().unwrap(), [], "{name}");
         assert_eq!(store.history(None, 9).await.unwrap().len(), 1, "{name}");
     }
 }
 
 #[tokio::test]
-async fn states_are_what_was_written_last_with_the_stores_own_time() {
-    let server = Server::single();
+async fn states_return_the_last_written_values_and_the_time_of_the_store() {
+    let server = RedisServer::start();
     let key = |platform: &str, endpoint: Option<&str>| AlertKey {
         rule: "a \"rule\"".to_owned(),
         platform: platform.to_owned(),
         endpoint: endpoint.map(str::to_owned),
     };
-    for Kept { name, store, hand } in both(&server).await {
-        let seen = store.lead(1).await.unwrap().unwrap();
-        assert_eq!((seen.now, seen.unix_ms, seen.states.len()), (hand.now(), hand.unix_ms(), 0), "{name}");
+    for StoreFixture { name, store, clock } in both_stores(&server).await {
+        let current = store.states_as_leader(1).await.unwrap().unwrap();
+        assert_eq!((current.now, current.unix_ms, current.states.len()), (clock.now(), clock.unix_ms(), 0), "{name}");
         let mut state = AlertState::default();
-        let timing = Timing { hold: Duration::ZERO, cooldown: DAY };
-        assert_eq!(state.step(true, timing, seen.now), Some(Transition::Firing));
-        let entry = AlertEntry { state, severity: Severity::Info, last: Some(intent("jd", 1, &["a"])) };
+        let timing = AlertTiming { hold: Duration::ZERO, cooldown: DAY };
+        assert_eq!(state.step(true, timing, current.now), Some(Transition::Firing));
+        let entry =
+            AlertEntry { state, severity: Severity::Info, last_notification: Some(notification("jd", 1, &["a"])) };
         let states = [(key("jd", None), Some(entry.clone())), (key("jd", Some("")), Some(entry.clone()))];
-        store.write(1, Changes { states: states.into(), ..tell(vec![]) }).await.unwrap().unwrap();
+        store.write(1, AlertChanges { states: states.into(), ..new_notifications(vec![]) }).await.unwrap().unwrap();
         let states = [(key("jd", None), None), (key("pdd", None), None)];
-        store.write(1, Changes { states: states.into(), ..tell(vec![]) }).await.unwrap().unwrap();
-        hand.advance(1_000_000);
-        let seen = store.look().await.unwrap();
-        assert_eq!(seen.unix_ms, hand.unix_ms(), "{name}");
-        assert_eq!(seen.states, [(key("jd", Some("")), entry)].into(), "{name}");
+        store.write(1, AlertChanges { states: states.into(), ..new_notifications(vec![]) }).await.unwrap().unwrap();
+        clock.advance(1_000_000);
+        let current = store.states().await.unwrap();
+        assert_eq!(current.unix_ms, clock.unix_ms(), "{name}");
+        assert_eq!(current.states, [(key("jd", Some("")), entry)].into(), "{name}");
     }
 }
 
 #[tokio::test]
-async fn history_keeps_what_is_young_enough_and_no_more_than_ten_thousand() {
-    let server = Server::single();
-    for Kept { name, store, hand } in both(&server).await {
+async fn history_is_limited_by_age_and_to_ten_thousand_notifications() {
+    let server = RedisServer::start();
+    for StoreFixture { name, store, clock } in both_stores(&server).await {
         for thousand in 0..11 {
             let numbers = thousand * 1_000..(thousand + 1) * 1_000;
-            let some = numbers.map(|number| intent(["jd", "pdd"][number as usize % 2], number, &[])).collect();
-            store.write(1, tell(some)).await.unwrap().unwrap();
+            let notifications =
+                numbers.map(|number| notification(["jd", "pdd"][number as usize % 2], number, &[])).collect();
+            store.write(1, new_notifications(notifications)).await.unwrap().unwrap();
         }
         let newest = store.history(Some("jd"), 300).await.unwrap();
         let numbers: Vec<u64> =
-            newest.iter().map(|record| record.intent.notification.detail.as_ref().unwrap().parse().unwrap()).collect();
-        assert_eq!(numbers, (0..300).map(|back| 10_998 - 2 * back).collect::<Vec<_>>(), "{name}");
+            newest.iter().map(|record| record.routed.notification.detail.as_ref().unwrap().parse().unwrap()).collect();
+        assert_eq!(numbers, (0..300).map(|index| 10_998 - 2 * index).collect::<Vec<_>>(), "{name}");
         assert_eq!(store.history(None, usize::MAX).await.unwrap().len(), 10_000, "{name}");
-        hand.advance(7 * 86_400 * 1_000_000);
+        clock.advance(7 * 86_400 * 1_000_000);
         for _ in 0..11 {
-            store.write(1, tell(vec![])).await.unwrap().unwrap();
+            store.write(1, new_notifications(vec![])).await.unwrap().unwrap();
         }
-        let left = store.history(None, usize::MAX).await.unwrap().len();
-        assert!(left > 0, "{name}"); // seven days old to the millisecond is young enough
-        hand.advance(86_400 * 1_000_000);
+        let remaining = store.history(None, usize::MAX).await.unwrap().len();
+        assert!(remaining > 0, "{name}"); // an age of exactly seven days is still within the limit
+        clock.advance(86_400 * 1_000_000);
         for _ in 0..11 {
-            store.write(1, tell(vec![])).await.unwrap().unwrap();
+            store.write(1, new_notifications(vec![])).await.unwrap().unwrap();
         }
         assert_eq!(store.history(None, usize::MAX).await.unwrap(), [], "{name}");
     }
 }
 
 #[tokio::test]
-async fn a_redis_that_lost_its_data_gives_no_id_twice() {
-    let server = Server::single();
+async fn ids_are_not_reused_after_redis_loses_its_data() {
+    let server = RedisServer::start();
     let store = RedisAlerts::new(server.redis().await);
-    let first = store.write(1, tell(vec![intent("jd", 1, &["a"]), intent("jd", 2, &["a"])])).await.unwrap().unwrap();
+    let first = store
+        .write(1, new_notifications(vec![notification("jd", 1, &["a"]), notification("jd", 2, &["a"])]))
+        .await
+        .unwrap()
+        .unwrap();
     server.flush().await;
-    let later = store.write(1, tell(vec![intent("jd", 3, &["a"])])).await.unwrap().unwrap();
+    let later = store.write(1, new_notifications(vec![notification("jd", 3, &["a"])])).await.unwrap().unwrap();
     assert!(later[0].id > first[1].id);
 }

@@ -1,15 +1,15 @@
-//! A condition that is a plain formula is evaluated without the interpreter: it must answer as the interpreter does.
+//! A condition that is a plain formula is evaluated without the interpreter. Its results must equal the interpreter's.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use tidegate_core::{AlertPolicy, Snapshot, Stats, View, Windows};
-use tidegate_policy::{Loaded, load_one};
+use tidegate_core::{AlertPolicy, FnHostView, HostView, Snapshot, Stats};
+use tidegate_policy::{LoadedPolicy, load_one};
 
 use crate::policies::policies_config;
 
-/// Numbers that are equal, nearly equal, far apart, and none at all.
+/// Numbers that are equal, nearly equal or far apart, infinity, and NaN.
 const NUMBERS: [f64; 12] = [
     0.0,
     0.1,
@@ -26,12 +26,12 @@ const NUMBERS: [f64; 12] = [
 ];
 
 fn number() -> impl Strategy<Value = String> {
-    let figure =
+    let statistic =
         prop::sample::select(&["count", "errors", "error_rate", "rps", "p50", "p95"][..]).prop_map(str::to_owned);
     let constant =
         prop::sample::select(&["0.1", "0.3", "0.0", "20", "1", "1e-200", "-0.1", "7.25"][..]).prop_map(str::to_owned);
     let operator = prop::sample::select(&["+", "-", "*", "/", "%"][..]);
-    prop_oneof![figure, constant].prop_recursive(3, 8, 2, move |inner| {
+    prop_oneof![statistic, constant].prop_recursive(3, 8, 2, move |inner| {
         (inner.clone(), operator.clone(), inner)
             .prop_map(|(left, operator, right)| format!("({left} {operator} {right})"))
     })
@@ -39,10 +39,10 @@ fn number() -> impl Strategy<Value = String> {
 
 fn condition() -> impl Strategy<Value = String> {
     let comparison = prop::sample::select(&["==", "!=", "<", "<=", ">", ">="][..]);
-    // A figure on one side, or the two could be whole numbers that are compared while the script is read.
-    let compared =
+    // One side contains a statistic, because two integer constants would be compared when the script is parsed.
+    let comparisons =
         (number(), comparison, number()).prop_map(|(left, op, right)| format!("{left} {op} {right} + p99 * 0.0"));
-    compared.prop_recursive(3, 12, 2, |inner| {
+    comparisons.prop_recursive(3, 12, 2, |inner| {
         prop_oneof![
             (inner.clone(), inner.clone()).prop_map(|(left, right)| format!("({left}) && ({right})")),
             (inner.clone(), inner.clone()).prop_map(|(left, right)| format!("({left}) || ({right})")),
@@ -52,15 +52,9 @@ fn condition() -> impl Strategy<Value = String> {
 }
 
 fn stats() -> impl Strategy<Value = Stats> {
-    let of = || prop::sample::select(&NUMBERS[..]);
-    (0..30_u64, 0..30_u64, of(), of(), of(), of()).prop_map(|(count, errors, error_rate, rps, p50, p95)| Stats {
-        count,
-        errors,
-        error_rate,
-        rps,
-        p50,
-        p95,
-        ..Stats::default()
+    let value = || prop::sample::select(&NUMBERS[..]);
+    (0..30_u64, 0..30_u64, value(), value(), value(), value()).prop_map(|(count, errors, error_rate, rps, p50, p95)| {
+        Stats { count, errors, error_rate, rps, p50, p95, ..Stats::default() }
     })
 }
 
@@ -69,8 +63,8 @@ fn load(dir: &Path, name: &str, text: &str) -> Result<Arc<dyn AlertPolicy>, Stri
     std::fs::create_dir_all(dir.join("alerts")).unwrap();
     std::fs::write(&file, text).unwrap();
     match load_one(&file, None, &policies_config(dir))? {
-        Loaded::Alert(policy) => Ok(policy),
-        _ => panic!("a condition stands in alerts/"),
+        LoadedPolicy::Alert(policy) => Ok(policy),
+        _ => panic!("a script in alerts/ is an alert policy"),
     }
 }
 
@@ -78,16 +72,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_formula_holds_exactly_where_the_interpreter_says_so(text in condition(), all in prop::collection::vec(stats(), 8)) {
+    fn formula_equals_the_interpreter(text in condition(), samples in prop::collection::vec(stats(), 8)) {
         let dir = tempfile::tempdir().unwrap();
-        // A variable of its own takes the interpreter. What is refused, such as `0.1 == 0.3`, is refused in both.
-        let (formula, script) = (load(dir.path(), "a.rhai", &text), load(dir.path(), "b.rhai", &format!("let x = 1.0; x > 0.5 && ({text})")));
+        // A script that declares a variable runs in the interpreter. A condition that is rejected, such as `0.1 == 0.3`,
+        // is rejected in both forms.
+        let script_text = format!("let x = 1.0; x > 0.5 && ({text})");
+        let (formula, script) = (load(dir.path(), "a.rhai", &text), load(dir.path(), "b.rhai", &script_text));
         if let (Ok(formula), Ok(script)) = (formula, script) {
-            for stats in all {
+            for stats in samples {
                 let snapshot = Snapshot { platform: "taobao".into(), endpoint: None, stats: stats.clone() };
-                let view: Arc<dyn View> = Arc::new(Windows(move |_| stats.clone()));
-                let of = |policy: &Arc<dyn AlertPolicy>| policy.evaluate(&snapshot, &view).map_err(|fault| fault.kind);
-                prop_assert_eq!(of(&formula), of(&script), "{} on {:?}", text, snapshot.stats);
+                let view: Arc<dyn HostView> = Arc::new(FnHostView(move |_| stats.clone()));
+                let evaluate = |policy: &Arc<dyn AlertPolicy>| policy.evaluate(&snapshot, &view).map_err(|fault| fault.kind);
+                prop_assert_eq!(evaluate(&formula), evaluate(&script), "{} on {:?}", text, snapshot.stats);
             }
         }
     }

@@ -9,13 +9,13 @@ use std::time::Duration;
 use serde_json::Value;
 use tidegate_core::config::PoliciesConfig;
 use tidegate_core::{
-    AlertPolicy, AlertVerdict, Class, Failure, Fault, FaultKind, RetryPolicy, Snapshot, Stats, Verdict, View, Windows,
+    AlertPolicy, AlertVerdict, Class, Failure, Fault, FaultKind, RetryPolicy, Snapshot, Stats, Verdict, HostView, FnHostView,
 };
 use tidegate_policy::Policies;
 use tidegate_policy::wasm::WasmEngine;
 use tidegate_tests::corpus::{self, Hostile};
 
-use crate::policies::{blank, policies_config};
+use crate::policies::{empty_view, policies_config};
 
 /// What one policy and all that watches it may add to the memory of a process, in MiB: a compiler at work is the most.
 const MEMORY: u64 = 512;
@@ -84,7 +84,7 @@ fn a_condition_in_a_line_is_contained_at_its_place_in_the_file() {
     let judge = |count| {
         let stats = Stats { count, error_rate: 0.2, ..Stats::default() };
         let snapshot = Snapshot { platform: "victim".into(), endpoint: None, stats };
-        policies.rules()[0].policy.evaluate(&snapshot, &blank())
+        policies.rules()[0].policy.evaluate(&snapshot, &empty_view())
     };
     let fault = judge(7).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Operations);
@@ -100,7 +100,7 @@ const DEADLINE: Duration = Duration::from_millis(400);
 fn config() -> PoliciesConfig {
     let mut config = policies_config(Path::new("."));
     (config.retry_deadline, config.alert_deadline) = (DEADLINE, DEADLINE);
-    config.bounds.max_memory = 1 << 20;
+    config.limits.max_memory = 1 << 20;
     config
 }
 
@@ -114,11 +114,11 @@ fn component(path: &str) -> Vec<u8> {
 }
 
 fn retry(engine: &WasmEngine, path: &str) -> Arc<dyn RetryPolicy> {
-    engine.retry("retry/x.wasm", &component(path), &config().terms("retry/x.wasm")).unwrap()
+    engine.load_retry("retry/x.wasm", &component(path), &config().resolve("retry/x.wasm")).unwrap()
 }
 
 fn attempt(policy: &Arc<dyn RetryPolicy>, attempt: u32) -> Result<Verdict, Fault> {
-    policy.classify(&Failure { platform: "pdd".to_owned(), attempt, ..Failure::default() }, &blank())
+    policy.classify(&Failure { platform: "pdd".to_owned(), attempt, ..Failure::default() }, &empty_view())
 }
 
 #[test]
@@ -166,15 +166,15 @@ fn more_looping_calls_than_room_wait_for_room_and_then_run_out_of_time() {
 
 #[test]
 fn an_alert_condition_reads_other_windows() {
-    let bytes = component("guests/hour_above_half.wat");
+    let bytes = component("guests/hourly_error_rate_above_half.wat");
     let policy: Arc<dyn AlertPolicy> =
-        engine().alert("alerts/x.wasm", &bytes, &config().terms("alerts/x.wasm")).unwrap();
+        engine().load_alert("alerts/x.wasm", &bytes, &config().resolve("alerts/x.wasm")).unwrap();
     let judge = |error_rate| {
         let windows = move |range| {
             assert_eq!(range, Duration::from_secs(3_600));
             Stats { error_rate, ..Stats::default() }
         };
-        let view: Arc<dyn View> = Arc::new(Windows(windows));
+        let view: Arc<dyn HostView> = Arc::new(FnHostView(windows));
         policy.evaluate(&Snapshot::default(), &view)
     };
     assert_eq!(judge(0.4), Ok(AlertVerdict::Quiet));

@@ -1,4 +1,4 @@
-//! What the tests of tidegate share with the programs that they start.
+//! Code that the tests share with the programs that they start.
 
 pub mod attack;
 pub mod corpus;

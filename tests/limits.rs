@@ -1,10 +1,11 @@
-//! The bucket's bounds, from both sides.
+//! Property tests of the token bucket: it never admits more than its bound, and it does not waste tokens.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 use tidegate_core::{Bucket, Decision, Quota, Rate, Timestamp};
 
+/// Generates quotas as (tokens, period in µs, burst).
 pub fn quotas() -> impl Strategy<Value = (u64, u64, u64)> {
     let rates = prop_oneof![
         Just((1, 1_000_000)),
@@ -18,8 +19,9 @@ pub fn quotas() -> impl Strategy<Value = (u64, u64, u64)> {
     (rates, 1u64..50).prop_map(|((tokens, period_us), burst)| (tokens, period_us, burst))
 }
 
-/// A burst that is full again within microseconds overflows between two readings of a clock that counts them.
-fn unhurried((tokens, period_us, burst): (u64, u64, u64)) -> (u64, u64, u64) {
+/// Raises the burst to more than 50 µs of tokens. A smaller burst can fill up and discard tokens between two readings
+/// of a clock with a resolution of 1 µs.
+fn with_min_burst((tokens, period_us, burst): (u64, u64, u64)) -> (u64, u64, u64) {
     (tokens, period_us, burst.max(50 * tokens / period_us + 1))
 }
 
@@ -27,19 +29,20 @@ pub fn quota((tokens, period_us, burst): (u64, u64, u64)) -> Quota {
     Quota::new(Rate::new(tokens, Duration::from_micros(period_us)).unwrap(), burst).unwrap()
 }
 
-/// How long until a call that costs nothing would get its turn: the end of the queue.
-fn bucket_free(bucket: &mut Bucket, now: Timestamp) -> Duration {
+/// Returns the wait of a call with cost 0, which is the time until the end of the queue.
+fn queue_wait(bucket: &mut Bucket, now: Timestamp) -> Duration {
     match bucket.check(0, now) {
         Decision::Limited { retry_after } => retry_after,
         Decision::Allowed { .. } | Decision::Never { .. } => Duration::ZERO,
     }
 }
 
-/// Pauses from none to many periods, most of them about as long as a token takes.
+/// Generates pauses from 0 to 100 times the time of one token, most of them short.
 pub fn pauses(token_us: u64) -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), 0..=token_us.max(1), 0..=token_us.max(1) * 3, 0..=token_us.max(1) * 100]
 }
 
+/// Generates a quota and a list of (pause in µs, cost).
 fn history() -> impl Strategy<Value = ((u64, u64, u64), Vec<(u64, u64)>)> {
     quotas().prop_flat_map(|quota| {
         let token_us = quota.1 / quota.0;
@@ -47,32 +50,32 @@ fn history() -> impl Strategy<Value = ((u64, u64, u64), Vec<(u64, u64)>)> {
     })
 }
 
-/// In every window that starts and ends with an admission: at most burst + rate × window.
+/// Asserts that every window that starts and ends with an admission contains at most burst + rate × window.
 pub fn assert_bounded(admitted: &[(u64, u64)], slack_us: u64, (tokens, period_us, burst): (u64, u64, u64)) {
     for (index, (start, _)) in admitted.iter().enumerate() {
         let mut sum = 0u128;
         for (end, cost) in &admitted[index..] {
             sum += u128::from(*cost);
-            let flowed = u128::from(end - start + slack_us) * u128::from(tokens);
-            let allowed = u128::from(burst) * u128::from(period_us) + flowed;
+            let refilled = u128::from(end - start + slack_us) * u128::from(tokens);
+            let allowed = u128::from(burst) * u128::from(period_us) + refilled;
             assert!(sum * u128::from(period_us) <= allowed, "{sum} admitted from {start} to {end} µs");
         }
     }
 }
 
 proptest! {
-    /// Both sides: never more than the bound, and nothing left lying while someone asks.
+    /// Under saturation the bucket admits at least 98 % of the tokens, and never more than its bound.
     #[test]
-    fn under_saturation_the_whole_rate_flows(setting in quotas().prop_map(unhurried), seconds in 1u64..20) {
+    fn saturated_bucket_admits_the_full_rate(setting in quotas().prop_map(with_min_burst), seconds in 1u64..20) {
         let quota = quota(setting);
         let mut bucket = Bucket::full(quota, Timestamp::default());
-        // As many tokens as fit into a test, asked for at the microsecond when each comes.
+        // Each token is requested in the microsecond in which it becomes available.
         let (mut now, mut admitted) = (Timestamp::default(), Vec::new());
         for _ in 0..seconds * 100 {
             match bucket.check(1, now) {
                 Decision::Allowed { .. } => admitted.push((micros(now), 1)),
                 Decision::Limited { retry_after } => now = now + retry_after,
-                Decision::Never { .. } => unreachable!("one is never above a burst"),
+                Decision::Never { .. } => unreachable!("a cost of 1 never exceeds the burst"),
             }
         }
         assert_bounded(&admitted, 0, setting);
@@ -81,103 +84,106 @@ proptest! {
         prop_assert!(admitted.len() as u128 * 100 >= due * 98, "{} of {due}", admitted.len());
     }
 
-    /// Reservations, some of them cancelled before their time, keep the same bound and the order of arrival.
+    /// Reservations keep the bound and the order of arrival, even if some of them are cancelled while they wait.
     #[test]
-    fn reservations_keep_the_bound_whoever_leaves(
+    fn cancelled_waits_keep_the_bound_and_the_order(
         (setting, steps) in history(),
-        leaves in proptest::collection::vec((any::<bool>(), 0usize..200), 0..60),
+        cancellations in proptest::collection::vec((any::<bool>(), 0usize..200), 0..60),
     ) {
         let mut bucket = Bucket::full(quota(setting), Timestamp::default());
-        let (mut now, mut slots) = (Timestamp::default(), Vec::new());
+        let (mut now, mut send_times) = (Timestamp::default(), Vec::new());
         let mut waiting: Vec<(Timestamp, u64, tidegate_core::Ticket)> = Vec::new();
-        let mut leaves = leaves.into_iter();
+        let mut cancellations = cancellations.into_iter();
         for (pause, cost) in steps {
             now = now + Duration::from_micros(pause);
-            // Whoever's slot has come is served at it, in order of arrival.
-            let (due, later): (Vec<_>, Vec<_>) = waiting.drain(..).partition(|(slot, ..)| *slot <= now);
-            slots.extend(due.into_iter().map(|(slot, cost, _)| (micros(slot), cost)));
+            // Calls whose scheduled time has passed were sent at that time, in order of arrival.
+            let (due, later): (Vec<_>, Vec<_>) = waiting.drain(..).partition(|(send_at, ..)| *send_at <= now);
+            send_times.extend(due.into_iter().map(|(send_at, cost, _)| (micros(send_at), cost)));
             waiting = later;
             let cost = cost.max(1);
             if let Ok(ticket) = bucket.reserve(cost, Duration::from_secs(100_000), now) {
-                let slot = now + bucket.wait(&ticket, now);
-                prop_assert!(waiting.iter().all(|(earlier, ..)| *earlier <= slot), "out of order");
-                waiting.push((slot, cost, ticket));
+                let send_at = now + bucket.remaining_wait(&ticket, now);
+                prop_assert!(waiting.iter().all(|(earlier, ..)| *earlier <= send_at), "out of order");
+                waiting.push((send_at, cost, ticket));
             }
-            if let Some((true, who)) = leaves.next() && !waiting.is_empty() {
-                let (_, _, ticket) = waiting.remove(who % waiting.len());
-                bucket.cancel(&ticket, now);
+            if let Some((true, index)) = cancellations.next() && !waiting.is_empty() {
+                let (_, _, ticket) = waiting.remove(index % waiting.len());
+                bucket.cancel_wait(&ticket, now);
             }
-            // Whoever is woken looks again: a slot may have moved up, and never back.
-            for (slot, _, ticket) in &mut waiting {
-                let moved = now + bucket.wait(ticket, now);
-                prop_assert!(moved <= *slot, "{slot:?} moved back to {moved:?}");
-                *slot = moved;
+            // A cancellation can only make the scheduled times of the other calls earlier.
+            for (send_at, _, ticket) in &mut waiting {
+                let updated = now + bucket.remaining_wait(ticket, now);
+                prop_assert!(updated <= *send_at, "{send_at:?} was postponed to {updated:?}");
+                *send_at = updated;
             }
         }
-        let behind = waiting.iter().map(|(slot, ..)| *slot).max();
-        let free = now + bucket_free(&mut bucket, now);
-        prop_assert!(behind.is_none_or(|last| last <= free), "the level knows of those who wait");
-        prop_assert!(behind.is_some() || bucket.level(now) >= 0, "nothing is reserved for nobody");
-        slots.extend(waiting.into_iter().map(|(slot, cost, _)| (micros(slot), cost)));
-        slots.sort_unstable();
-        // A slot lies between two microseconds and is served at the second.
-        assert_bounded(&slots, 1, setting);
+        let last_waiting = waiting.iter().map(|(send_at, ..)| *send_at).max();
+        let queue_end = now + queue_wait(&mut bucket, now);
+        prop_assert!(last_waiting.is_none_or(|last| last <= queue_end), "the level does not include all waiting calls");
+        prop_assert!(last_waiting.is_some() || bucket.level(now) >= 0, "tokens are reserved although no call waits");
+        send_times.extend(waiting.into_iter().map(|(send_at, cost, _)| (micros(send_at), cost)));
+        send_times.sort_unstable();
+        // The exact time is between two microseconds and is rounded up to the second one.
+        assert_bounded(&send_times, 1, setting);
     }
 
-    /// Calls that are sent keep the bound, however many others took tokens, sent nothing and gave them back.
+    /// The calls that are sent keep the bound, however many other calls reserve tokens and cancel their reservations.
     #[test]
-    fn what_is_given_back_lets_no_call_through_beyond_the_bound(
+    fn cancelled_reservations_admit_no_call_beyond_the_bound(
         (setting, steps) in history(),
-        given_back in proptest::collection::vec((any::<bool>(), 0usize..200), 0..120),
+        cancellations in proptest::collection::vec((any::<bool>(), 0usize..200), 0..120),
     ) {
         let mut bucket = Bucket::full(quota(setting), Timestamp::default());
-        let (mut now, mut sent, mut unsent) = (Timestamp::default(), Vec::new(), Vec::new());
-        let mut given_back = given_back.into_iter();
+        let (mut now, mut sent, mut reservations) = (Timestamp::default(), Vec::new(), Vec::new());
+        let mut cancellations = cancellations.into_iter();
         for (pause, cost) in steps {
             now = now + Duration::from_micros(pause);
-            let (gives, who) = given_back.next().unwrap_or((false, 0));
+            let (is_cancelled, index) = cancellations.next().unwrap_or((false, 0));
             match bucket.check(cost, now) {
-                Decision::Allowed { .. } if gives => unsent.push(bucket.receipt(cost)),
+                Decision::Allowed { .. } if is_cancelled => reservations.push(bucket.reservation_id(cost)),
                 Decision::Allowed { .. } => sent.push((micros(now), cost)),
                 Decision::Limited { .. } | Decision::Never { .. } => {}
             }
-            if gives && who % 2 == 0 && !unsent.is_empty() {
-                let receipt = unsent.swap_remove(who % unsent.len());
+            if is_cancelled && index % 2 == 0 && !reservations.is_empty() {
+                let reservation = reservations.swap_remove(index % reservations.len());
                 let before = bucket.level(now);
-                bucket.give_back(&receipt, now);
-                prop_assert!(bucket.level(now) <= before + receipt.cost as i64);
-                // Once is enough.
-                bucket.give_back(&receipt, now);
+                bucket.cancel(&reservation, now);
+                prop_assert!(bucket.level(now) <= before + reservation.cost as i64);
+                // A second cancellation has no effect.
+                bucket.cancel(&reservation, now);
             }
         }
         assert_bounded(&sent, 0, setting);
     }
 
-    /// What is given back at once is there again, whole.
+    /// A cancellation without a delay returns the full cost.
     #[test]
-    fn what_is_given_back_at_once_is_there_for_others(setting in quotas(), cost in 1u64..50) {
+    fn immediate_cancellation_returns_the_full_cost(setting in quotas(), cost in 1u64..50) {
         let mut bucket = Bucket::full(quota(setting), Timestamp::default());
         let cost = cost.min(setting.2);
         prop_assert!(bucket.check(cost, Timestamp::default()).is_allowed());
-        let receipt = bucket.receipt(cost);
-        bucket.give_back(&receipt, Timestamp::default());
+        let reservation = bucket.reservation_id(cost);
+        bucket.cancel(&reservation, Timestamp::default());
         prop_assert_eq!(bucket.level(Timestamp::default()), setting.2 as i64);
-        prop_assert_eq!(receipt.to_string().parse(), Ok(receipt));
+        prop_assert_eq!(reservation.to_string().parse(), Ok(reservation));
     }
 
-    /// An update keeps the level to within one token and mints nothing.
+    /// An update keeps the level to within one token and adds no tokens.
     #[test]
-    fn an_update_keeps_the_level(before in quotas(), after in quotas(), spent in 0u64..50, pause in 0u64..10_000_000) {
+    fn update_keeps_the_level(before in quotas(), after in quotas(), used in 0u64..50, pause in 0u64..10_000_000) {
         let mut bucket = Bucket::full(quota(before), Timestamp::default());
-        let _ = bucket.check(spent.min(before.2), Timestamp::default());
+        let _ = bucket.check(used.min(before.2), Timestamp::default());
         let now = Timestamp::from_micros(pause);
         let level = bucket.level(now);
         bucket.update(quota(after), now);
-        let kept = bucket.level(now);
-        prop_assert!(kept <= level && kept >= (level - 1).min(after.2 as i64), "{level} became {kept}");
+        let new_level = bucket.level(now);
+        prop_assert!(
+            new_level <= level && new_level >= (level - 1).min(after.2 as i64),
+            "the level changed from {level} to {new_level}"
+        );
     }
 }
 
-fn micros(at: Timestamp) -> u64 {
-    at.as_micros()
+fn micros(time: Timestamp) -> u64 {
+    time.as_micros()
 }

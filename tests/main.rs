@@ -1,6 +1,6 @@
-//! What tidegate promises, as tests over the whole.
+//! End-to-end tests of tidegate.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic on an unexpected error")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -18,13 +18,13 @@ mod connections;
 mod contract;
 mod decisions;
 mod fleet_alerts;
+mod fleet_failures;
 mod fleet_leader;
 mod fleet_limits;
 mod fleet_metrics;
-mod fleet_trouble;
 mod formulas;
 mod fuzz;
-mod guests_alike;
+mod guest_languages;
 mod hostile;
 mod http;
 mod layer;
@@ -34,8 +34,8 @@ mod notes;
 mod openapi;
 mod platforms;
 mod policies;
+mod policy_lifecycle;
 mod python;
 mod reload;
 mod servers;
-mod standing;
-mod three_forms;
+mod store_equivalence;

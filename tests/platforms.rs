@@ -1,4 +1,4 @@
-//! What ships for platforms: every policy has cases, all of them pass, and they show each class that is documented.
+//! The shipped policies of platforms: each has test cases, all cases pass, and they cover every documented class.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,25 +8,25 @@ use tidegate_core::config::Config;
 use tidegate_policy::PolicyKind;
 use tidegate_server::cases::{self, CaseFile};
 
-use crate::policies::{policies_config, shipped};
+use crate::policies::{policies_config, shipped_policies_dir};
 
-/// Classes that the platform's documentation, or what is known of its traffic, has answers of; in the order of names.
-const DOCUMENTED: [(&str, &str); 18] = [
+/// The classes of errors in each platform's documentation or known traffic, sorted by name.
+const DOCUMENTED_CLASSES: [(&str, &str); 18] = [
     ("alibaba_1688", "permanent throttled"),
     // Its limits and tokens are not documented.
     ("alibaba_intl", "permanent transient"),
     ("aliexpress", "auth permanent quota throttled transient"),
-    // A bucket that refills all the time has no day; so with walmart.
+    // Its limits refill continuously, so it has no daily quota; the same holds for walmart.
     ("amazon", "auth permanent throttled transient"),
     ("douyin", "auth permanent throttled transient"),
     ("ebay", "auth permanent quota throttled transient"),
-    // Its only limit is that of the day.
+    // Its only limit is the daily quota.
     ("jd", "auth permanent quota transient"),
     ("kuaishou", "auth permanent quota throttled transient"),
     ("lazada", "auth permanent throttled transient"),
     ("pdd", "auth permanent quota throttled transient"),
     ("shopee", "auth permanent quota throttled transient"),
-    // No code of these three is documented: they go by HTTP status.
+    // The codes of suning, vipshop and xiaohongshu are not documented; their policies use the HTTP status.
     ("suning", ""),
     ("taobao", "auth permanent quota throttled transient"),
     ("tiktok_shop", "auth permanent throttled transient"),
@@ -37,52 +37,52 @@ const DOCUMENTED: [(&str, &str); 18] = [
 ];
 
 #[test]
-fn every_policy_that_ships_has_cases_and_all_of_them_pass() {
-    let dir = shipped();
+fn every_shipped_policy_has_cases_and_they_pass() {
+    let dir = shipped_policies_dir();
     let (tested, untested) = cases::find(&dir).unwrap();
-    assert_eq!(untested, [] as [&std::path::Path; 0], "these have no cases");
+    assert_eq!(untested, [] as [&std::path::Path; 0], "every policy needs cases");
     let config = policies_config(&dir);
-    let mut wrong = vec![];
-    for one in &tested {
-        let file = one.cases.display();
-        let outcomes = cases::run(one, &config).unwrap_or_else(|problem| panic!("{problem}"));
+    let mut mismatches = vec![];
+    for policy in &tested {
+        let file = policy.cases.display();
+        let outcomes = cases::run(policy, &config).unwrap_or_else(|error| panic!("{error}"));
         let failed = outcomes.iter().filter(|outcome| !outcome.differences.is_empty());
-        wrong.extend(failed.map(|one| format!("{file}:{}: {}: {:?}", one.line, one.name, one.differences)));
+        mismatches.extend(failed.map(|case| format!("{file}:{}: {}: {:?}", case.line, case.name, case.differences)));
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(mismatches.is_empty(), "{}", mismatches.join("\n"));
 }
 
-fn cases_of(platform: &str) -> CaseFile {
-    let path = shipped().join("retry").join(platform).with_extension("test.toml");
+fn load_cases(platform: &str) -> CaseFile {
+    let path = shipped_policies_dir().join("retry").join(platform).with_extension("test.toml");
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     CaseFile::parse(&path.display().to_string(), &text, Some(PolicyKind::Retry)).unwrap()
 }
 
 #[test]
-fn every_platform_has_cases_of_each_class_that_is_documented() {
+fn every_platform_has_cases_for_its_documented_classes() {
     let platforms: Vec<_> = Config::default().limits.into_keys().collect();
-    assert_eq!(platforms, DOCUMENTED.map(|(platform, _)| platform));
-    for (platform, documented) in DOCUMENTED {
-        let file = cases_of(platform);
+    assert_eq!(platforms, DOCUMENTED_CLASSES.map(|(platform, _)| platform));
+    for (platform, documented) in DOCUMENTED_CLASSES {
+        let file = load_cases(platform);
         let classes: BTreeSet<_> = file.cases.iter().filter_map(|case| case.expect["class"].as_str()).collect();
         assert_eq!(classes.into_iter().collect::<Vec<_>>().join(" "), documented, "{platform}");
     }
 }
 
 #[test]
-fn every_platform_has_cases_of_a_success_and_of_what_is_left_to_the_default() {
-    for (platform, _) in DOCUMENTED {
-        let file = cases_of(platform);
+fn every_platform_has_a_success_case_and_a_default_case() {
+    for (platform, _) in DOCUMENTED_CLASSES {
+        let file = load_cases(platform);
         let has = |field: &str, value: Value| file.cases.iter().any(|case| case.expect[field] == value);
-        assert!(has("success", true.into()), "{platform}: no success");
-        assert!(has("action", "default".into()), "{platform}: nothing is left to the default");
+        assert!(has("success", true.into()), "{platform}: no success case");
+        assert!(has("action", "default".into()), "{platform}: no case with the action `default`");
     }
 }
 
 #[test]
-fn what_passes_for_credentials_is_tried_once_and_no_more() {
-    for (platform, documented) in DOCUMENTED.iter().filter(|(_, classes)| classes.contains("auth")) {
-        let actions: BTreeSet<_> = cases_of(platform)
+fn auth_failures_have_a_retry_case_and_a_give_up_case() {
+    for (platform, documented) in DOCUMENTED_CLASSES.iter().filter(|(_, classes)| classes.contains("auth")) {
+        let actions: BTreeSet<_> = load_cases(platform)
             .cases
             .iter()
             .filter(|case| case.expect["class"] == "auth")

@@ -1,19 +1,19 @@
-//! The policies that ship.
+//! The shipped policies, and helpers for tests of policies.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use std::sync::Arc;
 use tidegate_core::config::{Config, PoliciesConfig};
-use tidegate_core::{Action, AlertVerdict, Failure, Snapshot, Stats, Verdict, View, Windows};
-use tidegate_policy::{Loaded, Policies, load_one};
+use tidegate_core::{Action, AlertVerdict, Failure, FnHostView, HostView, Snapshot, Stats, Verdict};
+use tidegate_policy::{LoadedPolicy, Policies, load_one};
 
-/// The policies that ship.
-pub fn shipped() -> PathBuf {
+/// Returns the directory of the shipped policies.
+pub fn shipped_policies_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies")
 }
 
-/// The default limits for policies in `dir`, with deadlines that a busy machine keeps.
+/// Returns the default configuration for policies in `dir`, with deadlines that are long enough for a busy machine.
 pub fn policies_config(dir: &Path) -> PoliciesConfig {
     let deadline = Duration::from_secs(60);
     PoliciesConfig {
@@ -25,8 +25,8 @@ pub fn policies_config(dir: &Path) -> PoliciesConfig {
     }
 }
 
-/// A verdict as the tables write it: action, class and wait.
-pub fn words(verdict: &Verdict) -> String {
+/// Formats a verdict as the tables below write it: action, class and wait.
+pub fn verdict_text(verdict: &Verdict) -> String {
     let action = match verdict.action {
         Action::Retry => "retry",
         Action::GiveUp => "give up",
@@ -37,19 +37,20 @@ pub fn words(verdict: &Verdict) -> String {
     format!("{action}{class}{wait}")
 }
 
-/// A view without figures.
-pub fn blank() -> Arc<dyn View> {
-    Arc::new(Windows(|_| Stats::default()))
+/// Returns a view without statistics.
+pub fn empty_view() -> Arc<dyn HostView> {
+    Arc::new(FnHostView(|_| Stats::default()))
 }
 
+/// Parses a failure.
 pub fn failure(json: &str) -> Failure {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{json}: {error}"))
 }
 
 #[test]
-fn what_ships_has_no_problem_and_four_rules() {
-    let policies = Policies::open(&policies_config(&shipped()));
-    assert_eq!(policies.reload().refused, [""; 0]);
+fn shipped_policies_load_without_errors_and_have_four_rules() {
+    let policies = Policies::open(&policies_config(&shipped_policies_dir()));
+    assert_eq!(policies.reload().rejected, [""; 0]);
     let rules = policies.rules();
     let names: Vec<_> = rules.iter().map(|rule| rule.name.as_str()).collect();
     assert_eq!(names, ["error_budget", "high_error_rate", "slow", "starved"]);
@@ -59,38 +60,38 @@ fn what_ships_has_no_problem_and_four_rules() {
     assert_eq!(high.channels, ["dingtalk", "email"]);
 }
 
-/// Asks the shipped policies; the answer is the verdict and who gave it.
-fn decided(rows: &[(&str, &str, &str)]) {
-    let policies = Policies::open(&policies_config(&shipped()));
-    for (json, expected, by) in rows {
-        let decided = policies.classify(&failure(json));
-        assert_eq!((words(&decided.verdict).as_str(), &*decided.by), (*expected, *by), "{json}");
+/// Asserts the verdicts of the shipped policies. A row is a failure, the expected verdict and the deciding policy.
+fn assert_verdicts(rows: &[(&str, &str, &str)]) {
+    let policies = Policies::open(&policies_config(&shipped_policies_dir()));
+    for (json, expected, policy) in rows {
+        let decision = policies.classify(&failure(json));
+        assert_eq!((verdict_text(&decision.verdict).as_str(), &*decision.by), (*expected, *policy), "{json}");
     }
 }
 
 #[test]
-fn the_default_classifier_goes_by_transport_and_status() {
-    let by = "retry/default.rhai";
-    decided(&[
-        (r#"{"platform":"jd","kind":"timeout"}"#, "retry transient", by),
-        (r#"{"platform":"jd","kind":"connection"}"#, "retry transient", by),
-        (r#"{"platform":"jd","status":429,"retry_after_ms":7000}"#, "retry throttled after 7000", by),
-        (r#"{"platform":"jd","status":429}"#, "retry throttled", by),
-        (r#"{"platform":"jd","status":500}"#, "retry transient", by),
-        (r#"{"platform":"jd","status":503,"retry_after_ms":10}"#, "retry transient after 10", by),
-        (r#"{"platform":"jd","status":501}"#, "give up permanent", by),
-        (r#"{"platform":"jd","status":408}"#, "retry transient", by),
-        (r#"{"platform":"jd","status":401}"#, "retry auth", by),
-        (r#"{"platform":"jd","status":401,"attempt":2}"#, "give up auth", by),
-        (r#"{"platform":"jd","status":403}"#, "give up permanent", by),
-        (r#"{"platform":"jd","status":404}"#, "give up permanent", by),
-        (r#"{"platform":"jd","status":200,"code":"1"}"#, "give up permanent", by),
+fn default_classifier_uses_transport_error_and_status() {
+    let policy = "retry/default.rhai";
+    assert_verdicts(&[
+        (r#"{"platform":"jd","kind":"timeout"}"#, "retry transient", policy),
+        (r#"{"platform":"jd","kind":"connection"}"#, "retry transient", policy),
+        (r#"{"platform":"jd","status":429,"retry_after_ms":7000}"#, "retry throttled after 7000", policy),
+        (r#"{"platform":"jd","status":429}"#, "retry throttled", policy),
+        (r#"{"platform":"jd","status":500}"#, "retry transient", policy),
+        (r#"{"platform":"jd","status":503,"retry_after_ms":10}"#, "retry transient after 10", policy),
+        (r#"{"platform":"jd","status":501}"#, "give up permanent", policy),
+        (r#"{"platform":"jd","status":408}"#, "retry transient", policy),
+        (r#"{"platform":"jd","status":401}"#, "retry auth", policy),
+        (r#"{"platform":"jd","status":401,"attempt":2}"#, "give up auth", policy),
+        (r#"{"platform":"jd","status":403}"#, "give up permanent", policy),
+        (r#"{"platform":"jd","status":404}"#, "give up permanent", policy),
+        (r#"{"platform":"jd","status":200,"code":"1"}"#, "give up permanent", policy),
     ]);
 }
 
 #[test]
-fn taobao_is_read_by_sub_code_where_codes_mislead() {
-    let by = "retry/taobao.rhai";
+fn taobao_classifier_uses_the_sub_code_of_ambiguous_codes() {
+    let policy = "retry/taobao.rhai";
     let case = |code: &str, sub_code: &str, message: &str| {
         format!(r#"{{"platform":"taobao","status":200,"code":"{code}","sub_code":"{sub_code}","message":"{message}"}}"#)
     };
@@ -116,26 +117,28 @@ fn taobao_is_read_by_sub_code_where_codes_mislead() {
         (case("11", "", "Insufficient user permissions"), "give up permanent"),
         (case("41", "isv.permission-api-package-limit", ""), "give up permanent"),
     ];
-    let rows: Vec<_> = rows.iter().map(|(json, expected)| (json.as_str(), *expected, by)).collect();
-    decided(&rows);
+    let rows: Vec<_> = rows.iter().map(|(json, expected)| (json.as_str(), *expected, policy)).collect();
+    assert_verdicts(&rows);
     let second = r#"{"platform":"taobao","status":200,"code":"27","sub_code":"session-expired","attempt":2}"#;
-    decided(&[
-        (second, "give up auth", by),
-        // What carries no code of the gateway is judged like everywhere else.
+    assert_verdicts(&[
+        (second, "give up auth", policy),
+        // The default policy classifies a failure without a code of the gateway.
         (r#"{"platform":"taobao","status":502}"#, "retry transient", "retry/default.rhai"),
         (r#"{"platform":"taobao","kind":"timeout"}"#, "retry transient", "retry/default.rhai"),
     ]);
 }
 
 #[test]
-fn the_burn_rate_needs_both_windows_and_enough_calls() {
-    let config = policies_config(&shipped());
-    let Ok(Loaded::Alert(policy)) = load_one(&shipped().join("alerts/burn_rate.rhai"), None, &config) else {
+fn burn_rate_fires_only_with_both_windows_high_and_enough_calls() {
+    let config = policies_config(&shipped_policies_dir());
+    let Ok(LoadedPolicy::Alert(policy)) =
+        load_one(&shipped_policies_dir().join("alerts/burn_rate.rhai"), None, &config)
+    else {
         panic!("not an alert policy")
     };
     let stats = |count, error_rate| Stats { count, error_rate, ..Stats::default() };
     let rows = [
-        // error rate now, calls and error rate of the hour, fires
+        // current error rate, calls in the last hour, error rate of the last hour, fires
         (0.5, 1_000, 0.4, true),
         (0.5, 1_000, 0.2, false),
         (0.2, 1_000, 0.4, false),
@@ -149,7 +152,7 @@ fn the_burn_rate_needs_both_windows_and_enough_calls() {
             assert_eq!(range, Duration::from_secs(3_600));
             stats(count, hour)
         };
-        let view: Arc<dyn View> = Arc::new(Windows(windows));
+        let view: Arc<dyn HostView> = Arc::new(FnHostView(windows));
         let verdict = policy.evaluate(&snapshot, &view).unwrap();
         assert_eq!(matches!(verdict, AlertVerdict::Firing { .. }), fires, "{now} now, {hour} of {count} in the hour");
     }

@@ -1,4 +1,4 @@
-//! Real Redis servers, started by the tests that need them and killed with them.
+//! Starts real Redis servers for tests and kills them when the test ends.
 
 mod cluster;
 mod proxy;
@@ -20,65 +20,66 @@ use tokio::net::TcpStream;
 pub use cluster::Cluster;
 pub use proxy::Proxy;
 pub use sentinels::Sentinels;
-pub use tls::Tls;
+pub use tls::TlsServer;
 
-/// One server on a free port, which keeps nothing that a test does not ask it to keep.
-pub struct Server {
+/// A Redis server on a free port. It persists nothing unless the test asks for it.
+pub struct RedisServer {
     child: Child,
     binary: &'static str,
     args: Vec<String>,
     pub port: u16,
-    /// What all keys of a test begin with.
+    /// The prefix of all keys of the test.
     prefix: String,
     dir: TempDir,
 }
 
-/// A port that nobody listens on and no outgoing connection is given, and the same 10,000 above, for a cluster's bus.
+/// Returns a free port that is outside the range for outgoing connections. The port 10,000 above it, which a cluster
+/// uses for its bus, is free too.
 pub fn free_port() -> u16 {
-    let free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let is_free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     loop {
         let port = rand::random_range(10_000..20_000);
-        if free(port) && free(port + 10_000) {
+        if is_free(port) && is_free(port + 10_000) {
             return port;
         }
     }
 }
 
-/// The servers that are installed here: Redis, Valkey, or both.
+/// Returns the servers that are installed on this machine: Redis, Valkey or both.
 pub fn binaries() -> &'static [&'static str] {
-    static FOUND: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-        let answers = |name: &&str| {
+    static INSTALLED: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+        let is_installed = |name: &&str| {
             Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
         };
-        ["redis-server", "valkey-server"].into_iter().filter(answers).collect()
+        ["redis-server", "valkey-server"].into_iter().filter(is_installed).collect()
     });
-    assert!(!FOUND.is_empty(), "these tests need redis-server 7 or newer: apt-get install redis-server");
-    &FOUND
+    assert!(!INSTALLED.is_empty(), "these tests need redis-server 7 or newer: apt-get install redis-server");
+    &INSTALLED
 }
 
-impl Server {
-    pub fn single() -> Self {
-        Self::with(&[])
+impl RedisServer {
+    pub fn start() -> Self {
+        Self::with_args(&[])
     }
 
-    /// A server with further arguments.
-    pub fn with(args: &[&str]) -> Self {
-        Self::of(binaries()[0], args)
+    /// Starts a server with additional arguments.
+    pub fn with_args(args: &[&str]) -> Self {
+        Self::with_binary(binaries()[0], args)
     }
 
-    /// Some other server with further arguments.
-    pub fn of(binary: &'static str, args: &[&str]) -> Self {
-        Self::begin(binary, tempfile::tempdir().unwrap(), args)
+    /// Starts a given server binary with additional arguments.
+    pub fn with_binary(binary: &'static str, args: &[&str]) -> Self {
+        Self::spawn(binary, tempfile::tempdir().unwrap(), args)
     }
 
-    /// A server with a directory that is there already.
-    fn keeping(dir: TempDir, args: &[&str]) -> Self {
-        Self::begin(binaries()[0], dir, args)
+    /// Starts a server in an existing directory.
+    fn in_dir(dir: TempDir, args: &[&str]) -> Self {
+        Self::spawn(binaries()[0], dir, args)
     }
 
-    fn begin(binary: &'static str, dir: TempDir, args: &[&str]) -> Self {
+    fn spawn(binary: &'static str, dir: TempDir, args: &[&str]) -> Self {
         let (port, args) = (free_port(), args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
-        let child = start(binary, &args, port, &dir);
+        let child = spawn_process(binary, &args, port, &dir);
         Self { child, binary, args, port, prefix: format!("t{:08x}:", rand::random::<u32>()), dir }
     }
 
@@ -87,39 +88,40 @@ impl Server {
         RedisConfig { prefix, ..RedisConfig::single(&format!("redis://127.0.0.1:{}", self.port)) }
     }
 
-    /// A way to it that waits as long as a slow machine needs.
+    /// Returns a client with a timeout that is long enough for a slow machine.
     pub async fn redis(&self) -> Redis {
         let config = RedisConfig { decide_within: Duration::from_secs(10), ..self.config() };
         Redis::open(&config).unwrap()
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
     }
 
-    /// Lets it accept connections and answer nothing.
-    pub fn stop(&self) {
+    /// Suspends the process: the kernel accepts connections, but no request gets a reply.
+    pub fn pause(&self) {
         self.signal("-STOP");
     }
 
-    pub fn cont(&self) {
+    /// Resumes a suspended process.
+    pub fn resume(&self) {
         self.signal("-CONT");
     }
 
-    /// Ends it as a crash would.
+    /// Kills the process, like a crash.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Starts it anew on the same port.
-    pub fn start_again(&mut self) {
+    /// Kills the process and starts it again on the same port.
+    pub fn restart(&mut self) {
         self.kill();
-        self.child = start(self.binary, &self.args, self.port, &self.dir);
+        self.child = spawn_process(self.binary, &self.args, self.port, &self.dir);
     }
 
-    /// Sends one command in words and gives the raw reply.
+    /// Sends one command and returns the raw reply.
     pub async fn command(&self, words: &[&str]) -> String {
         let mut stream = loop {
             match TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await {
@@ -133,36 +135,37 @@ impl Server {
         String::from_utf8_lossy(&reply[..read]).into_owned()
     }
 
-    /// Sends a command that must be obeyed.
-    pub async fn tell(&self, words: &[&str]) {
+    /// Sends a command and asserts that the reply is `OK`.
+    pub async fn command_ok(&self, words: &[&str]) {
         assert_eq!(self.command(words).await, "+OK\r\n", "{words:?}");
     }
 
-    /// Asks until the reply has this in it; only other processes are waited for in this way.
-    pub async fn says(&self, words: &[&str], expected: &str) {
-        let asked = async {
+    /// Repeats a command until its reply contains a text. Use it only to wait for other processes.
+    pub async fn wait_for_reply(&self, words: &[&str], expected: &str) {
+        let poll = async {
             while !self.command(words).await.contains(expected) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let patience = Duration::from_secs(60);
-        assert!(tokio::time::timeout(patience, asked).await.is_ok(), "{words:?} never said {expected}");
+        let result = tokio::time::timeout(Duration::from_secs(60), poll).await;
+        assert!(result.is_ok(), "no reply to {words:?} contained {expected}");
     }
 
-    /// Loses all data.
+    /// Deletes all data.
     pub async fn flush(&self) {
-        self.tell(&["FLUSHALL"]).await;
+        self.command_ok(&["FLUSHALL"]).await;
     }
 }
 
-impl Drop for Server {
+impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
-fn start(binary: &str, args: &[String], port: u16, dir: &TempDir) -> Child {
-    // The arguments of a test come last, where they win; a Sentinel's file must come first.
+/// Starts the process and waits until it accepts connections.
+fn spawn_process(binary: &str, args: &[String], port: u16, dir: &TempDir) -> Child {
+    // The test's arguments come last, so that they override the defaults. A Sentinel's file must come first.
     let (file, args) = args.split_at(usize::from(args.first().is_some_and(|arg| !arg.starts_with("--"))));
     let mut child = Command::new(binary)
         .args(file)
@@ -173,9 +176,10 @@ fn start(binary: &str, args: &[String], port: u16, dir: &TempDir) -> Child {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let ready = |line: String| ["Ready to accept connections", "Sentinel ID is"].iter().any(|end| line.contains(end));
+    let ready =
+        |line: String| ["Ready to accept connections", "Sentinel ID is"].iter().any(|message| line.contains(message));
     assert!(lines.any(ready), "{binary} did not start");
-    // Whatever it says further is read, so that it never waits for a reader.
+    // The rest of the output is read and dropped, so that the server never blocks on a full pipe.
     std::thread::spawn(move || lines.for_each(drop));
     child
 }

@@ -1,4 +1,4 @@
-"""The client against a running server: TIDEGATE_SERVER, and TIDEGATE_TOKEN where it demands one."""
+"""Tests the client against a running server. Set TIDEGATE_SERVER, and TIDEGATE_TOKEN if the server requires a token."""
 
 import os
 import threading
@@ -11,136 +11,136 @@ SERVER = os.environ.get("TIDEGATE_SERVER", "http://127.0.0.1:8700")
 TOKEN = os.environ.get("TIDEGATE_TOKEN")
 
 
-class Case(unittest.TestCase):
+class ClientTest(unittest.TestCase):
     def setUp(self):
         self.client = tidegate.Client(SERVER, TOKEN)
         self.addCleanup(self.client.close)
 
 
-class Limits(Case):
-    def test_a_limit_is_asked_changed_filled_and_given_back(self):
+class LimitTest(ClientTest):
+    def test_limit_can_be_updated_reset_acquired_and_cancelled(self):
         self.client.update("suning", "1/h", 2)
         self.client.reset("suning")
-        receipt = self.client.acquire("suning", cost=2)
-        with self.assertRaises(tidegate.Limited) as told:
+        reservation_id = self.client.acquire("suning", cost=2)
+        with self.assertRaises(tidegate.Limited) as raised:
             self.client.acquire("suning")
-        self.assertGreater(told.exception.retry_after, 1000)
-        with self.assertRaises(tidegate.Never) as told:
+        self.assertGreater(raised.exception.retry_after, 1000)
+        with self.assertRaises(tidegate.CostTooHigh) as raised:
             self.client.acquire("suning", cost=3)
-        self.assertEqual(told.exception.most, 2)
-        self.client.release("suning", receipt)
+        self.assertEqual(raised.exception.max_cost, 2)
+        self.client.cancel("suning", reservation_id)
         self.assertEqual(self.client.status("suning")["available"], 2)
 
-    def test_what_is_wrong_is_told(self):
-        for call, words in [
+    def test_invalid_request_is_rejected_with_a_message(self):
+        for call, message in [
             (lambda: self.client.acquire("no such/platform"), "unknown platform"),
             (lambda: self.client.update("suning", "5", 1), "expected tokens and a period"),
             (lambda: self.client.acquire("suning", cost=-1), "cost"),
             (lambda: self.client.metrics("suning", range="1y"), "range"),
         ]:
-            with self.assertRaisesRegex(tidegate.Refused, words):
+            with self.assertRaisesRegex(tidegate.Rejected, message):
                 call()
 
-    def test_a_server_that_is_not_there_is_away(self):
-        with self.assertRaises(tidegate.Away):
+    def test_unreachable_server_is_unavailable(self):
+        with self.assertRaises(tidegate.Unavailable):
             tidegate.Client("http://127.0.0.1:9").status("jd")
 
-    @unittest.skipUnless(TOKEN, "the server demands no token")
-    def test_the_token_is_demanded_and_never_shown(self):
+    @unittest.skipUnless(TOKEN, "the server requires no token")
+    def test_token_is_required_and_never_shown(self):
         for wrong in (None, "wrong"):
-            with self.assertRaises(tidegate.Unauthorized) as told:
-                stranger = tidegate.Client(SERVER, wrong)
-                self.addCleanup(stranger.close)
-                stranger.status("jd")
-            self.assertNotIn(TOKEN, str(told.exception))
+            with self.assertRaises(tidegate.Unauthorized) as raised:
+                client = tidegate.Client(SERVER, wrong)
+                self.addCleanup(client.close)
+                client.status("jd")
+            self.assertNotIn(TOKEN, str(raised.exception))
         self.assertNotIn(TOKEN, repr(self.client) + repr(vars(tidegate)))
 
 
-class Calls(Case):
+class CallTest(ClientTest):
     def setUp(self):
         super().setUp()
         self.client.update("vipshop", "1000/s", 100)
         self.endpoint = uuid.uuid4().hex
 
-    def counted(self):
-        figures = self.client.metrics("vipshop", self.endpoint)
-        return figures["success"], figures["errors"]
+    def counts(self):
+        stats = self.client.metrics("vipshop", self.endpoint)
+        return stats["success"], stats["errors"]
 
-    def test_passing_trouble_is_retried_and_counted(self):
-        answers = iter([tidegate.Failure(status=503), TimeoutError("slow"), "a trade"])
+    def test_transient_failures_are_retried_and_counted(self):
+        outcomes = iter([tidegate.Failure(status=503), TimeoutError("slow"), "a trade"])
 
         @self.client.retry("vipshop", self.endpoint)
-        def trade(number):
-            answer = next(answers)
-            if isinstance(answer, Exception):
-                raise answer
-            return number, answer
+        def get_trade(number):
+            outcome = next(outcomes)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return number, outcome
 
-        self.assertEqual(trade(7), (7, "a trade"))
-        self.assertEqual(self.counted(), (1, 2))
+        self.assertEqual(get_trade(7), (7, "a trade"))
+        self.assertEqual(self.counts(), (1, 2))
 
-    def test_what_can_never_succeed_is_called_once(self):
+    def test_permanent_failure_is_not_retried(self):
         def missing():
             raise tidegate.Failure(status=404, message="no such trade")
 
-        with self.assertRaises(tidegate.GaveUp) as told:
+        with self.assertRaises(tidegate.GaveUp) as raised:
             self.client.call("vipshop", self.endpoint, missing)
-        self.assertEqual((told.exception.failure.status, told.exception.advice["class"]), (404, "permanent"))
-        self.assertEqual(self.counted(), (0, 1))
+        self.assertEqual((raised.exception.failure.status, raised.exception.advice["class"]), (404, "permanent"))
+        self.assertEqual(self.counts(), (0, 1))
 
-    def test_credentials_are_renewed_once(self):
-        renewed = []
+    def test_credentials_are_refreshed_once(self):
+        refreshes = []
 
-        def refused():
+        def unauthorized():
             raise tidegate.Failure(status=401)
 
         with self.assertRaises(tidegate.GaveUp):
-            self.client.call("vipshop", self.endpoint, refused, refresh=lambda: renewed.append(1))
-        self.assertEqual((renewed, self.counted()), ([1], (0, 2)))
+            self.client.call("vipshop", self.endpoint, unauthorized, refresh=lambda: refreshes.append(1))
+        self.assertEqual((refreshes, self.counts()), ([1], (0, 2)))
 
-    def test_a_mistake_of_the_program_passes_through(self):
+    def test_other_exceptions_are_not_caught(self):
         with self.assertRaises(ZeroDivisionError):
             self.client.call("vipshop", self.endpoint, lambda: 1 / 0)
 
 
-class Locks(Case):
+class LockTest(ClientTest):
     def setUp(self):
         super().setUp()
         self.name = f"a/b {uuid.uuid4().hex}"
 
-    def test_one_holds_and_the_next_has_a_greater_token(self):
+    def test_lock_is_exclusive_and_fencing_tokens_grow(self):
         with self.client.lock(self.name) as first:
             self.assertTrue(first.is_held())
-            with self.assertRaises(tidegate.Held):
+            with self.assertRaises(tidegate.LockHeld):
                 self.client.lock(self.name).__enter__()
             self.assertIn(self.name, [lock["name"] for lock in self.client.locks()])
         self.assertNotIn(self.name, [lock["name"] for lock in self.client.locks()])
         with self.client.lock(self.name) as second:
             self.assertGreater(second.fencing_token, first.fencing_token)
 
-    def test_who_waits_is_served_when_it_is_given_back(self):
-        served = threading.Event()
+    def test_waiting_owner_gets_the_lock_when_it_is_released(self):
+        acquired = threading.Event()
 
         def wait():
             with self.client.lock(self.name, wait=20):
-                served.set()
+                acquired.set()
             self.client.close()
 
         with self.client.lock(self.name):
             waiting = threading.Thread(target=wait)
             waiting.start()
-            self.assertFalse(served.wait(0.2))
-        self.assertTrue(served.wait(20))
+            self.assertFalse(acquired.wait(0.2))
+        self.assertTrue(acquired.wait(20))
         waiting.join()
 
-    def test_a_holder_that_works_longer_than_its_ttl_keeps_the_lock(self):
+    def test_lock_is_extended_beyond_its_ttl(self):
         with self.client.lock(self.name, ttl=0.3) as lease:
             self.assertFalse(lease.lost.wait(1.2))
             self.assertTrue(lease.is_held())
 
-    def test_who_loses_the_lock_is_told(self):
+    def test_losing_the_lock_sets_lost(self):
         with self.client.lock(self.name, ttl=0.6) as lease:
-            self.client._do("DELETE", lease._path)
+            self.client._request("DELETE", lease._path)
             self.assertTrue(lease.lost.wait(20))
             self.assertFalse(lease.is_held())
 

@@ -1,18 +1,18 @@
-"""Calls to other people's APIs inside their limits: a client of tidegate's HTTP API, in one file without dependencies.
+"""A client of tidegate's HTTP API, in one file without dependencies. It keeps API calls inside their rate limits.
 
     client = tidegate.Client("http://127.0.0.1:8700", token=os.environ.get("TIDEGATE_TOKEN"))
 
     @client.retry("taobao", "taobao.trade.get")
-    def trade(number):
-        answer = requests.get(...)
-        if answer.status_code != 200:
-            raise tidegate.Failure(status=answer.status_code, message=answer.text)
-        return answer.json()
+    def get_trade(number):
+        response = requests.get(...)
+        if response.status_code != 200:
+            raise tidegate.Failure(status=response.status_code, message=response.text)
+        return response.json()
 
     with client.lock("orders:taobao") as lease:
         write(orders, token=lease.fencing_token)
 
-Times are seconds here and milliseconds on the wire. Python 3.9 or newer.
+All times in this module are in seconds; the HTTP API uses milliseconds. Requires Python 3.9 or newer.
 """
 
 import functools
@@ -23,68 +23,73 @@ import time
 import urllib.parse
 import uuid
 
-__all__ = ["Client", "Lease", "Failure", "Error", "Limited", "Never", "GaveUp", "Refused", "Unauthorized", "Away", "Held"]
+__all__ = [
+    "Client", "Lease", "Failure", "Error", "Rejected", "Unauthorized", "Unavailable", "Limited", "CostTooHigh",
+    "LockHeld", "GaveUp",
+]
 
 
 class Error(Exception):
-    """Whatever tidegate says no to."""
+    """The base class of all errors of this module."""
 
 
-class Refused(Error):
-    """The request was wrong: the message says what was expected."""
+class Rejected(Error):
+    """The server rejected the request. The message says what was expected."""
 
 
 class Unauthorized(Error):
     """The token is missing or wrong."""
 
 
-class Away(Error):
-    """The server, or the Redis behind it, cannot be reached; the same may succeed later."""
+class Unavailable(Error):
+    """The server, or its Redis, cannot be reached. The same request may succeed later."""
 
 
 class Limited(Error):
-    """The limit lets nothing through in time; it would after `retry_after` seconds."""
+    """The limit refuses the call within the requested wait. It can allow the call after `retry_after` seconds."""
 
     def __init__(self, retry_after):
-        super().__init__(f"limited; the same fits in {retry_after:.3f} s")
+        super().__init__(f"rate limited; retry after {retry_after:.3f} s")
         self.retry_after = retry_after
 
 
-class Never(Error):
-    """The cost is above the burst and never fits."""
+class CostTooHigh(Error):
+    """The cost exceeds the burst of the limit, so the call can never be allowed. The cost can be `max_cost` at most."""
 
-    def __init__(self, most):
-        super().__init__(f"the cost never fits; at most {most} does")
-        self.most = most
+    def __init__(self, max_cost):
+        super().__init__(f"the cost exceeds the burst of the limit; the highest possible cost is {max_cost}")
+        self.max_cost = max_cost
 
 
-class Held(Error):
-    """Somebody else holds the lock, for at most `retry_after` seconds unless it is extended."""
+class LockHeld(Error):
+    """Another owner holds the lock, for at most `retry_after` seconds unless that owner extends it."""
 
     def __init__(self, name, retry_after):
-        super().__init__(f"somebody else holds the lock {name!r}")
+        super().__init__(f"another owner holds the lock {name!r}")
         self.retry_after = retry_after
 
 
 class GaveUp(Error):
-    """A call failed for good; `failure` is the last one, `advice` what was said of it."""
+    """A call failed and is not retried. `failure` is the last failure, `advice` the server's advice on it."""
 
     def __init__(self, failure, advice):
-        super().__init__(f"gave up: {failure} ({advice.get('class')}, says {advice.get('by')})")
+        super().__init__(f"gave up: {failure} (class {advice.get('class')}, decided by {advice.get('by')})")
         self.failure, self.advice = failure, advice
 
 
 class Failure(Exception):
-    """A failed attempt, as a retry policy sees it: raise it in what `Client.call` calls."""
+    """A failed attempt, as the retry policy sees it. Raise it in the function that `Client.call` runs."""
 
-    def __init__(self, status=None, code=None, sub_code=None, message=None, kind="response", retry_after=None, headers=()):
+    def __init__(
+        self, status=None, code=None, sub_code=None, message=None, kind="response", retry_after=None, headers=()
+    ):
         super().__init__(message or f"{kind} {status or ''} {code or ''}".strip())
         self.kind, self.status, self.code, self.sub_code, self.message = kind, status, code, sub_code, message
         self.retry_after, self.headers = retry_after, list(headers)
 
     @classmethod
-    def of(cls, error):
-        """What an ordinary exception means, or None where it is no failure of the call."""
+    def from_exception(cls, error):
+        """Converts an exception to a Failure. Returns None if the exception is not a failure of the call."""
         if isinstance(error, cls):
             return error
         if isinstance(error, TimeoutError):
@@ -93,14 +98,15 @@ class Failure(Exception):
             return cls(kind="connection", message=str(error))
         return None
 
-    def fields(self):
-        told = {name: getattr(self, name) for name in ("kind", "status", "code", "sub_code", "message")}
-        told = {name: value for name, value in told.items() if value is not None}
+    def to_json(self):
+        """Returns the failure as the object that the HTTP API expects."""
+        fields = {name: getattr(self, name) for name in ("kind", "status", "code", "sub_code", "message")}
+        fields = {name: value for name, value in fields.items() if value is not None}
         if self.retry_after is not None:
-            told["retry_after_ms"] = _millis(self.retry_after)
+            fields["retry_after_ms"] = _millis(self.retry_after)
         if self.headers:
-            told["headers"] = self.headers
-        return told
+            fields["headers"] = self.headers
+        return fields
 
 
 def _millis(seconds):
@@ -108,22 +114,22 @@ def _millis(seconds):
 
 
 class Client:
-    """A server of tidegate; safe to share between threads, each of which keeps a connection of its own."""
+    """A client of one tidegate server. Threads can share it; each thread uses its own connection."""
 
     def __init__(self, url="http://127.0.0.1:8700", token=None, timeout=10.0):
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("expected an address such as http://127.0.0.1:8700")
+            raise ValueError("expected a URL, for example http://127.0.0.1:8700")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connect = functools.partial(kind, parts.hostname, parts.port)
-        self._base, self._where = parts.path.rstrip("/"), f"{parts.scheme}://{parts.hostname}:{parts.port or ''}"
+        self._base_path, self._server = parts.path.rstrip("/"), f"{parts.scheme}://{parts.hostname}:{parts.port or ''}"
         self._token, self._timeout, self._local = token, timeout, threading.local()
 
     def __repr__(self):
-        return f"Client({self._where!r})"
+        return f"Client({self._server!r})"
 
     def close(self):
-        """Closes this thread's connection; the next request makes a new one."""
+        """Closes the connection of this thread. The next request opens a new one."""
         connection, self._local.connection = getattr(self._local, "connection", None), None
         if connection is not None:
             connection.close()
@@ -131,224 +137,241 @@ class Client:
     # Limits.
 
     def acquire(self, platform, cost=1, wait=0.0, endpoint="other"):
-        """Asks for a call, waiting up to `wait` seconds for its slot; gives what `release` takes.
+        """Acquires `cost` tokens for one call and waits for them up to `wait` seconds. Returns a reservation id.
 
-        Raises Limited or Never. A request whose answer was lost is not sent again: it would be counted twice.
+        Pass the id to `cancel` if the call is never sent. It is None while Redis is unavailable. Raises Limited or
+        CostTooHigh. If the response is lost, the request is not sent again, because the limit would count it twice.
         """
-        asked = {"cost": cost, "wait_ms": _millis(wait), "endpoint": endpoint}
-        status, answer = self._ask("POST", self._limit(platform, "/acquire"), asked, patience=wait)
-        if answer.get("decision") == "limited":
-            raise Limited(answer["retry_after_ms"] / 1000)
-        if answer.get("decision") == "never":
-            raise Never(answer["max"])
-        return self._good(status, answer).get("receipt")
+        body = {"cost": cost, "wait_ms": _millis(wait), "endpoint": endpoint}
+        status, response = self._send("POST", self._limit_path(platform, "/acquire"), body, wait=wait)
+        if response.get("decision") == "limited":
+            raise Limited(response["retry_after_ms"] / 1000)
+        if response.get("decision") == "never":
+            raise CostTooHigh(response["max"])
+        return self._check(status, response).get("reservation_id")
 
-    def release(self, platform, receipt):
-        """Gives back what a call took that was never sent; one that was sent is spent, however it ended."""
-        if receipt is not None:
-            self._do("POST", self._limit(platform, "/release"), {"receipt": receipt})
+    def cancel(self, platform, reservation_id):
+        """Cancels the reservation of a call that was never sent, and returns its tokens to the limit.
+
+        Do not cancel a call that was sent, whatever its outcome.
+        """
+        if reservation_id is not None:
+            self._request("POST", self._limit_path(platform, "/cancel"), {"reservation_id": reservation_id})
 
     def status(self, platform):
-        """Rate, burst, and whole tokens there now."""
-        return self._do("GET", self._limit(platform), again=True)
+        """Returns the rate, the burst and the available whole tokens of a limit."""
+        return self._request("GET", self._limit_path(platform), resend=True)
 
     def update(self, platform, rate, burst):
-        """Changes rate (such as "40/s") and burst for all who share the limit."""
-        return self._do("PUT", self._limit(platform), {"rate": rate, "burst": burst}, again=True)
+        """Changes the rate (for example "40/s") and the burst for every process that shares the limit."""
+        return self._request("PUT", self._limit_path(platform), {"rate": rate, "burst": burst}, resend=True)
 
     def reset(self, platform):
-        """Grants the whole burst anew."""
-        return self._do("POST", self._limit(platform, "/reset"))
+        """Fills the limit up to its burst."""
+        return self._request("POST", self._limit_path(platform, "/reset"))
 
     # Calls.
 
-    def report(self, platform, endpoint, outcome, duration, failure=None, **more):
-        """Reports what became of a call; of a failed one it gives the advice: action, delay_ms, class, by."""
-        call = {"platform": platform, "endpoint": endpoint, "outcome": outcome, "duration_ms": duration * 1000, **more}
+    def report(self, platform, endpoint, outcome, duration, failure=None, **fields):
+        """Reports a finished call. With a failure it returns the advice: action, delay_ms, class, reason, by."""
+        call = {"platform": platform, "endpoint": endpoint, "outcome": outcome, "duration_ms": duration * 1000}
+        call.update(fields)
         if failure is not None:
-            call["failure"] = failure.fields()
-        return self._do("POST", "/v1/calls", call)
+            call["failure"] = failure.to_json()
+        return self._request("POST", "/v1/calls", call)
 
     def call(self, platform, endpoint, function, cost=1, wait=30.0, idempotent=True, refresh=None):
-        """Calls `function` inside the limit, and again where that is worth it and as late as it is.
+        """Calls `function` inside the limit, and retries it as the platform's retry policy advises.
 
-        `refresh` renews the credentials after a failure of class `auth`, once. Raises GaveUp from the last failure.
+        `refresh` renews the credentials after a failure of class `auth`, once. Raises GaveUp after the last failure.
         """
-        began, previous, attempt = time.monotonic(), None, 0
+        call_started, previous, attempt = time.monotonic(), None, 0
         while True:
             self.acquire(platform, cost, wait, endpoint)
-            attempt, started = attempt + 1, time.monotonic()
+            attempt, attempt_started = attempt + 1, time.monotonic()
             try:
-                answer = function()
+                result = function()
             except Exception as error:
-                failure = Failure.of(error)
+                failure = Failure.from_exception(error)
                 if failure is None:
                     raise
                 advice = self.report(
-                    platform, endpoint, "error", time.monotonic() - started, failure, attempt=attempt, previous=previous,
-                    elapsed_ms=_millis(time.monotonic() - began), idempotent=idempotent,
+                    platform, endpoint, "error", time.monotonic() - attempt_started, failure, attempt=attempt,
+                    previous=previous, elapsed_ms=_millis(time.monotonic() - call_started), idempotent=idempotent,
                     refreshes_credentials=refresh is not None,
                 )
                 if advice["action"] != "retry":
                     raise GaveUp(failure, advice) from error
             else:
-                self.report(platform, endpoint, "success", time.monotonic() - started)
-                return answer
+                self.report(platform, endpoint, "success", time.monotonic() - attempt_started)
+                return result
             previous = advice["class"]
             if previous == "auth":
                 refresh()
             time.sleep(advice["delay_ms"] / 1000)
 
     def retry(self, platform, endpoint, **options):
-        """Decorates a function that makes one call; see `call`."""
+        """Decorates a function that makes one call. The options are those of `call`."""
 
         def decorate(function):
             @functools.wraps(function)
-            def called(*arguments, **keywords):
+            def wrapper(*arguments, **keywords):
                 return self.call(platform, endpoint, lambda: function(*arguments, **keywords), **options)
 
-            return called
+            return wrapper
 
         return decorate
 
     def metrics(self, platform, endpoint=None, range="1h"):
-        """Counts, rates and quantiles of the fleet."""
+        """Returns the call counts, rates and quantiles of all processes that share the server's Redis."""
         query = {"platform": platform, "range": range, **({"endpoint": endpoint} if endpoint else {})}
-        return self._do("GET", "/v1/metrics?" + urllib.parse.urlencode(query), again=True)
+        return self._request("GET", "/v1/metrics?" + urllib.parse.urlencode(query), resend=True)
 
     def alerts(self, platform=None, limit=100):
-        """What holds now, and what people were told."""
+        """Returns the active alerts and the last `limit` notifications."""
         query = {"limit": limit, **({"platform": platform} if platform else {})}
-        return self._do("GET", "/v1/alerts?" + urllib.parse.urlencode(query), again=True)
+        return self._request("GET", "/v1/alerts?" + urllib.parse.urlencode(query), resend=True)
 
     # Locks.
 
     def locks(self):
-        """The locks that are held now."""
-        return self._do("GET", "/v1/locks", again=True)
+        """Returns the locks that are held."""
+        return self._request("GET", "/v1/locks", resend=True)
 
     def lock(self, name, ttl=30.0, wait=0.0, owner=None):
-        """A lock, extended by a thread while it is held: `with client.lock("orders") as lease`. Raises Held."""
+        """Returns a lock for a `with` statement, for example `with client.lock("orders") as lease`.
+
+        A thread extends the lock while it is held. Entering the `with` raises LockHeld if another owner holds the lock.
+        """
         return Lease(self, name, ttl, wait, owner or uuid.uuid4().hex)
 
-    # The wire.
+    # HTTP.
 
     @staticmethod
-    def _limit(platform, rest=""):
-        return f"/v1/limits/{urllib.parse.quote(platform, safe='')}{rest}"
+    def _limit_path(platform, suffix=""):
+        return f"/v1/limits/{urllib.parse.quote(platform, safe='')}{suffix}"
 
-    def _do(self, method, path, body=None, again=False, patience=0.0):
-        return self._good(*self._ask(method, path, body, again, patience))
+    def _request(self, method, path, body=None, resend=False):
+        """Sends a request and returns the response body. Raises an error for an error status."""
+        return self._check(*self._send(method, path, body, resend))
 
-    def _ask(self, method, path, body=None, again=False, patience=0.0):
-        """Sends a request; one that may be sent twice is, where the kept connection turns out to be broken."""
+    def _send(self, method, path, body=None, resend=False, wait=0.0):
+        """Sends a request and returns the status and the response body.
+
+        If `resend` is true and the kept connection turns out to be broken, the request is sent again.
+        """
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         payload = json.dumps(body).encode() if body is not None else None
-        for last in ([False, True] if again else [True]):
-            connection = self._connection(self._timeout + patience)
+        for is_last in ([False, True] if resend else [True]):
+            connection = self._connection(self._timeout + wait)
             try:
-                connection.request(method, self._base + path, payload, headers)
+                connection.request(method, self._base_path + path, payload, headers)
                 response = connection.getresponse()
-                return response.status, self._read(response.read())
+                return response.status, self._parse(response.read())
             except (OSError, http.client.HTTPException) as error:
                 self.close()
-                if last:
-                    raise Away(f"{self._where} gives no answer: {type(error).__name__}") from None
+                if is_last:
+                    raise Unavailable(f"{self._server} does not respond: {type(error).__name__}") from None
         raise AssertionError("the last attempt returns or raises")
 
     def _connection(self, timeout):
         connection = getattr(self._local, "connection", None)
-        # A server ends connections that nobody used for a while; a fresh one costs less than a lost request.
-        if connection is not None and time.monotonic() - self._local.used > 5.0:
+        # A server closes idle connections. A new connection is cheaper than a lost request.
+        if connection is not None and time.monotonic() - self._local.used_at > 5.0:
             self.close()
             connection = None
         if connection is None:
             connection = self._local.connection = self._connect(timeout=timeout)
         elif connection.sock is not None:
             connection.sock.settimeout(timeout)
-        self._local.used = time.monotonic()
+        self._local.used_at = time.monotonic()
         return connection
 
     @staticmethod
-    def _read(data):
+    def _parse(data):
         try:
             return json.loads(data) if data else {}
         except ValueError:
-            return {"error": "the answer is no JSON; is this a server of tidegate?"}
+            return {"error": "the response is not JSON; check that the URL is that of a tidegate server"}
 
     @staticmethod
-    def _good(status, answer):
+    def _check(status, response):
         if status < 300:
-            return answer
-        message = answer.get("error") if isinstance(answer, dict) else None
-        kind = {401: Unauthorized, 403: Unauthorized, 502: Away, 503: Away, 504: Away}.get(status, Refused)
-        raise kind(message or f"HTTP {status}")
+            return response
+        message = response.get("error") if isinstance(response, dict) else None
+        errors = {401: Unauthorized, 403: Unauthorized, 502: Unavailable, 503: Unavailable, 504: Unavailable}
+        raise errors.get(status, Rejected)(message or f"HTTP {status}")
 
 
 class Lease:
-    """A lock that is held between entering and leaving a `with`."""
+    """A lock that is held while a `with` block runs.
+
+    `fencing_token` is the token of this grant. The event `lost` is set once the lock is lost.
+    """
 
     def __init__(self, client, name, ttl, wait, owner):
         self._client, self.name, self._ttl, self._wait, self.owner = client, name, ttl, wait, owner
         self._path = f"/v1/locks/{urllib.parse.quote(name, safe='')}"
-        self.fencing_token, self.lost, self._until, self._done = None, threading.Event(), 0.0, threading.Event()
+        self.fencing_token, self.lost = None, threading.Event()
+        self._expires_at, self._released = 0.0, threading.Event()
 
     def __enter__(self):
-        asked = {
+        body = {
             "owner": self.owner, "ttl_ms": _millis(self._ttl), "wait_ms": _millis(self._wait), "id": uuid.uuid4().hex,
         }
-        sent = time.monotonic()
-        # It carries an id, so sending it again counts once.
-        status, answer = self._client._ask("POST", self._path + "/acquire", asked, again=True, patience=self._wait)
+        sent_at = time.monotonic()
+        # The request has an id, so it counts once even if it is sent twice.
+        status, response = self._client._send("POST", self._path + "/acquire", body, resend=True, wait=self._wait)
         if status == 409:
-            raise Held(self.name, answer["retry_after_ms"] / 1000)
-        self.fencing_token = self._client._good(status, answer)["fencing_token"]
-        self._until = sent + self._ttl * 0.99
-        # What was waited for was granted some time after it was asked for; an extension that is sent now says when the
-        # lock ends for certain.
-        if time.monotonic() - sent > self._ttl / 10 and not self._extend():
-            raise Away(f"the lock {self.name!r} was granted too late to be kept")
-        threading.Thread(target=self._keep, name=f"lock {self.name}", daemon=True).start()
+            raise LockHeld(self.name, response["retry_after_ms"] / 1000)
+        self.fencing_token = self._client._check(status, response)["fencing_token"]
+        self._expires_at = sent_at + self._ttl * 0.99
+        # After a wait, the lock was granted at an unknown time after the request was sent. An extension that is sent
+        # now makes the time of expiry certain.
+        if time.monotonic() - sent_at > self._ttl / 10 and not self._extend():
+            raise Unavailable(f"the lock {self.name!r} was granted too late to be kept")
+        threading.Thread(target=self._extend_until_released, name=f"lock {self.name}", daemon=True).start()
         return self
 
     def __exit__(self, *_):
-        self._done.set()
+        self._released.set()
         body = {"owner": self.owner, "fencing_token": self.fencing_token, "id": uuid.uuid4().hex}
         try:
-            # 409 says that it was lost before; there is nothing to give back then.
-            status, answer = self._client._ask("POST", self._path + "/release", body, again=True)
+            # 409 means that the lock was lost earlier, so there is nothing to release.
+            status, response = self._client._send("POST", self._path + "/release", body, resend=True)
             if status != 409:
-                self._client._good(status, answer)
-        except Away:
-            pass  # it ends by its ttl
+                self._client._check(status, response)
+        except Unavailable:
+            pass  # The lock expires after its ttl.
 
     def is_held(self):
-        """Whether nobody else can hold the lock now; right even after the process stood still."""
-        return not self.lost.is_set() and time.monotonic() < self._until
+        """Returns whether this owner certainly holds the lock now. This is right even after the process was paused."""
+        return not self.lost.is_set() and time.monotonic() < self._expires_at
 
     def _extend(self):
-        """Extends once; False where it is lost, None where nobody answered."""
-        sent = time.monotonic()
+        """Extends the lock. Returns True on success, False if the lock is lost, None if the server is unavailable."""
+        sent_at = time.monotonic()
         body = {"owner": self.owner, "fencing_token": self.fencing_token, "ttl_ms": _millis(self._ttl)}
         try:
-            status, answer = self._client._ask("POST", self._path + "/extend", body, again=True)
+            status, response = self._client._send("POST", self._path + "/extend", body, resend=True)
             if status == 409:
                 return False
-            self._client._good(status, answer)
-        except Away:
+            self._client._check(status, response)
+        except Unavailable:
             return None
-        # However late the answer: it was extended, so by its token nobody else can have held it between.
-        self._until = sent + self._ttl * 0.99
+        # This is safe however late the response is: an extension with this fencing token succeeds only if no other
+        # owner has held the lock since.
+        self._expires_at = sent_at + self._ttl * 0.99
         return True
 
-    def _keep(self):
+    def _extend_until_released(self):
         pause = self._ttl / 3
-        while not self._done.wait(min(pause, max(0.0, self._until - time.monotonic()))):
+        while not self._released.wait(min(pause, max(0.0, self._expires_at - time.monotonic()))):
             extended = self._extend()
             pause = self._ttl / (20 if extended is None else 3)
-            if extended is False or time.monotonic() >= self._until:
+            if extended is False or time.monotonic() >= self._expires_at:
                 self.lost.set()
                 break
         self._client.close()

@@ -1,9 +1,9 @@
-"""A worker that shares its quota with every other one: it calls as often as the limit lets it and says what it was allowed.
+"""Call a platform as often as its shared limit allows, and print the times of the calls.
 
     python3 worker.py --server http://127.0.0.1:8700 --platform taobao --seconds 5
 
-The token, where the server demands one, comes from TIDEGATE_TOKEN. It prints one line of JSON: for each call when it
-asked and when it was let go, in seconds since 1970.
+If the server requires a token, set TIDEGATE_TOKEN. The output is one line of JSON. For each call it contains the time
+of the request and the time at which the limit allowed it, in seconds since 1970.
 """
 
 import argparse
@@ -22,13 +22,13 @@ def main():
     options = parser.parse_args()
     client = tidegate.Client(options.server, os.environ.get("TIDEGATE_TOKEN"))
     calls, end = [], time.monotonic() + options.seconds
-    while (left := end - time.monotonic()) > 0:
-        asked = time.time()
+    while (remaining := end - time.monotonic()) > 0:
+        requested_at = time.time()
         try:
-            client.acquire(options.platform, wait=left)
+            client.acquire(options.platform, wait=remaining)
         except tidegate.Limited:
-            break  # the next slot comes after the end
-        calls.append((asked, time.time()))
+            break  # The limit allows the next call only after the end.
+        calls.append((requested_at, time.time()))
     print(json.dumps({"platform": options.platform, "allowed": len(calls), "calls": calls}))
 
 

@@ -1,13 +1,14 @@
-// Pinduoduo's classifier as in policies/guests/pdd, in JavaScript: one table of cases holds for both.
+// The retry classifier for Pinduoduo in JavaScript. policies/guests/pdd contains the same classifier in Rust, and both
+// must pass the same test cases.
 //
-// What carries no code of the platform's table (a time-out, a gateway's 502, a code published later) is left to
-// `retry/default`.
+// `retry/default` decides on failures without a code from the platform's table, for example a timeout, a gateway's 502,
+// or a code that was published later.
 
 import { abstain, giveUp, retry } from './sdk/retry.js';
 
-/** The shortest window that the platform limits calls in. */
+/** The length of the shortest rate-limit window of the platform. */
 const SHORTEST_WINDOW_MS = 1_000;
-/** The window of most of its limits; some last a minute, which no caller waits for. */
+/** The length of most rate-limit windows. Some windows are a minute long, but callers do not wait that long. */
 const USUAL_WINDOW_MS = 10_000;
 
 /** @type {import('./sdk/contract').Classify} */
@@ -16,33 +17,33 @@ export function classify(failure) {
     case '52101':
     case '70031':
       return throttled(failure);
-    // It counts the calls of an app in test state, and waiting gives none back.
+    // The total quota of an app in test state. It is never refilled, so waiting does not help.
     case '70036':
-      return giveUp('quota', { reason: 'the calls of an app in test state are used up' });
+      return giveUp('quota', { reason: 'the quota of the test app is used up' });
     case '52102':
     case '52103':
       return retry('transient', { reason: 'the API is degraded' });
     case '70033':
       return retry('transient', { reason: 'the API is under maintenance' });
-    // The page sends these to support without calling them final.
+    // For these codes the API page recommends contacting support. It does not call them permanent.
     case '50000':
     case '50001':
     case '50002':
     case '52001':
     case '52002':
-      return retry('transient', { reason: 'an error within the platform' });
-    // Once, so that the caller can refresh the token; the same answer to a fresh one is final.
+      return retry('transient', { reason: 'internal error of the platform' });
+    // Retry once, so that the caller can refresh the token. If a fresh token is rejected too, the error is final.
     case '10019':
       return failure.attempt <= 1
         ? retry('auth', { reason: 'the access token has expired' })
-        : giveUp('auth', { reason: 'a refreshed access token is refused too' });
+        : giveUp('auth', { reason: 'a refreshed access token was rejected too' });
     case '20032':
-      return giveUp('auth', { reason: 'the access token or the client id is wrong' });
+      return giveUp('auth', { reason: 'the access token or the client ID is invalid' });
     case '20031':
-      return giveUp('permanent', { reason: 'the seller has not granted this API' });
+      return giveUp('permanent', { reason: 'the seller has not granted access to this API' });
     case '70034':
     case '70035':
-      return giveUp('permanent', { reason: 'refused by risk control' });
+      return giveUp('permanent', { reason: 'rejected by risk control' });
     case '10000':
     case '10001':
     case '10016':
@@ -58,20 +59,22 @@ export function classify(failure) {
     case '30001':
     case '52004':
     case '70032':
-      return giveUp('permanent', { reason: 'the request itself is refused' });
+      return giveUp('permanent', { reason: 'invalid or forbidden request' });
     default:
       return abstain();
   }
 }
 
 /**
- * The platform names no wait and does not say which of its windows is full: the shortest first, then twice as long each
- * time, up to the usual one.
+ * Returns the verdict for a throttled call.
+ *
+ * The platform usually names no delay and does not report which of its windows is full. The first delay is the shortest
+ * window; each further attempt doubles it, up to the usual window.
  */
 function throttled({ attempt, retryAfterMs }) {
-  const guess = Math.min(SHORTEST_WINDOW_MS * 2 ** Math.max(attempt - 1, 0), USUAL_WINDOW_MS);
+  const defaultMs = Math.min(SHORTEST_WINDOW_MS * 2 ** Math.max(attempt - 1, 0), USUAL_WINDOW_MS);
   return retry('throttled', {
-    afterMs: retryAfterMs ?? guess,
-    reason: 'called more often than the platform allows',
+    afterMs: retryAfterMs ?? defaultMs,
+    reason: 'rate limit of the platform exceeded',
   });
 }

@@ -1,5 +1,5 @@
-//! One process of a fleet that counts calls, for tests that kill it: `fleet-counter URL PREFIX` records a call, says so,
-//! waits until the figures of all processes have it, says so, and begins again.
+//! A process that counts calls, for tests that kill it: `fleet-counter URL PREFIX` records a call and prints
+//! `recorded N`, waits until the call is in the shared statistics and prints `flushed N`, and repeats.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ async fn main() {
     config.metrics.flush = Duration::from_millis(100);
     let host = Host::builder().config(config).build().unwrap_or_else(|error| panic!("{error}"));
     tokio::spawn(host.clone().run(std::future::pending()));
-    for made in 1.. {
-        say("made", made);
+    for number in 1.. {
+        print("recorded", number);
         host.metrics().record("jd", "e", Outcome::Success, Duration::from_millis(5));
-        while host.figures("jd", None, Duration::from_secs(60)).await.is_ok_and(|stats| stats.count < made) {}
-        say("seen", made);
+        while host.stats("jd", None, Duration::from_secs(60)).await.is_ok_and(|stats| stats.count < number) {}
+        print("flushed", number);
     }
 }
 
-fn say(word: &str, number: u64) {
+fn print(event: &str, number: u64) {
     use std::io::Write;
-    // Whoever listens may be gone, which is the end.
-    if writeln!(std::io::stdout(), "{word} {number}").is_err() {
+    // The write fails if the test has ended and no longer reads the output.
+    if writeln!(std::io::stdout(), "{event} {number}").is_err() {
         std::process::exit(0);
     }
 }

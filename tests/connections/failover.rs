@@ -1,49 +1,52 @@
-//! Servers that take each other's place.
+//! Failover: Sentinels, cluster nodes and slots that move to other servers.
 
 use tidegate::redis::ServerState;
 
 use super::load::Load;
-use super::{COUNT, count, number, open, patiently, serves};
+use super::{COUNT, assert_usable, count, integer_reply, open, within_timeout};
 use crate::servers::{Cluster, Sentinels};
 
 #[tokio::test]
-async fn sentinels_lead_to_a_new_master_when_the_old_one_dies() {
+async fn sentinel_failover_connects_to_the_new_master() {
     let mut sentinels = Sentinels::start().await;
-    let redis = serves(&sentinels.config(), "sentinel").await;
-    let mut signal = redis.signal("told");
-    patiently(signal.changed()).await;
+    let redis = assert_usable(&sentinels.config(), "sentinel").await;
+    let mut signal = redis.signal("changed");
+    within_timeout(signal.changed()).await;
     let load = Load::start(&redis, "load");
-    load.goes_on().await;
+    load.wait_for_progress().await;
     let [old, new] = &mut sentinels.servers;
     old.kill();
-    load.goes_on().await;
-    new.says(&["ROLE"], "master").await;
+    load.wait_for_progress().await;
+    new.wait_for_reply(&["ROLE"], "master").await;
     let health = redis.health();
     assert!(health.servers[0].server.as_ref().is_some_and(|server| server.ends_with(&new.port.to_string())));
-    // The gap counts as a change, and so does what is told at the new master.
-    patiently(signal.changed()).await;
-    let told = redis.run(&COUNT, &["told".to_owned()], &[b"told".to_vec()]).await;
-    assert_eq!(number(told), Ok(1));
-    patiently(signal.changed()).await;
+    // The gap in the subscription is reported as a change, and so is a message that is published on the new master.
+    within_timeout(signal.changed()).await;
+    let reply = redis.run(&COUNT, &["counter".to_owned()], &[b"changed".to_vec()]).await;
+    assert_eq!(integer_reply(reply), Ok(1));
+    within_timeout(signal.changed()).await;
 }
 
 #[tokio::test]
-async fn a_master_that_sentinels_replace_is_left_though_it_lives() {
+async fn replaced_master_is_abandoned_although_it_still_runs() {
     let sentinels = Sentinels::start().await;
-    let redis = serves(&sentinels.config(), "sentinel").await;
+    let redis = assert_usable(&sentinels.config(), "sentinel").await;
     let load = Load::start(&redis, "load");
-    load.goes_on().await;
-    sentinels.replace_master().await;
+    load.wait_for_progress().await;
+    sentinels.failover().await;
     let [_, new] = &sentinels.servers;
-    new.says(&["ROLE"], "master").await;
-    let led = || redis.health().servers[0].server.as_ref().is_some_and(|at| at.ends_with(&new.port.to_string()));
-    while !led() {
-        load.goes_on().await;
+    new.wait_for_reply(&["ROLE"], "master").await;
+    let uses_new_master = || {
+        let health = redis.health();
+        health.servers[0].server.as_ref().is_some_and(|address| address.ends_with(&new.port.to_string()))
+    };
+    while !uses_new_master() {
+        load.wait_for_progress().await;
     }
-    load.goes_on().await;
+    load.wait_for_progress().await;
 }
 
-/// A key whose slot this node has.
+/// Returns a key in a slot of this node, and the slot.
 async fn key_on(cluster: &Cluster, node: usize) -> (String, u16) {
     for number in 0.. {
         let key = format!("load:{{{number}}}");
@@ -56,88 +59,88 @@ async fn key_on(cluster: &Cluster, node: usize) -> (String, u16) {
 }
 
 #[tokio::test]
-async fn a_cluster_serves_and_a_slot_that_moves_is_followed() {
+async fn migrating_cluster_slot_is_followed_without_losing_a_call() {
     let cluster = Cluster::start().await;
-    let redis = serves(&cluster.config(), "cluster").await;
+    let redis = assert_usable(&cluster.config(), "cluster").await;
     assert_eq!(redis.health().servers.len(), 3);
     let (key, slot) = key_on(&cluster, 1).await;
     let load = Load::start(&redis, &key);
-    load.goes_on().await;
-    cluster.begin_move(slot, 1, 2).await;
-    load.goes_on().await;
-    cluster.end_move(slot, 1, 2, &[&key]).await;
-    load.goes_on().await;
-    assert_eq!(load.end().await, 0, "a slot moves without a call being lost");
+    load.wait_for_progress().await;
+    cluster.start_migration(slot, 1, 2).await;
+    load.wait_for_progress().await;
+    cluster.finish_migration(slot, 1, 2, &[&key]).await;
+    load.wait_for_progress().await;
+    assert_eq!(load.stop().await, 0, "no call is lost while the slot moves");
     assert!(cluster.nodes[2].command(&["GET", &key]).await.starts_with('$'));
 }
 
 #[tokio::test]
-async fn a_dead_shard_leaves_the_others_up() {
+async fn failed_cluster_node_leaves_the_other_nodes_up() {
     let mut cluster = Cluster::start().await;
     let redis = open(&cluster.config());
-    let (dead, _) = key_on(&cluster, 1).await;
-    let (alive, _) = key_on(&cluster, 2).await;
-    let load = Load::start(&redis, &alive);
-    load.goes_on().await;
-    patiently(redis.back(&dead)).await;
-    assert_eq!(count(&redis, &dead).await, Ok(1));
+    let (failed_key, _) = key_on(&cluster, 1).await;
+    let (healthy_key, _) = key_on(&cluster, 2).await;
+    let load = Load::start(&redis, &healthy_key);
+    load.wait_for_progress().await;
+    within_timeout(redis.recovered(&failed_key)).await;
+    assert_eq!(count(&redis, &failed_key).await, Ok(1));
     cluster.nodes[1].kill();
-    let lost = async { while count(&redis, &dead).await.is_ok() {} };
-    patiently(lost).await;
-    assert!(count(&redis, &dead).await.unwrap_err().is_away());
+    let outage = async { while count(&redis, &failed_key).await.is_ok() {} };
+    within_timeout(outage).await;
+    assert!(count(&redis, &failed_key).await.unwrap_err().is_unavailable());
     let health = redis.health();
-    assert_eq!(health.state, ServerState::Partly);
+    assert_eq!(health.state, ServerState::Degraded);
     assert_eq!(health.servers.iter().filter(|server| server.state == ServerState::Up).count(), 2);
-    load.goes_on().await;
-    assert_eq!(load.end().await, 0, "the others lose nothing");
-    cluster.nodes[1].start_again();
-    patiently(redis.back(&dead)).await;
-    patiently(async {
-        while count(&redis, &dead).await.is_err() {
-            redis.back(&dead).await;
+    load.wait_for_progress().await;
+    assert_eq!(load.stop().await, 0, "the other nodes lose no call");
+    cluster.nodes[1].restart();
+    within_timeout(redis.recovered(&failed_key)).await;
+    within_timeout(async {
+        while count(&redis, &failed_key).await.is_err() {
+            redis.recovered(&failed_key).await;
         }
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_replica_that_takes_over_from_a_dead_shard_is_followed() {
+async fn replica_that_replaces_a_failed_node_is_followed() {
     let mut cluster = Cluster::start().await;
     cluster.add_replica_of(1).await;
     let redis = open(&cluster.config());
     let (key, _) = key_on(&cluster, 1).await;
     let load = Load::start(&redis, &key);
-    load.goes_on().await;
+    load.wait_for_progress().await;
     cluster.nodes[1].kill();
-    load.goes_on().await;
+    load.wait_for_progress().await;
     assert!(cluster.nodes[3].command(&["GET", &key]).await.starts_with('$'));
 }
 
 #[tokio::test]
-async fn a_slot_whose_move_was_broken_off_costs_one_wait_and_is_back_when_the_move_ends() {
+async fn interrupted_slot_migration_makes_only_that_slot_unavailable_until_it_completes() {
     let cluster = Cluster::start().await;
     let redis = open(&cluster.config());
     let (key, slot) = key_on(&cluster, 0).await;
-    let both = [key.clone(), format!("{key}:missing")];
-    let run = async || redis.run(&COUNT, &both, &[]).await;
-    patiently(redis.back(&key)).await;
-    assert_eq!(number(run().await), Ok(1));
-    cluster.begin_move(slot, 0, 1).await;
-    // One key is here and the other would be made there: nobody can run this.
+    let keys = [key.clone(), format!("{key}:missing")];
+    let run = async || redis.run(&COUNT, &keys, &[]).await;
+    within_timeout(redis.recovered(&key)).await;
+    assert_eq!(integer_reply(run().await), Ok(1));
+    cluster.start_migration(slot, 0, 1).await;
+    // One key is on the old node and the missing key would be created on the new one, so no node can run this script.
     let error = run().await.unwrap_err();
-    assert!(error.is_away() && error.to_string().contains("TRYAGAIN"), "{error}");
-    let seen = async {
-        while redis.health().state != ServerState::Partly {
+    assert!(error.is_unavailable() && error.to_string().contains("TRYAGAIN"), "{error}");
+    let degraded = async {
+        while redis.health().state != ServerState::Degraded {
             assert!(run().await.is_err());
         }
     };
-    patiently(seen).await;
+    within_timeout(degraded).await;
     let (other, _) = key_on(&cluster, 1).await;
-    assert_eq!(count(&redis, &other).await, Ok(1), "other slots are not concerned");
-    cluster.end_move(slot, 0, 1, &[&key]).await;
-    patiently(async {
+    assert_eq!(count(&redis, &other).await, Ok(1), "other slots still work");
+    cluster.finish_migration(slot, 0, 1, &[&key]).await;
+    within_timeout(async {
         while run().await.is_err() {
-            redis.back(&key).await
+            redis.recovered(&key).await
         }
     })
     .await;

@@ -1,4 +1,4 @@
-//! Calls without a pause, to be in the middle of when something happens.
+//! Constant load, so that calls are in progress when a server fails.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use tidegate::redis::Redis;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{count, patiently};
+use super::{count, within_timeout};
 
-/// Callers that never rest, and what became of what they asked.
+/// Eight callers that increment a counter without a pause, and the number of their calls that succeeded.
 pub struct Load {
     callers: JoinSet<u64>,
-    answered: Arc<watch::Sender<u64>>,
+    succeeded: Arc<watch::Sender<u64>>,
     key: String,
     redis: Redis,
     stop: Arc<watch::Sender<bool>>,
@@ -19,43 +19,43 @@ pub struct Load {
 
 impl Load {
     pub fn start(redis: &Redis, key: &str) -> Self {
-        let (answered, stop) = (Arc::new(watch::Sender::new(0)), Arc::new(watch::Sender::new(false)));
+        let (succeeded, stop) = (Arc::new(watch::Sender::new(0)), Arc::new(watch::Sender::new(false)));
         let mut callers = JoinSet::new();
         for _ in 0..8 {
-            let (redis, key, answered, stop) = (redis.clone(), key.to_owned(), answered.clone(), stop.clone());
+            let (redis, key, succeeded, stop) = (redis.clone(), key.to_owned(), succeeded.clone(), stop.clone());
             callers.spawn(async move {
-                let mut lost = 0;
+                let mut failed = 0;
                 while !*stop.borrow() {
                     match count(&redis, &key).await {
-                        Ok(_) => answered.send_modify(|answered| *answered += 1),
+                        Ok(_) => succeeded.send_modify(|succeeded| *succeeded += 1),
                         Err(error) => {
-                            assert!(error.is_away(), "{error}");
-                            lost += 1;
-                            redis.back(&key).await;
+                            assert!(error.is_unavailable(), "{error}");
+                            failed += 1;
+                            redis.recovered(&key).await;
                         }
                     }
                 }
-                lost
+                failed
             });
         }
-        Self { callers, answered, key: key.to_owned(), redis: redis.clone(), stop }
+        Self { callers, succeeded, key: key.to_owned(), redis: redis.clone(), stop }
     }
 
-    /// Waits until many more calls were answered.
-    pub async fn goes_on(&self) {
-        let mut answered = self.answered.subscribe();
-        let enough = *answered.borrow() + 200;
-        patiently(answered.wait_for(|answered| *answered >= enough)).await.unwrap();
+    /// Waits until 200 more calls succeed.
+    pub async fn wait_for_progress(&self) {
+        let mut succeeded = self.succeeded.subscribe();
+        let target = *succeeded.borrow() + 200;
+        within_timeout(succeeded.wait_for(|succeeded| *succeeded >= target)).await.unwrap();
     }
 
-    /// Ends it; says how many calls got no answer, and holds that none ran twice.
-    pub async fn end(self) -> u64 {
+    /// Stops the callers, asserts that no call ran twice, and returns the number of calls that failed.
+    pub async fn stop(self) -> u64 {
         self.stop.send_replace(true);
-        let lost: u64 = patiently(self.callers.join_all()).await.into_iter().sum();
-        let answered = *self.answered.borrow();
-        patiently(self.redis.back(&self.key)).await;
+        let failed: u64 = within_timeout(self.callers.join_all()).await.into_iter().sum();
+        let succeeded = *self.succeeded.borrow();
+        within_timeout(self.redis.recovered(&self.key)).await;
         let ran = u64::try_from(count(&self.redis, &self.key).await.unwrap()).unwrap() - 1;
-        assert!((answered..=answered + lost).contains(&ran), "{ran} ran, {answered} answered, {lost} not");
-        lost
+        assert!((succeeded..=succeeded + failed).contains(&ran), "{ran} ran, {succeeded} succeeded, {failed} failed");
+        failed
     }
 }

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::config::reader::Problem;
+use tidegate_core::config::reader::Diagnostic;
 use tidegate_core::config::{Config, Env, PoliciesConfig};
 use tidegate_core::{Action, Class, Failure, Request, Snapshot, Stats, Verdict};
 use tidegate_policy::{Policies, PolicyKind};
 use tidegate_tests::corpus::{self, Hostile};
 
 use super::{MAX_WORDS, files, fuzz, root, stands_in};
-use crate::policies::{blank, policies_config};
+use crate::policies::{empty_view, policies_config};
 
 /// A directory of policies with one good one, into which inputs are written.
 struct Bench {
@@ -28,7 +28,7 @@ impl Bench {
         }
         fs::write(dir.path().join("retry/other.rhai"), "retry(\"transient\")").unwrap();
         let mut config = PoliciesConfig { max_faults: u32::MAX, ..policies_config(dir.path()) };
-        config.bounds.max_operations = 20_000;
+        config.limits.max_operations = 20_000;
         (config.retry_deadline, config.alert_deadline) = (Duration::from_millis(200), Duration::from_millis(200));
         config.admit_deadline = config.retry_deadline;
         Self { policies: Policies::open(&config), dir }
@@ -37,7 +37,7 @@ impl Bench {
     /// Saves an input; the answer is why it was refused.
     fn save(&self, path: &str, input: &[u8]) -> Option<String> {
         fs::write(self.dir.path().join(path), input).unwrap();
-        let refused = self.policies.reload().refused;
+        let refused = self.policies.reload().rejected;
         assert!(refused.iter().all(|problem| !problem.contains("panicked")), "{refused:?}");
         let told =
             self.policies.status().into_iter().find(|status| status.path == path).and_then(|status| status.stale);
@@ -54,7 +54,7 @@ impl Bench {
         for line in refused.split(&format!("{file}:")).skip(1) {
             let mut parts = line.splitn(3, ':');
             let mut number = || parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
-            stands_in(&Problem { line: number(), column: number(), message: line.to_owned() }, text);
+            stands_in(&Diagnostic { line: number(), column: number(), message: line.to_owned() }, text);
         }
     }
 
@@ -76,7 +76,7 @@ impl Bench {
         for rule in &*self.policies.rules() {
             let stats = Stats { count: 666, error_rate: 0.6, ..Stats::default() };
             let snapshot = Snapshot { platform: "fuzz".into(), endpoint: None, stats };
-            self.sound(rule.policy.evaluate(&snapshot, &blank()).err().map(|fault| fault.message));
+            self.sound(rule.policy.evaluate(&snapshot, &empty_view()).err().map(|fault| fault.message));
         }
     }
 
@@ -182,7 +182,7 @@ fn configuration() {
     fuzz("configuration", seeds, |input| {
         let text = String::from_utf8_lossy(input);
         match Config::parse(&text, &Bare) {
-            Ok(config) => assert!(config.policies.bounds.max_instances > 0),
+            Ok(config) => assert!(config.policies.limits.max_instances > 0),
             Err(problems) => {
                 assert!(!problems.is_empty());
                 problems.iter().for_each(|problem| stands_in(problem, &text));

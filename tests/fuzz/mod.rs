@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{TestError, TestRunner};
-use tidegate_core::config::reader::Problem;
+use tidegate_core::config::reader::Diagnostic;
 
 /// How many targets share the time.
 const TARGETS: u32 = 8;
@@ -179,7 +179,7 @@ fn root() -> PathBuf {
 }
 
 /// A problem stands somewhere in the text, or right behind its end.
-fn stands_in(problem: &Problem, text: &str) {
+fn stands_in(problem: &Diagnostic, text: &str) {
     let lines: Vec<_> = text.split('\n').collect();
     assert!((1..=lines.len() + 1).contains(&problem.line), "{problem}: there are {} lines", lines.len());
     let long = lines.get(problem.line - 1).map_or(0, |line| line.chars().count());

@@ -11,7 +11,7 @@ use tidegate_policy::wasm::WasmEngine;
 use tidegate_tests::corpus::Hostile;
 
 use super::{MAX_WORDS, fuzz};
-use crate::policies::{blank, policies_config};
+use crate::policies::{empty_view, policies_config};
 
 /// The longest text that is taken over from a guest.
 const TAKEN: usize = 512;
@@ -46,9 +46,9 @@ const fn four(number: u32) -> [u8; 4] {
 fn classifiers() {
     let config = policies_config(Path::new("."));
     let engine = WasmEngine::new(&config).unwrap();
-    let bytes = component("says_as_told_retry.wat");
-    let policy: Arc<dyn RetryPolicy> = engine.retry("retry/x.wasm", &bytes, &config.terms("retry/x.wasm")).unwrap();
-    let ask = |sub_code| policy.classify(&Failure { sub_code, ..Failure::default() }, &blank());
+    let bytes = component("scripted_retry.wat");
+    let policy: Arc<dyn RetryPolicy> = engine.load_retry("retry/x.wasm", &bytes, &config.resolve("retry/x.wasm")).unwrap();
+    let ask = |sub_code| policy.classify(&Failure { sub_code, ..Failure::default() }, &empty_view());
     let text = |long: u32| {
         [[1, 1, 4, 0, 0, 0, 0, 0], [0; 8], [0; 8]]
             .concat()
@@ -78,9 +78,9 @@ fn classifiers() {
 fn conditions() {
     let config = policies_config(Path::new("."));
     let engine = WasmEngine::new(&config).unwrap();
-    let bytes = component("says_as_told_alert.wat");
-    let policy: Arc<dyn AlertPolicy> = engine.alert("alerts/x.wasm", &bytes, &config.terms("alerts/x.wasm")).unwrap();
-    let ask = |endpoint| policy.evaluate(&Snapshot { endpoint, ..Snapshot::default() }, &blank());
+    let bytes = component("scripted_alert.wat");
+    let policy: Arc<dyn AlertPolicy> = engine.load_alert("alerts/x.wasm", &bytes, &config.resolve("alerts/x.wasm")).unwrap();
+    let ask = |endpoint| policy.evaluate(&Snapshot { endpoint, ..Snapshot::default() }, &empty_view());
     let text = |long| [[1, 0, 0, 0], [1, 0, 0, 0], four(144), four(long)].concat();
     fuzz("conditions", seeds(&[&[0], &[1], &text(3), &text(70_000)]), |input| {
         match ask(Some(letters(input))) {
@@ -96,9 +96,9 @@ fn conditions() {
 fn admissions() {
     let config = policies_config(Path::new("."));
     let engine = WasmEngine::new(&config).unwrap();
-    let bytes = component("says_as_told_admit.wat");
-    let policy: Arc<dyn AdmitPolicy> = engine.admit("admit/x.wasm", &bytes, &config.terms("admit/x.wasm")).unwrap();
-    let ask = |endpoint| policy.admit(&Request { endpoint, ..Request::default() }, &blank());
+    let bytes = component("scripted_admit.wat");
+    let policy: Arc<dyn AdmitPolicy> = engine.load_admit("admit/x.wasm", &bytes, &config.resolve("admit/x.wasm")).unwrap();
+    let ask = |endpoint| policy.admit(&Request { endpoint, ..Request::default() }, &empty_view());
     let allow = |cost, labels| [four(1), four(cost), four(144), four(labels)].concat();
     let deny = |long, status| [four(2), four(144), four(long), four(status)].concat();
     let rows =

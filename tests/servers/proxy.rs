@@ -1,4 +1,4 @@
-//! A way to a server that loses replies, stalls, or breaks.
+//! A proxy in front of a Redis server that drops replies, stalls, or breaks connections.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::Server;
+use super::RedisServer;
 
 pub struct Proxy {
     port: u16,
@@ -19,55 +19,57 @@ pub struct Proxy {
 struct Faults {
     drop_next: AtomicBool,
     stalled: watch::Sender<bool>,
-    cut: watch::Sender<()>,
+    close: watch::Sender<()>,
 }
 
 impl Proxy {
-    pub async fn to(server: &Server) -> Self {
+    /// Starts a proxy in front of a server.
+    pub async fn to(server: &RedisServer) -> Self {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let faults = Faults {
             drop_next: AtomicBool::new(false),
             stalled: watch::Sender::new(false),
-            cut: watch::Sender::new(()),
+            close: watch::Sender::new(()),
         };
         let (faults, target) = (Arc::new(faults), server.port);
-        let passing = Arc::clone(&faults);
+        let shared_faults = Arc::clone(&faults);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, target, Arc::clone(&passing)));
+                tokio::spawn(forward(client, target, Arc::clone(&shared_faults)));
             }
         });
         Self { port, faults }
     }
 
-    /// The server's configuration by this way.
-    pub fn config(&self, server: &Server) -> RedisConfig {
+    /// Returns the server's configuration with the address of the proxy.
+    pub fn config(&self, server: &RedisServer) -> RedisConfig {
         let url = RedisConfig::single(&format!("redis://127.0.0.1:{}", self.port)).url;
         RedisConfig { url, ..server.config() }
     }
 
-    /// The next reply is lost, and the connection with it.
+    /// Drops the next reply and closes its connection.
     pub fn drop_next_reply(&self) {
         self.faults.drop_next.store(true, Ordering::SeqCst);
     }
 
-    /// Replies of all connections, new ones too, wait until they may flow again.
-    pub fn stall(&self, stalled: bool) {
+    /// Holds back the replies of all connections, including new ones, or releases them.
+    pub fn set_stalled(&self, stalled: bool) {
         self.faults.stalled.send_replace(stalled);
     }
 
-    /// Every connection breaks.
-    pub fn cut(&self) {
-        self.faults.cut.send_replace(());
+    /// Closes every open connection.
+    pub fn close_connections(&self) {
+        self.faults.close.send_replace(());
     }
 }
 
-async fn pass(client: TcpStream, target: u16, faults: Arc<Faults>) {
+/// Forwards bytes in both directions until a side closes its connection or a fault breaks it.
+async fn forward(client: TcpStream, target: u16, faults: Arc<Faults>) {
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await else { return };
     let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
         (client.into_split(), server.into_split());
-    let mut cut = faults.cut.subscribe();
+    let mut close = faults.close.subscribe();
     let mut stalled = faults.stalled.subscribe();
     let requests = async {
         let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
@@ -85,6 +87,6 @@ async fn pass(client: TcpStream, target: u16, faults: Arc<Faults>) {
     tokio::select! {
         () = requests => {}
         () = replies => {}
-        _ = cut.changed() => {}
+        _ = close.changed() => {}
     }
 }

@@ -1,63 +1,63 @@
-//! A master, its replica, and three Sentinels that watch them.
+//! A master, its replica, and three Sentinels that monitor them.
 
 use std::time::Duration;
 
 use tidegate::core::Secret;
 use tidegate::core::config::{RedisConfig, RedisKind};
 
-use super::Server;
+use super::RedisServer;
 
-/// The name under which the Sentinels know the master.
-const NAME: &str = "front";
+/// The master's name in the configuration of the Sentinels.
+const MASTER_NAME: &str = "front";
 
 pub struct Sentinels {
-    /// The master first.
-    pub servers: [Server; 2],
-    sentinels: Vec<Server>,
+    /// The initial master and its replica, in this order.
+    pub servers: [RedisServer; 2],
+    sentinels: Vec<RedisServer>,
 }
 
 impl Sentinels {
-    /// Started, and of one mind.
+    /// Starts all servers and waits until the Sentinels know each other and the replica.
     pub async fn start() -> Self {
-        let master = Server::single();
+        let master = RedisServer::start();
         let port = master.port.to_string();
-        let replica = Server::with(&["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"]);
-        replica.says(&["INFO", "replication"], "master_link_status:up").await;
-        let sentinels: Vec<_> = (0..3).map(|_| sentinel(&port)).collect();
+        let replica = RedisServer::with_args(&["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"]);
+        replica.wait_for_reply(&["INFO", "replication"], "master_link_status:up").await;
+        let sentinels: Vec<_> = (0..3).map(|_| start_sentinel(&port)).collect();
         for sentinel in &sentinels {
-            let master = ["SENTINEL", "MASTER", NAME];
-            sentinel.says(&master, "num-other-sentinels\r\n$1\r\n2").await;
-            sentinel.says(&master, "num-slaves\r\n$1\r\n1").await;
+            let master = ["SENTINEL", "MASTER", MASTER_NAME];
+            sentinel.wait_for_reply(&master, "num-other-sentinels\r\n$1\r\n2").await;
+            sentinel.wait_for_reply(&master, "num-slaves\r\n$1\r\n1").await;
         }
         Self { servers: [master, replica], sentinels }
     }
 
-    /// How to find the master by them.
+    /// Returns a configuration that finds the master through the Sentinels.
     pub fn config(&self) -> RedisConfig {
-        let url = |sentinel: &Server| Secret::new(format!("redis://127.0.0.1:{}", sentinel.port));
+        let url = |sentinel: &RedisServer| Secret::new(format!("redis://127.0.0.1:{}", sentinel.port));
         RedisConfig {
             kind: RedisKind::Sentinel,
             url: self.sentinels.iter().map(url).collect(),
-            master: NAME.to_owned(),
+            master: MASTER_NAME.to_owned(),
             decide_within: Duration::from_millis(500),
             ..self.servers[0].config()
         }
     }
 
-    /// Has the replica take the master's place.
-    pub async fn replace_master(&self) {
-        self.sentinels[0].tell(&["SENTINEL", "FAILOVER", NAME]).await;
+    /// Orders a failover from the master to the replica.
+    pub async fn failover(&self) {
+        self.sentinels[0].command_ok(&["SENTINEL", "FAILOVER", MASTER_NAME]).await;
     }
 }
 
-fn sentinel(port: &str) -> Server {
+fn start_sentinel(port: &str) -> RedisServer {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("sentinel.conf");
     let settings = [
-        format!("sentinel monitor {NAME} 127.0.0.1 {port} 2"),
-        format!("sentinel down-after-milliseconds {NAME} 500"),
-        format!("sentinel failover-timeout {NAME} 2000"),
+        format!("sentinel monitor {MASTER_NAME} 127.0.0.1 {port} 2"),
+        format!("sentinel down-after-milliseconds {MASTER_NAME} 500"),
+        format!("sentinel failover-timeout {MASTER_NAME} 2000"),
     ];
     std::fs::write(&file, settings.join("\n")).unwrap();
-    Server::keeping(dir, &[file.to_str().unwrap(), "--sentinel"])
+    RedisServer::in_dir(dir, &[file.to_str().unwrap(), "--sentinel"])
 }

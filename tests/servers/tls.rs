@@ -1,4 +1,4 @@
-//! A server that speaks TLS, and the authority that vouches for it.
+//! A Redis server with TLS and its own certificate authority.
 
 use std::path::PathBuf;
 
@@ -7,16 +7,16 @@ use tempfile::TempDir;
 use tidegate::core::Secret;
 use tidegate::core::config::RedisConfig;
 
-use super::{Server, free_port};
+use super::{RedisServer, free_port};
 
-pub struct Tls {
-    server: Server,
+pub struct TlsServer {
+    server: RedisServer,
     tls_port: u16,
     dir: TempDir,
 }
 
-impl Tls {
-    /// A server for `localhost` whose certificate an authority of its own has signed.
+impl TlsServer {
+    /// Starts a server with a certificate for `localhost` that its own certificate authority signed.
     pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = |name: &str, text: String| {
@@ -35,7 +35,7 @@ impl Tls {
         let key = file("server.key", key.serialize_pem());
         let tls_port = free_port();
         let port = tls_port.to_string();
-        let server = Server::with(
+        let server = RedisServer::with_args(
             &[
                 ["--tls-port", &port],
                 ["--tls-cert-file", &certificate],
@@ -48,7 +48,7 @@ impl Tls {
         Self { server, tls_port, dir }
     }
 
-    /// How to speak with it, trusting its authority.
+    /// Returns a configuration that trusts the server's certificate authority.
     pub fn config(&self) -> RedisConfig {
         let url = vec![Secret::new(format!("rediss://localhost:{}", self.tls_port))];
         RedisConfig { url, tls_ca: Some(self.file("ca.pem")), ..self.server.config() }

@@ -1,4 +1,4 @@
-//! `cargo xtask guests`: has `tidegate build` turn the guests' sources into the components that a host loads.
+//! `cargo xtask guests`: builds the Wasm components of the guests with `tidegate build`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,82 +6,83 @@ use std::process::Command;
 use std::slice;
 use std::time::Duration;
 
-use crate::install::{apt, run};
+use crate::install::{apt_install, run};
 use crate::run::{Result, root};
 
-/// What Rust guests are compiled for.
+/// The target of Rust guests.
 const TARGET: &str = "wasm32-unknown-unknown";
-/// Debian's Rust with the source of its standard library, and a linker for Wasm.
-const PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
-/// rustup waits for ever where it cannot download.
-const RUSTUP_PATIENCE: Duration = Duration::from_secs(60);
-/// What `tidegate build` ends with where a tool is missing.
-const MISSING: i32 = 2;
+/// The Debian packages that can build Rust guests: Rust, the source of its standard library, and a linker for Wasm.
+const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
+/// The timeout of `rustup`, which waits forever if it cannot download.
+const RUSTUP_TIMEOUT: Duration = Duration::from_secs(60);
+/// The exit code of `tidegate build` if a tool is missing.
+const EXIT_MISSING_TOOL: i32 = 2;
 
-/// Builds every guest of `policies/guests`, where need be with a toolchain that it gets first.
+/// Builds every guest in `policies/guests`. Installs a Wasm toolchain if none is installed.
 ///
-/// The binary `tidegate` has been built by then.
+/// The binary `tidegate` must have been built before.
 ///
 /// # Errors
-/// One sentence: what to install where nothing can build Wasm here, or that a guest failed, as was told above.
+/// Returns an error if no Wasm toolchain can be installed, or if a guest cannot be built.
 pub fn build() -> Result<()> {
-    let guests = guests(&root().join("policies/guests"))?;
+    let guests = guest_directories(&root().join("policies/guests"))?;
     let options = ["--policies", "policies"];
     let mut code = tidegate_build(&guests, &options)?;
-    if code == Some(MISSING) {
-        get_toolchain()?;
+    if code == Some(EXIT_MISSING_TOOL) {
+        install_toolchain()?;
         code = tidegate_build(&guests, &options)?;
     }
-    told_above("the guests", code)
+    check_exit_code("the guests", code)
 }
 
-/// Tests the example of the JavaScript SDK and builds it into `target/guests/js`, for the cases that all languages share.
+/// Builds the example of the JavaScript SDK and runs its tests. The component is written to `target/guests/js`, where
+/// the tests that compare all languages read it.
 ///
 /// # Errors
-/// Where Node.js or npm is missing, or the example fails, as was told above.
-pub fn javascript() -> Result<()> {
+/// Returns an error if Node.js or npm is missing, if the example cannot be built, or if one of its tests fails.
+pub fn build_javascript() -> Result<()> {
     let example = root().join("sdk/js");
     let options = ["--name", "pdd", "--policies", "target/guests/js"];
-    told_above("the JavaScript guest", tidegate_build(slice::from_ref(&example), &options)?)?;
+    check_exit_code("the JavaScript guest", tidegate_build(slice::from_ref(&example), &options)?)?;
     let tests = Command::new("node").arg("--test").current_dir(&example).status();
-    let passed = tests.map_err(|error| format!("node cannot be run: {error}"))?.success();
-    if passed { Ok(()) } else { Err("a test of sdk/js failed, as told above".to_owned()) }
+    let passed = tests.map_err(|error| format!("cannot run node: {error}"))?.success();
+    if passed { Ok(()) } else { Err("a test in sdk/js failed, see the output above".to_owned()) }
 }
 
-fn told_above(what: &str, code: Option<i32>) -> Result<()> {
-    if code == Some(0) { Ok(()) } else { Err(format!("{what} cannot be built, as told above")) }
+fn check_exit_code(name: &str, code: Option<i32>) -> Result<()> {
+    if code == Some(0) { Ok(()) } else { Err(format!("cannot build {name}, see the output above")) }
 }
 
-/// Runs `tidegate build` in the workspace and tells its exit code.
+/// Runs `tidegate build` in the workspace and returns its exit code.
 fn tidegate_build(projects: &[PathBuf], options: &[&str]) -> Result<Option<i32>> {
     let mut command = Command::new(root().join("target/debug/tidegate"));
     command.arg("build").args(projects).args(options).current_dir(root());
-    // Apart from what the workspace builds for this machine, so that neither waits for the other.
+    // A separate target directory avoids waiting for the lock of builds in the workspace.
     command.env("CARGO_TARGET_DIR", root().join("target/guests"));
-    let status = command.status().map_err(|error| format!("tidegate cannot be run: {error}"))?;
+    let status = command.status().map_err(|error| format!("cannot run tidegate: {error}"))?;
     Ok(status.code())
 }
 
-/// The directories of the guests, in the order of their names.
-fn guests(dir: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(dir).map_err(|error| format!("{} cannot be read: {error}", dir.display()))?;
+/// Returns the directories of the guests, sorted by name.
+fn guest_directories(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).map_err(|error| format!("cannot read {}: {error}", dir.display()))?;
     let is_project = |path: &PathBuf| path.join("Cargo.toml").is_file() || path.join("package.json").is_file();
-    let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(is_project).collect();
-    found.sort();
-    Ok(found)
+    let mut projects: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(is_project).collect();
+    projects.sort();
+    Ok(projects)
 }
 
-/// Adds the target to the active toolchain, or installs Debian's Rust.
-fn get_toolchain() -> Result<()> {
-    eprintln!("guests: trying `rustup target add {TARGET}`, for {} s at most", RUSTUP_PATIENCE.as_secs());
+/// Adds the target to the active Rust toolchain. If this fails, installs Debian's Rust.
+fn install_toolchain() -> Result<()> {
+    eprintln!("running `rustup target add {TARGET}` (timeout {} s)", RUSTUP_TIMEOUT.as_secs());
     let mut rustup = Command::new("rustup");
     rustup.args(["target", "add", TARGET]);
-    let Err(rustup) = run(rustup, RUSTUP_PATIENCE) else { return Ok(()) };
-    apt(&PACKAGES).map_err(|apt| {
+    let Err(rustup_error) = run(rustup, RUSTUP_TIMEOUT) else { return Ok(()) };
+    apt_install(&DEBIAN_PACKAGES).map_err(|apt_error| {
         format!(
-            "nothing here builds Wasm: run `rustup target add {TARGET}` (here it {rustup}), or on Debian `apt-get \
-             install -y --no-install-recommends {}` (here it {apt})",
-            PACKAGES.join(" ")
+            "no Wasm toolchain is installed: run `rustup target add {TARGET}` (tried: {rustup_error}), or on Debian \
+             `apt-get install -y --no-install-recommends {}` (tried: {apt_error})",
+            DEBIAN_PACKAGES.join(" ")
         )
     })
 }
@@ -97,6 +98,6 @@ mod tests {
             fs::create_dir(dir.path().join(name)).unwrap();
             fs::write(dir.path().join(name).join(manifest), "").unwrap();
         }
-        assert_eq!(guests(dir.path()).unwrap(), [dir.path().join("a"), dir.path().join("b")]);
+        assert_eq!(guest_directories(dir.path()).unwrap(), [dir.path().join("a"), dir.path().join("b")]);
     }
 }

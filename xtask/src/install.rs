@@ -1,22 +1,22 @@
-//! Getting what cargo cannot build: packages of the system, where whoever runs this may install them.
+//! Installs system packages for tools that cargo cannot build, if the user has the permission.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::run::Result;
 
-/// Some 200 MB from a mirror.
-const APT_PATIENCE: Duration = Duration::from_secs(600);
+/// The timeout of `apt-get`, which downloads about 200 MB.
+const APT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Installs packages by apt-get.
-pub fn apt(packages: &[&str]) -> Result<()> {
-    eprintln!("trying to install {} by apt-get", packages.join(", "));
-    run(apt_get(&["update"]), APT_PATIENCE)?;
+/// Installs packages with `apt-get`.
+pub fn apt_install(packages: &[&str]) -> Result<()> {
+    eprintln!("installing {} with apt-get", packages.join(", "));
+    run(apt_get(&["update"]), APT_TIMEOUT)?;
     let install = [&["install", "-y", "--no-install-recommends"][..], packages].concat();
-    run(apt_get(&install), APT_PATIENCE)
+    run(apt_get(&install), APT_TIMEOUT)
 }
 
-/// apt-get as root, by sudo where we are not, and never with a question to anyone.
+/// Returns a non-interactive `apt-get` command. It uses `sudo` if the user is not root.
 fn apt_get(args: &[&str]) -> Command {
     let id = Command::new("id").arg("-u").output();
     let root = id.is_ok_and(|output| output.stdout.trim_ascii() == b"0");
@@ -26,19 +26,21 @@ fn apt_get(args: &[&str]) -> Command {
     command
 }
 
-/// Runs a command for so long at most; its output goes where our errors go, since ours may be read by a program.
-pub fn run(mut command: Command, patience: Duration) -> Result<()> {
+/// Runs a command and kills it after the timeout.
+///
+/// The output of the command goes to standard error, because another program may read the standard output of xtask.
+pub fn run(mut command: Command, timeout: Duration) -> Result<()> {
     command.stdin(Stdio::null()).stdout(std::io::stderr());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| format!("cannot be waited for: {error}"))?.block_on(async {
-        // Dropped, as where it is not done in time, it is ended.
+    runtime.map_err(|error| format!("cannot wait for it: {error}"))?.block_on(async {
+        // The child is killed when it is dropped, which happens after the timeout.
         let child = tokio::process::Command::from(command).kill_on_drop(true).spawn();
-        let mut child = child.map_err(|error| format!("cannot be run: {error}"))?;
-        match tokio::time::timeout(patience, child.wait()).await {
+        let mut child = child.map_err(|error| format!("cannot run it: {error}"))?;
+        match tokio::time::timeout(timeout, child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(format!("failed with {status}")),
-            Ok(Err(error)) => Err(format!("cannot be waited for: {error}")),
-            Err(_) => Err(format!("was not done within {} s", patience.as_secs())),
+            Ok(Err(error)) => Err(format!("cannot wait for it: {error}")),
+            Err(_) => Err(format!("did not finish within {} s", timeout.as_secs())),
         }
     })
 }
@@ -54,14 +56,17 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_never_ends_is_given_up() {
-        assert!(run(shell("exec sleep 600"), Duration::from_millis(200)).is_err_and(|e| e.contains("not done within")));
+    fn a_command_that_does_not_end_is_killed() {
+        assert!(
+            run(shell("exec sleep 600"), Duration::from_millis(200))
+                .is_err_and(|e| e.contains("did not finish within"))
+        );
     }
 
     #[test]
-    fn a_command_that_fails_says_so_and_one_that_succeeds_is_quiet() {
+    fn the_result_of_a_command_is_returned() {
         assert!(run(shell("exit 3"), Duration::from_secs(30)).is_err_and(|e| e.contains('3')));
         assert_eq!(run(shell("exit 0"), Duration::from_secs(30)), Ok(()));
-        assert!(run(Command::new("/nonexistent"), Duration::from_secs(30)).is_err_and(|e| e.contains("cannot be run")));
+        assert!(run(Command::new("/nonexistent"), Duration::from_secs(30)).is_err_and(|e| e.contains("cannot run it")));
     }
 }

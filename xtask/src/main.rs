@@ -1,4 +1,4 @@
-//! What people who work on tidegate run: `cargo xtask demo`, `test`, `guests`.
+//! The development commands of the workspace: `cargo xtask demo`, `cargo xtask test` and `cargo xtask guests`.
 
 mod demo;
 mod guests;
@@ -11,11 +11,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Building the command that builds the guests.
-const TIDEGATE: [&str; 3] = ["build", "--package", "tidegate-server"];
+/// The cargo arguments that build `tidegate`, which builds the guests.
+const BUILD_TIDEGATE: [&str; 3] = ["build", "--package", "tidegate-server"];
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "What people who work on tidegate run")]
+#[command(name = "cargo xtask", about = "Development commands of the tidegate workspace")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -23,11 +23,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show the main job on loopback: limits, retries, an alert, an edit and a refused one (about 30 s)
+    /// Run a demo on this machine: limits, retries, an alert, a rule edit and a rejected edit (about 30 s)
     Demo,
-    /// Build the guests, run every test and check every choice of features
+    /// Build the guests, run all tests and check all combinations of features
     Test,
-    /// Build the Wasm policies into policies/
+    /// Build the Wasm policies and write them to policies/
     Guests,
 }
 
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo => demo::run(),
         Command::Test => test::run().map(|()| true),
-        Command::Guests => run::cargo(&TIDEGATE).and_then(|()| guests::build()).map(|()| true),
+        Command::Guests => run::cargo(&BUILD_TIDEGATE).and_then(|()| guests::build()).map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

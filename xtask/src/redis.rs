@@ -1,44 +1,46 @@
-//! Finding the Redis server that tests start.
+//! Makes sure that a Redis server is installed, because the tests start one.
 
 use std::process::Command;
 
-use crate::install::apt;
+use crate::install::apt_install;
 use crate::run::Result;
 
-/// The oldest that the scripts run on.
-const OLDEST: u32 = 7;
+/// The oldest major version of Redis that supports the Lua scripts.
+const MIN_MAJOR_VERSION: u32 = 7;
 
-/// Looks for a server, and installs Debian's where there is none.
+/// Installs Debian's Redis if no suitable server is installed.
 ///
 /// # Errors
-/// What to install, with the reason why it could not be done here.
-pub fn find() -> Result<()> {
-    if found() {
+/// Returns an error that names the package to install if the installation fails.
+pub fn ensure_installed() -> Result<()> {
+    if is_installed() {
         return Ok(());
     }
-    let apt = apt(&["redis-server"]);
-    if found() {
+    let installation = apt_install(&["redis-server"]);
+    if is_installed() {
         return Ok(());
     }
     Err(format!(
-        "the tests start redis-server {OLDEST} or newer, and none is here: on Debian run `apt-get install -y \
-         redis-server` (here it {})",
-        apt.err().unwrap_or_else(|| "brought none that is new enough".to_owned()),
+        "redis-server {MIN_MAJOR_VERSION} or newer is required for the tests but is not installed; on Debian run \
+         `apt-get install -y redis-server` (tried: {})",
+        installation.err().unwrap_or_else(|| "the installed version is too old".to_owned()),
     ))
 }
 
-/// Whether there is Redis, or Valkey, which began where Redis 7 was.
-fn found() -> bool {
-    let recent = |name| {
+/// Returns whether a suitable Redis or Valkey is installed. Valkey is a fork of Redis 7.
+fn is_installed() -> bool {
+    let is_recent = |name| {
         let output = Command::new(name).arg("--version").output();
-        output.is_ok_and(|output| major(&String::from_utf8_lossy(&output.stdout)).is_some_and(|major| major >= OLDEST))
+        output.is_ok_and(|output| {
+            major_version(&String::from_utf8_lossy(&output.stdout)).is_some_and(|major| major >= MIN_MAJOR_VERSION)
+        })
     };
-    recent("redis-server") || recent("valkey-server")
+    is_recent("redis-server") || is_recent("valkey-server")
 }
 
-/// The first number of such as `Redis server v=7.0.15 sha=…`.
-fn major(said: &str) -> Option<u32> {
-    let version = said.split_whitespace().find_map(|word| word.strip_prefix("v="))?;
+/// Returns the major version from the output of `--version`, for example 7 from `Redis server v=7.0.15 sha=…`.
+fn major_version(output: &str) -> Option<u32> {
+    let version = output.split_whitespace().find_map(|word| word.strip_prefix("v="))?;
     version.split('.').next()?.parse().ok()
 }
 
@@ -47,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_says_how_old_it_is() {
+    fn the_major_version_is_parsed() {
         let rows = [
             ("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=1", Some(7)),
             ("Valkey server v=8.1.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=1", Some(8)),
@@ -55,8 +57,8 @@ mod tests {
             ("command not found", None),
             ("", None),
         ];
-        for (said, expected) in rows {
-            assert_eq!(major(said), expected, "{said}");
+        for (output, expected) in rows {
+            assert_eq!(major_version(output), expected, "{output}");
         }
     }
 }

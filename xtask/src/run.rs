@@ -1,38 +1,36 @@
-//! Running cargo and telling what went wrong.
+//! Runs cargo in the workspace.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// An error is the sentence that people read.
+/// A result whose error is a message for the user.
 pub type Result<T> = std::result::Result<T, String>;
 
-/// How the variables begin by which cargo describes a package to what it runs.
-const DESCRIBING: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
+/// The prefixes of the environment variables in which cargo passes package metadata to the programs that it runs.
+const PACKAGE_VARIABLE_PREFIXES: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
 
-/// The workspace.
+/// Returns the root directory of the workspace.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Runs cargo in the workspace, its output going where ours goes.
+/// Runs cargo in the workspace and inherits standard output and standard error.
 pub fn cargo(args: &[&str]) -> Result<()> {
     cargo_with(&[], args)
 }
 
-/// The same with variables of the environment.
+/// Like [`cargo`], with additional environment variables.
 pub fn cargo_with(variables: &[(&str, &str)], args: &[&str]) -> Result<()> {
-    let shown = args.join(" ");
-    eprintln!("> cargo {shown}");
-    let status = command(args)
-        .envs(variables.iter().copied())
-        .status()
-        .map_err(|error| format!("cargo cannot be run: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("`cargo {shown}` failed")) }
+    let arguments = args.join(" ");
+    eprintln!("> cargo {arguments}");
+    let status =
+        command(args).envs(variables.iter().copied()).status().map_err(|error| format!("cannot run cargo: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`cargo {arguments}` failed")) }
 }
 
-/// Runs cargo in the workspace and returns what it prints.
-pub fn cargo_says(args: &[&str]) -> Result<String> {
-    let output = command(args).output().map_err(|error| format!("cargo cannot be run: {error}"))?;
+/// Runs cargo in the workspace and returns its standard output.
+pub fn cargo_output(args: &[&str]) -> Result<String> {
+    let output = command(args).output().map_err(|error| format!("cannot run cargo: {error}"))?;
     if !output.status.success() {
         return Err(format!("`cargo {}` failed: {}", args.join(" "), String::from_utf8_lossy(&output.stderr)));
     }
@@ -40,13 +38,14 @@ pub fn cargo_says(args: &[&str]) -> Result<String> {
 }
 
 fn command(args: &[&str]) -> Command {
-    // Cargo names itself to what it runs, so that one toolchain builds everything.
+    // `cargo xtask` sets CARGO to its own path. Using it builds everything with one toolchain.
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     command.args(args).current_dir(root());
-    // `cargo run` describes this package in variables that build scripts watch: passed on, they would have `ring` and
-    // all that stands on it built anew whenever people and xtask build by turns.
+    // `cargo run` sets variables with the metadata of this package, and some build scripts depend on such variables. If
+    // they were inherited, `ring` and all crates that depend on it would be rebuilt whenever a build with xtask follows
+    // one without it.
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| DESCRIBING.iter().any(|by| name.starts_with(by))) {
+        if name.to_str().is_some_and(|name| PACKAGE_VARIABLE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))) {
             command.env_remove(name);
         }
     }

@@ -1,53 +1,59 @@
-//! `cargo xtask test`: everything that must hold before a change is taken.
+//! `cargo xtask test`: all checks that a change must pass.
 
 use crate::guests;
 use crate::redis;
-use crate::run::{Result, cargo, cargo_says, cargo_with};
+use crate::run::{Result, cargo, cargo_output, cargo_with};
 
-/// What each user of the crate may choose, alone and together.
-const FEATURES: [&str; 6] = ["", "redis", "rhai", "wasm", "tower", "redis,rhai,wasm,tower"];
+/// The feature sets of the crate `tidegate` that are checked: none, each feature alone, and all together.
+const FEATURE_SETS: [&str; 6] = ["", "redis", "rhai", "wasm", "tower", "redis,rhai,wasm,tower"];
 
-/// What nobody compiles who embeds the limiter alone.
-const HEAVY: [&str; 5] = ["wasmtime", "axum", "rhai", "hyper", "redis"];
+/// Crates that must not be compiled when an application uses only the limiter.
+const HEAVY_CRATES: [&str; 5] = ["wasmtime", "axum", "rhai", "hyper", "redis"];
 
-/// How long all fuzz targets together look for inputs that break something.
+/// How long all fuzz targets together run, in seconds.
 const FUZZ_SECONDS: &str = "60";
 
-/// Builds the guests, runs every test, and checks every choice of features.
+/// Builds the guests, runs all tests and checks all feature sets.
 pub fn run() -> Result<()> {
-    // With it comes the binary that builds the guests, of the same parts as the tests are.
+    // This also builds the binary that builds the guests, with the same features as the tests.
     cargo(&["test", "--workspace", "--no-run"])?;
     guests::build()?;
-    guests::javascript()?;
-    redis::find()?;
+    guests::build_javascript()?;
+    redis::ensure_installed()?;
     cargo_with(&[("TIDEGATE_FUZZ_SECONDS", FUZZ_SECONDS)], &["test", "--workspace"])?;
-    for features in FEATURES {
+    for features in FEATURE_SETS {
         cargo(&["check", "--package", "tidegate", "--no-default-features", "--features", features])?;
     }
-    limiter_is_light()
+    check_limiter_dependencies()
 }
 
-fn limiter_is_light() -> Result<()> {
-    let alone = dependencies(&["--no-default-features"])?;
-    let whole = dependencies(&["--all-features"])?;
-    // The look itself is checked first: were the tree read wrongly, nothing would be found in it either.
-    if !whole.iter().any(|name| name == "wasmtime") {
-        return Err("`cargo tree` was not understood: wasmtime is missing from the tree with every feature".to_owned());
+fn check_limiter_dependencies() -> Result<()> {
+    let limiter_only = dependencies(&["--no-default-features"])?;
+    let all_features = dependencies(&["--all-features"])?;
+    // A wrongly parsed tree would contain no heavy crates either, so this checks the parser first.
+    if !all_features.iter().any(|name| name == "wasmtime") {
+        return Err(
+            "cannot parse the output of `cargo tree`: wasmtime is missing from the dependencies with all features"
+                .to_owned(),
+        );
     }
-    match HEAVY.into_iter().find(|heavy| alone.iter().any(|name| name == heavy)) {
+    match HEAVY_CRATES.into_iter().find(|heavy| limiter_only.iter().any(|name| name == heavy)) {
         Some(heavy) => {
-            Err(format!("who embeds the limiter alone compiles {heavy}; see `cargo tree -p tidegate -i {heavy}`"))
+            Err(format!("the limiter without features depends on {heavy}; see `cargo tree -p tidegate -i {heavy}`"))
         }
         None => {
-            eprintln!("the limiter alone compiles {} crates, none of {HEAVY:?}", alone.len());
+            eprintln!(
+                "the limiter without features depends on {} crates and on none of {HEAVY_CRATES:?}",
+                limiter_only.len()
+            );
             Ok(())
         }
     }
 }
 
-/// The names of everything that a user of `tidegate` compiles with these features.
+/// Returns the names of all crates that `tidegate` depends on with these features.
 fn dependencies(features: &[&str]) -> Result<Vec<String>> {
-    let plain = [
+    let arguments = [
         "tree",
         "--package",
         "tidegate",
@@ -59,7 +65,7 @@ fn dependencies(features: &[&str]) -> Result<Vec<String>> {
         "{p}",
         "--no-dedupe",
     ];
-    let tree = cargo_says(&[&plain, features].concat())?;
+    let tree = cargo_output(&[&arguments, features].concat())?;
     let mut names: Vec<_> = tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
     names.sort();
     names.dedup();

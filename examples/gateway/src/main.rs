@@ -1,4 +1,5 @@
-//! A reverse proxy that embeds tidegate: `/{platform}/{path}` goes to the platform's upstream, inside its limit.
+//! A reverse proxy that embeds tidegate. It forwards `/{platform}/{path}` to the platform's upstream and keeps the
+//! platform's rate limit.
 //!
 //! ```text
 //! gateway --config tidegate.toml --upstream taobao=https://gw.api.taobao.com
@@ -20,54 +21,57 @@ use tidegate::{Config, Host};
 use tokio::net::TcpListener;
 use tower::Layer as _;
 
-/// A reverse proxy that keeps calls to platforms inside their limits.
+/// Forward requests to platforms and keep their rate limits.
 #[derive(Parser)]
 struct Options {
-    /// The configuration; the shipped defaults without it.
-    #[arg(long)]
+    /// Read the configuration from this file. Without it, the built-in defaults apply.
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to listen.
-    #[arg(long, default_value = "127.0.0.1:8080")]
+    /// Listen on this address.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Where a platform's calls go; may be given again.
+    /// Forward the calls of a platform to this URL. Repeat the option for every platform.
     #[arg(long, value_name = "PLATFORM=URL", value_parser = upstream::parse, required = true)]
     upstream: Vec<(String, String)>,
-    /// How long a request may wait for the limit, in milliseconds.
-    #[arg(long, default_value_t = 0)]
+    /// Let a request wait for the rate limit for at most this time, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
     wait_ms: u64,
-    /// How long a platform may take to answer, in milliseconds.
-    #[arg(long, default_value_t = 10_000)]
+    /// Fail a request if the platform does not respond within this time, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 10_000)]
     timeout_ms: u64,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), String> {
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_ansi(colours).with_writer(std::io::stderr).init();
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_ansi(ansi).with_writer(std::io::stderr).init();
     let options = Options::parse();
-    let host = host(options.config.as_deref())?;
-    // Both guards end their watching when they are dropped, at the end of `main`.
-    let _config = options.config.as_deref().map(|path| host.follow_config(path)).transpose().map_err(told)?;
-    let _policies = host.follow_policies().map_err(told)?;
+    let host = build_host(options.config.as_deref())?;
+    // Dropping these guards at the end of `main` stops the file watchers.
+    let _config_watch =
+        options.config.as_deref().map(|path| host.follow_config(path)).transpose().map_err(to_message)?;
+    let _policies_watch = host.follow_policies().map_err(to_message)?;
     let (stop, stopped) = tokio::sync::watch::channel(());
-    let alerts = tokio::spawn(host.clone().run(ended(stopped)));
+    let alerts = tokio::spawn(host.clone().run(wait_for_stop(stopped)));
 
-    let listener = TcpListener::bind(options.listen).await.map_err(|error| format!("{}: {error}", options.listen))?;
-    let address = listener.local_addr().map_err(told)?;
-    announce(address);
-    let served = axum::serve(listener, router(host, &options)?).with_graceful_shutdown(interrupted()).await;
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let address = listener.local_addr().map_err(to_message)?;
+    print_address(address);
+    let result = axum::serve(listener, router(host, &options)?).with_graceful_shutdown(wait_for_interrupt()).await;
     drop(stop);
-    // Alerts on their way get a moment to arrive.
+    // Give alert notifications that are being sent some time to arrive.
     let _ = tokio::time::timeout(Duration::from_secs(5), alerts).await;
-    served.map_err(told)
+    result.map_err(to_message)
 }
 
-/// The host with the policies and channels of the configuration.
-fn host(path: Option<&Path>) -> Result<Host, String> {
+/// Builds the host with the policies and channels of the configuration.
+fn build_host(path: Option<&Path>) -> Result<Host, String> {
     let config = path.map_or_else(|| Ok(Config::default()), tidegate::read_config)?;
     let policies = tidegate::policy::Policies::open(&config.policies);
     let channels = std::sync::Arc::new(tidegate_server::notify::from_config);
-    Host::builder().config(config).policies(policies).notifiers(channels).build().map_err(told)
+    Host::builder().config(config).policies(policies).notifiers(channels).build().map_err(to_message)
 }
 
 fn router(host: Host, options: &Options) -> Result<Router, String> {
@@ -75,20 +79,23 @@ fn router(host: Host, options: &Options) -> Result<Router, String> {
     let client = upstream::Upstreams::new(upstreams, Duration::from_millis(options.timeout_ms))?;
     let layer = Layer::new(host.clone(), route).wait(Duration::from_millis(options.wait_ms));
     let router = Router::new().nest("/-", status::router(host)).fallback_service(layer.layer(client));
-    Ok(router.layer(axum::middleware::from_fn(upstream::plain_paths)))
+    Ok(router.layer(axum::middleware::from_fn(upstream::reject_dot_segments)))
 }
 
-/// The first segment of the path names the platform. The endpoint is the method that TOP's gateways name in the query,
-/// else the path as far as it holds no numbers: each order would be measured alone.
+/// Returns the platform and the endpoint of a request.
+///
+/// The first path segment names the platform. The endpoint is the query parameter `method`, which TOP's gateways use. If
+/// it is absent, the endpoint is the path up to the first segment that contains a digit. With order numbers in the
+/// endpoint, every order would have its own metrics.
 fn route(request: &http::request::Parts) -> Option<Route> {
     let (platform, path) = upstream::split(&request.uri)?;
     let query = request.uri.query().unwrap_or_default();
     let method = query.split('&').find_map(|pair| pair.strip_prefix("method="));
-    Some(Route::new(platform, method.unwrap_or_else(|| named(path))))
+    Some(Route::new(platform, method.unwrap_or_else(|| endpoint(path))))
 }
 
-/// A path up to its first segment that is a number or holds one; a version such as `v1` is a name.
-fn named(path: &str) -> &str {
+/// Returns the path up to the first segment that contains a digit. A version such as `v1` does not count as a number.
+fn endpoint(path: &str) -> &str {
     let is_version = |segment: &str| segment.strip_prefix('v').is_some_and(|rest| rest.len() <= 2);
     let is_name = |segment: &str| is_version(segment) || !segment.contains(|c: char| c.is_ascii_digit());
     let mut end = 0;
@@ -98,28 +105,28 @@ fn named(path: &str) -> &str {
         }
         end += segment.len();
     }
-    let named = path[..end].trim_end_matches('/');
-    if named.is_empty() { "/" } else { named }
+    let endpoint = path[..end].trim_end_matches('/');
+    if endpoint.is_empty() { "/" } else { endpoint }
 }
 
-fn told(error: impl std::fmt::Display) -> String {
+fn to_message(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-async fn ended(mut stopped: tokio::sync::watch::Receiver<()>) {
-    // An error says that the sender is gone: that is the end that is waited for.
+async fn wait_for_stop(mut stopped: tokio::sync::watch::Receiver<()>) {
+    // An error means that the sender was dropped, which also means stop.
     let _ = stopped.changed().await;
 }
 
-async fn interrupted() {
+async fn wait_for_interrupt() {
     if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::error!(%error, "cannot listen for interrupts");
+        tracing::error!(%error, "cannot listen for the interrupt signal");
         std::future::pending::<()>().await;
     }
 }
 
-#[allow(clippy::print_stdout, reason = "whoever starts the gateway reads its address here")]
-fn announce(address: SocketAddr) {
+#[allow(clippy::print_stdout, reason = "the caller reads the address from standard output")]
+fn print_address(address: SocketAddr) {
     println!("listening on http://{address}");
 }
 
@@ -128,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_is_a_name_and_no_number() {
+    fn endpoint_contains_no_number() {
         let rows = [
             ("/taobao/router/rest?method=taobao.time.get&sign=1", "taobao.time.get"),
             ("/amazon/orders/v0/orders", "/orders/v0/orders"),

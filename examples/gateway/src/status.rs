@@ -1,4 +1,4 @@
-//! What the gateway says of itself under `/-/`.
+//! The status pages of the gateway under `/-/`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,24 +25,24 @@ async fn policies(State(host): State<Host>) -> Json<Value> {
     Json(json!({ "generation": policies.generation().number(), "policies": policies.status() }))
 }
 
-/// What has no answer while Redis is away.
-type Answer = Result<Json<Value>, (StatusCode, String)>;
+/// A status page, or 503 while Redis is unavailable.
+type StatusResult = Result<Json<Value>, (StatusCode, String)>;
 
-async fn alerts(State(host): State<Host>) -> Answer {
-    let active = host.alerts().active().await.map_err(away)?;
-    let history = host.alerts().history(None, 100).await.map_err(away)?;
+async fn alerts(State(host): State<Host>) -> StatusResult {
+    let active = host.alerts().active().await.map_err(unavailable)?;
+    let history = host.alerts().history(None, 100).await.map_err(unavailable)?;
     Ok(Json(json!({ "active": active, "history": history })))
 }
 
-async fn metrics(State(host): State<Host>) -> Answer {
-    let mut figures = BTreeMap::new();
-    for platform in host.endpoints().await.map_err(away)?.into_keys() {
-        let stats = host.figures(&platform, None, HOUR).await.map_err(away)?;
-        figures.insert(platform, stats);
+async fn metrics(State(host): State<Host>) -> StatusResult {
+    let mut platforms = BTreeMap::new();
+    for platform in host.endpoints().await.map_err(unavailable)?.into_keys() {
+        let stats = host.stats(&platform, None, HOUR).await.map_err(unavailable)?;
+        platforms.insert(platform, stats);
     }
-    Ok(Json(json!({ "window": "1h", "platforms": figures })))
+    Ok(Json(json!({ "window": "1h", "platforms": platforms })))
 }
 
-fn away(error: StoreError) -> (StatusCode, String) {
+fn unavailable(error: StoreError) -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }

@@ -13,10 +13,10 @@ use axum::response::IntoResponse;
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
-use tidegate::tower::{Body, BoxError, REPLAY};
+use tidegate::tower::{Body, BoxError, MAX_REPLAYED_BODY};
 use tower::Service;
 
-/// Headers that speak of one connection and are not passed on (RFC 9110 §7.6.1).
+/// Headers that belong to one connection and are not forwarded (RFC 9110 §7.6.1).
 const HOP_BY_HOP: [&str; 10] = [
     "connection",
     "host",
@@ -30,34 +30,37 @@ const HOP_BY_HOP: [&str; 10] = [
     "upgrade",
 ];
 
-/// Sends `/{platform}/{path}` to the platform's address.
+/// Forwards `/{platform}/{path}` to the platform's base URL.
 #[derive(Clone)]
 pub struct Upstreams {
     client: reqwest::Client,
-    addresses: Arc<BTreeMap<String, String>>,
+    base_urls: Arc<BTreeMap<String, String>>,
 }
 
 impl Upstreams {
-    pub fn new(addresses: BTreeMap<String, String>, timeout: Duration) -> Result<Self, String> {
+    pub fn new(base_urls: BTreeMap<String, String>, timeout: Duration) -> Result<Self, String> {
         let client = reqwest::Client::builder().timeout(timeout).redirect(reqwest::redirect::Policy::none()).build();
-        Ok(Self { client: client.map_err(|error| error.to_string())?, addresses: Arc::new(addresses) })
+        Ok(Self { client: client.map_err(|error| error.to_string())?, base_urls: Arc::new(base_urls) })
     }
 
     async fn send(self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let (parts, body) = request.into_parts();
-        let (platform, path) = split(&parts.uri).ok_or("the path names no platform")?;
-        let address = self.addresses.get(platform).ok_or_else(|| format!("no --upstream for {platform}"))?;
+        let (platform, path) = split(&parts.uri).ok_or("the path contains no platform")?;
+        let base_url = self
+            .base_urls
+            .get(platform)
+            .ok_or_else(|| format!("unknown platform `{platform}`: there is no --upstream for it"))?;
         let query = parts.uri.query().map_or(String::new(), |query| format!("?{query}"));
-        let mut sent = self.client.request(parts.method, format!("{address}{path}{query}"));
-        sent = match body.size_hint().exact() {
-            Some(length) if length <= REPLAY as u64 => sent.body(body.collect().await?.to_bytes()),
-            _ => sent.body(reqwest::Body::wrap_stream(body.into_data_stream())),
+        let mut outgoing = self.client.request(parts.method, format!("{base_url}{path}{query}"));
+        outgoing = match body.size_hint().exact() {
+            Some(length) if length <= MAX_REPLAYED_BODY as u64 => outgoing.body(body.collect().await?.to_bytes()),
+            _ => outgoing.body(reqwest::Body::wrap_stream(body.into_data_stream())),
         };
-        // The query may carry a token, so the address stays out of the error.
-        let answer = sent.headers(passing(&parts.headers)).send().await.map_err(reqwest::Error::without_url);
-        let (mut parts, body) = Response::<reqwest::Body>::from(answer.map_err(timed_out)?).into_parts();
-        parts.headers = passing(&parts.headers);
-        Ok(Response::from_parts(parts, Body::new(body.map_err(timed_out))))
+        // The query can contain a token, so the error must not contain the URL.
+        let response = outgoing.headers(forwarded(&parts.headers)).send().await.map_err(reqwest::Error::without_url);
+        let (mut parts, body) = Response::<reqwest::Body>::from(response.map_err(upstream_error)?).into_parts();
+        parts.headers = forwarded(&parts.headers);
+        Ok(Response::from_parts(parts, Body::new(body.map_err(upstream_error))))
     }
 }
 
@@ -75,31 +78,32 @@ impl Service<Request<Body>> for Upstreams {
     }
 }
 
-/// A time-out of the client, told in a type that the layer knows.
-fn timed_out(error: reqwest::Error) -> BoxError {
+/// Converts an error of the client. A timeout becomes an [`std::io::Error`], which the tower layer recognizes.
+fn upstream_error(error: reqwest::Error) -> BoxError {
     if error.is_timeout() { std::io::Error::new(std::io::ErrorKind::TimedOut, error).into() } else { error.into() }
 }
 
-/// The fields that are passed on: not those of one connection, nor those that `Connection` names.
-fn passing(headers: &HeaderMap) -> HeaderMap {
+/// Returns the headers to forward: all except hop-by-hop headers and those that `Connection` names.
+fn forwarded(headers: &HeaderMap) -> HeaderMap {
     let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let named: Vec<_> = named.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect();
-    let passes =
-        |name: &HeaderName| !HOP_BY_HOP.contains(&name.as_str()) && !named.iter().any(|one| one == name.as_str());
-    let passing = headers.iter().filter(|(name, _)| passes(name));
-    passing.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let is_forwarded =
+        |name: &HeaderName| !HOP_BY_HOP.contains(&name.as_str()) && !named.iter().any(|other| other == name.as_str());
+    let forwarded = headers.iter().filter(|(name, _)| is_forwarded(name));
+    forwarded.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Refuses paths that would leave the upstream's own path: `..`, plain or encoded, and what servers read as `/`.
-pub async fn plain_paths(request: axum::extract::Request, next: Next) -> axum::response::Response {
+/// Rejects paths that can leave the upstream's base path: those with dot segments, plain or encoded, and those with
+/// backslashes, which some servers read as `/`.
+pub async fn reject_dot_segments(request: axum::extract::Request, next: Next) -> axum::response::Response {
     let path = request.uri().path().to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
     if path.contains('\\') || path.split('/').any(|segment| segment == "." || segment == "..") {
-        return (StatusCode::BAD_REQUEST, "expected a path without dot segments and backslashes\n").into_response();
+        return (StatusCode::BAD_REQUEST, "expected a path without dot segments or backslashes\n").into_response();
     }
     next.run(request).await
 }
 
-/// The platform and the path behind it.
+/// Splits a URI path into the platform and the rest of the path.
 pub fn split(uri: &Uri) -> Option<(&str, &str)> {
     let rest = uri.path().strip_prefix('/')?;
     let end = rest.find('/').unwrap_or(rest.len());
@@ -107,10 +111,10 @@ pub fn split(uri: &Uri) -> Option<(&str, &str)> {
     (!platform.is_empty()).then_some((platform, path))
 }
 
-/// Reads `PLATFORM=URL`.
+/// Parses `PLATFORM=URL`.
 pub fn parse(text: &str) -> Result<(String, String), String> {
     let (platform, url) =
-        text.split_once('=').ok_or("expected PLATFORM=URL, such as taobao=https://gw.api.taobao.com")?;
+        text.split_once('=').ok_or("expected PLATFORM=URL, for example taobao=https://gw.api.taobao.com")?;
     let url: reqwest::Url = url.parse().map_err(|error| format!("{url}: {error}"))?;
     Ok((platform.to_owned(), url.as_str().trim_end_matches('/').to_owned()))
 }
@@ -120,16 +124,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_of_the_connection_stay_behind() {
-        let fields = [("connection", "x-secret, close"), ("x-secret", "1"), ("te", "x"), ("x-kept", "1")];
-        let fields = fields.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-        let headers: HeaderMap = fields.collect::<Vec<(HeaderName, http::HeaderValue)>>().into_iter().collect();
-        assert_eq!(passing(&headers).keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
+    fn connection_headers_are_not_forwarded() {
+        let headers = [("connection", "x-secret, close"), ("x-secret", "1"), ("te", "x"), ("x-forwarded", "1")];
+        let headers = headers.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        let headers: HeaderMap = headers.collect::<Vec<(HeaderName, http::HeaderValue)>>().into_iter().collect();
+        assert_eq!(forwarded(&headers).keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-forwarded"]);
     }
 
     #[tokio::test]
-    async fn no_path_leaves_the_upstreams_own() {
-        let app = axum::Router::new().fallback(async || "in").layer(axum::middleware::from_fn(plain_paths));
+    async fn path_cannot_leave_the_base_path() {
+        let app = axum::Router::new().fallback(async || "in").layer(axum::middleware::from_fn(reject_dot_segments));
         let rows = [
             ("/taobao/router/rest", 200),
             ("/taobao/v1.2/a..b", 200),
@@ -146,10 +150,10 @@ mod tests {
         }
     }
 
-    /// A body whose first part comes and whose rest never does.
-    struct Unending(bool);
+    /// A body whose first part arrives and whose rest never does.
+    struct StalledBody(bool);
 
-    impl HttpBody for Unending {
+    impl HttpBody for StalledBody {
         type Data = bytes::Bytes;
         type Error = BoxError;
 
@@ -167,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_long_request_reaches_the_platform_before_it_ends() {
+    async fn long_request_body_is_streamed_to_the_platform() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let first_part = async |request: axum::extract::Request| {
@@ -175,35 +179,35 @@ mod tests {
             frame.into_data().unwrap()
         };
         tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(first_part)).await });
-        let request = Request::post("/jd/upload").body(Body::new(Unending(true))).unwrap();
-        // Whoever collects the body first never gets as far as this answer.
-        let patience = Duration::from_secs(20);
-        let answer = tokio::time::timeout(patience, upstreams(address, patience).call(request)).await;
-        let body = answer.expect("the first part arrives").unwrap().into_body().collect().await.unwrap().to_bytes();
+        let request = Request::post("/jd/upload").body(Body::new(StalledBody(true))).unwrap();
+        // A proxy that buffers the whole body first would never receive this response.
+        let limit = Duration::from_secs(20);
+        let response = tokio::time::timeout(limit, upstreams(address, limit).call(request)).await;
+        let body = response.expect("the first part arrives").unwrap().into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, "part");
     }
 
     #[tokio::test]
-    async fn an_answer_that_stalls_is_a_time_out() {
+    async fn stalled_response_body_is_a_timeout() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (keep, kept) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             use std::io::{Read, Write};
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.read(&mut [0; 4096]).unwrap();
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhal").unwrap();
-            // The connection stays open for as long as the test lives.
-            keep.send(stream).unwrap();
+            // Keep the connection open until the test ends.
+            sender.send(stream).unwrap();
         });
         let layer = tidegate::tower::Layer::new(tidegate::Host::builder().build().unwrap(), |_| {
             Some(tidegate::tower::Route::new("jd", "/x"))
         });
         let service = tower::Layer::layer(&layer, upstreams(address, Duration::from_millis(100)));
-        // A POST that may have been carried out is sent once.
+        // A POST that the platform may have executed is not retried.
         let request = Request::post("/jd/x").body(Body::from("order")).unwrap();
         let response = tower::ServiceExt::oneshot(service, request).await.unwrap();
         assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
-        drop(kept);
+        drop(receiver);
     }
 }

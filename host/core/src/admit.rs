@@ -1,13 +1,13 @@
-//! Admission: whether, at what cost and through which limits a request goes.
+//! Admission: whether a request is allowed, what it costs and which limits apply to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, View};
+use crate::{Fault, HostView};
 
-/// A request that is about to be sent to a platform, in plain values: all that an admission policy sees.
+/// A request that is about to be sent to a platform, in plain values: the input of an admission policy.
 ///
 /// ```
 /// use tidegate_core::Request;
@@ -17,18 +17,18 @@ use crate::{Fault, View};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Request {
-    /// The platform that it goes to.
+    /// The platform.
     pub platform: String,
-    /// The endpoint, as metrics name it.
+    /// The endpoint, as named in metrics.
     pub endpoint: String,
     /// The HTTP method, in upper case.
     pub method: String,
-    /// When it came, in milliseconds since 1970.
+    /// The time at which the request arrived, in milliseconds since 1970.
     pub at_ms: u64,
-    /// Chosen headers, names in lower case.
-    #[serde(deserialize_with = "crate::failure::headers")]
+    /// Selected headers; their names are in lower case.
+    #[serde(deserialize_with = "crate::failure::deserialize_headers")]
     pub headers: Vec<(String, String)>,
-    /// What the gateway knows of it, such as the seller or the tenant.
+    /// Labels that the caller sets, for example the seller or the tenant.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -45,34 +45,34 @@ impl Default for Request {
     }
 }
 
-/// The answer of an admission policy.
+/// The verdict of an admission policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Admission {
-    /// No opinion: `admit/default` decides, then the platform's limit at cost 1.
+    /// The policy abstains: `admit/default` decides, or else the platform's limit applies with a cost of 1.
     Default,
-    /// It goes.
+    /// The request is allowed, if its limits have the tokens.
     Allow {
-        /// What it costs at each limit it passes; at least 1.
+        /// The cost at each limit that applies; at least 1.
         cost: u32,
-        /// Labels that pick further limits of the platform.
+        /// The labels that select additional limits of the platform.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         scope: BTreeMap<String, String>,
     },
-    /// It does not go.
+    /// The request is denied.
     Deny {
-        /// A few words for the caller.
+        /// A short reason for the caller.
         reason: String,
         /// The HTTP status for the caller, 400 to 599.
         status: u16,
     },
 }
 
-/// Decides whether a request goes.
+/// A policy that decides whether a request is allowed.
 pub trait AdmitPolicy: Send + Sync {
-    /// The verdict on one request.
+    /// Returns the verdict on a request.
     ///
     /// # Errors
-    /// A [`Fault`] where the policy misbehaved.
-    fn admit(&self, request: &Request, view: &Arc<dyn View>) -> Result<Admission, Fault>;
+    /// Returns a [`Fault`] if the policy fails.
+    fn admit(&self, request: &Request, view: &Arc<dyn HostView>) -> Result<Admission, Fault>;
 }

@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-/// How bad a firing rule is.
+/// The severity of an alert rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Worth knowing.
+    /// For information; needs no action.
     Info,
-    /// Worth a look today.
+    /// Needs attention within the day.
     Warning,
-    /// Worth waking someone.
+    /// Needs attention at once, at any hour.
     Critical,
 }
 
 impl Severity {
-    /// Every severity, mildest first.
+    /// Every severity, least severe first.
     pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
 
-    /// The name as rules write it.
+    /// Returns the name that rules use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -33,29 +33,29 @@ impl Severity {
     }
 }
 
-/// When a rule may speak.
+/// When a rule sends notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timing {
+pub struct AlertTiming {
     /// How long the condition must hold before the rule fires.
     pub hold: Duration,
-    /// The least time between two messages that it fires.
+    /// The minimum time between two notifications that the rule fires.
     pub cooldown: Duration,
 }
 
-/// A change that people are told of.
+/// A change of an alert that is notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transition {
-    /// The condition holds now.
+    /// The rule fires.
     Firing,
-    /// It held before, the cooldown is over, and it holds still.
+    /// The rule still fires after the cooldown.
     StillFiring,
-    /// It holds no longer.
+    /// The condition no longer holds.
     Resolved,
 }
 
 impl Transition {
-    /// The transition in words.
+    /// Returns the name for notifications.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -76,16 +76,16 @@ enum Phase {
     },
     Firing {
         since: Timestamp,
-        told: bool,
+        notified: bool,
     },
 }
 
-/// The state of one rule for one scope; it survives an edit of the rule.
+/// The state of one rule for one scope. It is kept when the rule is edited.
 ///
 /// ```
 /// use std::time::Duration;
-/// use tidegate_core::{AlertState, Timestamp, Timing, Transition};
-/// let timing = Timing { hold: Duration::ZERO, cooldown: Duration::from_secs(300) };
+/// use tidegate_core::{AlertState, Timestamp, AlertTiming, Transition};
+/// let timing = AlertTiming { hold: Duration::ZERO, cooldown: Duration::from_secs(300) };
 /// let mut state = AlertState::default();
 /// let at = |s: u64| Timestamp::from_micros(s * 1_000_000);
 /// assert_eq!(state.step(true, timing, at(0)), Some(Transition::Firing));
@@ -95,44 +95,45 @@ enum Phase {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertState {
     phase: Phase,
-    last_told: Option<Timestamp>,
+    last_notified: Option<Timestamp>,
 }
 
 impl AlertState {
-    /// Takes the verdict of one tick and says whom to tell what, if anything.
+    /// Applies the result of one evaluation (`holds`) and returns the transition to notify, if there is one.
     ///
-    /// A rule that fires anew within its cooldown is not announced until the cooldown is over, and what was never
-    /// announced is not resolved aloud either, so flapping costs one pair of messages a cooldown.
-    pub fn step(&mut self, holds: bool, timing: Timing, now: Timestamp) -> Option<Transition> {
+    /// A rule that fires again within its cooldown is notified only when the cooldown is over. An alert that was never
+    /// notified as firing is not notified as resolved either. A flapping rule therefore sends one pair of notifications
+    /// per cooldown.
+    pub fn step(&mut self, holds: bool, timing: AlertTiming, now: Timestamp) -> Option<Transition> {
         if !holds {
-            let was = std::mem::take(&mut self.phase);
-            return matches!(was, Phase::Firing { told: true, .. }).then_some(Transition::Resolved);
+            let previous = std::mem::take(&mut self.phase);
+            return matches!(previous, Phase::Firing { notified: true, .. }).then_some(Transition::Resolved);
         }
         let since = match self.phase {
             Phase::Inactive => now,
             Phase::Pending { since } | Phase::Firing { since, .. } => since,
         };
-        let told = matches!(self.phase, Phase::Firing { told: true, .. });
+        let notified = matches!(self.phase, Phase::Firing { notified: true, .. });
         if !matches!(self.phase, Phase::Firing { .. }) && now - since < timing.hold {
             self.phase = Phase::Pending { since };
             return None;
         }
-        let cooling = self.last_told.is_some_and(|last| now - last < timing.cooldown);
-        self.phase = Phase::Firing { since, told: told || !cooling };
-        if cooling {
+        let in_cooldown = self.last_notified.is_some_and(|last| now - last < timing.cooldown);
+        self.phase = Phase::Firing { since, notified: notified || !in_cooldown };
+        if in_cooldown {
             return None;
         }
-        self.last_told = Some(now);
-        Some(if told { Transition::StillFiring } else { Transition::Firing })
+        self.last_notified = Some(now);
+        Some(if notified { Transition::StillFiring } else { Transition::Firing })
     }
 
-    /// Whether nothing of it matters any more: it is inactive, and no cooldown goes on.
+    /// Returns whether the state can be dropped: the alert is inactive and its cooldown is over.
     #[must_use]
-    pub fn is_over(&self, timing: Timing, now: Timestamp) -> bool {
-        self.phase == Phase::Inactive && self.last_told.is_none_or(|last| now - last >= timing.cooldown)
+    pub fn is_over(&self, timing: AlertTiming, now: Timestamp) -> bool {
+        self.phase == Phase::Inactive && self.last_notified.is_none_or(|last| now - last >= timing.cooldown)
     }
 
-    /// `inactive`, `pending` or `firing`.
+    /// Returns the name of the state: `inactive`, `pending` or `firing`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self.phase {
@@ -142,7 +143,7 @@ impl AlertState {
         }
     }
 
-    /// Since when the condition has held.
+    /// Returns the time since which the condition holds, if it holds.
     #[must_use]
     pub const fn since(&self) -> Option<Timestamp> {
         match self.phase {
@@ -156,38 +157,39 @@ impl AlertState {
 mod tests {
     use super::*;
 
-    /// One tick a second; `#` holds, `.` does not; the answer has F, S, R where people are told.
-    fn told(hold: u64, cooldown: u64, verdicts: &str) -> String {
-        let timing = Timing { hold: Duration::from_secs(hold), cooldown: Duration::from_secs(cooldown) };
+    /// Evaluates once a second: `#` holds, `.` does not. Returns F, S or R for each notification and `-` for none.
+    fn transitions(hold: u64, cooldown: u64, evaluations: &str) -> String {
+        let timing = AlertTiming { hold: Duration::from_secs(hold), cooldown: Duration::from_secs(cooldown) };
         let mut state = AlertState::default();
-        let tick = |(second, verdict): (usize, char)| {
+        let step = |(second, evaluation): (usize, char)| {
             let now = Timestamp::from_micros(second as u64 * 1_000_000);
-            match state.step(verdict == '#', timing, now) {
+            match state.step(evaluation == '#', timing, now) {
                 None => '-',
                 Some(Transition::Firing) => 'F',
                 Some(Transition::StillFiring) => 'S',
                 Some(Transition::Resolved) => 'R',
             }
         };
-        verdicts.chars().enumerate().map(tick).collect()
+        evaluations.chars().enumerate().map(step).collect()
     }
 
     #[test]
-    fn people_are_told_once_an_incident_and_once_a_cooldown() {
-        let rows = [
-            // hold, cooldown, verdicts, told
+    fn alert_is_notified_once_per_incident_and_once_per_cooldown() {
+        let cases = [
+            // hold, cooldown, evaluations, transitions
             (0, 5, ".#...", "-FR--"),
             (0, 3, "#######", "F--S--S"),
             (2, 9, "##.##.", "------"),
             (2, 9, "####..", "--F-R-"),
-            // Flapping within the cooldown stays silent …
+            // A rule that flaps within its cooldown sends nothing more.
             (0, 5, "#.#.#.", "FR----"),
             (0, 9, "#.####", "FR----"),
-            // … until it is over.
+            // It is notified again when the cooldown is over.
             (0, 4, "#.###.", "FR--FR"),
         ];
-        for (hold, cooldown, verdicts, expected) in rows {
-            assert_eq!(told(hold, cooldown, verdicts), expected, "for {hold}, cooldown {cooldown}: {verdicts}");
+        for (hold, cooldown, evaluations, expected) in cases {
+            let actual = transitions(hold, cooldown, evaluations);
+            assert_eq!(actual, expected, "for {hold}, cooldown {cooldown}: {evaluations}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The token bucket: exact integers, reservations in order of arrival, a rate that may change while it runs.
+//! The token bucket: exact integer arithmetic, reservations in order of arrival, and a rate that can change.
 //!
 //! Source: the token bucket of RFC 2697 §3, counted in units of 1/period token so that no rate is rounded.
 
@@ -11,73 +11,74 @@ use crate::Timestamp;
 use crate::clock::micros;
 use crate::quota::Quota;
 
-/// What a limit says to one call.
+/// The decision of a limit on one call.
 ///
-/// A refusal is a value that answers the next question: when, or never.
+/// A refusal says when the same cost will fit, or that it can never fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The call may go; so many whole tokens are left.
+    /// The call is allowed.
     Allowed {
-        /// Whole tokens left after this call.
+        /// The whole tokens that are left after this call.
         remaining: u64,
     },
-    /// Not now: the same cost fits after this time, if nobody else takes it.
+    /// The call is refused now. The same cost fits after this time, if no other call takes the tokens.
     Limited {
-        /// How long until it fits.
+        /// The time until the cost fits.
         retry_after: Duration,
     },
     /// The cost is above the burst and can never fit.
     Never {
-        /// The most that can fit.
+        /// The maximum cost that can fit.
         max: u64,
     },
 }
 
 impl Decision {
-    /// Whether the call may go.
+    /// Returns whether the call is allowed.
     #[must_use]
     pub const fn is_allowed(&self) -> bool {
         matches!(self, Self::Allowed { .. })
     }
 }
 
-/// A place in the queue of a [`Bucket`].
+/// The ticket of a reservation, with which its call waits in the queue of a [`Bucket`].
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "a reservation that is neither used nor cancelled is a call lost"]
+#[must_use = "a reservation that is neither used nor cancelled wastes its tokens"]
 pub struct Ticket(u64);
 
-/// What a bucket knew when it let a call go, so that a call that was never sent can give its cost back.
+/// The id of a reservation. It contains the state of the bucket at the time of the reservation, which
+/// [`Bucket::cancel`] needs to return the cost of a call that was never sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    /// The process that took them.
+pub struct ReservationId {
+    /// The process that made the reservation.
     pub origin: u64,
-    /// Tells this receipt from others of the same process.
+    /// The number of the reservation, unique in its process.
     pub number: u64,
-    /// The tokens that were taken.
+    /// The tokens that were reserved.
     pub cost: u64,
-    /// When.
+    /// The time of the reservation.
     pub at: Timestamp,
-    /// The level then, in units, without them.
+    /// The level after the reservation, in units.
     pub level: i128,
-    /// Units that had been given back by then.
+    /// The units that cancelled reservations had returned by then.
     pub returned: i128,
-    /// How often the bucket had been changed by then.
+    /// The epoch of the bucket: the number of its updates and resets by then.
     pub epoch: u64,
 }
 
-/// As workers carry it: seven numbers apart by dots.
-impl fmt::Display for Receipt {
+/// Writes the id as text: seven numbers with dots between them.
+impl fmt::Display for ReservationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { origin, number, cost, at, level, returned, epoch } = self;
         write!(f, "{origin}.{number}.{cost}.{}.{level}.{returned}.{epoch}", at.as_micros())
     }
 }
 
-impl FromStr for Receipt {
+impl FromStr for ReservationId {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let expected = "expected a receipt as `acquire` gave it";
+        let expected = "expected a reservation id that `acquire` returned";
         let numbers: Option<Vec<i128>> = text.split('.').map(|number| number.parse().ok()).collect();
         let Some([origin, number, cost, at, level, returned, epoch]) = numbers
             .as_deref()
@@ -96,17 +97,17 @@ impl FromStr for Receipt {
     }
 }
 
-/// A ticket whose slot has not come.
+/// A reservation whose tokens are not available yet.
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
+struct QueuedCall {
     ticket: u64,
-    /// What it took off the level, in units.
-    price: i128,
-    /// How much must have flowed when its slot comes.
+    /// The units that it took from the level.
+    units: i128,
+    /// The value of [`Bucket::refilled`] at which its tokens are available.
     due: i128,
 }
 
-/// A token bucket whose level may go below zero: what is below is reserved by calls that wait their turn.
+/// A token bucket. Its level may be negative: the units below zero are reserved by calls that wait in a queue.
 ///
 /// ```
 /// use std::time::Duration;
@@ -123,197 +124,198 @@ pub struct Bucket {
     quota: Quota,
     /// In units of 1/period token.
     level: i128,
-    mark: Timestamp,
-    /// Units that have flowed since the beginning; what flows over counts as well.
-    flowed: i128,
-    /// In order of arrival, and so of slots.
-    waiting: VecDeque<Waiting>,
+    /// The time of the last refill.
+    refilled_at: Timestamp,
+    /// The units of all refills, including those that a full bucket discarded.
+    refilled: i128,
+    /// The calls that wait, in order of arrival and therefore of `due`.
+    queue: VecDeque<QueuedCall>,
+    /// The number of reservations.
     tickets: u64,
-    /// Units that were given back since the beginning.
+    /// The units that cancelled reservations returned.
     returned: i128,
-    /// Receipts that were given back, until when they could be once more.
-    spent: BTreeMap<u64, Timestamp>,
-    /// Updates and resets; a receipt from before one is worth nothing.
+    /// The numbers of cancelled reservations, each with the time after which cancelling it would return nothing.
+    cancelled: BTreeMap<u64, Timestamp>,
+    /// The number of updates and resets. A reservation of an earlier epoch cannot be cancelled.
     epoch: u64,
 }
 
 impl Bucket {
-    /// A bucket with its whole burst.
+    /// Creates a full bucket.
     #[must_use]
     pub fn full(quota: Quota, now: Timestamp) -> Self {
         Self {
             quota,
             level: capacity(quota),
-            mark: now,
-            flowed: 0,
-            waiting: VecDeque::new(),
+            refilled_at: now,
+            refilled: 0,
+            queue: VecDeque::new(),
             tickets: 0,
             returned: 0,
-            spent: BTreeMap::new(),
+            cancelled: BTreeMap::new(),
             epoch: 0,
         }
     }
 
-    /// The settings in force.
+    /// Returns the active quota.
     #[must_use]
     pub const fn quota(&self) -> Quota {
         self.quota
     }
 
-    /// Takes `cost` tokens if they are there; a refusal takes nothing. A cost of 0 asks and takes nothing.
+    /// Takes `cost` tokens if they are available. A refusal takes nothing. A cost of 0 only tests the bucket.
     pub fn check(&mut self, cost: u64, now: Timestamp) -> Decision {
         self.reserve(cost, Duration::ZERO, now)
             .map_or_else(|refusal| refusal, |_| Decision::Allowed { remaining: self.remaining() })
     }
 
-    /// Takes `cost` tokens that will be there `within` this time, in order of arrival.
+    /// Reserves `cost` tokens that are available `within` this time, in order of arrival.
     ///
     /// # Errors
-    /// The refusal, where they will not be; nothing is taken then.
+    /// Returns the refusal if the tokens are not available in time. It takes nothing then.
     pub fn reserve(&mut self, cost: u64, within: Duration, now: Timestamp) -> Result<Ticket, Decision> {
         if cost > self.quota.burst() {
             return Err(Decision::Never { max: self.quota.burst() });
         }
         self.refill(now);
-        let price = i128::from(cost) * self.token();
-        let wait = self.time_to(price - self.level);
+        let units = i128::from(cost) * self.units_per_token();
+        let wait = self.time_to_refill(units - self.level);
         if wait > within {
             return Err(Decision::Limited { retry_after: wait });
         }
-        self.level -= price;
+        self.level -= units;
         self.tickets = self.tickets.wrapping_add(1);
         if self.level < 0 {
-            self.waiting.push_back(Waiting { ticket: self.tickets, price, due: self.flowed - self.level });
+            self.queue.push_back(QueuedCall { ticket: self.tickets, units, due: self.refilled - self.level });
         }
         Ok(Ticket(self.tickets))
     }
 
-    /// The receipt for the reservation made last, of `cost` tokens.
+    /// Returns the id of the last reservation, which had this `cost`.
     #[must_use]
-    pub const fn receipt(&self, cost: u64) -> Receipt {
-        let Self { tickets: number, mark: at, level, returned, epoch, .. } = *self;
-        Receipt { origin: 0, number, cost, at, level, returned, epoch }
+    pub const fn reservation_id(&self, cost: u64) -> ReservationId {
+        let Self { tickets: number, refilled_at: at, level, returned, epoch, .. } = *self;
+        ReservationId { origin: 0, number, cost, at, level, returned, epoch }
     }
 
-    /// Gives back what a call took that was never sent, and says whether others move up.
+    /// Cancels the reservation of a call that was never sent, and returns whether other calls now wait less.
     ///
-    /// The bucket is then as if so much had never been taken: since the level can have risen no higher than what it was
-    /// plus all that came in, what would surely not have flowed over comes back, and no more. Each receipt counts once,
-    /// and none survives a change of the quota.
-    pub fn give_back(&mut self, receipt: &Receipt, now: Timestamp) -> bool {
+    /// The tokens come back as if they had never been taken, but only those that the bucket would certainly not have
+    /// discarded: since the reservation, the level cannot have risen above its value at that time plus everything that
+    /// was refilled and returned since. Each id can be cancelled once, and only until the quota changes or the bucket
+    /// is reset.
+    pub fn cancel(&mut self, id: &ReservationId, now: Timestamp) -> bool {
         self.refill(now);
-        self.spent.retain(|_, until| *until > now);
-        let came = i128::from(micros(self.mark - receipt.at)) * i128::from(self.quota.units_per_us())
-            + (self.returned - receipt.returned);
-        let room = capacity(self.quota) - receipt.level - came;
-        let units = room.min(i128::from(receipt.cost) * self.token());
-        if units <= 0 || receipt.epoch != self.epoch || self.spent.contains_key(&receipt.number) {
+        self.cancelled.retain(|_, until| *until > now);
+        let gained = i128::from(micros(self.refilled_at - id.at)) * i128::from(self.quota.units_per_us())
+            + (self.returned - id.returned);
+        let room = capacity(self.quota) - id.level - gained;
+        let units = room.min(i128::from(id.cost) * self.units_per_token());
+        if units <= 0 || id.epoch != self.epoch || self.cancelled.contains_key(&id.number) {
             return false;
         }
-        // After this time nothing of it would come back.
-        self.spent.insert(receipt.number, self.mark + self.time_to(room));
+        // After this time, cancelling the id would return nothing.
+        self.cancelled.insert(id.number, self.refilled_at + self.time_to_refill(room));
         self.level += units;
         self.returned += units;
-        self.waiting.iter_mut().for_each(|waiting| waiting.due -= units);
-        !self.waiting.is_empty()
+        self.queue.iter_mut().for_each(|call| call.due -= units);
+        !self.queue.is_empty()
     }
 
-    /// How long this ticket still has to wait; zero means now.
+    /// Returns how long the call with this ticket still has to wait; zero means that it may be sent now.
     ///
-    /// It changes when the quota does, and when somebody who stood before it leaves.
+    /// The wait changes when the quota changes and when a call that is earlier in the queue is cancelled.
     #[must_use]
-    pub fn wait(&mut self, ticket: &Ticket, now: Timestamp) -> Duration {
+    pub fn remaining_wait(&mut self, ticket: &Ticket, now: Timestamp) -> Duration {
         self.refill(now);
-        self.place(ticket).map_or(Duration::ZERO, |place| self.time_to(self.waiting[place].due - self.flowed))
+        let index = self.queue_index(ticket);
+        index.map_or(Duration::ZERO, |index| self.time_to_refill(self.queue[index].due - self.refilled))
     }
 
-    /// Gives a slot back that has not come yet, and says whether others move up.
+    /// Removes a waiting call from the queue, and returns whether other calls now wait less.
     ///
-    /// While a ticket waits, the level has been below zero since it was reserved, so nothing has flowed over and the
-    /// bucket is as if the ticket had never been. A slot that has come is spent, used or not.
-    pub fn cancel(&mut self, ticket: &Ticket, now: Timestamp) -> bool {
+    /// All its tokens come back: while a call waits, the level has been below zero since its reservation, so the bucket
+    /// has discarded nothing. A call that no longer waits keeps its tokens, whether it is sent or not.
+    pub fn cancel_wait(&mut self, ticket: &Ticket, now: Timestamp) -> bool {
         self.refill(now);
-        let Some(left) = self.place(ticket).and_then(|place| self.waiting.remove(place).map(|left| (place, left)))
-        else {
-            return false;
-        };
-        let (place, Waiting { price, .. }) = left;
-        self.level += price;
-        self.waiting.range_mut(place..).for_each(|behind| behind.due -= price);
-        place < self.waiting.len()
+        let Some(index) = self.queue_index(ticket) else { return false };
+        let Some(QueuedCall { units, .. }) = self.queue.remove(index) else { return false };
+        self.level += units;
+        self.queue.range_mut(index..).for_each(|call| call.due -= units);
+        index < self.queue.len()
     }
 
-    /// Changes the quota and keeps the level, in tokens; a smaller burst cuts what is above it.
+    /// Changes the quota and keeps the level, in tokens. A smaller burst discards the tokens above it.
     pub fn update(&mut self, quota: Quota, now: Timestamp) {
         self.refill(now);
-        let (old, new) = (self.token(), i128::from(quota.units_per_token()));
-        // Rounded down: a change of units mints nothing.
+        let (old, new) = (self.units_per_token(), i128::from(quota.units_per_token()));
+        // Rounded down, so that the conversion creates no tokens.
         let convert = |units: i128| units.saturating_mul(new).div_euclid(old);
         self.level = convert(self.level).min(capacity(quota));
-        for waiting in &mut self.waiting {
-            waiting.price = convert(waiting.price);
-            waiting.due = self.flowed - convert(self.flowed - waiting.due);
+        for call in &mut self.queue {
+            call.units = convert(call.units);
+            call.due = self.refilled - convert(self.refilled - call.due);
         }
         self.quota = quota;
-        self.outdate();
+        self.start_epoch();
     }
 
-    /// Grants the whole burst anew; calls that wait are served from it first.
+    /// Refills the bucket to the full burst. Waiting calls get their tokens first.
     pub fn reset(&mut self, now: Timestamp) {
         self.refill(now);
         let granted = capacity(self.quota) - self.level.max(0);
         self.level += granted;
-        self.waiting.iter_mut().for_each(|waiting| waiting.due -= granted);
-        self.outdate();
+        self.queue.iter_mut().for_each(|call| call.due -= granted);
+        self.start_epoch();
     }
 
-    /// Makes all receipts worthless.
-    fn outdate(&mut self) {
+    /// Makes all earlier reservations impossible to cancel.
+    fn start_epoch(&mut self) {
         self.epoch += 1;
         self.returned = 0;
-        self.spent.clear();
+        self.cancelled.clear();
     }
 
-    /// Whole tokens there now; negative where calls wait for them.
+    /// Returns the whole tokens in the bucket; negative if calls wait for tokens.
     pub fn level(&mut self, now: Timestamp) -> i64 {
         self.refill(now);
-        saturate(self.level.div_euclid(self.token()))
+        saturate(self.level.div_euclid(self.units_per_token()))
     }
 
-    /// How long until the bucket is full again.
+    /// Returns the time until the bucket is full.
     pub fn time_to_full(&mut self, now: Timestamp) -> Duration {
         self.refill(now);
-        self.time_to(capacity(self.quota) - self.level)
+        self.time_to_refill(capacity(self.quota) - self.level)
     }
 
     fn remaining(&self) -> u64 {
-        u64::try_from(self.level.div_euclid(self.token())).unwrap_or(0)
+        u64::try_from(self.level.div_euclid(self.units_per_token())).unwrap_or(0)
     }
 
-    fn token(&self) -> i128 {
+    fn units_per_token(&self) -> i128 {
         i128::from(self.quota.units_per_token())
     }
 
-    /// Where a ticket stands, unless its slot has come.
-    fn place(&self, ticket: &Ticket) -> Option<usize> {
-        self.waiting.binary_search_by_key(&ticket.0, |waiting| waiting.ticket).ok()
+    /// Returns the index of a ticket in the queue, if its call still waits.
+    fn queue_index(&self, ticket: &Ticket) -> Option<usize> {
+        self.queue.binary_search_by_key(&ticket.0, |call| call.ticket).ok()
     }
 
-    /// A clock that went back keeps the level and moves nothing: `now - mark` is then zero.
+    /// Refills the bucket up to `now`. If the clock went back, the elapsed time is zero and nothing changes.
     fn refill(&mut self, now: Timestamp) {
-        let flowed = i128::from(micros(now - self.mark)) * i128::from(self.quota.units_per_us());
-        self.level = self.level.saturating_add(flowed).min(capacity(self.quota));
-        self.flowed = self.flowed.saturating_add(flowed);
-        self.mark = self.mark.max(now);
-        while self.waiting.front().is_some_and(|first| first.due <= self.flowed) {
-            self.waiting.pop_front();
+        let refilled = i128::from(micros(now - self.refilled_at)) * i128::from(self.quota.units_per_us());
+        self.level = self.level.saturating_add(refilled).min(capacity(self.quota));
+        self.refilled = self.refilled.saturating_add(refilled);
+        self.refilled_at = self.refilled_at.max(now);
+        while self.queue.front().is_some_and(|first| first.due <= self.refilled) {
+            self.queue.pop_front();
         }
     }
 
-    /// The time in which so many units flow, rounded up.
-    fn time_to(&self, units: i128) -> Duration {
-        let flow = i128::from(self.quota.units_per_us());
-        let wait = (units.max(0) + flow - 1) / flow;
+    /// Returns the time in which this many units are refilled, rounded up.
+    fn time_to_refill(&self, units: i128) -> Duration {
+        let units_per_us = i128::from(self.quota.units_per_us());
+        let wait = (units.max(0) + units_per_us - 1) / units_per_us;
         Duration::from_micros(u64::try_from(wait).unwrap_or(u64::MAX))
     }
 }
@@ -344,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_takes_nothing() {
+    fn refusal_takes_nothing() {
         let mut bucket = bucket("1/s", 2);
         assert!(bucket.check(2, at(0)).is_allowed());
         for _ in 0..100 {
@@ -354,90 +356,91 @@ mod tests {
     }
 
     #[test]
-    fn reservations_stand_in_line() {
+    fn reservations_are_served_in_order_of_arrival() {
         let mut bucket = bucket("10/s", 1);
         let tickets: Vec<_> = (0..4).map(|_| bucket.reserve(1, ms(1_000), at(0)).unwrap()).collect();
-        let waits: Vec<_> = tickets.iter().map(|ticket| bucket.wait(ticket, at(0))).collect();
+        let waits: Vec<_> = tickets.iter().map(|ticket| bucket.remaining_wait(ticket, at(0))).collect();
         assert_eq!(waits, [ms(0), ms(100), ms(200), ms(300)]);
         assert_eq!(bucket.reserve(1, ms(399), at(0)), Err(Decision::Limited { retry_after: ms(400) }));
     }
 
     #[test]
-    fn who_leaves_gives_all_back_and_those_behind_move_up() {
+    fn cancelled_wait_returns_its_tokens_and_shortens_later_waits() {
         let mut bucket = bucket("10/s", 5);
-        let mut line: Vec<_> = [5, 5, 2].iter().map(|cost| bucket.reserve(*cost, ms(9_000), at(0)).unwrap()).collect();
-        let (last, middle, first) = (line.pop().unwrap(), line.pop().unwrap(), line.pop().unwrap());
-        assert_eq!(bucket.wait(&last, at(0)), ms(700));
-        assert!(bucket.cancel(&middle, at(0)), "somebody moves up");
-        assert_eq!((bucket.level(at(0)), bucket.wait(&last, at(0))), (-2, ms(200)));
-        assert!(!bucket.cancel(&first, at(0)), "its slot has come");
-        assert!(!bucket.cancel(&last, at(100)), "nobody stands behind it");
+        let mut tickets: Vec<_> =
+            [5, 5, 2].iter().map(|cost| bucket.reserve(*cost, ms(9_000), at(0)).unwrap()).collect();
+        let (last, middle, first) = (tickets.pop().unwrap(), tickets.pop().unwrap(), tickets.pop().unwrap());
+        assert_eq!(bucket.remaining_wait(&last, at(0)), ms(700));
+        assert!(bucket.cancel_wait(&middle, at(0)), "the last call waits less");
+        assert_eq!((bucket.level(at(0)), bucket.remaining_wait(&last, at(0))), (-2, ms(200)));
+        assert!(!bucket.cancel_wait(&first, at(0)), "its call waits no longer");
+        assert!(!bucket.cancel_wait(&last, at(100)), "no call is behind it");
         assert_eq!(bucket.level(at(100)), 1);
     }
 
     #[test]
-    fn whoever_leaves_in_whatever_order_leaves_nothing_behind() {
-        for backwards in [false, true] {
+    fn cancelling_all_waits_in_any_order_returns_all_their_tokens() {
+        for reversed in [false, true] {
             let mut bucket = bucket("10/s", 1);
-            let mut line: Vec<_> = (0..200).map(|_| bucket.reserve(1, ms(90_000), at(0)).unwrap()).collect();
+            let mut tickets: Vec<_> = (0..200).map(|_| bucket.reserve(1, ms(90_000), at(0)).unwrap()).collect();
             bucket.update(Quota::new(Rate::parse("1/m").unwrap(), 1).unwrap(), at(0));
-            if backwards {
-                line.reverse();
+            if reversed {
+                tickets.reverse();
             }
-            for ticket in &line {
-                bucket.cancel(ticket, at(0));
+            for ticket in &tickets {
+                bucket.cancel_wait(ticket, at(0));
             }
-            assert_eq!(bucket.level(at(0)), 0, "the first took the one token there was");
+            assert_eq!(bucket.level(at(0)), 0, "the first call took the only token");
         }
     }
 
     #[test]
-    fn an_update_keeps_the_level_and_moves_who_waits() {
+    fn update_keeps_the_level_and_changes_the_waits() {
         let mut bucket = bucket("1/s", 10);
         assert!(bucket.check(10, at(0)).is_allowed());
         let ticket = bucket.reserve(4, ms(9_000), at(0)).unwrap();
         bucket.update(Quota::new(Rate::parse("8/s").unwrap(), 8).unwrap(), at(0));
         assert_eq!(bucket.level(at(0)), -4);
-        assert_eq!(bucket.wait(&ticket, at(0)), ms(500));
+        assert_eq!(bucket.remaining_wait(&ticket, at(0)), ms(500));
     }
 
     #[test]
-    fn what_was_never_sent_comes_back_once_and_only_what_would_not_have_flowed_over() {
+    fn cancelled_reservation_returns_tokens_once_and_only_those_not_discarded() {
         let mut bucket = bucket("1/s", 10);
         assert!(bucket.check(6, at(0)).is_allowed());
-        let receipt = bucket.receipt(6);
+        let id = bucket.reservation_id(6);
         let ticket = bucket.reserve(10, ms(9_000), at(0)).unwrap();
-        assert_eq!(bucket.wait(&ticket, at(0)), ms(6_000));
-        assert!(bucket.give_back(&receipt, at(1_000)), "somebody moves up");
-        // The second that has passed may have flowed over, for all that the receipt knows.
-        assert_eq!((bucket.wait(&ticket, at(1_000)), bucket.level(at(1_000))), (ms(0), 0));
-        assert!(!bucket.give_back(&receipt, at(1_000)));
-        assert_eq!(bucket.level(at(1_000)), 0, "a receipt counts once");
+        assert_eq!(bucket.remaining_wait(&ticket, at(0)), ms(6_000));
+        assert!(bucket.cancel(&id, at(1_000)), "the waiting call waits less");
+        // The token of the second that has passed may have been discarded, as far as the id shows.
+        assert_eq!((bucket.remaining_wait(&ticket, at(1_000)), bucket.level(at(1_000))), (ms(0), 0));
+        assert!(!bucket.cancel(&id, at(1_000)));
+        assert_eq!(bucket.level(at(1_000)), 0, "an id can be cancelled once");
 
-        // A burst was taken, came anew and was sent: had the first never been taken, it would have flowed over.
+        // The refill after the reservation was sent too. Without the reservation, it would have been discarded.
         let mut bucket = self::bucket("1/s", 10);
         assert!(bucket.check(10, at(0)).is_allowed());
-        let receipt = bucket.receipt(10);
+        let id = bucket.reservation_id(10);
         assert!(bucket.check(10, at(10_000)).is_allowed());
-        bucket.give_back(&receipt, at(10_000));
+        bucket.cancel(&id, at(10_000));
         assert_eq!(bucket.level(at(10_000)), 0);
 
-        // Half of the time, half of it.
+        // Half of the burst was refilled since, so half of the cost comes back.
         let mut bucket = self::bucket("1/s", 10);
         assert!(bucket.check(10, at(0)).is_allowed());
-        let receipt = bucket.receipt(10);
+        let id = bucket.reservation_id(10);
         assert!(bucket.check(5, at(5_000)).is_allowed());
-        bucket.give_back(&receipt, at(5_000));
+        bucket.cancel(&id, at(5_000));
         assert_eq!(bucket.level(at(5_000)), 5);
-        let receipt = bucket.receipt(0);
+        let id = bucket.reservation_id(0);
         bucket.reset(at(5_000));
         assert!(bucket.check(10, at(5_000)).is_allowed());
-        bucket.give_back(&Receipt { cost: 10, ..receipt }, at(5_000));
-        assert_eq!(bucket.level(at(5_000)), 0, "a receipt does not survive a change");
+        bucket.cancel(&ReservationId { cost: 10, ..id }, at(5_000));
+        assert_eq!(bucket.level(at(5_000)), 0, "a reset makes earlier ids impossible to cancel");
     }
 
     #[test]
-    fn a_clock_that_goes_back_mints_nothing() {
+    fn clock_that_goes_back_creates_no_tokens() {
         let mut bucket = bucket("1/s", 1);
         assert!(bucket.check(1, at(5_000)).is_allowed());
         assert!(!bucket.check(1, at(0)).is_allowed());

@@ -1,11 +1,11 @@
-//! Time as an argument.
+//! Timestamps and clocks.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A moment of a monotonic clock, in microseconds since an arbitrary start.
+/// A time on a monotonic clock, in microseconds since an arbitrary start.
 ///
 /// ```
 /// use std::time::Duration;
@@ -18,13 +18,13 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The moment `micros` after the clock's start.
+    /// Returns the time `micros` microseconds after the start of the clock.
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
     }
 
-    /// Microseconds since the clock's start.
+    /// Returns the microseconds since the start of the clock.
     #[must_use]
     pub const fn as_micros(self) -> u64 {
         self.0
@@ -42,29 +42,29 @@ impl Add<Duration> for Timestamp {
 impl Sub for Timestamp {
     type Output = Duration;
 
-    /// The time from `rhs` to `self`; zero where `rhs` is the later one.
+    /// Returns the time from `rhs` to `self`; zero if `rhs` is later.
     fn sub(self, rhs: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(rhs.0))
     }
 }
 
-/// A duration in whole microseconds, saturating at 584,000 years.
+/// Converts a duration to whole microseconds. It saturates at 584,000 years.
 #[must_use]
 pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A duration in whole milliseconds, saturating.
+/// Converts a duration to whole milliseconds. It saturates at the maximum of `u64`.
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Where a process gets its time from; tests supply one that stands still.
+/// The clock of a process. Tests supply one that they control.
 pub trait Clock: Send + Sync {
-    /// Now on a clock that never goes back: for waits and windows.
+    /// Returns the time of a clock that never goes back. It is used for waits and windows.
     fn now(&self) -> Timestamp;
 
-    /// Now in milliseconds since 1970 (UTC): for what people and other machines read.
+    /// Returns the time in milliseconds since 1970 (UTC). It is used for times that users and other machines read.
     fn unix_ms(&self) -> u64;
 }

@@ -1,36 +1,36 @@
-//! What came of a call.
+//! The outcome of a call, and the description of a failure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// How a call ended, as metrics count it.
+/// The outcome of a call, as metrics count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The platform did what was asked.
+    /// The call succeeded.
     Success,
-    /// It did not, for whatever reason; HTTP 200 with an error inside counts here.
+    /// The call failed. This includes a response with status 200 that contains an error.
     Error,
-    /// Our own limit said no and nothing was sent; not part of `count`.
+    /// A limit of tidegate refused the call, and nothing was sent. It is not part of `count`.
     Limited,
 }
 
-/// How far a failed call got.
+/// The kind of a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// No answer within the time allowed; it may have been carried out.
+    /// No response within the timeout. The platform may have executed the call.
     Timeout,
-    /// No connection, or it broke; it may have been carried out.
+    /// The connection failed. The platform may have executed the call.
     Connection,
-    /// An answer that says no.
+    /// The response is an error.
     #[default]
     Response,
 }
 
-/// A failed attempt in plain values: all that a retry policy sees.
+/// A failed attempt in plain values: the input of a retry policy.
 ///
 /// ```
 /// use tidegate_core::Failure;
@@ -40,30 +40,30 @@ pub enum FailureKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Failure {
-    /// The platform that was called.
+    /// The platform.
     pub platform: String,
-    /// The endpoint, as metrics name it.
+    /// The endpoint, as named in metrics.
     pub endpoint: String,
-    /// How far the call got.
+    /// The kind of the failure.
     pub kind: FailureKind,
-    /// Which attempt failed: 1 is the first.
+    /// The number of the failed attempt; the first is 1.
     pub attempt: u32,
-    /// Milliseconds since the first attempt began.
+    /// Milliseconds since the first attempt started.
     pub elapsed_ms: u64,
-    /// When it failed, in milliseconds since 1970; 0 where nobody said.
+    /// The time of the failure, in milliseconds since 1970; 0 if unknown.
     pub at_ms: u64,
-    /// The HTTP status, where an answer came.
+    /// The HTTP status, if there was a response.
     pub status: Option<u16>,
-    /// The platform's error code, as text.
+    /// The error code of the platform, as text.
     pub code: Option<String>,
-    /// The platform's sub code.
+    /// The error sub-code of the platform.
     pub sub_code: Option<String>,
-    /// The platform's words.
+    /// The error message of the platform.
     pub message: Option<String>,
-    /// Chosen headers of the answer, names in lower case.
-    #[serde(deserialize_with = "headers")]
+    /// Selected headers of the response; their names are in lower case.
+    #[serde(deserialize_with = "deserialize_headers")]
     pub headers: Vec<(String, String)>,
-    /// The wait that a `Retry-After` header asked for, in milliseconds.
+    /// The wait that the `Retry-After` header requires, in milliseconds.
     pub retry_after_ms: Option<u64>,
 }
 
@@ -86,11 +86,12 @@ impl Default for Failure {
     }
 }
 
-/// Reads headers as pairs, or as a table in the way of case files and of the decision log; names become lower case.
+/// Deserializes headers from a list of pairs, or from a table as in case files and in the decision log. Names are
+/// converted to lower case.
 ///
 /// # Errors
-/// Where they are neither.
-pub fn headers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
+/// Returns an error if the value is neither.
+pub fn deserialize_headers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected headers as {\"name\": \"value\"} or as [[\"name\", \"value\"]]")]
     enum Headers {
@@ -105,29 +106,29 @@ pub fn headers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String
     Ok(headers)
 }
 
-/// The longest text of a failure, in bytes; what a policy needs of it stands at its beginning.
-const MAX_TEXT: usize = 8 * 1024;
-/// The most headers of a failure.
+/// The maximum size of a string of a failure, in bytes. The part that a policy needs is at the start.
+const MAX_STRING_SIZE: usize = 8 * 1024;
+/// The maximum number of headers of a failure.
 const MAX_HEADERS: usize = 64;
 
 impl Failure {
-    /// The failure with its texts and headers cut at what policies are told: 8 KiB each, 64 headers.
+    /// Truncates the failure to the size that policies get: 64 headers, and 8 KiB for each string.
     ///
     /// ```
     /// use tidegate_core::Failure;
-    /// let told = Failure { message: Some("x".repeat(9_000)), ..Failure::default() };
-    /// assert_eq!(told.bounded().message.unwrap().len(), 8_192);
+    /// let failure = Failure { message: Some("x".repeat(9_000)), ..Failure::default() };
+    /// assert_eq!(failure.truncated().message.unwrap().len(), 8_192);
     /// ```
     #[must_use]
-    pub fn bounded(mut self) -> Self {
+    pub fn truncated(mut self) -> Self {
         self.headers.truncate(MAX_HEADERS);
         let headers = self.headers.iter_mut().flat_map(|(name, value)| [name, value]);
         let texts = [&mut self.code, &mut self.sub_code, &mut self.message].into_iter().flatten();
-        headers.chain(texts).for_each(|text| text.truncate(text.floor_char_boundary(MAX_TEXT)));
+        headers.chain(texts).for_each(|text| text.truncate(text.floor_char_boundary(MAX_STRING_SIZE)));
         self
     }
 
-    /// The wait that the platform asked for.
+    /// Returns the wait that the platform requires.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after_ms.map(Duration::from_millis)
@@ -139,9 +140,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_come_as_pairs_or_as_a_table() {
-        let rows = [r#"[["a","1"],["b","2"]]"#, r#"{"b":"2","a":"1"}"#];
-        for headers in rows {
+    fn headers_are_deserialized_from_pairs_or_from_a_table() {
+        for headers in [r#"[["a","1"],["b","2"]]"#, r#"{"b":"2","a":"1"}"#] {
             let failure: Failure = serde_json::from_str(&format!(r#"{{"headers":{headers}}}"#)).unwrap();
             let expected = [("a", "1"), ("b", "2")].map(|(name, value)| (name.to_owned(), value.to_owned()));
             assert_eq!(failure.headers, expected, "{headers}");

@@ -1,11 +1,11 @@
-//! The classifier that is always there: it decides where no policy does, or where one misbehaved.
+//! The built-in classifier. It decides if no policy decides or if a policy fails.
 
 use crate::{Class, Failure, FailureKind, Verdict};
 
-/// The verdict by transport and HTTP status alone.
+/// Returns the verdict on a failure, by its kind and HTTP status only.
 ///
-/// Time-outs, broken connections, 429 and 5xx are worth another attempt; other statuses are not, and neither is an
-/// error that hides in a 2xx answer, which only a policy can read.
+/// It retries timeouts, connection errors and the statuses 408, 425, 429, 500 and 502 to 599. It gives up on all other
+/// statuses, and on an error inside a response with a 2xx status, because only a policy can read such a response.
 ///
 /// ```
 /// use tidegate_core::{Action, Failure, fallback};
@@ -15,18 +15,18 @@ use crate::{Class, Failure, FailureKind, Verdict};
 #[must_use]
 pub fn classify(failure: &Failure) -> Verdict {
     let verdict = match (failure.kind, failure.status) {
-        (FailureKind::Timeout, _) => Verdict::retry(Class::Transient).because("timeout"),
-        (FailureKind::Connection, _) => Verdict::retry(Class::Transient).because("connection error"),
-        (FailureKind::Response, Some(429)) => Verdict::retry(Class::Throttled).because("rate limit"),
-        (FailureKind::Response, Some(500 | 502..=599)) => Verdict::retry(Class::Transient).because("server error"),
-        (FailureKind::Response, Some(408 | 425)) => Verdict::retry(Class::Transient).because("timeout"),
-        (FailureKind::Response, Some(401)) => Verdict::give_up(Class::Auth).because("authentication failed"),
-        (FailureKind::Response, Some(403)) => Verdict::give_up(Class::Permanent).because("permission denied"),
-        (FailureKind::Response, Some(404 | 410)) => Verdict::give_up(Class::Permanent).because("not found"),
-        (FailureKind::Response, _) => Verdict::give_up(Class::Permanent).because("invalid request"),
+        (FailureKind::Timeout, _) => Verdict::retry(Class::Transient).with_reason("timeout"),
+        (FailureKind::Connection, _) => Verdict::retry(Class::Transient).with_reason("connection error"),
+        (FailureKind::Response, Some(429)) => Verdict::retry(Class::Throttled).with_reason("rate limit"),
+        (FailureKind::Response, Some(500 | 502..=599)) => Verdict::retry(Class::Transient).with_reason("server error"),
+        (FailureKind::Response, Some(408 | 425)) => Verdict::retry(Class::Transient).with_reason("timeout"),
+        (FailureKind::Response, Some(401)) => Verdict::give_up(Class::Auth).with_reason("authentication failed"),
+        (FailureKind::Response, Some(403)) => Verdict::give_up(Class::Permanent).with_reason("permission denied"),
+        (FailureKind::Response, Some(404 | 410)) => Verdict::give_up(Class::Permanent).with_reason("not found"),
+        (FailureKind::Response, _) => Verdict::give_up(Class::Permanent).with_reason("invalid request"),
     };
     match failure.retry_after() {
-        Some(wait) => verdict.after(wait),
+        Some(delay) => verdict.with_delay(delay),
         None => verdict,
     }
 }
@@ -37,8 +37,8 @@ mod tests {
     use crate::Action;
 
     #[test]
-    fn each_class_of_the_first_version_keeps_its_verdict() {
-        let rows = [
+    fn every_kind_and_status_has_its_verdict() {
+        let cases = [
             (FailureKind::Timeout, None, Action::Retry, Class::Transient),
             (FailureKind::Connection, None, Action::Retry, Class::Transient),
             (FailureKind::Response, Some(429), Action::Retry, Class::Throttled),
@@ -51,7 +51,7 @@ mod tests {
             (FailureKind::Response, Some(404), Action::GiveUp, Class::Permanent),
             (FailureKind::Response, Some(200), Action::GiveUp, Class::Permanent),
         ];
-        for (kind, status, action, class) in rows {
+        for (kind, status, action, class) in cases {
             let verdict = classify(&Failure { kind, status, ..Failure::default() });
             assert_eq!((verdict.action, verdict.class), (action, Some(class)), "{kind:?} {status:?}");
         }

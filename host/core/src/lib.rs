@@ -1,7 +1,43 @@
-//! The pure part of [tidegate](https://docs.rs/tidegate): what a limit, a retry and an alert mean.
+//! The core of [tidegate](https://docs.rs/tidegate): rate limits, retries, metrics and alerts as pure functions and
+//! types, without I/O.
 //!
-//! Nothing here knows tokio, Redis, Wasm or the system clock: time is an argument, randomness is an argument, and
-//! what the outside world must supply is a trait ([`Clock`], [`RetryPolicy`], [`AlertPolicy`], [`Notifier`]).
+//! This crate does not depend on tokio, Redis, Wasm or the system clock. Time and random numbers are arguments, and
+//! everything that needs I/O is a trait. Most programs use the crate `tidegate`, which re-exports this one as
+//! `tidegate::core`. Use this crate directly to implement a store, a policy or a notification channel, or to test the
+//! rules without a runtime.
+//!
+//! # Overview
+//!
+//! - **Rate limits**: [`Quota`] and [`Rate`] describe a limit, [`Bucket`] is its token bucket, and [`Decision`] is the
+//!   result for one call.
+//! - **Retries**: a [`RetryPolicy`] reads a [`Failure`] and returns a [`Verdict`]. [`fallback`] decides without a
+//!   policy. [`Backoff`] computes the delay.
+//! - **Admission**: an [`AdmitPolicy`] reads a [`Request`] and returns an [`Admission`].
+//! - **Metrics**: a [`Window`](window::Window) counts calls, a [`Sketch`] counts their durations, and [`Stats`] are the
+//!   resulting statistics.
+//! - **Alerts**: an [`AlertPolicy`] evaluates a [`Snapshot`]. [`AlertState`] turns the results into transitions, and a
+//!   [`Notifier`] sends a [`Notification`] for each.
+//! - **Policies**: a [`HostView`] gives a policy read access to metrics and limits. A [`Fault`] is the error of a
+//!   policy.
+//! - **Stores**: [`store`] has the traits for shared limits, locks, metrics and alerts.
+//! - **Configuration**: [`config`] parses `tidegate.toml`. [`config::reader`] reports every mistake with its position.
+//!
+//! # Example
+//!
+//! ```
+//! use tidegate_core::{Action, Bucket, Failure, Quota, Rate, Timestamp, fallback};
+//!
+//! // A limit of 40 calls a second, with a burst of 2.
+//! let quota = Quota::new(Rate::parse("40/s")?, 2)?;
+//! let now = Timestamp::from_micros(0);
+//! let mut bucket = Bucket::full(quota, now);
+//! assert!(bucket.check(1, now).is_allowed());
+//!
+//! // A call that failed with HTTP 503 is worth another attempt.
+//! let failure = Failure { status: Some(503), ..Failure::default() };
+//! assert_eq!(fallback::classify(&failure).action, Action::Retry);
+//! # Ok::<(), tidegate_core::QuotaError>(())
+//! ```
 
 pub mod admit;
 pub mod alert;
@@ -11,6 +47,7 @@ pub mod clock;
 pub mod config;
 pub mod failure;
 pub mod fallback;
+pub mod host_view;
 pub mod notify;
 pub mod policy;
 pub mod quota;
@@ -19,20 +56,19 @@ pub mod sketch;
 pub mod stats;
 pub mod store;
 pub mod units;
-pub mod view;
 pub mod window;
 
 pub use admit::{Admission, AdmitPolicy, Request};
-pub use alert::{AlertState, Severity, Timing, Transition};
+pub use alert::{AlertState, AlertTiming, Severity, Transition};
 pub use backoff::Backoff;
-pub use bucket::{Bucket, Decision, Receipt, Ticket};
+pub use bucket::{Bucket, Decision, ReservationId, Ticket};
 pub use clock::{Clock, Timestamp};
 pub use failure::{Failure, FailureKind, Outcome};
+pub use host_view::{FnHostView, HostView, LimitState};
 pub use notify::{Notification, Notifier, NotifyError};
 pub use policy::{Action, AlertPolicy, AlertVerdict, Class, Fault, FaultKind, RetryPolicy, Verdict};
 pub use quota::{Quota, QuotaError, Rate};
 pub use secret::Secret;
 pub use sketch::Sketch;
 pub use stats::{Snapshot, Stats};
-pub use store::{LimitStatus, OnFailure, StoreError};
-pub use view::{LimitState, View, Windows};
+pub use store::{LimitStatus, OnRedisFailure, StoreError};

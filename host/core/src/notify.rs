@@ -1,4 +1,4 @@
-//! Telling people.
+//! Notifications and the channels that send them.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,31 +8,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Severity, Stats, Transition};
 
-/// One message about one rule and one scope.
+/// A notification about one rule and one scope.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Notification {
-    /// The rule's name.
+    /// The name of the rule.
     pub rule: String,
-    /// How bad it is.
+    /// The severity of the rule.
     pub severity: Severity,
     /// The platform.
     pub platform: String,
-    /// The endpoint, where the rule looks at each of them.
+    /// The endpoint, if the rule evaluates each endpoint.
     pub endpoint: Option<String>,
-    /// Fired, still firing, or resolved.
+    /// The change of the alert.
     pub transition: Transition,
-    /// The rule's condition in its own words.
+    /// The text of the rule's condition.
     pub condition: String,
-    /// What the policy added.
+    /// The detail that the policy returned.
     pub detail: Option<String>,
-    /// The figures that were judged.
+    /// The statistics that the rule evaluated.
     pub stats: Stats,
-    /// When, in milliseconds since 1970.
+    /// The time of the evaluation, in milliseconds since 1970.
     pub at_ms: u64,
 }
 
 impl Notification {
-    /// One line for a title or a log.
+    /// Returns one line for a title or a log.
     #[must_use]
     pub fn title(&self) -> String {
         let scope = self.endpoint.as_ref().map_or(String::new(), |endpoint| format!(" {endpoint}"));
@@ -40,23 +40,23 @@ impl Notification {
     }
 }
 
-/// Why a notification was not delivered.
+/// The error of a notification that was not delivered.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct NotifyError {
-    /// Without any secret: it is shown to people.
+    /// The message. It contains no secrets, because users see it.
     pub message: String,
-    /// Whether sending the same again may succeed.
+    /// Whether another attempt may succeed.
     pub transient: bool,
-    /// How long the receiver asked to be left alone.
+    /// The wait that the receiver asked for.
     pub retry_after: Option<Duration>,
 }
 
-/// A future that a notifier returns.
-pub type Sending<'a> = Pin<Box<dyn Future<Output = Result<(), NotifyError>> + Send + 'a>>;
+/// The future that [`Notifier::send`] returns.
+pub type SendFuture<'a> = Pin<Box<dyn Future<Output = Result<(), NotifyError>> + Send + 'a>>;
 
-/// A channel that carries notifications to people.
+/// A channel that sends notifications.
 pub trait Notifier: Send + Sync {
-    /// Delivers one notification, once; who calls decides about another attempt.
-    fn send<'a>(&'a self, notification: &'a Notification) -> Sending<'a>;
+    /// Sends a notification once. The caller decides about further attempts.
+    fn send<'a>(&'a self, notification: &'a Notification) -> SendFuture<'a>;
 }

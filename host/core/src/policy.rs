@@ -1,4 +1,4 @@
-//! The contract with policies: plain values in, a verdict out, a fault when the policy misbehaves.
+//! The interface of policies: a policy reads plain values and returns a verdict, or a fault if it fails.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,120 +6,120 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, Snapshot, View};
+use crate::{Failure, HostView, Snapshot};
 
-/// What kind of trouble a failure is.
+/// The class of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// Too many calls just now: later, after the wait the platform gave.
+    /// Too many calls at the moment. Retry later, after the wait that the platform gave.
     Throttled,
-    /// The day's calls are used up: nothing before the day ends.
+    /// The daily quota is used up. No call succeeds before the day ends.
     Quota,
-    /// The platform's own passing trouble: again, with backoff.
+    /// A temporary error of the platform. Retry with backoff.
     Transient,
-    /// The credentials: refresh them once, else give up.
+    /// The credentials are invalid. Refresh them once, then give up.
     Auth,
-    /// The call itself: the same call can never succeed.
+    /// The call itself is invalid. The same call can never succeed.
     Permanent,
 }
 
-/// What a retry policy advises.
+/// The advice of a retry policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Call again.
+    /// Retry the call.
     Retry,
-    /// Do not call again.
+    /// Do not retry the call.
     GiveUp,
-    /// No opinion: the next policy decides (`retry/default`, then the fallback).
+    /// The policy abstains, and the next one decides: `retry/default`, then the fallback.
     Default,
 }
 
-/// The answer of a retry policy; the host clamps it by attempts, cap and deadline.
+/// The verdict of a retry policy. The host enforces `max_attempts`, `cap` and `deadline` of the configuration on it.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tidegate_core::{Class, Verdict};
-/// let verdict = Verdict::retry(Class::Throttled).after(Duration::from_secs(2));
+/// let verdict = Verdict::retry(Class::Throttled).with_delay(Duration::from_secs(2));
 /// assert_eq!(serde_json::to_string(&verdict).unwrap(), r#"{"action":"retry","class":"throttled","after_ms":2000}"#);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// Call again, or not, or no opinion.
+    /// The advice.
     pub action: Action,
-    /// The kind of trouble; `None` where the action is [`Action::Default`].
+    /// The class of the failure; `None` if the action is [`Action::Default`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<Class>,
-    /// Wait at least this many milliseconds; where it is longer than the backoff, it replaces it.
+    /// The minimum delay, in milliseconds. It replaces the backoff if it is longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_ms: Option<u64>,
-    /// A few words for the log.
+    /// A short reason for the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 impl Verdict {
-    /// Advice to call again.
+    /// Returns a verdict to retry.
     #[must_use]
     pub const fn retry(class: Class) -> Self {
         Self { action: Action::Retry, class: Some(class), after_ms: None, reason: None }
     }
 
-    /// Advice to stop.
+    /// Returns a verdict to give up.
     #[must_use]
     pub const fn give_up(class: Class) -> Self {
         Self { action: Action::GiveUp, class: Some(class), after_ms: None, reason: None }
     }
 
-    /// No opinion.
+    /// Returns a verdict that leaves the decision to the next policy.
     #[must_use]
     pub const fn abstain() -> Self {
         Self { action: Action::Default, class: None, after_ms: None, reason: None }
     }
 
-    /// The same with a least wait.
+    /// Sets the minimum delay.
     #[must_use]
-    pub fn after(mut self, wait: Duration) -> Self {
-        self.after_ms = Some(crate::clock::millis(wait));
+    pub fn with_delay(mut self, delay: Duration) -> Self {
+        self.after_ms = Some(crate::clock::millis(delay));
         self
     }
 
-    /// The same with a reason for the log.
+    /// Sets the reason for the log.
     #[must_use]
-    pub fn because(mut self, reason: impl Into<String>) -> Self {
+    pub fn with_reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 }
 
-/// The answer of an alert policy.
+/// The verdict of an alert policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum AlertVerdict {
-    /// All is well.
+    /// The condition does not hold.
     Quiet,
     /// The condition holds.
     Firing {
-        /// A few words for the message.
+        /// A short text for the notification.
         #[serde(skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
     },
 }
 
-/// How a policy misbehaved.
+/// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// It ran longer than its deadline.
+    /// The policy ran longer than its deadline.
     Deadline,
-    /// It took more operations than allowed.
+    /// The policy used more operations than allowed.
     Operations,
-    /// It wanted more memory, longer texts or deeper calls than allowed.
+    /// The policy needed more memory, longer strings or deeper calls than allowed.
     Memory,
-    /// It trapped or raised an error.
+    /// The policy trapped or raised an error.
     Trap,
-    /// It answered with something that is not a verdict.
+    /// The policy returned a value that is not a verdict.
     Type,
 }
 
@@ -127,7 +127,7 @@ impl FaultKind {
     /// Every kind, in the order of declaration.
     pub const ALL: [Self; 5] = [Self::Deadline, Self::Operations, Self::Memory, Self::Trap, Self::Type];
 
-    /// The kind as metrics and status name it.
+    /// Returns the name that metrics and the policy status use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -140,24 +140,25 @@ impl FaultKind {
     }
 }
 
-/// The longest message of a fault, in bytes: a script may throw a text of its own, and a function has any name.
-const MAX_MESSAGE: usize = 1_024;
+/// The maximum size of a fault's message, in bytes. A message may contain text and function names of a script, which
+/// have no limit.
+const MAX_MESSAGE_SIZE: usize = 1_024;
 
-/// One misbehaviour of a policy; the built-in fallback decides in its place.
+/// A fault: a failure of a policy. The built-in fallback decides in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What kind.
+    /// The kind.
     pub kind: FaultKind,
-    /// What happened, with the position where one is known.
+    /// What happened, with the position if it is known.
     pub message: String,
 }
 
 impl Fault {
-    /// A fault of this kind; a message that is too long for logs and pages is cut.
+    /// Creates a fault. Its message is truncated to 1 KiB.
     #[must_use]
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
         let mut message = message.into();
-        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE_SIZE));
         Self { kind, message }
     }
 }
@@ -170,20 +171,20 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Decides whether a failed call is worth another attempt.
+/// A policy that decides whether a failed call is retried.
 pub trait RetryPolicy: Send + Sync {
-    /// The verdict on one failure.
+    /// Returns the verdict on a failure.
     ///
     /// # Errors
-    /// A [`Fault`] where the policy misbehaved.
-    fn classify(&self, failure: &Failure, view: &Arc<dyn View>) -> Result<Verdict, Fault>;
+    /// Returns a [`Fault`] if the policy fails.
+    fn classify(&self, failure: &Failure, view: &Arc<dyn HostView>) -> Result<Verdict, Fault>;
 }
 
-/// Decides whether a condition holds.
+/// A policy that decides whether an alert condition holds.
 pub trait AlertPolicy: Send + Sync {
-    /// The verdict on one snapshot.
+    /// Evaluates the condition on a snapshot.
     ///
     /// # Errors
-    /// A [`Fault`] where the policy misbehaved.
-    fn evaluate(&self, snapshot: &Snapshot, view: &Arc<dyn View>) -> Result<AlertVerdict, Fault>;
+    /// Returns a [`Fault`] if the policy fails.
+    fn evaluate(&self, snapshot: &Snapshot, view: &Arc<dyn HostView>) -> Result<AlertVerdict, Fault>;
 }

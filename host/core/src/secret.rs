@@ -1,8 +1,8 @@
-//! A text that never shows itself.
+//! Secrets that are not shown in logs.
 
 use std::fmt;
 
-/// A token, password or signing secret; printing it prints stars.
+/// A token, a password or a signing secret. Its `Debug` output does not show the value.
 ///
 /// ```
 /// use tidegate_core::Secret;
@@ -14,13 +14,13 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a secret text.
+    /// Wraps a secret value.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself, for the one place that sends it.
+    /// Returns the value, for the code that sends it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! Durations in a histogram whose merge is addition.
+//! A histogram of durations that is merged by addition.
 //!
 //! Source: C. Masson, J. E. Rim, H. K. Lee, *DDSketch: a fast and fully-mergeable quantile sketch with relative-error
 //! guarantees* (VLDB 2019), with fixed bounds: 1 ms to 60 s at a relative error of 1 %.
@@ -6,59 +6,61 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The relative error of a quantile between the bounds.
+/// The relative error of a quantile between [`MIN_DURATION`] and [`MAX_DURATION`].
 pub const RELATIVE_ERROR: f64 = 0.01;
 
-/// Buckets between the bounds; one more at each side counts what is outside.
-pub const BUCKETS: u16 = 551;
+/// The number of buckets between [`MIN_DURATION`] and [`MAX_DURATION`]. One more bucket at each end counts the other
+/// durations.
+pub const BUCKET_COUNT: u16 = 551;
 
-/// The index of what took less than [`LOWEST`].
-pub const BELOW: u16 = BUCKETS;
+/// The index of the bucket for durations below [`MIN_DURATION`].
+pub const UNDERFLOW: u16 = BUCKET_COUNT;
 
-/// The index of what took longer than [`HIGHEST`].
-pub const ABOVE: u16 = BUCKETS + 1;
+/// The index of the bucket for durations above [`MAX_DURATION`].
+pub const OVERFLOW: u16 = BUCKET_COUNT + 1;
 
-/// All indexes, the two at the sides included.
-pub const INDEXES: usize = BUCKETS as usize + 2;
+/// The number of all buckets, including the two at the ends.
+pub const INDEX_COUNT: usize = BUCKET_COUNT as usize + 2;
 
-/// Below this, durations are counted together.
-pub const LOWEST: Duration = Duration::from_millis(1);
+/// The minimum duration that is counted with its value. Shorter durations share one bucket.
+pub const MIN_DURATION: Duration = Duration::from_millis(1);
 
-/// Above this, durations are counted together.
-pub const HIGHEST: Duration = Duration::from_secs(60);
+/// The maximum duration that is counted with its value. Longer durations share one bucket.
+pub const MAX_DURATION: Duration = Duration::from_secs(60);
 
-/// The ratio of neighbouring bounds: (1 + e) / (1 − e).
+/// The ratio of the upper to the lower limit of a bucket: (1 + e) / (1 − e).
 const GAMMA: f64 = (1.0 + RELATIVE_ERROR) / (1.0 - RELATIVE_ERROR);
 
-/// The bucket in which a duration is counted.
+/// Returns the index of the bucket that counts a duration.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tidegate_core::sketch;
 /// assert_eq!(sketch::index(Duration::from_millis(1)), 0);
-/// assert_eq!(sketch::index(Duration::from_micros(10)), sketch::BELOW);
-/// assert_eq!(sketch::index(Duration::from_secs(61)), sketch::ABOVE);
+/// assert_eq!(sketch::index(Duration::from_micros(10)), sketch::UNDERFLOW);
+/// assert_eq!(sketch::index(Duration::from_secs(61)), sketch::OVERFLOW);
 /// ```
 #[must_use]
 pub fn index(duration: Duration) -> u16 {
-    if duration < LOWEST {
-        return BELOW;
+    if duration < MIN_DURATION {
+        return UNDERFLOW;
     }
-    if duration > HIGHEST {
-        return ABOVE;
+    if duration > MAX_DURATION {
+        return OVERFLOW;
     }
     let exact = (duration.as_secs_f64() * 1e3).ln() / GAMMA.ln();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "exact ≤ 550.1 between the bounds")]
-    let index = (exact.ceil() - 1.0).max(0.0) as u16; // bucket i holds γ^i < ms ≤ γ^(i+1)
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 550.1 for a maximum duration")]
+    let index = (exact.ceil() - 1.0).max(0.0) as u16; // bucket i counts γ^i < ms ≤ γ^(i+1)
     index
 }
 
-/// The duration in milliseconds that stands for a bucket; within [`RELATIVE_ERROR`] of everything in it.
+/// Returns the duration that represents a bucket, in milliseconds. It differs from every duration in the bucket by at
+/// most [`RELATIVE_ERROR`].
 #[must_use]
 pub fn value_ms(index: u16) -> f64 {
     match index {
-        BELOW => LOWEST.as_secs_f64() * 1e3,
-        index if index >= ABOVE => HIGHEST.as_secs_f64() * 1e3,
+        UNDERFLOW => MIN_DURATION.as_secs_f64() * 1e3,
+        index if index >= OVERFLOW => MAX_DURATION.as_secs_f64() * 1e3,
         index => 2.0 * GAMMA.powi(i32::from(index) + 1) / (GAMMA + 1.0),
     }
 }
@@ -83,41 +85,42 @@ impl Sketch {
         self.add(index(duration), 1);
     }
 
-    /// Adds to one bucket.
+    /// Adds `count` durations to one bucket.
     pub fn add(&mut self, index: u16, count: u64) {
         if count > 0 {
             *self.counts.entry(index).or_default() += count;
         }
     }
 
-    /// Adds another sketch; the order of merging does not matter.
+    /// Adds another sketch. The order of merging does not matter.
     pub fn merge(&mut self, other: &Self) {
         other.counts.iter().for_each(|(index, count)| self.add(*index, *count));
     }
 
-    /// The buckets that hold something, with their counts.
+    /// Returns the indexes and counts of the buckets that are not empty.
     pub fn buckets(&self) -> impl Iterator<Item = (u16, u64)> {
         self.counts.iter().map(|(index, count)| (*index, *count))
     }
 
-    /// How many durations were counted.
+    /// Returns the number of durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.values().sum()
     }
 
-    /// The duration in milliseconds that the fraction `q` of all stays at or below; 0 where nothing was counted.
+    /// Returns the `q` quantile of the durations, in milliseconds; 0 if there are none.
     ///
-    /// Outside the bounds the bound itself is answered.
+    /// For a quantile outside [`MIN_DURATION`] and [`MAX_DURATION`], it returns the nearer of the two.
     #[must_use]
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank")]
     pub fn quantile_ms(&self, q: f64) -> f64 {
         let rank = (q * self.count() as f64).ceil().max(1.0) as u64;
-        let below = self.counts.get_key_value(&BELOW);
-        let mut seen = 0;
-        for (index, count) in below.into_iter().chain(self.counts.iter().filter(|(index, _)| **index != BELOW)) {
-            seen += count;
-            if seen >= rank {
+        let underflow = self.counts.get_key_value(&UNDERFLOW);
+        let mut cumulative = 0;
+        for (index, count) in underflow.into_iter().chain(self.counts.iter().filter(|(index, _)| **index != UNDERFLOW))
+        {
+            cumulative += count;
+            if cumulative >= rank {
                 return value_ms(*index);
             }
         }
@@ -130,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_duration_between_the_bounds_is_within_one_per_cent_of_its_bucket() {
+    fn bucket_value_is_within_the_relative_error_of_every_duration() {
         for us in (1_000..60_000_000_u32).step_by(7_919) {
             let exact = f64::from(us) / 1e3;
             let value = value_ms(index(Duration::from_micros(us.into())));
@@ -139,8 +142,8 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_need_exactly_the_buckets_there_are() {
-        assert_eq!(index(HIGHEST), BUCKETS - 1);
-        assert_eq!(index(LOWEST), 0);
+    fn minimum_and_maximum_duration_are_in_the_first_and_last_bucket() {
+        assert_eq!(index(MAX_DURATION), BUCKET_COUNT - 1);
+        assert_eq!(index(MIN_DURATION), 0);
     }
 }

@@ -1,50 +1,50 @@
-//! Figures of a window, as people and alert policies read them.
+//! The statistics of a window, for users and for alert policies.
 
 use serde::{Deserialize, Serialize};
 
-/// What happened in a window of time. Rates are fractions of 1, times are milliseconds.
+/// The statistics of a time window. Rates are fractions of 1, times are in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stats {
-    /// Calls that were sent.
+    /// The calls that were sent.
     pub count: u64,
-    /// Of them, those that succeeded.
+    /// The calls that succeeded.
     pub success: u64,
-    /// Of them, those that failed.
+    /// The calls that failed.
     pub errors: u64,
-    /// Calls that our own limit refused; not in `count`.
+    /// The calls that a limit of tidegate refused. They are not part of `count`.
     pub limited: u64,
     /// The sum of the durations, in milliseconds.
     pub total_ms: f64,
-    /// `errors / count`; 0 where there were no calls.
+    /// `errors / count`; 0 if there were no calls.
     pub error_rate: f64,
-    /// `success / count`; 1 where there were no calls.
+    /// `success / count`; 1 if there were no calls.
     pub success_rate: f64,
-    /// `limited / (count + limited)`; 0 where there were none.
+    /// `limited / (count + limited)`; 0 if there were no calls.
     pub limited_rate: f64,
-    /// Calls a second over the window.
+    /// The average calls per second.
     pub rps: f64,
-    /// Half of the calls took at most this long, in milliseconds (within 1 %).
+    /// The 50th percentile of the durations, in milliseconds. Percentiles have a relative error of at most 1 %.
     pub p50: f64,
-    /// 95 of 100 calls took at most this long.
+    /// The 95th percentile of the durations, in milliseconds.
     pub p95: f64,
-    /// 99 of 100 calls took at most this long.
+    /// The 99th percentile of the durations, in milliseconds.
     pub p99: f64,
-    /// Where the window begins, in milliseconds since 1970; windows align outwards.
+    /// The start of the window, in milliseconds since 1970. It is rounded down to a whole minute, hour or day.
     pub from_ms: u64,
-    /// Where it ends.
+    /// The end of the window, in milliseconds since 1970.
     pub to_ms: u64,
 }
 
-/// What an alert rule looks at: one platform (or one of its endpoints) over the rule's window.
+/// The input of an alert rule: the statistics of a platform, or of one of its endpoints, over the rule's window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Snapshot {
     /// The platform.
     pub platform: String,
-    /// The endpoint, where the rule looks at each of them.
+    /// The endpoint, if the rule evaluates each endpoint.
     pub endpoint: Option<String>,
-    /// The figures.
+    /// The statistics.
     #[serde(flatten)]
     pub stats: Stats,
 }

@@ -1,26 +1,26 @@
-//! Spans of time and what was counted in them.
+//! Time windows and their counts.
 
 use std::time::Duration;
 
 use crate::clock::millis;
 use crate::{Sketch, Stats};
 
-/// The grains in which windows are kept.
+/// The length of the windows in which counts are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grain {
-    /// Of 60 s.
+pub enum Resolution {
+    /// One minute.
     Minute,
-    /// Of 60 minutes.
+    /// One hour.
     Hour,
-    /// Of 24 hours (UTC).
+    /// One day (UTC).
     Day,
 }
 
-impl Grain {
-    /// Every grain, finest first.
+impl Resolution {
+    /// Every resolution, from the finest to the coarsest.
     pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
 
-    /// Its length in milliseconds.
+    /// Returns the length of a window, in milliseconds.
     pub const fn millis(self) -> u64 {
         match self {
             Self::Minute => 60_000,
@@ -29,8 +29,9 @@ impl Grain {
         }
     }
 
-    /// How many are kept: the longest range asked of the grain, and one more because ranges align outwards.
-    pub const fn kept(self) -> u64 {
+    /// Returns how many windows are kept: enough for the longest range that is read with this resolution, and one more
+    /// because the start of a range is rounded down.
+    pub const fn max_windows(self) -> u64 {
         match self {
             Self::Minute => 61,
             Self::Hour => 25,
@@ -38,8 +39,8 @@ impl Grain {
         }
     }
 
-    /// The finest grain that reaches back so far.
-    const fn reaching(range_ms: u64) -> Self {
+    /// Returns the finest resolution whose windows cover the range.
+    const fn finest_for(range_ms: u64) -> Self {
         if range_ms <= Self::Hour.millis() {
             Self::Minute
         } else if range_ms <= Self::Day.millis() {
@@ -50,35 +51,36 @@ impl Grain {
     }
 }
 
-/// A stretch of time aligned outwards to a grain.
+/// A time range whose start is the start of a window.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
-    /// To whose borders it is aligned.
-    pub grain: Grain,
-    /// Its beginning, in milliseconds since 1970.
+    /// The resolution of the windows.
+    pub resolution: Resolution,
+    /// The start, in milliseconds since 1970.
     pub from_ms: u64,
-    /// Its end.
+    /// The end, in milliseconds since 1970.
     pub to_ms: u64,
 }
 
 impl Span {
-    /// At least the last `range` before `now_ms`; beyond 30 days nothing is kept.
+    /// Returns a span that ends at `now_ms` and contains at least the last `range`. The range is limited to 30 days,
+    /// because older counts are not kept.
     pub fn ending(now_ms: u64, range: Duration) -> Self {
-        let range_ms = millis(range).min(30 * Grain::Day.millis());
-        let grain = Grain::reaching(range_ms);
-        let from_ms = now_ms.saturating_sub(range_ms) / grain.millis() * grain.millis();
-        Self { grain, from_ms, to_ms: now_ms }
+        let range_ms = millis(range).min(30 * Resolution::Day.millis());
+        let resolution = Resolution::finest_for(range_ms);
+        let from_ms = now_ms.saturating_sub(range_ms) / resolution.millis() * resolution.millis();
+        Self { resolution, from_ms, to_ms: now_ms }
     }
 }
 
-/// What was counted in one stretch of time.
+/// The counts of one time window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    /// Calls that succeeded.
+    /// The calls that succeeded.
     pub success: u64,
-    /// Calls that failed.
+    /// The calls that failed.
     pub errors: u64,
-    /// Calls that our own limit refused.
+    /// The calls that a limit of tidegate refused.
     pub limited: u64,
     /// The sum of the durations, in microseconds.
     pub total_us: u64,
@@ -87,7 +89,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Adds another; the order of merging does not matter.
+    /// Adds another window. The order of merging does not matter.
     pub fn merge(&mut self, other: &Self) {
         self.success += other.success;
         self.errors += other.errors;
@@ -96,13 +98,14 @@ impl Window {
         self.sketch.merge(&other.sketch);
     }
 
-    /// Whether there is nothing to keep; a call that is being counted may have its duration here and its outcome not.
+    /// Returns whether the window has no counts. While a call is being counted, its duration may already be in the
+    /// window and its outcome not yet.
     pub fn is_empty(&self) -> bool {
         self.success + self.errors + self.limited + self.total_us == 0 && self.sketch.count() == 0
     }
 
-    /// The figures as people read them.
-    #[allow(clippy::cast_precision_loss, reason = "rates to read; counts stay integers")]
+    /// Returns the statistics of the window.
+    #[allow(clippy::cast_precision_loss, reason = "rates are only displayed and compared; counts stay integers")]
     pub fn stats(&self, span: Span) -> Stats {
         let count = self.success + self.errors;
         let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };

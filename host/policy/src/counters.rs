@@ -1,4 +1,4 @@
-//! What is counted of every file.
+//! The counters of one policy file: evaluations, faults and evaluation times.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,120 +7,122 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tidegate_core::{Fault, FaultKind};
 
-/// A policy that faults on every call says so once in this time: thousands of lines a second help nobody.
-const LOG_EVERY: Duration = Duration::from_secs(10);
-/// One evaluation in so many is timed: reading the clock twice costs as much as a short condition.
-const TIMED: u64 = 8;
-/// The first bucket of times ends here, in nanoseconds; each further one is twice as wide.
-const FIRST: u64 = 256;
-/// How many buckets there are: the last one ends at a second.
+/// The minimum time between two logged faults of a file. Without it, a policy that faults on every call would log
+/// thousands of lines a second.
+const FAULT_LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// One evaluation in this many is timed. To read the clock twice costs as much as a short condition.
+const TIMING_INTERVAL: u64 = 8;
+/// The upper bound of the first time bucket, in nanoseconds. Each further bucket is twice as wide.
+const FIRST_BUCKET_NS: u64 = 256;
+/// The number of time buckets. The last one ends at about a second.
 const BUCKETS: usize = 23;
 
-/// The counts of one file; they survive its reloads.
+/// The counters of one file. They survive reloads.
 #[derive(Default)]
 pub struct Counters {
     evaluations: AtomicU64,
     faults: [AtomicU64; FaultKind::ALL.len()],
     times: [AtomicU64; BUCKETS],
-    last: Mutex<Last>,
+    latest: Mutex<LatestState>,
 }
 
 #[derive(Default)]
-struct Last {
+struct LatestState {
     fault: Option<Fault>,
-    logged: Option<Instant>,
-    unlogged: u64,
-    aside: Option<String>,
-    /// The version that came last.
+    fault_logged_at: Option<Instant>,
+    /// The number of faults since the last logged one.
+    suppressed: u64,
+    quarantine_reason: Option<String>,
     version: u64,
 }
 
 impl Counters {
-    /// How often the policy was asked.
+    /// Returns the number of evaluations.
     pub fn evaluations(&self) -> u64 {
         self.evaluations.load(Ordering::Relaxed)
     }
 
-    /// How often it misbehaved, by kind; kinds that never happened are left out.
+    /// Returns the number of faults by kind. Kinds without faults are omitted.
     pub fn faults(&self) -> BTreeMap<&'static str, u64> {
         let counts = FaultKind::ALL.iter().zip(&self.faults);
         let counts = counts.map(|(kind, count)| (kind.name(), count.load(Ordering::Relaxed)));
         counts.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// The latest misbehaviour.
+    /// Returns the last fault.
     pub fn last_fault(&self) -> Option<Fault> {
-        self.last.lock().fault.clone()
+        self.latest.lock().fault.clone()
     }
 
-    /// Why the policy is set aside, if it is.
-    pub fn aside(&self) -> Option<String> {
-        self.last.lock().aside.clone()
+    /// Returns why the policy is quarantined, if it is.
+    pub fn quarantine_reason(&self) -> Option<String> {
+        self.latest.lock().quarantine_reason.clone()
     }
 
-    /// The time that so many of a thousand evaluations took at most, in microseconds, to within a factor of two; 0
-    /// where none was timed.
+    /// Returns a quantile of the evaluation times in microseconds, with an error of at most a factor of two. Returns 0
+    /// if no evaluation was timed.
     #[allow(clippy::cast_precision_loss, reason = "times stay far below 2^53 ns")]
-    pub fn time_us(&self, of_thousand: u64) -> f64 {
+    pub fn time_quantile_us(&self, per_mille: u64) -> f64 {
         let counts: Vec<_> = self.times.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        let wanted = (counts.iter().sum::<u64>() * of_thousand).div_ceil(1_000);
-        let mut seen = 0;
-        let found = counts.iter().position(|count| {
-            seen += count;
-            wanted > 0 && seen >= wanted
+        let rank = (counts.iter().sum::<u64>() * per_mille).div_ceil(1_000);
+        let mut cumulative = 0;
+        let bucket = counts.iter().position(|count| {
+            cumulative += count;
+            rank > 0 && cumulative >= rank
         });
-        found.map_or(0.0, |bucket| (FIRST << bucket) as f64 / 1_000.0)
+        bucket.map_or(0.0, |bucket| (FIRST_BUCKET_NS << bucket) as f64 / 1_000.0)
     }
 
-    /// Counts an evaluation that begins; the answer goes to [`Counters::end`].
-    pub fn begin(&self) -> Option<Instant> {
+    /// Counts an evaluation. Returns its start time, for [`Counters::record_time`], if it is one of those that are
+    /// timed.
+    pub fn start_evaluation(&self) -> Option<Instant> {
         let before = self.evaluations.fetch_add(1, Ordering::Relaxed);
-        before.is_multiple_of(TIMED).then(Instant::now)
+        before.is_multiple_of(TIMING_INTERVAL).then(Instant::now)
     }
 
-    /// Counts how long it took, where it was timed.
-    pub fn end(&self, timed: Option<Instant>) {
-        let Some(since) = timed else { return };
-        let ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let bucket = (0..BUCKETS).find(|bucket| ns <= FIRST << bucket).unwrap_or(BUCKETS - 1);
+    /// Records the time of an evaluation, if it is timed.
+    pub fn record_time(&self, started_at: Option<Instant>) {
+        let Some(started_at) = started_at else { return };
+        let ns = u64::try_from(started_at.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let bucket = (0..BUCKETS).find(|bucket| ns <= FIRST_BUCKET_NS << bucket).unwrap_or(BUCKETS - 1);
         if let Some(count) = self.times.get(bucket) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Counts a misbehaviour.
-    pub fn count(&self, path: &str, fault: &Fault) {
+    /// Counts a fault, and logs it unless one was logged shortly before.
+    pub fn record_fault(&self, path: &str, fault: &Fault) {
         let index = FaultKind::ALL.iter().position(|kind| *kind == fault.kind);
         if let Some(count) = index.and_then(|index| self.faults.get(index)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        let mut last = self.last.lock();
-        last.fault = Some(fault.clone());
-        if last.logged.is_some_and(|at| at.elapsed() < LOG_EVERY) {
-            last.unlogged += 1;
+        let mut latest = self.latest.lock();
+        latest.fault = Some(fault.clone());
+        if latest.fault_logged_at.is_some_and(|at| at.elapsed() < FAULT_LOG_INTERVAL) {
+            latest.suppressed += 1;
             return;
         }
-        last.logged = Some(Instant::now());
-        let unlogged = std::mem::take(&mut last.unlogged);
-        drop(last);
-        tracing::warn!(policy = path, %fault, unlogged, "a policy misbehaved");
+        latest.fault_logged_at = Some(Instant::now());
+        let suppressed = std::mem::take(&mut latest.suppressed);
+        drop(latest);
+        tracing::warn!(policy = path, %fault, suppressed, "policy fault");
     }
 
-    /// Notes that this version of the policy is set aside, unless another one has come meanwhile.
-    pub fn set_aside(&self, version: u64, path: &str, why: String) {
-        let mut last = self.last.lock();
-        if last.version == version {
-            tracing::error!(policy = path, why, "a policy is set aside");
-            last.aside = Some(why);
+    /// Records that this version of the policy is quarantined, unless it was replaced meanwhile.
+    pub fn quarantine(&self, version: u64, path: &str, reason: String) {
+        let mut latest = self.latest.lock();
+        if latest.version == version {
+            tracing::error!(policy = path, reason, "policy quarantined");
+            latest.quarantine_reason = Some(reason);
         }
     }
 
-    /// Notes that a new version has come, and numbers it.
-    pub fn take_back(&self) -> u64 {
-        let mut last = self.last.lock();
-        last.aside = None;
-        last.version += 1;
-        last.version
+    /// Registers a new version of the file, which ends a quarantine. Returns its number.
+    pub fn start_version(&self) -> u64 {
+        let mut latest = self.latest.lock();
+        latest.quarantine_reason = None;
+        latest.version += 1;
+        latest.version
     }
 }
 
@@ -129,24 +131,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_fault_in_a_while_is_logged_and_all_are_counted() {
+    fn fault_log_is_rate_limited_but_every_fault_is_counted() {
         let counters = Counters::default();
         for _ in 0..3 {
-            counters.count("retry/x.rhai", &Fault::new(FaultKind::Trap, "on purpose"));
+            counters.record_fault("retry/x.rhai", &Fault::new(FaultKind::Trap, "on purpose"));
         }
         assert_eq!(counters.faults(), BTreeMap::from([("trap", 3)]));
-        assert_eq!(counters.last.lock().unlogged, 2);
+        assert_eq!(counters.latest.lock().suppressed, 2);
     }
 
     #[test]
-    fn times_are_told_to_within_a_factor_of_two() {
+    fn time_quantiles_are_exact_to_a_factor_of_two() {
         let counters = Counters::default();
-        assert!(counters.time_us(500) < f64::EPSILON, "nothing was timed");
+        assert!(counters.time_quantile_us(500) < f64::EPSILON, "nothing was timed");
         for _ in 0..99 {
             counters.times[2].fetch_add(1, Ordering::Relaxed);
         }
         counters.times[12].fetch_add(1, Ordering::Relaxed);
-        let told = [500, 990, 1_000].map(|of| counters.time_us(of));
-        assert_eq!(told, [1.024, 1.024, 1_048.576]);
+        let quantiles = [500, 990, 1_000].map(|per_mille| counters.time_quantile_us(per_mille));
+        assert_eq!(quantiles, [1.024, 1.024, 1_048.576]);
     }
 }

@@ -1,34 +1,34 @@
-//! The engines that policies run on, and the way from a file to a policy.
+//! The policy engines, and how a file is loaded as a policy.
 
-#![cfg_attr(not(any(feature = "rhai", feature = "wasm")), allow(unused_variables, reason = "no engine to make"))]
+#![cfg_attr(not(any(feature = "rhai", feature = "wasm")), allow(unused_variables, reason = "there is no engine"))]
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::AlertPolicy;
-use tidegate_core::config::reader::{Problem, Text};
-use tidegate_core::config::{PoliciesConfig, Terms};
+use tidegate_core::config::reader::{Diagnostic, SpannedString};
+use tidegate_core::config::{PoliciesConfig, ResolvedPolicyConfig};
 
-use crate::files::Content;
-use crate::load::{Loaded, PolicyKind};
+use crate::files::FileContent;
+use crate::load::{LoadedPolicy, PolicyKind};
 #[cfg(feature = "rhai")]
 use crate::origin::Origin;
 #[cfg(feature = "rhai")]
-use crate::rhai::Rhai;
+use crate::rhai::RhaiEngines;
 #[cfg(feature = "wasm")]
-use crate::wasm::{Binary, WasmEngine};
+use crate::wasm::{WasmBinary, WasmEngine};
 
-/// What a policy is written in.
+/// The language of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
-    /// A script.
+    /// A Rhai script.
     Rhai,
-    /// A component.
+    /// A Wasm component.
     Wasm,
 }
 
 impl Language {
-    /// The language of a file by the ending of its name.
+    /// Returns the language of a file by its extension.
     pub fn of(name: &str) -> Option<Self> {
         match name.rsplit_once('.')?.1 {
             "rhai" => Some(Self::Rhai),
@@ -37,7 +37,7 @@ impl Language {
         }
     }
 
-    /// The name as the status shows it.
+    /// Returns the name that the policy status uses.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rhai => "rhai",
@@ -46,47 +46,47 @@ impl Language {
     }
 }
 
-/// How far a file is on its way to be loaded.
+/// How far the compilation of a file is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// It can be loaded at once.
+pub enum CompileProgress {
+    /// The file can be loaded without delay.
     Ready,
-    /// It takes long, and that has begun now.
-    Begun,
-    /// It takes long, and somebody waits for it already.
-    UnderWay,
+    /// The compilation takes long, and this call started it.
+    Started,
+    /// The compilation takes long, and an earlier call started it.
+    InProgress,
 }
 
-/// One engine a language.
+/// The engine of each language.
 pub struct Engines {
     #[cfg(feature = "rhai")]
-    rhai: Rhai,
-    /// Made when the first component is seen: its memory pool is of no use to those who have none.
+    rhai: RhaiEngines,
+    /// Created with the first component, because it reserves memory.
     #[cfg(feature = "wasm")]
     wasm: std::sync::OnceLock<Result<WasmEngine, String>>,
-    /// What held at the start: an engine of Wasm is made once.
+    /// The configuration at the start. The Wasm engine is created once and does not follow changes.
     #[cfg(feature = "wasm")]
     config: PoliciesConfig,
 }
 
-/// The contents of a policy's file.
-pub struct Source<'a> {
-    /// Its path within the directory.
+/// The content of a policy file.
+pub struct PolicySource<'a> {
+    /// The path within the directory.
     pub path: &'a str,
-    /// Its name as errors tell it.
+    /// The file name that errors use.
     pub file: &'a str,
-    /// What stands in it.
+    /// The bytes of the file.
     pub bytes: &'a [u8],
-    /// The SHA-256 of that in hexadecimal, where it is known.
+    /// The SHA-256 of the bytes in hexadecimal, if it is known.
     pub hash: Option<&'a str>,
 }
 
 impl Engines {
-    /// Engines with the limits of the configuration.
+    /// Creates engines with the limits of the configuration.
     pub fn new(config: &PoliciesConfig) -> Self {
         Self {
             #[cfg(feature = "rhai")]
-            rhai: Rhai::new(),
+            rhai: RhaiEngines::new(),
             #[cfg(feature = "wasm")]
             wasm: std::sync::OnceLock::new(),
             #[cfg(feature = "wasm")]
@@ -94,77 +94,104 @@ impl Engines {
         }
     }
 
-    /// The policy in a file.
+    /// Loads the policy in a file.
     ///
     /// # Errors
-    /// Every problem as `file:line:column: message`, one a line.
-    pub fn load(&self, kind: PolicyKind, source: &Source<'_>, terms: &Terms) -> Result<Loaded, String> {
-        let Source { file, .. } = source;
+    /// Returns every error as `file:line:column: message`, one a line.
+    pub fn load(
+        &self,
+        kind: PolicyKind,
+        source: &PolicySource<'_>,
+        config: &ResolvedPolicyConfig,
+    ) -> Result<LoadedPolicy, String> {
+        let file = source.file;
         match Language::of(source.path) {
             #[cfg(feature = "rhai")]
-            Some(Language::Rhai) => self.script(kind, source, terms),
+            Some(Language::Rhai) => self.load_script(kind, source, config),
             #[cfg(feature = "wasm")]
-            Some(Language::Wasm) => self.component(kind, source, terms).map_err(|error| format!("{file}: {error}")),
+            Some(Language::Wasm) => {
+                self.load_component(kind, source, config).map_err(|error| format!("{file}: {error}"))
+            }
             #[cfg(not(all(feature = "rhai", feature = "wasm")))]
             Some(language) => Err(unsupported(language, file)),
-            None => Err(format!("{file}: expected a name ending in .rhai or .wasm")),
+            None => Err(format!("{file}: expected a file name that ends in .rhai or .wasm")),
         }
     }
 
     #[cfg(feature = "rhai")]
-    fn script(&self, kind: PolicyKind, source: &Source<'_>, terms: &Terms) -> Result<Loaded, String> {
+    fn load_script(
+        &self,
+        kind: PolicyKind,
+        source: &PolicySource<'_>,
+        config: &ResolvedPolicyConfig,
+    ) -> Result<LoadedPolicy, String> {
         let (text, origin) = (text(source.file, source.bytes)?, Origin::file(source.file));
         let loaded = match kind {
-            PolicyKind::Retry => self.rhai.retry(text, origin.clone(), terms).map(Loaded::Retry),
-            PolicyKind::Alert => self.rhai.alert(text, origin.clone(), terms).map(Loaded::Alert),
-            PolicyKind::Admit => self.rhai.admit(text, origin.clone(), terms).map(Loaded::Admit),
+            PolicyKind::Retry => self.rhai.load_retry(text, origin.clone(), config).map(LoadedPolicy::Retry),
+            PolicyKind::Alert => self.rhai.load_alert(text, origin.clone(), config).map(LoadedPolicy::Alert),
+            PolicyKind::Admit => self.rhai.load_admit(text, origin.clone(), config).map(LoadedPolicy::Admit),
         };
-        loaded.map_err(|problems| lines(&origin, problems))
+        loaded.map_err(|diagnostics| format_lines(&origin, diagnostics))
     }
 
     #[cfg(feature = "wasm")]
-    fn component(&self, kind: PolicyKind, source: &Source<'_>, terms: &Terms) -> Result<Loaded, String> {
+    fn load_component(
+        &self,
+        kind: PolicyKind,
+        source: &PolicySource<'_>,
+        config: &ResolvedPolicyConfig,
+    ) -> Result<LoadedPolicy, String> {
         let (wasm, path) = (self.wasm()?, source.path);
-        let bytes = source.hash.map_or_else(|| source.bytes.into(), |hash| Binary::hashed(source.bytes, hash));
+        let binary = source.hash.map_or_else(|| source.bytes.into(), |hash| WasmBinary::hashed(source.bytes, hash));
         match kind {
-            PolicyKind::Retry => wasm.retry(path, bytes, terms).map(Loaded::Retry),
-            PolicyKind::Alert => wasm.alert(path, bytes, terms).map(Loaded::Alert),
-            PolicyKind::Admit => wasm.admit(path, bytes, terms).map(Loaded::Admit),
+            PolicyKind::Retry => wasm.load_retry(path, binary, config).map(LoadedPolicy::Retry),
+            PolicyKind::Alert => wasm.load_alert(path, binary, config).map(LoadedPolicy::Alert),
+            PolicyKind::Admit => wasm.load_admit(path, binary, config).map(LoadedPolicy::Admit),
         }
     }
 
-    /// A condition that stands in line in `file`.
+    /// Compiles an inline condition of `file`.
     ///
     /// # Errors
-    /// Every problem, at its place in the file.
+    /// Returns every error, with its position in the file.
     #[cfg(feature = "rhai")]
-    pub fn condition(&self, file: &str, text: &Text, terms: &Terms) -> Result<Arc<dyn AlertPolicy>, Vec<Problem>> {
+    pub fn condition(
+        &self,
+        file: &str,
+        text: &SpannedString,
+        config: &ResolvedPolicyConfig,
+    ) -> Result<Arc<dyn AlertPolicy>, Vec<Diagnostic>> {
         let origin = Origin::inside(file, text.clone());
-        let place = |problems: Vec<Problem>| problems.into_iter().map(|problem| origin.place(problem)).collect();
-        self.rhai.alert(&text.value, origin.clone(), terms).map_err(place)
+        let compiled = self.rhai.load_alert(&text.value, origin.clone(), config);
+        compiled.map_err(|diagnostics| diagnostics.into_iter().map(|diagnostic| origin.locate(diagnostic)).collect())
     }
 
-    /// A condition that stands in line in `file`.
+    /// Compiles an inline condition of `file`.
     ///
     /// # Errors
-    /// Always: such conditions are Rhai.
+    /// Always returns an error: inline conditions are Rhai.
     #[cfg(not(feature = "rhai"))]
-    pub fn condition(&self, file: &str, text: &Text, terms: &Terms) -> Result<Arc<dyn AlertPolicy>, Vec<Problem>> {
+    pub fn condition(
+        &self,
+        file: &str,
+        text: &SpannedString,
+        config: &ResolvedPolicyConfig,
+    ) -> Result<Arc<dyn AlertPolicy>, Vec<Diagnostic>> {
         let (at, message) = (text.at, unsupported(Language::Rhai, file));
-        Err(vec![Problem { line: at.line, column: at.column, message }])
+        Err(vec![Diagnostic { line: at.line, column: at.column, message }])
     }
 
-    /// Sees to it that a file can be loaded at once, and waits for that so long at most; what takes longer goes on off
-    /// the way of others.
-    pub fn prepare(&self, patience: Duration, path: &str, content: &Content) -> Progress {
+    /// Prepares a file for loading, and waits at most `compile_wait` for it. A longer compilation continues in the
+    /// background.
+    pub fn prepare(&self, compile_wait: Duration, path: &str, content: &FileContent) -> CompileProgress {
         #[cfg(feature = "wasm")]
         if let (Some(Language::Wasm), Ok(wasm)) = (Language::of(path), self.wasm()) {
-            return wasm.compiler().prepare(patience, &Binary::hashed(&content.bytes, &content.hash));
+            return wasm.compiler().prepare(compile_wait, &WasmBinary::hashed(&content.bytes, &content.hash));
         }
-        Progress::Ready
+        CompileProgress::Ready
     }
 
-    /// Waits until the component of this hash is compiled, if it is being compiled.
+    /// Waits until the component with this hash is compiled. Returns at once if it is not being compiled.
     pub fn wait(&self, hash: &str) {
         #[cfg(feature = "wasm")]
         if let Ok(wasm) = self.wasm() {
@@ -178,22 +205,22 @@ impl Engines {
     }
 }
 
-/// The text of a file.
+/// Returns the text of a file.
 ///
 /// # Errors
-/// The place of the first byte that is none.
+/// Returns the position of the first byte that is not valid UTF-8.
 pub fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, String> {
     std::str::from_utf8(bytes).map_err(|error| {
         let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned();
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        format!("{file}:{line}:{column}: not UTF-8; save the file in that encoding")
+        format!("{file}:{line}:{column}: not UTF-8; save the file as UTF-8")
     })
 }
 
 #[cfg(feature = "rhai")]
-fn lines(origin: &Origin, problems: Vec<Problem>) -> String {
-    problems.into_iter().map(|problem| origin.show(problem)).collect::<Vec<_>>().join("\n")
+fn format_lines(origin: &Origin, diagnostics: Vec<Diagnostic>) -> String {
+    diagnostics.into_iter().map(|diagnostic| origin.show(diagnostic)).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(not(all(feature = "rhai", feature = "wasm")))]

@@ -1,4 +1,4 @@
-//! What lies in the policies directory.
+//! Reads the files of the policies directory.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,62 +12,64 @@ use crate::engines::Language;
 
 /// The file of the alert rules.
 pub const RULES: &str = "alerts.toml";
-/// What stands before the ending of a policy that runs beside the live one and only reports where it differs.
+/// The part of a file name, before the extension, that marks a candidate: it runs beside the active policy and only
+/// reports its differences.
 pub const CANDIDATE: &str = ".candidate";
-/// How often a file that changes under the reader is read before it is left for the next scan.
-const READS: usize = 4;
+/// How often a file that changes while it is read is read again before it is left to the next scan.
+const MAX_READS: usize = 4;
 
-/// The largest component, in bytes; those of interpreted languages carry their interpreter.
-const MAX_COMPONENT: u64 = 64 << 20;
-/// The largest script and the largest `alerts.toml`, in bytes.
-const MAX_TEXT: u64 = 1 << 20;
+/// The maximum size of a component, in bytes. Components of interpreted languages contain their interpreter.
+const MAX_COMPONENT_SIZE: u64 = 64 << 20;
+/// The maximum size of a script and of `alerts.toml`, in bytes.
+const MAX_TEXT_SIZE: u64 = 1 << 20;
 
-/// A file as it was found.
-pub struct Found {
-    /// Its path within the directory, with `/`.
+/// A file of the directory.
+pub struct PolicyFile {
+    /// The path within the directory, with `/`.
     pub path: String,
-    /// Its contents, or why they could not be read.
-    pub content: Result<Content, String>,
+    /// The content, or why it could not be read.
+    pub content: Result<FileContent, String>,
 }
 
-/// The contents of a file.
-pub struct Content {
+/// The content of a file.
+pub struct FileContent {
     /// The bytes.
     pub bytes: Vec<u8>,
     /// Their SHA-256 in hexadecimal.
     pub hash: String,
 }
 
-/// The files by what they are for: `alerts.toml`, `alerts/burn_rate.rhai`, `retry/taobao` (which two files may claim),
+/// The files by purpose: `alerts.toml`, `alerts/burn_rate.rhai`, `retry/taobao` (for which there may be two files),
 /// `retry/taobao.candidate`.
-pub type Scan = BTreeMap<String, Vec<Found>>;
+pub type Scan = BTreeMap<String, Vec<PolicyFile>>;
 
-/// Reads the directory; `known` says which contents of a path are no news, so that they need not be read twice.
+/// Reads the directory. `is_known` returns whether the content of a path was loaded already, so that it need not be
+/// read twice.
 ///
 /// # Errors
-/// Where the directory itself cannot be read.
-pub fn scan(dir: &Path, known: impl Fn(&str, &str) -> bool) -> io::Result<Scan> {
+/// Returns an error if the directory itself cannot be read.
+pub fn scan(dir: &Path, is_known: impl Fn(&str, &str) -> bool) -> io::Result<Scan> {
     fs::read_dir(dir)?;
     let mut scan = Scan::new();
     let mut add = |purpose: String, path: String| {
-        let full = dir.join(&path);
-        if full.is_dir() {
+        let full_path = dir.join(&path);
+        if full_path.is_dir() {
             return;
         }
-        match settled(&full, |hash| known(&path, hash)) {
+        match read_stable(&full_path, |hash| is_known(&path, hash)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             content => {
                 let content = content.map_err(|error| error.to_string());
-                scan.entry(purpose).or_default().push(Found { path, content });
+                scan.entry(purpose).or_default().push(PolicyFile { path, content });
             }
         }
     };
     add(RULES.to_owned(), RULES.to_owned());
-    for name in names(&dir.join("alerts"))?.into_iter().filter(|name| !name.contains(CANDIDATE)) {
+    for name in policy_names(&dir.join("alerts"))?.into_iter().filter(|name| !name.contains(CANDIDATE)) {
         add(format!("alerts/{name}"), format!("alerts/{name}"));
     }
     for folder in ["retry", "admit"] {
-        for name in names(&dir.join(folder))? {
+        for name in policy_names(&dir.join(folder))? {
             let platform = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
             add(format!("{folder}/{platform}"), format!("{folder}/{name}"));
         }
@@ -75,8 +77,8 @@ pub fn scan(dir: &Path, known: impl Fn(&str, &str) -> bool) -> io::Result<Scan> 
     Ok(scan)
 }
 
-/// The names of policies in a folder, sorted; a folder that is not there has none.
-fn names(folder: &Path) -> io::Result<Vec<String>> {
+/// Returns the sorted names of the policy files in a folder. A missing folder has none.
+fn policy_names(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
         entries => entries?,
@@ -89,47 +91,48 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether a file of this name is a policy: not hidden, no backup of an editor.
+/// Whether a file of this name is a policy, and not a hidden file or an editor's backup.
 fn is_policy(name: &str) -> bool {
     Language::of(name).is_some() && !name.starts_with(['.', '#'])
 }
 
-/// Reads a file until two reads agree: a writer may be half done.
-fn settled(path: &Path, is_known: impl Fn(&str) -> bool) -> io::Result<Content> {
+/// Reads a file until two reads return the same bytes, because another process may be writing it.
+fn read_stable(path: &Path, is_known: impl Fn(&str) -> bool) -> io::Result<FileContent> {
     let bytes = read(path)?;
-    let mut content = Content { hash: hash(&bytes), bytes };
+    let mut content = FileContent { hash: hash(&bytes), bytes };
     if is_known(&content.hash) {
         return Ok(content);
     }
-    for _ in 1..READS {
+    for _ in 1..MAX_READS {
         let again = read(path)?;
         if again == content.bytes {
             return Ok(content);
         }
-        content = Content { hash: hash(&again), bytes: again };
+        content = FileContent { hash: hash(&again), bytes: again };
     }
-    Err(io::Error::other("it changes while it is read; it will be read again"))
+    Err(io::Error::other("the file keeps changing while it is read; it will be read again"))
 }
 
-/// Reads a regular file of a size that a policy can have: a pipe would block, and a disk image would fill the memory.
+/// Reads a regular file of at most the size of a policy. A pipe would block, and a very large file would fill the
+/// memory.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("expected a regular file"));
     }
     let is_component = path.extension().is_some_and(|extension| extension == "wasm");
-    let max = if is_component { MAX_COMPONENT } else { MAX_TEXT };
+    let max = if is_component { MAX_COMPONENT_SIZE } else { MAX_TEXT_SIZE };
     let mut bytes = vec![];
-    // The size that a file says it has may be another one by now.
+    // The size in the metadata may be out of date by now, so the read itself is limited.
     if fs::File::open(path)?.take(max + 1).read_to_end(&mut bytes)? as u64 > max {
-        return Err(io::Error::other(format!("expected at most {} MiB; a policy is not so large", max >> 20)));
+        return Err(io::Error::other(format!("the file is too large: expected at most {} MiB", max >> 20)));
     }
     Ok(bytes)
 }
 
-/// The SHA-256 of bytes, in hexadecimal.
+/// Returns the SHA-256 of bytes in hexadecimal.
 pub fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // a String takes everything
+        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
         text
     })
 }
@@ -141,35 +144,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_a_policy_is_refused_unread() {
+    fn oversized_and_special_files_are_rejected_without_reading_them() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("retry")).unwrap();
         let file = |path: &str, size: u64| {
             fs::File::create(dir.path().join(path)).unwrap().set_len(size).unwrap();
         };
-        file("retry/large.wasm", MAX_COMPONENT);
-        file("retry/huge.wasm", MAX_COMPONENT + 1);
-        file("retry/long.rhai", MAX_TEXT);
-        file("retry/endless.rhai", MAX_TEXT + 1);
-        file("alerts.toml", MAX_TEXT + 1);
+        file("retry/large.wasm", MAX_COMPONENT_SIZE);
+        file("retry/huge.wasm", MAX_COMPONENT_SIZE + 1);
+        file("retry/long.rhai", MAX_TEXT_SIZE);
+        file("retry/endless.rhai", MAX_TEXT_SIZE + 1);
+        file("alerts.toml", MAX_TEXT_SIZE + 1);
         symlink("/dev/zero", dir.path().join("retry/zero.rhai")).unwrap();
         symlink("long.rhai", dir.path().join("retry/linked.rhai")).unwrap();
-        let made = std::process::Command::new("mkfifo").arg(dir.path().join("retry/pipe.rhai")).status();
-        assert!(made.unwrap().success());
+        let mkfifo = std::process::Command::new("mkfifo").arg(dir.path().join("retry/pipe.rhai")).status();
+        assert!(mkfifo.unwrap().success());
         let scan = scan(dir.path(), |_, _| false).unwrap();
-        let told = |purpose: &str| scan[purpose][0].content.as_ref().err().cloned().unwrap_or_default();
-        assert_eq!([told("retry/large"), told("retry/long"), told("retry/linked")], [""; 3]);
-        assert_eq!(told("retry/huge"), "expected at most 64 MiB; a policy is not so large");
-        for text in ["retry/endless", RULES] {
-            assert_eq!(told(text), "expected at most 1 MiB; a policy is not so large", "{text}");
+        let error = |purpose: &str| scan[purpose][0].content.as_ref().err().cloned().unwrap_or_default();
+        assert_eq!([error("retry/large"), error("retry/long"), error("retry/linked")], [""; 3]);
+        assert_eq!(error("retry/huge"), "the file is too large: expected at most 64 MiB");
+        for purpose in ["retry/endless", RULES] {
+            assert_eq!(error(purpose), "the file is too large: expected at most 1 MiB", "{purpose}");
         }
-        for other in ["retry/zero", "retry/pipe"] {
-            assert_eq!(told(other), "expected a regular file", "{other}");
+        for purpose in ["retry/zero", "retry/pipe"] {
+            assert_eq!(error(purpose), "expected a regular file", "{purpose}");
         }
     }
 
     #[test]
-    fn only_policies_are_read() {
+    fn scan_reads_policy_files_only() {
         let dir = tempfile::tempdir().unwrap();
         for folder in ["alerts", "retry", "guests", "retry/nested.rhai"] {
             fs::create_dir(dir.path().join(folder)).unwrap();
@@ -197,10 +200,10 @@ mod tests {
             fs::write(dir.path().join(file), file).unwrap();
         }
         let scan = scan(dir.path(), |_, _| false).unwrap();
-        let found: Vec<_> = scan
+        let actual: Vec<_> = scan
             .iter()
-            .map(|(purpose, found)| {
-                let paths: Vec<_> = found.iter().map(|found| found.path.as_str()).collect();
+            .map(|(purpose, files)| {
+                let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
                 format!("{purpose}: {}", paths.join(" "))
             })
             .collect();
@@ -212,6 +215,6 @@ mod tests {
             "retry/taobao: retry/taobao.rhai retry/taobao.wasm",
             "retry/taobao.candidate: retry/taobao.candidate.rhai",
         ];
-        assert_eq!(found, expected);
+        assert_eq!(actual, expected);
     }
 }

@@ -1,190 +1,194 @@
-//! What is in force at one moment.
+//! The policies that are active at one moment.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tidegate_core::{Action, Admission, AdmitPolicy, Failure, Fault, Request, RetryPolicy, Verdict, View, fallback};
+use tidegate_core::{
+    Action, Admission, AdmitPolicy, Failure, Fault, HostView, Request, RetryPolicy, Verdict, fallback,
+};
 
-use crate::counted::Counted;
+use crate::candidate::{Candidate, CandidateRunner, Differences};
 use crate::counters::Counters;
 use crate::rules::Rule;
-use crate::shadow::{Candidate, Differences, Shadow};
+use crate::slot::StaleReason;
+use crate::tracked::TrackedPolicy;
 
-/// The name under which the built-in classifier decides.
+/// The name of the built-in classifier in a [`PolicyDecision`].
 const FALLBACK: &str = "fallback";
-/// The policy of whatever has none of its own.
+/// The name of the policy that is used for platforms without their own.
 const DEFAULT: &str = "default";
 
-/// One immutable set of policies; calls in flight finish on theirs while the next one is swapped in.
+/// One immutable set of policies. Calls in progress finish with their generation while the next one is swapped in.
 pub struct Generation {
     pub(crate) number: u64,
-    /// What policies may look at.
-    pub(crate) view: Arc<dyn View>,
+    /// The metrics and limits that policies may read.
+    pub(crate) view: Arc<dyn HostView>,
     /// The classifiers by platform, and `default`.
-    pub(crate) retry: BTreeMap<String, Arc<Counted<dyn RetryPolicy>>>,
-    /// The admission policies, likewise.
-    pub(crate) admit: BTreeMap<String, Arc<Counted<dyn AdmitPolicy>>>,
-    /// Classifiers that only report.
+    pub(crate) retry: BTreeMap<String, Arc<TrackedPolicy<dyn RetryPolicy>>>,
+    /// The admission policies by platform, and `default`.
+    pub(crate) admit: BTreeMap<String, Arc<TrackedPolicy<dyn AdmitPolicy>>>,
+    /// The classifiers that only report their differences, by platform, and `default`.
     pub(crate) candidates: BTreeMap<String, Arc<Candidate>>,
-    pub(crate) shadow: Option<Arc<Shadow>>,
+    pub(crate) candidate_runner: Option<Arc<CandidateRunner>>,
     pub(crate) rules: Arc<[Rule]>,
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<StatusEntry>,
     /// Why the directory cannot be read.
-    pub(crate) lost: Option<String>,
+    pub(crate) directory_error: Option<String>,
 }
 
-/// What the status tells of one file, counts apart.
-pub struct Entry {
+/// What the status reports about one file. The counters are read when the status is requested.
+pub struct StatusEntry {
     pub path: String,
     pub kind: &'static str,
     pub generation: Option<u64>,
     pub hash: Option<String>,
-    pub stale: Option<(String, u64)>,
+    pub stale: Option<StaleReason>,
     pub counters: Arc<Counters>,
     pub candidate: Option<Arc<Candidate>>,
 }
 
-/// A verdict with who gave it.
+/// A verdict and the policy that returned it.
 #[derive(Clone, Debug)]
-pub struct Decided<T = Verdict> {
-    /// The verdict, to be clamped by attempts, cap and deadline.
+pub struct PolicyDecision<T = Verdict> {
+    /// The verdict. The caller still applies the maximum number of attempts, the cap and the deadline.
     pub verdict: T,
-    /// The file that gave it (`retry/taobao.rhai`), or `fallback`.
+    /// The file that returned it, such as `retry/taobao.rhai`, or `fallback`.
     pub by: Arc<str>,
-    /// The generation that was asked.
+    /// The generation that was used.
     pub generation: u64,
-    /// How a policy misbehaved, so that the fallback had to decide.
+    /// The fault of a policy, if the fallback decided because of one.
     pub fault: Option<Fault>,
 }
 
-/// What is known of one policy file.
+/// The status of one policy file.
 #[derive(Clone, Debug, Serialize)]
 pub struct PolicyStatus {
-    /// Its path within the directory.
+    /// The path within the directory.
     pub path: String,
     /// `rhai`, `wasm` or `rules`.
     pub kind: &'static str,
-    /// The generation in which the version in force came; absent where none ever was good.
+    /// The generation in which the active version became active. Absent if no version was ever good.
     pub generation: Option<u64>,
-    /// The beginning of the SHA-256 of the version in force.
+    /// The first 12 digits of the active version's SHA-256.
     pub hash: Option<String>,
-    /// How often it was asked.
+    /// The number of evaluations.
     pub evaluations: u64,
-    /// The time within which half of its verdicts come, in microseconds, to within a factor of two.
+    /// The median evaluation time in microseconds, with an error of at most a factor of two.
     pub p50_us: f64,
-    /// The time within which 99 of 100 come.
+    /// The 99th percentile of the evaluation time in microseconds, with the same error.
     pub p99_us: f64,
-    /// How often it misbehaved, by kind.
+    /// The number of faults, by kind.
     pub faults: BTreeMap<&'static str, u64>,
-    /// How it misbehaved the last time.
+    /// The last fault.
     pub last_fault: Option<String>,
-    /// Why it is set aside for its faults until it is edited.
-    pub set_aside: Option<String>,
-    /// Why the file as it is now is not in force: `file:line:column: message`, one a line.
+    /// Why the policy is quarantined after its faults. A change of the file ends the quarantine.
+    pub quarantined: Option<String>,
+    /// Why the current file is rejected: `file:line:column: message`, one a line.
     pub stale: Option<String>,
-    /// Since when, in milliseconds since 1970.
+    /// When the file became stale, in milliseconds since 1970.
     pub stale_since_ms: Option<u64>,
-    /// Where it differs from the live one; only candidates have it.
+    /// The differences from the active policy. Only candidates have them.
     pub differences: Option<Differences>,
 }
 
 impl Generation {
-    /// Counts up with every change of what is in force.
+    /// Returns the generation's number. It increases with every change of the active policies.
     #[must_use]
     pub const fn number(&self) -> u64 {
         self.number
     }
 
-    /// The alert rules in force, by name.
+    /// Returns the active alert rules, by name.
     #[must_use]
     pub fn rules(&self) -> Arc<[Rule]> {
         Arc::clone(&self.rules)
     }
 
-    /// The verdict of the platform's classifier, else of `retry/default`, else of the fallback.
+    /// Returns the verdict of the platform's classifier. If it abstains or does not exist, `retry/default` decides, and
+    /// then the built-in fallback.
     ///
-    /// Where a policy misbehaves, or is set aside for it, the fallback decides at once.
+    /// If a policy faults or is quarantined, the fallback decides at once.
     #[must_use]
-    pub fn classify(&self, failure: &Failure) -> Decided {
-        let decided = self.classify_live(failure);
-        if let Some(shadow) = &self.shadow {
-            self.ask_candidates(shadow, failure, &decided);
+    pub fn classify(&self, failure: &Failure) -> PolicyDecision {
+        let decision = self.classify_active(failure);
+        if let Some(runner) = &self.candidate_runner {
+            self.run_candidates(runner, failure, &decision);
         }
-        decided
+        decision
     }
 
-    /// Asks the candidates for the places of the chain that were asked.
-    fn ask_candidates(&self, shadow: &Shadow, failure: &Failure, decided: &Decided) {
+    /// Runs the candidates of every policy that took part in the decision.
+    fn run_candidates(&self, runner: &CandidateRunner, failure: &Failure, decision: &PolicyDecision) {
         for name in [failure.platform.as_str(), DEFAULT] {
-            // Whether the live policy of this place left it to the next.
-            let passed =
-                decided.fault.is_none() && self.retry.get(name).is_none_or(|live| live.author.path != decided.by);
+            let abstained =
+                decision.fault.is_none() && self.retry.get(name).is_none_or(|active| active.id.path != decision.by);
             if let Some(candidate) = self.candidates.get(name) {
-                shadow.ask(candidate, failure, &decided.verdict, passed, &self.view);
+                runner.submit(candidate, failure, &decision.verdict, abstained, &self.view);
             }
-            if !passed {
+            if !abstained {
                 break;
             }
         }
     }
 
-    fn classify_live(&self, failure: &Failure) -> Decided {
+    fn classify_active(&self, failure: &Failure) -> PolicyDecision {
         let chain = [failure.platform.as_str(), DEFAULT];
         for policy in chain.iter().filter_map(|name| self.retry.get(*name)) {
-            let Some(policy) = policy.in_force() else { return self.fall_back(failure, None) };
+            let Some(policy) = policy.active() else { return self.fall_back(failure, None) };
             match policy.classify(failure, &self.view) {
                 Ok(verdict) if verdict.action == Action::Default => {}
-                Ok(verdict) => return self.decided(verdict, Arc::clone(&policy.author.path), None),
+                Ok(verdict) => return self.decision(verdict, Arc::clone(&policy.id.path), None),
                 Err(fault) => return self.fall_back(failure, Some(fault)),
             }
         }
         self.fall_back(failure, None)
     }
 
-    fn fall_back(&self, failure: &Failure, fault: Option<Fault>) -> Decided {
-        self.decided(fallback::classify(failure), FALLBACK.into(), fault)
+    fn fall_back(&self, failure: &Failure, fault: Option<Fault>) -> PolicyDecision {
+        self.decision(fallback::classify(failure), FALLBACK.into(), fault)
     }
 
-    /// The verdict of the platform's admission policy, else of `admit/default`; else the platform's limit alone decides.
+    /// Returns the verdict of the platform's admission policy. If it abstains or does not exist, `admit/default`
+    /// decides, and then the platform's limit alone.
     #[must_use]
-    pub fn admit(&self, request: &Request) -> Decided<Admission> {
+    pub fn admit(&self, request: &Request) -> PolicyDecision<Admission> {
         let chain = [request.platform.as_str(), DEFAULT];
         for policy in chain.iter().filter_map(|name| self.admit.get(*name)) {
-            let Some(policy) = policy.in_force() else { break };
+            let Some(policy) = policy.active() else { break };
             match policy.admit(request, &self.view) {
                 Ok(Admission::Default) => {}
-                Ok(verdict) => return self.decided(verdict, Arc::clone(&policy.author.path), None),
-                Err(fault) => return self.decided(Admission::Default, FALLBACK.into(), Some(fault)),
+                Ok(verdict) => return self.decision(verdict, Arc::clone(&policy.id.path), None),
+                Err(fault) => return self.decision(Admission::Default, FALLBACK.into(), Some(fault)),
             }
         }
-        self.decided(Admission::Default, FALLBACK.into(), None)
+        self.decision(Admission::Default, FALLBACK.into(), None)
     }
 
-    /// Why the directory cannot be read, so that no edit comes in force.
+    /// Returns why the directory cannot be read. While it cannot, no edit becomes active.
     #[must_use]
-    pub fn trouble(&self) -> Option<&str> {
-        self.lost.as_deref()
+    pub fn directory_error(&self) -> Option<&str> {
+        self.directory_error.as_deref()
     }
 
-    /// Whether any request is admitted by a policy.
+    /// Whether there is any admission policy.
     #[must_use]
-    pub fn admits(&self) -> bool {
+    pub fn has_admission_policies(&self) -> bool {
         !self.admit.is_empty()
     }
 
-    fn decided<T>(&self, verdict: T, by: Arc<str>, fault: Option<Fault>) -> Decided<T> {
-        Decided { verdict, by, generation: self.number, fault }
+    fn decision<T>(&self, verdict: T, by: Arc<str>, fault: Option<Fault>) -> PolicyDecision<T> {
+        PolicyDecision { verdict, by, generation: self.number, fault }
     }
 
-    /// What is known of every file, by path.
+    /// Returns the status of every file, by path.
     #[must_use]
     pub fn status(&self) -> Vec<PolicyStatus> {
-        self.entries.iter().map(Entry::status).collect()
+        self.entries.iter().map(StatusEntry::status).collect()
     }
 }
 
-impl Entry {
+impl StatusEntry {
     fn status(&self) -> PolicyStatus {
         PolicyStatus {
             path: self.path.clone(),
@@ -192,13 +196,13 @@ impl Entry {
             generation: self.generation,
             hash: self.hash.as_ref().map(|hash| hash.chars().take(12).collect()),
             evaluations: self.counters.evaluations(),
-            p50_us: self.counters.time_us(500),
-            p99_us: self.counters.time_us(990),
+            p50_us: self.counters.time_quantile_us(500),
+            p99_us: self.counters.time_quantile_us(990),
             faults: self.counters.faults(),
             last_fault: self.counters.last_fault().map(|fault| fault.to_string()),
-            set_aside: self.counters.aside(),
-            stale: self.stale.as_ref().map(|(why, _)| why.clone()),
-            stale_since_ms: self.stale.as_ref().map(|(_, since)| *since),
+            quarantined: self.counters.quarantine_reason(),
+            stale: self.stale.as_ref().map(|stale| stale.message.clone()),
+            stale_since_ms: self.stale.as_ref().map(|stale| stale.since_ms),
             differences: self.candidate.as_ref().map(|candidate| candidate.differences()),
         }
     }

@@ -1,11 +1,11 @@
-//! The policies of [tidegate](https://docs.rs/tidegate): user scripts and Wasm components that say what to retry and
-//! when to alert, and that people edit while the process runs.
+//! The policy runtime of [tidegate](https://docs.rs/tidegate): Rhai scripts and Wasm components that decide what to
+//! retry, when to alert and which requests to admit. Their files can be edited while the process runs.
 //!
-//! [`Policies`] reads a directory, keeps the last good version of every file in force, and answers from one immutable
-//! [`Generation`] at a time. A policy only advises: where it misbehaves, the built-in fallback decides.
+//! [`Policies`] reads a directory and keeps the last good version of every file active. It evaluates policies with one
+//! immutable [`Generation`] at a time. A policy only advises: if it faults, the built-in fallback decides.
 
 mod admission;
-mod counted;
+mod candidate;
 mod counters;
 mod decisions;
 mod engines;
@@ -14,6 +14,7 @@ mod generation;
 mod load;
 #[cfg(feature = "rhai")]
 mod origin;
+mod policy_log;
 mod registry;
 #[cfg(feature = "rhai")]
 mod review;
@@ -21,20 +22,19 @@ mod review;
 mod rhai;
 mod rules;
 mod samples;
-mod say;
-mod shadow;
 mod slot;
 mod slots;
+mod tracked;
 #[cfg(feature = "wasm")]
 pub mod wasm;
 pub mod watch;
 
+pub use candidate::{Difference, Differences};
 pub use decisions::DecisionsStatus;
-pub use generation::{Decided, Generation, PolicyStatus};
-pub use load::{Loaded, PolicyKind, load_one};
+pub use generation::{Generation, PolicyDecision, PolicyStatus};
+pub use load::{LoadedPolicy, PolicyKind, load_one};
 pub use registry::{Policies, ReloadReport};
 #[cfg(feature = "rhai")]
 pub use review::review;
-pub use rules::{Rule, Scope};
-pub use shadow::{Difference, Differences};
+pub use rules::{Rule, RuleScope};
 pub use watch::Watch;

@@ -1,4 +1,4 @@
-//! One policy on its own, without a registry.
+//! Loads a single policy without a registry.
 
 use std::fs;
 use std::path::Path;
@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tidegate_core::config::PoliciesConfig;
 use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy};
 
-use crate::engines::{Engines, Source};
+use crate::engines::{Engines, PolicySource};
 
-/// A policy that was loaded alone.
-pub enum Loaded {
+/// A policy that was loaded from one file.
+pub enum LoadedPolicy {
     /// A retry classifier.
     Retry(Arc<dyn RetryPolicy>),
     /// An alert condition.
@@ -22,16 +22,16 @@ pub enum Loaded {
 /// What a policy decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PolicyKind {
-    /// Whether a failed call is worth another attempt.
+    /// Whether to retry a failed call.
     Retry,
-    /// Whether an alert condition holds.
+    /// Whether an alert condition is met.
     Alert,
-    /// Whether and how a request goes.
+    /// Whether to send a request, and from which limit it takes how much.
     Admit,
 }
 
 impl PolicyKind {
-    /// The folder that its policies lie in.
+    /// Returns the directory of the policies of this kind.
     #[must_use]
     pub const fn folder(self) -> &'static str {
         match self {
@@ -41,7 +41,7 @@ impl PolicyKind {
         }
     }
 
-    /// The kind by the folder that a file lies in: `retry`, `alerts` or `admit`.
+    /// Returns the kind of a file by its directory: `retry`, `alerts` or `admit`.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         match path.parent()?.file_name()?.to_str()? {
@@ -53,17 +53,19 @@ impl PolicyKind {
     }
 }
 
-/// Loads one policy from a file; `kind` is for files that lie elsewhere than in `retry/`, `alerts/` or `admit/`.
+/// Loads one policy from a file. `kind` is required for files outside of `retry/`, `alerts/` and `admit/`.
 ///
 /// # Errors
-/// Every problem as `file:line:column: message`, one a line.
-pub fn load_one(path: &Path, kind: Option<PolicyKind>, config: &PoliciesConfig) -> Result<Loaded, String> {
+/// Returns every error as `file:line:column: message`, one a line.
+pub fn load_one(path: &Path, kind: Option<PolicyKind>, config: &PoliciesConfig) -> Result<LoadedPolicy, String> {
     let file = path.display().to_string();
     let kind = kind.or_else(|| PolicyKind::of(path));
-    let kind = kind.ok_or_else(|| format!("{file}: say whether it is a retry, an alert or an admit policy"))?;
+    let kind = kind.ok_or_else(|| {
+        format!("{file}: unknown policy kind; expected a file in `retry/`, `alerts/` or `admit/`, or an explicit kind")
+    })?;
     let bytes = fs::read(path).map_err(|error| format!("{file}: {error}"))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let within = format!("{}/{name}", kind.folder());
-    let source = Source { path: &within, file: &file, bytes: &bytes, hash: None };
-    Engines::new(config).load(kind, &source, &config.terms(&within))
+    let path_in_dir = format!("{}/{name}", kind.folder());
+    let source = PolicySource { path: &path_in_dir, file: &file, bytes: &bytes, hash: None };
+    Engines::new(config).load(kind, &source, &config.resolve(&path_in_dir))
 }

@@ -1,39 +1,40 @@
-//! Where the text of a policy stands.
+//! Where the text of a script comes from.
 
-use tidegate_core::config::reader::{Problem, Text};
+use tidegate_core::config::reader::{Diagnostic, SpannedString};
 
-/// A file, or a string inside one; it turns the positions of a script into positions that people can go to.
+/// The origin of a script: a file, or a string inside a file. It converts positions in the script to positions in the
+/// file.
 #[derive(Clone, Debug)]
 pub struct Origin {
     file: String,
-    inside: Option<Text>,
+    inside: Option<SpannedString>,
 }
 
 impl Origin {
-    /// The script is the whole of `file`.
+    /// Returns the origin of a script that is the whole of `file`.
     pub fn file(file: impl Into<String>) -> Self {
         Self { file: file.into(), inside: None }
     }
 
-    /// The script is a string of `file`.
-    pub fn inside(file: impl Into<String>, text: Text) -> Self {
+    /// Returns the origin of a script that is a string in `file`.
+    pub fn inside(file: impl Into<String>, text: SpannedString) -> Self {
         Self { file: file.into(), inside: Some(text) }
     }
 
-    /// The file's name.
+    /// Returns the file name.
     pub fn name(&self) -> &str {
         &self.file
     }
 
-    /// The same problem at its place in the file.
-    pub fn place(&self, problem: Problem) -> Problem {
-        let Some(text) = &self.inside else { return problem };
-        let at = text.place(problem.line, problem.column);
-        Problem { line: at.line, column: at.column, message: problem.message }
+    /// Returns the diagnostic with its position in the file.
+    pub fn locate(&self, diagnostic: Diagnostic) -> Diagnostic {
+        let Some(text) = &self.inside else { return diagnostic };
+        let at = text.position(diagnostic.line, diagnostic.column);
+        Diagnostic { line: at.line, column: at.column, message: diagnostic.message }
     }
 
-    /// `file:line:column: message`.
-    pub fn show(&self, problem: Problem) -> String {
-        format!("{}:{}", self.file, self.place(problem))
+    /// Formats a diagnostic as `file:line:column: message`.
+    pub fn show(&self, diagnostic: Diagnostic) -> String {
+        format!("{}:{}", self.file, self.locate(diagnostic))
     }
 }

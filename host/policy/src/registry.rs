@@ -1,4 +1,4 @@
-//! The registry: the files of a directory, each with its last good version, and one generation made of them.
+//! The policy registry: the files of a directory, each with its last good version, as one generation.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,22 +10,23 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tidegate_core::config::{DecisionsConfig, PoliciesConfig};
-use tidegate_core::{Admission, Failure, Request, View};
+use tidegate_core::{Admission, Failure, HostView, Request};
 
-use crate::decisions::{Decisions, DecisionsStatus};
+use crate::decisions::{DecisionLog, DecisionsStatus};
 use crate::engines::Engines;
 use crate::files;
-use crate::generation::{Decided, Generation, PolicyStatus};
+use crate::generation::{Generation, PolicyDecision, PolicyStatus};
 use crate::rules::Rule;
 use crate::samples;
-use crate::slot::{Change, PATIENCE, Place};
+use crate::slot::{COMPILE_WAIT, Change, LoadContext};
 use crate::slots::Slots;
 use crate::watch::{self, Watch};
 
-/// Nothing decides yet at the start, so a component that takes long is waited for; not for ever, since one may be made to.
-const PATIENCE_AT_START: Duration = Duration::from_secs(60);
+/// How long the start waits for a component to compile. At the start no policy is active yet, so it waits longer than a
+/// reload does; the wait is bounded, because a malicious component may take very long.
+const INITIAL_COMPILE_WAIT: Duration = Duration::from_secs(60);
 
-/// The policies of a directory, always in their last good version.
+/// The policies of a directory, each in its last good version.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -36,177 +37,183 @@ const PATIENCE_AT_START: Duration = Duration::from_secs(60);
 /// use tidegate_policy::Policies;
 ///
 /// let policies = Policies::open(&config);
-/// let busy = Failure { platform: "taobao".into(), status: Some(503), ..Failure::default() };
-/// assert_eq!(&*policies.classify(&busy).by, "fallback");
+/// let failure = Failure { platform: "taobao".into(), status: Some(503), ..Failure::default() };
+/// assert_eq!(&*policies.classify(&failure).by, "fallback");
 ///
 /// std::fs::write(config.dir.join("retry/taobao.rhai"), "if status >= 500 { retry(\"transient\") } else { abstain() }");
 /// policies.reload();
-/// assert_eq!(&*policies.classify(&busy).by, "retry/taobao.rhai");
+/// assert_eq!(&*policies.classify(&failure).by, "retry/taobao.rhai");
 /// ```
 pub struct Policies {
     dir: PathBuf,
     engines: Engines,
-    /// Held while files are read and compiled, so one reload runs at a time; readers never wait for it.
+    /// Locked while files are read and compiled, so that one reload runs at a time. Readers never wait for it.
     slots: Mutex<Slots>,
     current: ArcSwap<Generation>,
-    listeners: Mutex<Vec<mpsc::Sender<Arc<Generation>>>>,
+    subscribers: Mutex<Vec<mpsc::Sender<Arc<Generation>>>>,
     config: ArcSwap<PoliciesConfig>,
-    view: ArcSwap<Arc<dyn View>>,
-    decisions: Arc<Decisions>,
-    /// For the thread that compiles ahead.
-    me: Weak<Self>,
+    view: ArcSwap<Arc<dyn HostView>>,
+    decision_log: Arc<DecisionLog>,
+    /// For the threads that wait for a compilation.
+    weak_self: Weak<Self>,
 }
 
-/// What a look at the directory brought.
+/// The result of a reload.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReloadReport {
-    /// The generation in force now.
+    /// The active generation.
     pub generation: u64,
-    /// The files that came in force, changed or went.
+    /// The files that became active, changed or were removed.
     pub changed: Vec<String>,
-    /// Why files as they are now are not in force: `file:line:column: message`, one a line.
-    pub refused: Vec<String>,
+    /// Why current files are rejected: `file:line:column: message`, one a line.
+    pub rejected: Vec<String>,
 }
 
 impl Policies {
-    /// Reads the directory; it may be missing and appear later, and a bad file stops nothing.
+    /// Reads the directory. It may be missing and appear later. A rejected file does not affect the others.
     #[must_use]
     pub fn open(config: &PoliciesConfig) -> Arc<Self> {
         let view = samples::view();
-        let policies = Arc::new_cyclic(|me| Self {
+        let policies = Arc::new_cyclic(|weak_self| Self {
             dir: config.dir.clone(),
             engines: Engines::new(config),
             current: ArcSwap::from_pointee(Slots::default().generation(&view)),
             slots: Mutex::default(),
-            listeners: Mutex::default(),
+            subscribers: Mutex::default(),
             config: ArcSwap::from_pointee(config.clone()),
             view: ArcSwap::from_pointee(view),
-            decisions: Arc::default(),
-            me: me.clone(),
+            decision_log: Arc::default(),
+            weak_self: weak_self.clone(),
         });
-        policies.look(PATIENCE_AT_START);
+        policies.reload_within(INITIAL_COMPILE_WAIT);
         policies
     }
 
-    /// Puts other limits and settings in force; a policy that refuses them keeps its old ones, and the status says why.
+    /// Applies changed limits and settings. A policy that rejects its new settings keeps the old ones, and its status
+    /// reports why.
     ///
-    /// The directory, the cache and the room of Wasm instances stay as they were at the start.
+    /// The directory, the cache and the memory reserved for Wasm instances stay as they were at the start.
     pub fn configure(&self, config: &PoliciesConfig) -> ReloadReport {
         self.config.store(Arc::new(config.clone()));
         self.reload()
     }
 
-    /// Writes down what policies decide from now on; without a file, nothing.
+    /// Configures the decision log. Without a file, decisions are not logged.
     ///
-    /// It returns when all that was decided before is written, after 2 s at most: without a file, that ends the log.
-    pub fn log_decisions(&self, config: &DecisionsConfig) {
-        self.decisions.configure(config);
+    /// Returns after all earlier decisions are written, or after 2 s. Thus a configuration without a file closes the
+    /// log.
+    pub fn configure_decision_log(&self, config: &DecisionsConfig) {
+        self.decision_log.configure(config);
     }
 
-    /// What became of the decision log.
+    /// Returns the status of the decision log.
     #[must_use]
-    pub fn decisions(&self) -> DecisionsStatus {
-        self.decisions.status()
+    pub fn decision_log_status(&self) -> DecisionsStatus {
+        self.decision_log.status()
     }
 
-    /// What policies may look at from now on.
-    pub fn attach(&self, view: Arc<dyn View>) {
+    /// Sets the metrics and limits that policies may read.
+    pub fn attach(&self, view: Arc<dyn HostView>) {
         let slots = self.slots.lock();
         self.view.store(Arc::new(view));
         self.publish(slots.generation(&self.view.load()));
     }
 
-    /// The directory that is read.
+    /// Returns the policies directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// What is in force now.
+    /// Returns the active generation.
     #[must_use]
     pub fn generation(&self) -> Arc<Generation> {
         self.current.load_full()
     }
 
-    /// The verdict on a failure; see [`Generation::classify`].
+    /// Returns the verdict on a failure; see [`Generation::classify`].
     #[must_use]
-    pub fn classify(&self, failure: &Failure) -> Decided {
+    pub fn classify(&self, failure: &Failure) -> PolicyDecision {
         self.current.load().classify(failure)
     }
 
-    /// The verdict on a request; see [`Generation::admit`].
+    /// Returns the verdict on a request; see [`Generation::admit`].
     #[must_use]
-    pub fn admit(&self, request: &Request) -> Decided<Admission> {
+    pub fn admit(&self, request: &Request) -> PolicyDecision<Admission> {
         self.current.load().admit(request)
     }
 
-    /// The alert rules in force, by name.
+    /// Returns the active alert rules, by name.
     #[must_use]
     pub fn rules(&self) -> Arc<[Rule]> {
         self.current.load().rules()
     }
 
-    /// What is known of every file, by path.
+    /// Returns the status of every file, by path.
     #[must_use]
     pub fn status(&self) -> Vec<PolicyStatus> {
         self.current.load().status()
     }
 
-    /// Every generation from now on, also those in which only the status of a file changed.
+    /// Returns a channel that receives every further generation, including those in which only a file's status changed.
     #[must_use]
     pub fn subscribe(&self) -> mpsc::Receiver<Arc<Generation>> {
         let (sender, receiver) = mpsc::channel();
-        self.listeners.lock().push(sender);
+        self.subscribers.lock().push(sender);
         receiver
     }
 
-    /// Looks at the directory now and puts in force what is new and good.
+    /// Reads the directory and activates the files that changed and are good.
     ///
-    /// A component that takes long to compile does not hold up the rest: it comes in force when it is done.
+    /// A component that takes long to compile does not delay the other files: it becomes active when it is compiled.
     pub fn reload(&self) -> ReloadReport {
-        self.look(PATIENCE)
+        self.reload_within(COMPILE_WAIT)
     }
 
-    fn look(&self, patience: Duration) -> ReloadReport {
+    fn reload_within(&self, compile_wait: Duration) -> ReloadReport {
         let mut slots = self.slots.lock();
-        let found = files::scan(&self.dir, |path, hash| slots.knows(path, hash));
+        let scan = files::scan(&self.dir, |path, hash| slots.knows(path, hash));
         let config = self.config.load();
-        let place =
-            Place { dir: &self.dir, engines: &self.engines, config: &config, decisions: &self.decisions, patience };
-        let changes = match found {
-            Ok(found) => slots.update(found, place),
+        let context = LoadContext {
+            dir: &self.dir,
+            engines: &self.engines,
+            config: &config,
+            decision_log: &self.decision_log,
+            compile_wait,
+        };
+        let changes = match scan {
+            Ok(scan) => slots.update(scan, context),
             Err(error) => slots.lose_directory(&self.dir, &error),
         };
         if !changes.is_empty() {
             self.publish(slots.generation(&self.view.load()));
         }
-        slots.awaited().into_iter().for_each(|hash| self.follow(hash));
+        slots.take_pending_compilations().into_iter().for_each(|hash| self.reload_when_compiled(hash));
         report(&changes, &slots)
     }
 
-    /// Looks again when a component is compiled.
-    fn follow(&self, hash: String) {
-        let me = self.me.clone();
-        let follow = move || {
-            let Some(policies) = me.upgrade() else { return };
+    fn reload_when_compiled(&self, hash: String) {
+        let weak_self = self.weak_self.clone();
+        let wait_and_reload = move || {
+            let Some(policies) = weak_self.upgrade() else { return };
             policies.engines.wait(&hash);
             policies.reload();
         };
-        if let Err(error) = thread::Builder::new().name("tidegate-follow".to_owned()).spawn(follow) {
-            tracing::error!(%error, "no thread to wait for a component on");
+        if let Err(error) = thread::Builder::new().name("tidegate-reload".to_owned()).spawn(wait_and_reload) {
+            tracing::error!(%error, "cannot start a thread that waits for a compilation");
         }
     }
 
     fn publish(&self, generation: Generation) {
         let generation = Arc::new(generation);
         self.current.store(Arc::clone(&generation));
-        self.listeners.lock().retain(|listener| listener.send(Arc::clone(&generation)).is_ok());
+        self.subscribers.lock().retain(|subscriber| subscriber.send(Arc::clone(&generation)).is_ok());
     }
 
-    /// Follows the directory on a thread of its own until the guard is dropped.
+    /// Watches the directory in a background thread until the returned guard is dropped.
     ///
     /// # Errors
-    /// Where the thread cannot be started.
+    /// Returns an error if the thread cannot be started.
     pub fn watch(self: &Arc<Self>) -> std::io::Result<Watch> {
         let policies = Arc::downgrade(self);
         watch::watch(vec![self.dir.clone()], move || {
@@ -220,19 +227,21 @@ impl Policies {
 fn report(changes: &BTreeMap<String, Change>, slots: &Slots) -> ReloadReport {
     for (path, change) in changes {
         match change {
-            Change::InForce => tracing::info!(policy = path, generation = slots.number(), "policy in force"),
+            Change::Activated => tracing::info!(policy = path, generation = slots.number(), "policy activated"),
             Change::Removed => tracing::info!(policy = path, generation = slots.number(), "policy removed"),
-            Change::Refused(problem) if slots.has_good(path) => {
-                tracing::error!("policy refused, the last good one stays:\n{problem}");
+            Change::Rejected(error) if slots.has_good(path) => {
+                tracing::error!(policy = path, %error, "policy rejected, the last good version stays active");
             }
-            Change::Refused(problem) => tracing::error!("policy refused, and there is no good one:\n{problem}"),
-            Change::Mended => tracing::info!(policy = path, "policy is as it was when it was good"),
+            Change::Rejected(error) => {
+                tracing::error!(policy = path, %error, "policy rejected, no version is active");
+            }
+            Change::Restored => tracing::info!(policy = path, "policy file restored to the active version"),
         }
     }
-    let changed = changes.iter().filter(|(_, change)| matches!(change, Change::InForce | Change::Removed));
+    let changed = changes.iter().filter(|(_, change)| matches!(change, Change::Activated | Change::Removed));
     ReloadReport {
         generation: slots.number(),
         changed: changed.map(|(path, _)| path.clone()).collect(),
-        refused: slots.problems(),
+        rejected: slots.errors(),
     }
 }

@@ -1,23 +1,23 @@
-//! Alert rules: `alerts.toml` as people write it.
+//! Reads the alert rules of `alerts.toml`.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::config::Terms;
+use tidegate_core::config::ResolvedPolicyConfig;
 use tidegate_core::config::reader::{
-    self, Problem, Section, Text, duration, integer, list, parsed, string, suggestion,
+    self, Diagnostic, Section, SpannedString, duration, integer, list, parsed, string, with_suggestion,
 };
-use tidegate_core::{AlertPolicy, Severity, Timing};
+use tidegate_core::{AlertPolicy, AlertTiming, Severity};
 
-use crate::counted::{Care, Counted};
-use crate::decisions::Author;
+use crate::decisions::PolicyId;
 use crate::engines::Engines;
+use crate::tracked::{PolicyContext, TrackedPolicy};
 
-/// What a rule looks at.
+/// What a rule is evaluated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum RuleScope {
     /// Each platform as a whole.
     Platform,
     /// Each endpoint of each platform.
@@ -26,148 +26,153 @@ pub enum Scope {
 
 /// One rule of `alerts.toml`.
 pub struct Rule {
-    /// Its name, as in `[rules.NAME]`.
+    /// The name, as in `[rules.NAME]`.
     pub name: String,
-    /// How bad it is when the rule fires.
+    /// The severity of the alert.
     pub severity: Severity,
-    /// When it may speak.
-    pub timing: Timing,
-    /// The window that the condition sees.
+    /// How long the condition must be met before the alert fires, and the minimum time between notifications.
+    pub timing: AlertTiming,
+    /// The time window whose statistics the condition receives.
     pub window: Duration,
-    /// With fewer calls (refused ones included) in the window, the rule is quiet.
+    /// The minimum number of calls in the window, refused calls included. With fewer calls the rule is quiet.
     pub min_samples: u64,
-    /// The channels it speaks to.
+    /// The channels that are notified.
     pub channels: Vec<String>,
-    /// What it looks at.
-    pub scope: Scope,
-    /// The platforms it looks at; all where it names none.
+    /// What the rule is evaluated for.
+    pub scope: RuleScope,
+    /// The platforms that the rule applies to. Empty means all.
     pub platforms: Vec<String>,
-    /// The condition in its own words, or the policy's file.
+    /// The text of the condition, or the path of the policy file.
     pub condition: String,
     /// The condition.
     pub policy: Arc<dyn AlertPolicy>,
 }
 
-/// What the rules of a file may refer to.
-pub struct Sources<'a> {
-    /// Where in-line conditions are compiled.
+/// Reads the rules of a file.
+pub struct RuleReader<'a> {
+    /// Compiles inline conditions.
     pub engines: &'a Engines,
-    /// The file as errors name it.
+    /// The file name that errors use.
     pub file: &'a str,
-    /// The path that status and counts use, and the generation that in-line conditions come in.
-    pub author: Author,
-    /// What is kept of in-line conditions.
-    pub care: Care,
-    /// What in-line conditions may take.
-    pub terms: &'a Terms,
-    /// The conditions with files of their own; `None` where no version was ever good.
+    /// The file's path in the status, and the generation of inline conditions.
+    pub id: PolicyId,
+    /// The counters, fault threshold and decision log of inline conditions.
+    pub context: PolicyContext,
+    /// The configuration of inline conditions.
+    pub config: &'a ResolvedPolicyConfig,
+    /// The conditions in files of their own. `None` if no version of the file was ever good.
     pub alerts: BTreeMap<&'a str, Option<Arc<dyn AlertPolicy>>>,
 }
 
-impl Sources<'_> {
+impl RuleReader<'_> {
     /// Reads the rules, by name.
     ///
     /// # Errors
-    /// Every problem as `file:line:column: message`, one a line.
+    /// Returns every error as `file:line:column: message`, one a line.
     pub fn read(&self, text: &str) -> Result<Arc<[Rule]>, String> {
         if text.trim().is_empty() {
-            // A writer that truncates first, or a full disk; it would take every rule out of force.
-            let words = "the file is empty; to have no rules, delete it or leave a comment in it";
-            return Err(format!("{}:1:1: {words}", self.file));
+            // An editor may truncate the file before it writes, and a full disk may leave it empty. An empty file must
+            // not deactivate every rule.
+            let hint = "to have no rules, delete the file or leave a comment in it";
+            return Err(format!("{}:1:1: the file is empty; {hint}", self.file));
         }
-        // What is wrong inside a condition has a place of its own, which the reader cannot know.
-        let inside = RefCell::new(vec![]);
+        // The errors inside a condition have positions that the reader does not know.
+        let condition_errors = RefCell::new(vec![]);
         let rules = reader::read(text, |file| {
             let tables = file.tables("rules").into_iter();
-            let rules = tables.map(|(name, mut section)| self.rule(&name.value, &mut section, &inside));
+            let rules = tables.map(|(name, mut section)| self.rule(&name.value, &mut section, &condition_errors));
             rules.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
         });
-        rules.map(Into::into).map_err(|mut problems| {
-            problems.extend(inside.take());
-            problems.sort();
-            self.show(&problems)
+        rules.map(Into::into).map_err(|mut errors| {
+            errors.extend(condition_errors.take());
+            errors.sort();
+            self.format_lines(&errors)
         })
     }
 
-    fn show(&self, problems: &[Problem]) -> String {
-        problems.iter().map(|problem| format!("{}:{problem}", self.file)).collect::<Vec<_>>().join("\n")
+    fn format_lines(&self, errors: &[Diagnostic]) -> String {
+        errors.iter().map(|error| format!("{}:{error}", self.file)).collect::<Vec<_>>().join("\n")
     }
 
-    fn rule(&self, name: &str, section: &mut Section<'_>, inside: &RefCell<Vec<Problem>>) -> Option<Rule> {
-        let judge = self.judge(name, section, inside);
+    fn rule(&self, name: &str, section: &mut Section<'_>, condition_errors: &RefCell<Vec<Diagnostic>>) -> Option<Rule> {
+        let condition = self.condition(name, section, condition_errors);
         let severity = section.optional("severity", parsed(severity)).unwrap_or(Severity::Warning);
         let window = section.optional("window", duration).unwrap_or(Duration::from_secs(300));
         if window.is_zero() {
-            section.refuse_value("window", "expected a window above zero such as \"5m\"");
+            section.reject_value("window", "expected a window above zero, such as \"5m\"");
         }
         let hold = section.optional("for", duration).unwrap_or(Duration::ZERO);
         let cooldown = section.optional("cooldown", duration).unwrap_or(Duration::from_secs(300));
         let min_samples = section.optional("min_samples", integer(0..=u64::MAX)).unwrap_or(1);
         let channels = section.optional("channels", list(string)).unwrap_or_default();
-        let scope = section.optional("scope", parsed(scope)).unwrap_or(Scope::Platform);
+        let scope = section.optional("scope", parsed(scope)).unwrap_or(RuleScope::Platform);
         let platforms = section.optional("platforms", list(string)).unwrap_or_default();
-        let (condition, policy) = judge?;
-        let timing = Timing { hold, cooldown };
+        let (condition, policy) = condition?;
+        let timing = AlertTiming { hold, cooldown };
         let name = name.to_owned();
         Some(Rule { name, severity, timing, window, min_samples, channels, scope, platforms, condition, policy })
     }
 
-    /// The condition with its words: in line, or in a file of its own.
-    fn judge(
+    /// Reads the condition of a rule, which is inline or in a file of its own. Returns it with its text or path.
+    fn condition(
         &self,
         name: &str,
         section: &mut Section<'_>,
-        inside: &RefCell<Vec<Problem>>,
+        condition_errors: &RefCell<Vec<Diagnostic>>,
     ) -> Option<(String, Arc<dyn AlertPolicy>)> {
-        match (section.has("condition"), section.has("policy")) {
+        match (section.contains_key("condition"), section.contains_key("policy")) {
             (true, true) => {
-                section.refuse("has both a `condition` and a `policy`; keep one");
+                section.reject("has both `condition` and `policy`; remove one");
                 None
             }
             (false, true) => {
                 let path = section.optional("policy", string)?;
-                let policy = self.policy(&path).map_err(|message| section.refuse_value("policy", &message)).ok()?;
+                let policy =
+                    self.policy_file(&path).map_err(|message| section.reject_value("policy", &message)).ok()?;
                 Some((path, policy))
             }
-            (in_line, false) => {
-                if !in_line {
-                    section.refuse("`condition` (or `policy`, a file) is missing");
+            (has_condition, false) => {
+                if !has_condition {
+                    section.reject("`condition` is missing; give `condition`, or `policy` (the path of a file)");
                 }
-                let text = section.optional("condition", reader::text)?;
-                let policy =
-                    self.condition(name, &text).map_err(|problems| inside.borrow_mut().extend(problems)).ok()?;
+                let text = section.optional("condition", reader::spanned_string)?;
+                let policy = self
+                    .inline_condition(name, &text)
+                    .map_err(|errors| condition_errors.borrow_mut().extend(errors))
+                    .ok()?;
                 Some((text.value, policy))
             }
         }
     }
 
-    fn condition(&self, rule: &str, text: &Text) -> Result<Arc<dyn AlertPolicy>, Vec<Problem>> {
-        let policy = self.engines.condition(self.file, text, self.terms)?;
-        let author = Author { rule: Some(rule.into()), ..self.author.clone() };
-        Ok(Arc::new(Counted::new(author, policy, self.care.clone(), None)))
+    fn inline_condition(&self, rule: &str, text: &SpannedString) -> Result<Arc<dyn AlertPolicy>, Vec<Diagnostic>> {
+        let policy = self.engines.condition(self.file, text, self.config)?;
+        let id = PolicyId { rule: Some(rule.into()), ..self.id.clone() };
+        Ok(Arc::new(TrackedPolicy::new(id, policy, self.context.clone(), None)))
     }
 
-    fn policy(&self, path: &str) -> Result<Arc<dyn AlertPolicy>, String> {
+    fn policy_file(&self, path: &str) -> Result<Arc<dyn AlertPolicy>, String> {
         match self.alerts.get(path) {
             Some(Some(policy)) => Ok(Arc::clone(policy)),
-            Some(None) => Err(format!("{path} has problems of its own")),
+            Some(None) => Err(format!("the policy {path} was rejected")),
             None => {
                 let known: Vec<_> = self.alerts.keys().copied().collect();
-                Err(format!("no such file {path:?} in the policies directory; {}", suggestion(path, &known)))
+                let message = format!("no such file {path:?} in the policies directory");
+                Err(with_suggestion(message, path, &known))
             }
         }
     }
 }
 
 fn severity(name: &str) -> Result<Severity, String> {
-    let found = Severity::ALL.into_iter().find(|severity| severity.name() == name);
-    found.ok_or_else(|| format!("expected \"info\", \"warning\" or \"critical\", not {name:?}"))
+    let severity = Severity::ALL.into_iter().find(|severity| severity.name() == name);
+    severity.ok_or_else(|| format!("expected \"info\", \"warning\" or \"critical\", not {name:?}"))
 }
 
-fn scope(name: &str) -> Result<Scope, String> {
+fn scope(name: &str) -> Result<RuleScope, String> {
     match name {
-        "platform" => Ok(Scope::Platform),
-        "endpoint" => Ok(Scope::Endpoint),
+        "platform" => Ok(RuleScope::Platform),
+        "endpoint" => Ok(RuleScope::Endpoint),
         other => Err(format!("expected \"platform\" or \"endpoint\", not {other:?}")),
     }
 }

@@ -1,14 +1,14 @@
-//! What policies are tried on before they come in force.
+//! Sample data on which policies are tried before they become active.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{LimitState, Stats, View};
+use tidegate_core::{HostView, LimitState, Stats};
 
-/// These figures in every window, and a full limit of every name.
-struct Samples(Stats);
+/// Returns the same statistics for every window, and a full bucket for every limit.
+struct SampleView(Stats);
 
-impl View for Samples {
+impl HostView for SampleView {
     fn window(&self, _: &str, _: Option<&str>, _: Duration) -> Stats {
         self.0.clone()
     }
@@ -18,12 +18,12 @@ impl View for Samples {
     }
 }
 
-/// The view that goes with samples: no calls.
-pub fn view() -> Arc<dyn View> {
+/// Returns a view without calls.
+pub fn view() -> Arc<dyn HostView> {
     view_of(Stats { success_rate: 1.0, ..Stats::default() })
 }
 
-/// The view that has these figures in every window.
-pub fn view_of(stats: Stats) -> Arc<dyn View> {
-    Arc::new(Samples(stats))
+/// Returns a view with these statistics in every window.
+pub fn view_of(stats: Stats) -> Arc<dyn HostView> {
+    Arc::new(SampleView(stats))
 }

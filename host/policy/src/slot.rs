@@ -1,4 +1,4 @@
-//! One slot a purpose: the last good version of its file, and why the file as it is now is not in force.
+//! One policy slot: the last good version of its file, and why the current file is rejected if it is.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,240 +6,254 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tidegate_core::config::{PoliciesConfig, Terms};
+use tidegate_core::config::{PoliciesConfig, ResolvedPolicyConfig};
 use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy};
 
-use crate::counted::{Care, Counted, Patience};
+use crate::candidate::Candidate;
 use crate::counters::Counters;
-use crate::decisions::{Author, Decisions};
-use crate::engines::{Engines, Language, Progress, Source};
-use crate::files::{CANDIDATE, Content, Found};
-use crate::generation::Entry;
-use crate::load::{Loaded, PolicyKind};
-use crate::rules::{Rule, Sources};
-use crate::shadow::Candidate;
+use crate::decisions::{DecisionLog, PolicyId};
+use crate::engines::{CompileProgress, Engines, Language, PolicySource};
+use crate::files::{CANDIDATE, FileContent, PolicyFile};
+use crate::generation::StatusEntry;
+use crate::load::{LoadedPolicy, PolicyKind};
+use crate::rules::{Rule, RuleReader};
+use crate::tracked::{FaultThreshold, PolicyContext, TrackedPolicy};
 
-/// The longest refusal, in bytes: a large file may have a mistake in every line.
-const MAX_REFUSAL: usize = 4_000;
+/// The maximum size of a rejection message, in bytes. A large file may have an error in every line.
+const MAX_REJECTION_SIZE: usize = 4_000;
 
-/// Components beyond this size, in bytes, compile for seconds.
-const LARGE: usize = 1 << 20;
-/// How long an edited component may hold up other edits while it is compiled: most take a twentieth of it, and who means
-/// harm makes one that takes minutes.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+/// Components larger than this, in bytes, take seconds to compile.
+const LARGE_COMPONENT: usize = 1 << 20;
+/// How long the compilation of an edited component may delay other edits. Most components need a twentieth of this
+/// time; a malicious one may need minutes.
+pub const COMPILE_WAIT: Duration = Duration::from_secs(1);
 
-/// What became of a file.
+/// What an update did to a file.
 pub enum Change {
-    /// It is in force as it is now.
-    InForce,
-    /// It is gone.
+    /// The current file became the active version.
+    Activated,
+    /// The file was removed.
     Removed,
-    /// It is not in force as it is now.
-    Refused(String),
-    /// Its contents are the ones in force again.
-    Mended,
+    /// The current file is rejected, for this reason.
+    Rejected(String),
+    /// The file has the content of the active version again.
+    Restored,
 }
 
-/// What became of each file, by its path.
+/// The change of each file, by path.
 pub type Changes = BTreeMap<String, Change>;
 
-/// Where files are read and by what they become policies.
+/// What a slot needs to load a file.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
+pub struct LoadContext<'a> {
     pub dir: &'a Path,
     pub engines: &'a Engines,
     pub config: &'a PoliciesConfig,
-    pub decisions: &'a Arc<Decisions>,
-    /// How long a component may hold up the others while it is compiled.
-    pub patience: Duration,
+    pub decision_log: &'a Arc<DecisionLog>,
+    /// How long the compilation of a component may delay the other files.
+    pub compile_wait: Duration,
 }
 
-impl Place<'_> {
-    /// A component that takes long by its size alone is not waited for, where others are held up.
-    fn patience_for(&self, content: &Content) -> Duration {
-        if content.bytes.len() > LARGE { self.patience.saturating_sub(PATIENCE) } else { self.patience }
+impl LoadContext<'_> {
+    /// Returns how long to wait for the compilation of a file. After the start, a large component is not waited for.
+    fn compile_wait_for(&self, content: &FileContent) -> Duration {
+        let is_large = content.bytes.len() > LARGE_COMPONENT;
+        if is_large { self.compile_wait.saturating_sub(COMPILE_WAIT) } else { self.compile_wait }
     }
 }
 
-/// The file of one purpose.
+/// The state of one policy: a platform's classifier, a condition, or the rules.
 #[derive(Default)]
-pub struct Slot {
-    /// The file as it was last seen.
+pub struct PolicySlot {
+    /// The path at the last scan.
     pub path: String,
-    /// What was last tried, good or bad.
-    pub tried: Option<Tried>,
-    pub good: Option<Good>,
-    /// Why and since when.
-    pub stale: Option<(String, u64)>,
+    /// The version that was loaded last, whether it was accepted or rejected.
+    pub last_attempt: Option<LoadAttempt>,
+    pub good: Option<GoodVersion>,
+    pub stale: Option<StaleReason>,
     counters: Arc<Counters>,
-    /// The hash of a component whose compilation takes long, until somebody waits for it.
-    pub awaits: Option<String>,
+    /// The hash of a component that compiles in the background, until a thread waits for it.
+    pub pending_compilation: Option<String>,
 }
 
-/// A file's path, its contents and what holds for it: what is the same in all three is no news.
+/// Why a file is stale: its current content is not the active version.
+#[derive(Clone)]
+pub struct StaleReason {
+    pub message: String,
+    pub since_ms: u64,
+}
+
+/// A file's path, content and configuration. If all three are unchanged, the file is not loaded again.
 #[derive(Clone, PartialEq)]
-pub struct Tried {
+pub struct LoadAttempt {
     pub path: String,
     pub hash: String,
-    pub terms: Terms,
+    pub config: ResolvedPolicyConfig,
 }
 
-/// A version that is in force.
-pub struct Good {
-    pub tried: Tried,
+/// The active version of a file.
+pub struct GoodVersion {
+    pub attempt: LoadAttempt,
     pub generation: u64,
-    pub policy: Policy,
+    pub content: SlotContent,
 }
 
-/// What a version is.
-pub enum Policy {
-    Retry(Arc<Counted<dyn RetryPolicy>>),
-    Admit(Arc<Counted<dyn AdmitPolicy>>),
-    Alert(Arc<Counted<dyn AlertPolicy>>),
+/// What a version holds.
+pub enum SlotContent {
+    Retry(Arc<TrackedPolicy<dyn RetryPolicy>>),
+    Admit(Arc<TrackedPolicy<dyn AdmitPolicy>>),
+    Alert(Arc<TrackedPolicy<dyn AlertPolicy>>),
     Candidate(Arc<Candidate>),
-    /// The rules with the text they were read from, to be read again when a condition's file changes.
+    /// The rules and their text, which is read again when the file of a condition changes.
     Rules(String, Arc<[Rule]>),
 }
 
-impl Slot {
-    /// Takes over the file as it was found; `again` where it is no news but what it refers to is.
+impl PolicySlot {
+    /// Loads the file if it changed, or if `force` is set because something that it refers to changed.
     pub fn update(
         &mut self,
-        found: &[Found],
-        place: Place<'_>,
-        next: u64,
-        again: bool,
+        files: &[PolicyFile],
+        context: LoadContext<'_>,
+        next_generation: u64,
+        force: bool,
         changes: &mut Changes,
-        load: impl FnOnce(&Self, &Found, &Content, &Terms) -> Result<Policy, String>,
+        load: impl FnOnce(&Self, &PolicyFile, &FileContent, &ResolvedPolicyConfig) -> Result<SlotContent, String>,
     ) {
-        if let Some(first) = found.first() {
+        if let Some(first) = files.first() {
             self.path.clone_from(&first.path);
         }
-        let dir = place.dir;
-        let [file] = found else { return self.refuse(None, conflict(found, dir), changes) };
+        let dir = context.dir;
+        let [file] = files else { return self.reject(None, conflict(files, dir), changes) };
+        let full_path = || dir.join(&file.path).display().to_string();
         let content = match &file.content {
             Ok(content) => content,
-            Err(error) => return self.refuse(None, format!("{}: {error}", dir.join(&file.path).display()), changes),
+            Err(error) => return self.reject(None, format!("{}: {error}", full_path()), changes),
         };
         let path = file.path.clone();
-        let tried = Tried { path: path.clone(), hash: content.hash.clone(), terms: place.config.terms(&path) };
-        if !again && self.tried.as_ref() == Some(&tried) {
+        let attempt =
+            LoadAttempt { path: path.clone(), hash: content.hash.clone(), config: context.config.resolve(&path) };
+        if !force && self.last_attempt.as_ref() == Some(&attempt) {
             return;
         }
-        if !again && self.good.as_ref().is_some_and(|good| good.tried == tried) {
-            self.tried = Some(tried);
+        if !force && self.good.as_ref().is_some_and(|good| good.attempt == attempt) {
+            self.last_attempt = Some(attempt);
             self.stale = None;
-            changes.insert(path, Change::Mended);
+            changes.insert(path, Change::Restored);
             return;
         }
-        let progress = place.engines.prepare(place.patience_for(content), &path, content);
-        if progress != Progress::Ready {
-            if progress == Progress::Begun {
-                self.awaits = Some(content.hash.clone());
+        let progress = context.engines.prepare(context.compile_wait_for(content), &path, content);
+        if progress != CompileProgress::Ready {
+            if progress == CompileProgress::Started {
+                self.pending_compilation = Some(content.hash.clone());
             }
-            let problem =
-                format!("{}: is being compiled; what was good before stays until then", dir.join(&path).display());
-            return self.refuse(None, problem, changes);
+            let message = format!("{}: still compiling; the previous version, if any, stays active", full_path());
+            return self.reject(None, message, changes);
         }
-        self.tried = Some(tried.clone());
-        // A panic of a compiler is its file's trouble; the other files are to be read all the same.
-        let loaded = catch_unwind(AssertUnwindSafe(|| load(self, file, content, &tried.terms)));
-        let loaded = loaded.unwrap_or_else(|_| Err(format!("{}: its engine panicked", dir.join(&path).display())));
+        self.last_attempt = Some(attempt.clone());
+        // If an engine panics while it loads this file, the other files must still be read.
+        let loaded = catch_unwind(AssertUnwindSafe(|| load(self, file, content, &attempt.config)));
+        let loaded = loaded.unwrap_or_else(|_| Err(format!("{}: the policy engine panicked", full_path())));
         match loaded {
-            Err(problem) => self.refuse(Some(tried), problem, changes),
-            Ok(policy) => {
-                self.good = Some(Good { tried, generation: next, policy });
+            Err(message) => self.reject(Some(attempt), message, changes),
+            Ok(content) => {
+                self.good = Some(GoodVersion { attempt, generation: next_generation, content });
                 self.stale = None;
-                changes.insert(path, Change::InForce);
+                changes.insert(path, Change::Activated);
             }
         }
     }
 
-    fn refuse(&mut self, tried: Option<Tried>, problem: String, changes: &mut Changes) {
-        self.tried = tried;
-        let problem = short(problem);
-        if self.stale.as_ref().map(|(known, _)| known) != Some(&problem) {
+    fn reject(&mut self, attempt: Option<LoadAttempt>, message: String, changes: &mut Changes) {
+        self.last_attempt = attempt;
+        let message = truncated(message);
+        if self.stale.as_ref().map(|stale| &stale.message) != Some(&message) {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let since = self.stale.as_ref().map_or(tidegate_core::clock::millis(now), |(_, since)| *since);
-            self.stale = Some((problem.clone(), since));
-            changes.insert(self.path.clone(), Change::Refused(problem));
+            let since_ms = self.stale.as_ref().map_or(tidegate_core::clock::millis(now), |stale| stale.since_ms);
+            self.stale = Some(StaleReason { message: message.clone(), since_ms });
+            changes.insert(self.path.clone(), Change::Rejected(message));
         }
     }
 
-    /// When its policy is set aside, and who writes its decisions down.
-    pub fn care(&self, place: Place<'_>) -> Care {
-        let (counters, decisions) = (Arc::clone(&self.counters), Arc::clone(place.decisions));
-        Care { counters, patience: patience(place.config), decisions }
+    /// Returns the counters, fault threshold and decision log of this slot's policy.
+    pub fn policy_context(&self, context: LoadContext<'_>) -> PolicyContext {
+        let (counters, decision_log) = (Arc::clone(&self.counters), Arc::clone(context.decision_log));
+        PolicyContext { counters, threshold: fault_threshold(context.config), decision_log }
     }
 
-    /// The policy in a file.
+    /// Loads the policy in a file.
+    ///
+    /// # Errors
+    /// Returns every error as `file:line:column: message`, one a line.
     pub fn load(
         &self,
-        file: &Found,
-        content: &Content,
-        terms: &Terms,
-        place: Place<'_>,
+        file: &PolicyFile,
+        content: &FileContent,
+        config: &ResolvedPolicyConfig,
+        context: LoadContext<'_>,
         generation: u64,
-    ) -> Result<Policy, String> {
-        let full = place.dir.join(&file.path).display().to_string();
+    ) -> Result<SlotContent, String> {
+        let full_path = context.dir.join(&file.path).display().to_string();
         let kind = PolicyKind::of(Path::new(&file.path)).unwrap_or(PolicyKind::Alert);
-        let source = Source { path: &file.path, file: &full, bytes: &content.bytes, hash: Some(&content.hash) };
-        let (author, care) = (Author { path: (*file.path).into(), rule: None, generation }, self.care(place));
-        let last = self.good.as_ref().map(|good| &good.policy);
-        Ok(match place.engines.load(kind, &source, terms)? {
-            Loaded::Retry(policy) if is_candidate(&file.path) => {
-                // What it says decides nothing.
-                let care = Care { decisions: Arc::default(), ..care };
-                Policy::Candidate(Candidate::new(Arc::new(Counted::new(author, policy, care, None))))
+        let source =
+            PolicySource { path: &file.path, file: &full_path, bytes: &content.bytes, hash: Some(&content.hash) };
+        let id = PolicyId { path: (*file.path).into(), rule: None, generation };
+        let policy_context = self.policy_context(context);
+        let last = self.good.as_ref().map(|good| &good.content);
+        Ok(match context.engines.load(kind, &source, config)? {
+            LoadedPolicy::Retry(policy) if is_candidate(&file.path) => {
+                // The verdict of a candidate decides nothing, so it is not logged.
+                let policy_context = PolicyContext { decision_log: Arc::default(), ..policy_context };
+                let policy = TrackedPolicy::new(id, policy, policy_context, None);
+                SlotContent::Candidate(Candidate::new(Arc::new(policy)))
             }
-            Loaded::Retry(policy) => {
-                let last = last.and_then(|last| if let Policy::Retry(last) = last { Some(last) } else { None });
-                Policy::Retry(Arc::new(Counted::new(author, policy, care, last)))
+            LoadedPolicy::Retry(policy) => {
+                let last = last.and_then(|last| if let SlotContent::Retry(last) = last { Some(last) } else { None });
+                SlotContent::Retry(Arc::new(TrackedPolicy::new(id, policy, policy_context, last)))
             }
-            Loaded::Admit(policy) => {
-                let last = last.and_then(|last| if let Policy::Admit(last) = last { Some(last) } else { None });
-                Policy::Admit(Arc::new(Counted::new(author, policy, care, last)))
+            LoadedPolicy::Admit(policy) => {
+                let last = last.and_then(|last| if let SlotContent::Admit(last) = last { Some(last) } else { None });
+                SlotContent::Admit(Arc::new(TrackedPolicy::new(id, policy, policy_context, last)))
             }
-            Loaded::Alert(policy) => {
-                let last = last.and_then(|last| if let Policy::Alert(last) = last { Some(last) } else { None });
-                Policy::Alert(Arc::new(Counted::new(author, policy, care, last)))
+            LoadedPolicy::Alert(policy) => {
+                let last = last.and_then(|last| if let SlotContent::Alert(last) = last { Some(last) } else { None });
+                SlotContent::Alert(Arc::new(TrackedPolicy::new(id, policy, policy_context, last)))
             }
         })
     }
 
-    /// The candidate that it holds, if it holds one.
+    /// Returns the active candidate, if this slot holds one.
     pub fn candidate(&self) -> Option<&Arc<Candidate>> {
-        match &self.good.as_ref()?.policy {
-            Policy::Candidate(candidate) => Some(candidate),
+        match &self.good.as_ref()?.content {
+            SlotContent::Candidate(candidate) => Some(candidate),
             _ => None,
         }
     }
 
-    /// Reads the good rules again, for what they refer to has changed.
-    pub fn refresh_rules(&mut self, sources: &Sources<'_>) {
-        if let Some(Good { policy: Policy::Rules(text, rules), .. }) = &mut self.good
-            && let Ok(read) = sources.read(text)
+    /// Reads the text of the active rules again, because a condition that they refer to changed.
+    pub fn refresh_rules(&mut self, reader: &RuleReader<'_>) {
+        if let Some(GoodVersion { content: SlotContent::Rules(text, rules), .. }) = &mut self.good
+            && let Ok(refreshed) = reader.read(text)
         {
-            *rules = read;
+            *rules = refreshed;
         }
     }
 
-    /// The condition that it holds, if it holds one.
+    /// Returns the active alert condition, if this slot holds one.
     pub fn alert(&self) -> Option<Arc<dyn AlertPolicy>> {
-        match self.good.as_ref().map(|good| &good.policy) {
-            Some(Policy::Alert(policy)) => Some(Arc::clone(policy) as _),
+        match self.good.as_ref().map(|good| &good.content) {
+            Some(SlotContent::Alert(policy)) => Some(Arc::clone(policy) as _),
             _ => None,
         }
     }
 
-    /// What the status tells of it.
-    pub fn entry(&self) -> Entry {
-        let path = self.good.as_ref().map_or(&self.path, |good| &good.tried.path);
-        Entry {
+    /// Returns the entry of the policy status.
+    pub fn status_entry(&self) -> StatusEntry {
+        let path = self.good.as_ref().map_or(&self.path, |good| &good.attempt.path);
+        StatusEntry {
             path: path.clone(),
             kind: Language::of(path).map_or("rules", Language::name),
             generation: self.good.as_ref().map(|good| good.generation),
-            hash: self.good.as_ref().map(|good| good.tried.hash.clone()),
+            hash: self.good.as_ref().map(|good| good.attempt.hash.clone()),
             stale: self.stale.clone(),
             counters: Arc::clone(&self.counters),
             candidate: self.candidate().cloned(),
@@ -247,28 +261,27 @@ impl Slot {
     }
 }
 
-/// A refusal as logs and pages tell it: whole lines as far as they fit.
-fn short(mut problem: String) -> String {
-    if problem.len() > MAX_REFUSAL {
-        problem.truncate(problem.floor_char_boundary(MAX_REFUSAL));
-        let whole = problem.rfind('\n').unwrap_or(problem.len());
-        problem.truncate(whole);
-        problem.push_str(" … and more");
+/// Cuts a rejection message at the size limit, after a complete line.
+fn truncated(mut message: String) -> String {
+    if message.len() > MAX_REJECTION_SIZE {
+        message.truncate(message.floor_char_boundary(MAX_REJECTION_SIZE));
+        let last_line_end = message.rfind('\n').unwrap_or(message.len());
+        message.truncate(last_line_end);
+        message.push_str(" … (truncated)");
     }
-    problem
+    message
 }
 
-/// Whether a file only reports what it would have decided.
+/// Whether a file is a candidate, which only reports what it would decide.
 pub fn is_candidate(path: &str) -> bool {
     Path::new(path).file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with(CANDIDATE))
 }
 
-/// When a policy is set aside.
-pub fn patience(config: &PoliciesConfig) -> Patience {
-    Patience { faults: config.max_faults as usize, window: config.fault_window }
+fn fault_threshold(config: &PoliciesConfig) -> FaultThreshold {
+    FaultThreshold { faults: config.max_faults as usize, window: config.fault_window }
 }
 
-fn conflict(found: &[Found], dir: &Path) -> String {
-    let files: Vec<_> = found.iter().map(|found| dir.join(&found.path).display().to_string()).collect();
-    format!("{}: both claim the same platform; remove one", files.join(" and "))
+fn conflict(files: &[PolicyFile], dir: &Path) -> String {
+    let paths: Vec<_> = files.iter().map(|file| dir.join(&file.path).display().to_string()).collect();
+    format!("{}: more than one policy for the same platform; keep one file", paths.join(" and "))
 }

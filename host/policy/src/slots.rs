@@ -1,146 +1,152 @@
-//! All slots: what was found in the directory becomes the next generation.
+//! All policy slots. They turn a scan of the directory into the next generation.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tidegate_core::View;
-use tidegate_core::config::Terms;
+use tidegate_core::HostView;
+use tidegate_core::config::ResolvedPolicyConfig;
 
-use crate::decisions::Author;
+use crate::candidate::CandidateRunner;
+use crate::decisions::PolicyId;
 use crate::engines::text;
-use crate::files::{CANDIDATE, Content, Found, RULES, Scan};
+use crate::files::{CANDIDATE, FileContent, PolicyFile, RULES, Scan};
 use crate::generation::Generation;
-use crate::rules::Sources;
-use crate::shadow::Shadow;
-use crate::slot::{Change, Changes, Place, Policy, Slot};
+use crate::rules::RuleReader;
+use crate::slot::{Change, Changes, LoadContext, PolicySlot, SlotContent};
 
-/// Everything that was ever good and still is there.
+/// The slots of every policy file that exists, each with its last good version.
 #[derive(Default)]
 pub struct Slots {
     number: u64,
-    slots: BTreeMap<String, Slot>,
+    slots: BTreeMap<String, PolicySlot>,
     /// Why the directory cannot be read.
-    lost: Option<String>,
-    /// Made when the first candidate comes.
-    shadow: Option<Arc<Shadow>>,
+    directory_error: Option<String>,
+    /// Started with the first candidate.
+    candidate_runner: Option<Arc<CandidateRunner>>,
 }
 
 impl Slots {
-    /// Counts up with every change of what is in force.
+    /// Returns the number of the active generation. It increases with every change of the active policies.
     pub const fn number(&self) -> u64 {
         self.number
     }
 
-    /// Whether these contents were tried already.
+    /// Whether this content of a file was loaded already.
     pub fn knows(&self, path: &str, hash: &str) -> bool {
-        self.slots.values().filter_map(|slot| slot.tried.as_ref()).any(|tried| tried.path == path && tried.hash == hash)
+        let mut attempts = self.slots.values().filter_map(|slot| slot.last_attempt.as_ref());
+        attempts.any(|attempt| attempt.path == path && attempt.hash == hash)
     }
 
-    /// Whether a version of the file is in force.
+    /// Whether a version of the file is active.
     pub fn has_good(&self, path: &str) -> bool {
         self.slots.values().any(|slot| slot.path == path && slot.good.is_some())
     }
 
-    /// Why files are not in force as they are.
-    pub fn problems(&self) -> Vec<String> {
-        self.lost.iter().chain(self.slots.values().filter_map(|slot| Some(&slot.stale.as_ref()?.0))).cloned().collect()
+    /// Returns why the directory or the current files are rejected.
+    pub fn errors(&self) -> Vec<String> {
+        let stale = self.slots.values().filter_map(|slot| Some(&slot.stale.as_ref()?.message));
+        self.directory_error.iter().chain(stale).cloned().collect()
     }
 
-    /// Keeps everything, since a directory that vanished is trouble and no edit; one that never was there is fine.
+    /// Keeps every policy: a directory that disappeared is an error, not an edit. A directory that never existed is no
+    /// error.
     pub fn lose_directory(&mut self, dir: &Path, error: &io::Error) -> Changes {
-        let problem = format!("{}: {error}; the policies read last stay in force", dir.display());
-        if self.slots.is_empty() && error.kind() == io::ErrorKind::NotFound || self.lost.as_ref() == Some(&problem) {
+        let message = format!("{}: {error}; the last good policies stay active", dir.display());
+        let never_existed = self.slots.is_empty() && error.kind() == io::ErrorKind::NotFound;
+        if never_existed || self.directory_error.as_ref() == Some(&message) {
             return Changes::new();
         }
-        self.lost = Some(problem.clone());
-        Changes::from([(dir.display().to_string(), Change::Refused(problem))])
+        self.directory_error = Some(message.clone());
+        Changes::from([(dir.display().to_string(), Change::Rejected(message))])
     }
 
-    /// Takes over what was found: good files come in force, bad ones leave the last good one there.
-    pub fn update(&mut self, mut scan: Scan, place: Place<'_>) -> Changes {
+    /// Loads the files of a scan: good files become active, and for bad ones the last good version stays active.
+    pub fn update(&mut self, mut scan: Scan, context: LoadContext<'_>) -> Changes {
         let mut changes = Changes::new();
-        if self.lost.take().is_some() {
-            changes.insert(place.dir.display().to_string(), Change::Mended);
+        if self.directory_error.take().is_some() {
+            changes.insert(context.dir.display().to_string(), Change::Restored);
         }
         let next = self.number + 1;
-        for (_, slot) in self.slots.extract_if(.., |purpose, _| !scan.contains_key(purpose)) {
+        for (_, slot) in self.slots.extract_if(.., |key, _| !scan.contains_key(key)) {
             changes.insert(slot.path, Change::Removed);
         }
         let rules = scan.remove(RULES);
-        for (purpose, found) in scan {
-            let slot = self.slots.entry(purpose).or_default();
-            let load = |slot: &Slot, file: &Found, content: &Content, terms: &Terms| {
-                slot.load(file, content, terms, place, next)
+        for (key, files) in scan {
+            let slot = self.slots.entry(key).or_default();
+            let load = |slot: &PolicySlot, file: &PolicyFile, content: &FileContent, config: &ResolvedPolicyConfig| {
+                slot.load(file, content, config, context, next)
             };
-            slot.update(&found, place, next, false, &mut changes, load);
+            slot.update(&files, context, next, false, &mut changes, load);
         }
-        if let Some(found) = rules {
-            self.update_rules(&found, place, next, &mut changes);
+        if let Some(files) = rules {
+            self.update_rules(&files, context, next, &mut changes);
         }
-        if changes.values().any(|change| matches!(change, Change::InForce | Change::Removed)) {
+        if changes.values().any(|change| matches!(change, Change::Activated | Change::Removed)) {
             self.number = next;
         }
-        if self.shadow.is_none() && self.slots.values().any(|slot| slot.candidate().is_some()) {
-            let started = Shadow::start().inspect_err(|error| tracing::error!(%error, "no candidate can run"));
-            self.shadow = started.ok().map(Arc::new);
+        if self.candidate_runner.is_none() && self.slots.values().any(|slot| slot.candidate().is_some()) {
+            let started = CandidateRunner::start()
+                .inspect_err(|error| tracing::error!(%error, "cannot start the thread that runs candidates"));
+            self.candidate_runner = started.ok().map(Arc::new);
         }
         changes
     }
 
-    /// Rules hold the conditions they name, so they are read again whenever one of those changed.
-    fn update_rules(&mut self, found: &[Found], place: Place<'_>, next: u64, changes: &mut Changes) {
+    /// Updates the rules. They hold the conditions that they name, so they are read again when one of those changed.
+    fn update_rules(&mut self, files: &[PolicyFile], context: LoadContext<'_>, next: u64, changes: &mut Changes) {
         let mut slot = self.slots.remove(RULES).unwrap_or_default();
-        let file = place.dir.join(RULES).display().to_string();
-        let conditions = self.slots.iter().filter(|(purpose, _)| purpose.starts_with("alerts/"));
-        let alerts = conditions.map(|(purpose, slot)| (purpose.as_str(), slot.alert())).collect();
-        let (terms, care) = (place.config.terms(RULES), slot.care(place));
-        let author = Author { path: RULES.into(), rule: None, generation: next };
-        let sources = Sources { engines: place.engines, file: &file, author, care, terms: &terms, alerts };
-        let moved = changes.keys().any(|path| path.starts_with("alerts/"));
-        slot.update(found, place, next, moved, changes, |_, _, content, _| {
+        let file = context.dir.join(RULES).display().to_string();
+        let conditions = self.slots.iter().filter(|(key, _)| key.starts_with("alerts/"));
+        let alerts = conditions.map(|(key, slot)| (key.as_str(), slot.alert())).collect();
+        let (config, policy_context) = (context.config.resolve(RULES), slot.policy_context(context));
+        let id = PolicyId { path: RULES.into(), rule: None, generation: next };
+        let reader =
+            RuleReader { engines: context.engines, file: &file, id, context: policy_context, config: &config, alerts };
+        let condition_changed = changes.keys().any(|path| path.starts_with("alerts/"));
+        slot.update(files, context, next, condition_changed, changes, |_, _, content, _| {
             let text = text(&file, &content.bytes)?.to_owned();
-            sources.read(&text).map(|rules| Policy::Rules(text, rules))
+            reader.read(&text).map(|rules| SlotContent::Rules(text, rules))
         });
-        // The text as it is now may be bad; the good one still wants the conditions as they are now.
-        if moved && slot.stale.is_some() {
-            slot.refresh_rules(&sources);
+        // If the current text is rejected, the last good text still needs the current conditions.
+        if condition_changed && slot.stale.is_some() {
+            slot.refresh_rules(&reader);
         }
         self.slots.insert(RULES.to_owned(), slot);
     }
 
-    /// What is in force now.
-    pub fn generation(&self, view: &Arc<dyn View>) -> Generation {
+    /// Returns the active generation.
+    pub fn generation(&self, view: &Arc<dyn HostView>) -> Generation {
         let mut generation = Generation {
             number: self.number,
             view: Arc::clone(view),
             retry: BTreeMap::new(),
             admit: BTreeMap::new(),
             candidates: BTreeMap::new(),
-            shadow: self.shadow.clone(),
+            candidate_runner: self.candidate_runner.clone(),
             rules: Arc::default(),
-            entries: self.slots.values().map(Slot::entry).collect(),
-            lost: self.lost.clone(),
+            entries: self.slots.values().map(PolicySlot::status_entry).collect(),
+            directory_error: self.directory_error.clone(),
         };
-        for (purpose, slot) in &self.slots {
-            let name = || purpose.rsplit_once('/').map_or(purpose.as_str(), |(_, name)| name).to_owned();
-            match slot.good.as_ref().map(|good| &good.policy) {
-                Some(Policy::Retry(policy)) => drop(generation.retry.insert(name(), Arc::clone(policy))),
-                Some(Policy::Admit(policy)) => drop(generation.admit.insert(name(), Arc::clone(policy))),
-                Some(Policy::Candidate(candidate)) => {
+        for (key, slot) in &self.slots {
+            let name = || key.rsplit_once('/').map_or(key.as_str(), |(_, name)| name).to_owned();
+            match slot.good.as_ref().map(|good| &good.content) {
+                Some(SlotContent::Retry(policy)) => drop(generation.retry.insert(name(), Arc::clone(policy))),
+                Some(SlotContent::Admit(policy)) => drop(generation.admit.insert(name(), Arc::clone(policy))),
+                Some(SlotContent::Candidate(candidate)) => {
                     let platform = name().trim_end_matches(CANDIDATE).to_owned();
                     generation.candidates.insert(platform, Arc::clone(candidate));
                 }
-                Some(Policy::Rules(_, read)) => generation.rules = Arc::clone(read),
-                Some(Policy::Alert(_)) | None => {}
+                Some(SlotContent::Rules(_, rules)) => generation.rules = Arc::clone(rules),
+                Some(SlotContent::Alert(_)) | None => {}
             }
         }
         generation
     }
 
-    /// The hashes of components that are still being compiled, and that nobody waits for yet.
-    pub fn awaited(&mut self) -> Vec<String> {
-        self.slots.values_mut().filter_map(|slot| slot.awaits.take()).collect()
+    /// Takes the hashes of the components that compile in the background and that no thread waits for yet.
+    pub fn take_pending_compilations(&mut self) -> Vec<String> {
+        self.slots.values_mut().filter_map(|slot| slot.pending_compilation.take()).collect()
     }
 }

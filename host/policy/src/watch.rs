@@ -1,8 +1,8 @@
-//! Follows files and directories while people and machines edit them.
+//! Watches files and directories that people and programs edit.
 //!
-//! Directories are watched, never files: editors replace a file by renaming another one over it, and a Kubernetes
-//! ConfigMap swaps the link `..data`, so an event only ever means "look again". Where no events come (NFS, some
-//! containers) a poll finds the change.
+//! It watches directories, never files: editors replace a file by renaming another one over it, and a Kubernetes
+//! ConfigMap replaces the link `..data`. So an event only means that something may have changed. Where no events arrive
+//! (NFS, some containers), polling finds the change.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,65 +17,66 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
-/// Editors and copies touch several files at once: look when they have been quiet this long …
-const QUIET: Duration = Duration::from_millis(100);
-/// … but not later than this, however busy they are.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How often to look where no event came.
-const POLL: Duration = Duration::from_secs(2);
+/// How long events must pause before a change is reported. Editors and copies change several files at once.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+/// The maximum delay of a report while events keep arriving.
+const MAX_DEBOUNCE: Duration = Duration::from_secs(1);
+/// The time between two reports without an event.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Follows what it was made for until it is dropped.
+/// The guard of a watch. The watch ends when the guard is dropped.
 pub struct Watch {
     stop: Arc<AtomicBool>,
     wake: SyncSender<()>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Calls `on_change` on a thread of its own: at once, after events around `paths`, and every 2 s.
+/// Calls `on_change` in a background thread: once at the start, after events around `paths`, and every 2 s.
 ///
-/// It is called whether or not contents changed, so it compares them itself. A path may be a file, a directory (whose
-/// sub-directories are followed too), or missing.
+/// `on_change` is also called when nothing changed, so it must compare contents itself. A path may be a file, a
+/// directory (whose direct subdirectories are watched too), or missing.
 ///
 /// # Errors
-/// Where the thread cannot be started.
+/// Returns an error if the thread cannot be started.
 pub fn watch(paths: Vec<PathBuf>, on_change: impl FnMut() + Send + 'static) -> io::Result<Watch> {
     let paths = paths.iter().map(std::path::absolute).collect::<io::Result<Vec<_>>>()?;
-    // One place is enough: a second event before the first was looked at says nothing new.
+    // A capacity of one is enough: a second event before the first one is handled adds no information.
     let (wake, woken) = sync_channel(1);
     let stop = Arc::new(AtomicBool::new(false));
-    let follower = Follower { watched: Watched::new(paths, wake.clone()), woken, stop: Arc::clone(&stop), on_change };
-    let thread = std::thread::Builder::new().name("tidegate-watch".to_owned()).spawn(move || follower.run())?;
+    let watch_loop =
+        WatchLoop { dirs: WatchedDirs::new(paths, wake.clone()), woken, stop: Arc::clone(&stop), on_change };
+    let thread = std::thread::Builder::new().name("tidegate-watch".to_owned()).spawn(move || watch_loop.run())?;
     Ok(Watch { stop, wake, thread: Some(thread) })
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        // Full means that it wakes up anyway; gone means that it has ended.
+        // If the channel is full, the thread wakes up anyway; if it is closed, the thread has ended.
         let _ = self.wake.try_send(());
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != std::thread::current().id()
         {
-            let _ = thread.join(); // a panic of `on_change` was printed where it happened
+            let _ = thread.join(); // the panic hook has printed a panic of `on_change`
         }
     }
 }
 
-struct Follower<F> {
-    watched: Watched,
+struct WatchLoop<F> {
+    dirs: WatchedDirs,
     woken: Receiver<()>,
     stop: Arc<AtomicBool>,
     on_change: F,
 }
 
-impl<F: FnMut()> Follower<F> {
+impl<F: FnMut()> WatchLoop<F> {
     fn run(mut self) {
         loop {
-            // Watch first and look then: what changes in between is an event.
-            self.watched.renew();
+            // Watch before reading, so that a change in between causes an event.
+            self.dirs.refresh();
             (self.on_change)();
-            if self.woken.recv_timeout(POLL).is_ok() {
-                self.settle();
+            if self.woken.recv_timeout(POLL_INTERVAL).is_ok() {
+                self.debounce();
             }
             if self.stop.load(Ordering::Acquire) {
                 return;
@@ -83,70 +84,71 @@ impl<F: FnMut()> Follower<F> {
         }
     }
 
-    /// Waits until events have been quiet for a while.
-    fn settle(&self) {
-        let until = Instant::now() + PATIENCE;
+    /// Waits until events pause.
+    fn debounce(&self) {
+        let until = Instant::now() + MAX_DEBOUNCE;
         while !self.stop.load(Ordering::Acquire) && Instant::now() < until {
-            if self.woken.recv_timeout(QUIET) == Err(RecvTimeoutError::Timeout) {
+            if self.woken.recv_timeout(DEBOUNCE) == Err(RecvTimeoutError::Timeout) {
                 return;
             }
         }
     }
 }
 
-/// The directories that are watched for the sake of some paths.
-struct Watched {
+/// The directories that are watched to find changes of some paths.
+struct WatchedDirs {
     paths: Vec<PathBuf>,
     watcher: Option<RecommendedWatcher>,
-    /// Each directory with what it really is: a link may point elsewhere by now.
+    /// Each directory with its canonical path, because a link may change its target.
     dirs: BTreeMap<PathBuf, PathBuf>,
 }
 
-impl Watched {
+impl WatchedDirs {
     fn new(paths: Vec<PathBuf>, wake: SyncSender<()>) -> Self {
         let targets = paths.clone();
-        let notice = move |event: notify::Result<notify::Event>| {
-            // An error may be a queue that overflowed: look again.
-            if event.map_or(true, |event| is_news(&event, &targets)) {
+        let on_event = move |event: notify::Result<notify::Event>| {
+            // An error may mean that the event queue overflowed, so it counts as a change.
+            if event.map_or(true, |event| is_relevant(&event, &targets)) {
                 let _ = wake.try_send(());
             }
         };
-        let watcher = notify::recommended_watcher(notice)
-            .inspect_err(|error| tracing::warn!(%error, "no file events here; changes are found by looking every 2 s"));
+        let watcher = notify::recommended_watcher(on_event)
+            .inspect_err(|error| tracing::warn!(%error, "file events unavailable, polling for changes every 2 s"));
         Self { paths, watcher: watcher.ok(), dirs: BTreeMap::new() }
     }
 
-    /// Watches every directory of interest that is there now; one that was deleted and came back is a new one.
-    fn renew(&mut self) {
+    /// Watches every relevant directory that exists now. A directory that was deleted and created again is a new one.
+    fn refresh(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
-        let wanted: BTreeMap<_, _> = self.paths.iter().flat_map(|path| of_interest(path)).collect();
-        for (dir, _) in self.dirs.iter().filter(|(dir, real)| wanted.get(*dir) != Some(real)) {
-            let _ = watcher.unwatch(dir); // it may be gone already
+        let dirs: BTreeMap<_, _> = self.paths.iter().flat_map(|path| relevant_dirs(path)).collect();
+        for (dir, _) in self.dirs.iter().filter(|(dir, canonical)| dirs.get(*dir) != Some(canonical)) {
+            let _ = watcher.unwatch(dir); // it may not exist any more
         }
-        self.dirs = wanted;
-        // Watching what is watched already changes nothing, and a refusal is made up for by the poll.
+        self.dirs = dirs;
+        // Watching a watched directory again has no effect. If the watch fails, polling finds the changes.
         self.dirs.retain(|dir, _| watcher.watch(dir, RecursiveMode::NonRecursive).is_ok());
     }
 }
 
-/// The directories in which a change can concern `path`: its parent, itself and its sub-directories.
-fn of_interest(path: &Path) -> Vec<(PathBuf, PathBuf)> {
+/// Returns the directories in which a change can affect `path`: its parent, itself and its direct subdirectories.
+fn relevant_dirs(path: &Path) -> Vec<(PathBuf, PathBuf)> {
     let children = fs::read_dir(path).into_iter().flatten().flatten();
     let children = children.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
     let dirs = path.parent().map(Path::to_owned).into_iter().chain([path.to_owned()]);
     let dirs = dirs.chain(children.map(|entry| entry.path())).filter(|dir| dir.is_dir());
-    dirs.filter_map(|dir| fs::canonicalize(&dir).ok().map(|real| (dir, real))).collect()
+    dirs.filter_map(|dir| fs::canonicalize(&dir).ok().map(|canonical| (dir, canonical))).collect()
 }
 
-/// Whether an event may concern one of the paths: nobody's reading does, nor does a neighbour in the parent directory.
-fn is_news(event: &notify::Event, targets: &[PathBuf]) -> bool {
+/// Whether an event may affect one of the paths. Read accesses do not, nor do other files in the parent directory.
+fn is_relevant(event: &notify::Event, targets: &[PathBuf]) -> bool {
     if matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write)) {
         return false;
     }
-    let neighbour = |path: &PathBuf| {
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".."));
-        let beside = |target: &PathBuf| path.parent() == target.parent() && path != target;
-        !hidden && targets.iter().any(beside) && !targets.contains(path)
+    let is_sibling = |path: &PathBuf| {
+        // A Kubernetes ConfigMap replaces links such as `..data`, so those names are relevant.
+        let is_link_name = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".."));
+        let is_beside = |target: &PathBuf| path.parent() == target.parent() && path != target;
+        !is_link_name && targets.iter().any(is_beside) && !targets.contains(path)
     };
-    event.paths.is_empty() || !event.paths.iter().all(neighbour)
+    event.paths.is_empty() || !event.paths.iter().all(is_sibling)
 }

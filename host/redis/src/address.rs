@@ -1,4 +1,4 @@
-//! From a configuration to servers that can be dialled.
+//! Turns the configuration into server addresses that a client can connect to.
 
 use std::path::Path;
 
@@ -9,78 +9,80 @@ use redis::{
 use tidegate_core::Secret;
 use tidegate_core::config::{RedisConfig, RedisKind};
 
-/// Why Redis cannot even be tried: a mistake in the configuration, without any secret.
+/// An invalid `[redis]` configuration, with which no connection can be tried. The message contains no secret.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct OpenError(String);
 
 impl OpenError {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
     }
 }
 
-const NOT_PEM: &str = "tls_ca: expected certificates in PEM form, each from BEGIN CERTIFICATE to END CERTIFICATE";
+const NOT_PEM: &str = "tls_ca: expected PEM certificates, each from BEGIN CERTIFICATE to END CERTIFICATE";
 
-/// A server and how to speak with it; it shows no more than where the server is.
+/// A server's address with credentials and TLS settings; it exposes only host and port.
 #[derive(Clone)]
 pub struct Address(ConnectionInfo);
 
 impl Address {
-    /// The addresses of a configuration, in its order.
-    pub fn all(config: &RedisConfig) -> Result<Vec<Self>, OpenError> {
-        let ca = config.tls_ca.as_deref().map(certificates).transpose()?;
-        // More than one crate of a program may bring a TLS library; whichever was chosen first is kept.
+    /// Returns the addresses of a configuration, in its order.
+    pub fn from_config(config: &RedisConfig) -> Result<Vec<Self>, OpenError> {
+        let ca = config.tls_ca.as_deref().map(read_certificates).transpose()?;
+        // Another crate of the program may have installed a TLS provider already; that one is kept.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let addresses = config.url.iter().map(|url| Self::read(url, config, ca.as_deref()));
+        let addresses = config.url.iter().map(|url| Self::parse(url, config, ca.as_deref()));
         let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
-        if addresses.is_empty() { Err(OpenError::new("url: no address is given")) } else { Ok(addresses) }
+        if addresses.is_empty() { Err(OpenError::new("url: expected at least one address")) } else { Ok(addresses) }
     }
 
-    fn read(url: &Secret, config: &RedisConfig, ca: Option<&str>) -> Result<Self, OpenError> {
-        // The category alone: what the library says of an address may repeat it.
-        let unreadable = |error: redis::RedisError| {
+    fn parse(url: &Secret, config: &RedisConfig, ca: Option<&str>) -> Result<Self, OpenError> {
+        // Only the category: the library's full message may repeat the address and its password.
+        let invalid_url = |error: redis::RedisError| {
             OpenError::new(format!(
-                "url: expected such as redis://host:6379/0 or rediss://user:password@host:6379/0 ({})",
+                "url: expected an address like redis://host:6379/0 or rediss://user:password@host:6379/0 ({})",
                 error.category()
             ))
         };
-        let info = url.expose().into_connection_info().map_err(unreadable)?;
+        let info = url.expose().into_connection_info().map_err(invalid_url)?;
         if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
-            return Err(OpenError::new("url: `#insecure` would trust anyone; name your authority in `tls_ca` instead"));
+            return Err(OpenError::new(
+                "url: `#insecure` accepts any certificate; name your certificate authority in `tls_ca` instead",
+            ));
         }
         let encrypted = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         if ca.is_some() && !encrypted {
-            return Err(OpenError::new("tls_ca: the address is not encrypted; begin it with rediss://"));
+            return Err(OpenError::new("tls_ca: `url` is not encrypted; it must begin with rediss://"));
         }
-        let mut settings = named(info.redis_settings().clone());
+        let mut settings = with_client_name(info.redis_settings().clone());
         if config.kind == RedisKind::Cluster && settings.db() != 0 {
-            return Err(OpenError::new("url: a cluster has no databases but 0; leave the number out"));
+            return Err(OpenError::new("url: a cluster has only database 0; remove the database number"));
         }
-        // Sentinels have credentials of their own, those in the address.
+        // Sentinels use the credentials in the URL; `username` and `password` are the Redis server's.
         if config.kind != RedisKind::Sentinel {
             settings = with_credentials(settings, config);
         }
-        let info = quick(info.set_redis_settings(settings));
+        let info = with_nodelay(info.set_redis_settings(settings));
         let Some(ca) = ca else { return Ok(Self(info)) };
         let trusted = TlsCertificates { client_tls: None, root_cert: Some(ca.as_bytes().to_vec()) };
         let client = Client::build_with_tls(info, trusted).map_err(|_| OpenError::new(NOT_PEM))?;
         Ok(Self(client.get_connection_info().clone()))
     }
 
-    /// The server that Sentinels at this address lead to, before anyone has said where it is.
-    pub fn behind_sentinel(&self, config: &RedisConfig) -> Self {
-        let settings = named(RedisConnectionInfo::default()).set_db(self.0.redis_settings().db());
+    /// Returns the settings for the server that the Sentinels at this address monitor; its host is not known yet.
+    pub fn monitored_server(&self, config: &RedisConfig) -> Self {
+        let settings = with_client_name(RedisConnectionInfo::default()).set_db(self.0.redis_settings().db());
         Self(self.0.clone().set_redis_settings(with_credentials(settings, config)))
     }
 
-    /// A Sentinel itself, which has no databases.
-    pub fn of_sentinel(&self) -> Self {
+    /// Returns the address of the Sentinel itself; a Sentinel has no databases.
+    pub fn sentinel(&self) -> Self {
         Self(self.0.clone().set_redis_settings(self.0.redis_settings().clone().set_db(0)))
     }
 
-    /// Another server that is spoken with in the same way.
-    pub fn at(&self, host: &str, port: u16) -> Self {
+    /// Returns the address of another server with the same credentials and TLS settings.
+    pub fn with_host_port(&self, host: &str, port: u16) -> Self {
         let addr = match self.0.addr() {
             ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
                 host: host.to_owned(),
@@ -93,7 +95,7 @@ impl Address {
         Self(self.0.clone().set_addr(addr))
     }
 
-    /// The host, for servers that say "here" of themselves.
+    /// Returns the host, for nodes that announce themselves without one. Empty for a Unix socket.
     pub fn host(&self) -> &str {
         match self.0.addr() {
             ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
@@ -101,31 +103,31 @@ impl Address {
         }
     }
 
-    /// Where the server is, to tell servers apart; nobody is shown it who is not shown the configuration.
-    pub fn place(&self) -> String {
+    /// Returns host and port, such as `10.0.0.1:6379`. It contains no secret.
+    pub fn server(&self) -> String {
         self.0.addr().to_string()
     }
 
-    /// What dials the server; one that is to hear messages speaks RESP3, which has them beside replies.
+    /// Returns a client for the server. Subscriptions need RESP3, which delivers messages beside replies.
     pub fn client(&self, protocol: ProtocolVersion) -> RedisResult<Client> {
         let settings = self.0.redis_settings().clone().set_protocol(protocol);
         Client::open(self.0.clone().set_redis_settings(settings))
     }
 }
 
-/// The text of a file of certificates; one without any would trust nobody, and nobody would know why.
-fn certificates(path: &Path) -> Result<String, OpenError> {
+/// Reads a file of certificates. A file without any is an error: every server would be rejected without a clear reason.
+fn read_certificates(path: &Path) -> Result<String, OpenError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| OpenError::new(format!("tls_ca: cannot read {}: {error}", path.display())))?;
     if text.contains("-----BEGIN CERTIFICATE-----") { Ok(text) } else { Err(OpenError::new(NOT_PEM)) }
 }
 
-/// `CLIENT LIST` says whose connection it is.
-fn named(settings: RedisConnectionInfo) -> RedisConnectionInfo {
+/// Sets the library name that `CLIENT LIST` shows.
+fn with_client_name(settings: RedisConnectionInfo) -> RedisConnectionInfo {
     settings.set_lib_name("tidegate", env!("CARGO_PKG_VERSION"))
 }
 
-/// The credentials that stand beside the address, where there are any.
+/// Applies `username` and `password` of the configuration, if set; they replace those in the URL.
 fn with_credentials(mut settings: RedisConnectionInfo, config: &RedisConfig) -> RedisConnectionInfo {
     if let Some(username) = &config.username {
         settings = settings.set_username(username);
@@ -136,8 +138,8 @@ fn with_credentials(mut settings: RedisConnectionInfo, config: &RedisConfig) -> 
     }
 }
 
-/// Small commands go at once.
-fn quick(info: ConnectionInfo) -> ConnectionInfo {
+/// Sends small commands at once (`TCP_NODELAY`).
+fn with_nodelay(info: ConnectionInfo) -> ConnectionInfo {
     let tcp = info.tcp_settings().clone().set_nodelay(true);
     info.set_tcp_settings(tcp)
 }
@@ -148,70 +150,70 @@ mod tests {
 
     use super::*;
 
-    fn all(kind: RedisKind, url: &str, change: impl FnOnce(&mut RedisConfig)) -> Result<Vec<Address>, OpenError> {
+    fn addresses(kind: RedisKind, url: &str, change: impl FnOnce(&mut RedisConfig)) -> Result<Vec<Address>, OpenError> {
         let mut config = RedisConfig { kind, ..RedisConfig::single(url) };
         change(&mut config);
-        Address::all(&config)
+        Address::from_config(&config)
     }
 
     #[test]
-    fn what_cannot_be_dialled_is_refused_by_field_and_without_a_secret() {
+    fn invalid_addresses_are_rejected_with_the_field_and_without_secrets() {
         let (single, cluster) = (RedisKind::Single, RedisKind::Cluster);
-        let nowhere = |config: &mut RedisConfig| config.tls_ca = Some(PathBuf::from("/nowhere/ca.pem"));
+        let missing_file = |config: &mut RedisConfig| config.tls_ca = Some(PathBuf::from("/nowhere/ca.pem"));
         let dir = tempfile::tempdir().unwrap();
-        let ca = |text: &str| {
+        let ca_file = |text: &str| {
             let path = dir.path().join(format!("{}.pem", text.len()));
             std::fs::write(&path, text).unwrap();
             move |config: &mut RedisConfig| config.tls_ca = Some(path)
         };
         let broken = "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n";
-        let none = |_: &mut RedisConfig| {};
+        let unchanged = |_: &mut RedisConfig| {};
         let rows = [
-            (all(single, "redis://ann:geheim@host:port/0", none), "url: expected"),
-            (all(single, "redis://ann:geheim@host/none", none), "url: expected"),
-            (all(single, "redis://ann:geheim@/0", none), "url: expected"),
-            (all(single, "rediss://ann:geheim@host/0#insecure", none), "url: `#insecure`"),
-            (all(cluster, "redis://ann:geheim@host/1", none), "url: a cluster has no databases"),
-            (all(single, "rediss://ann:geheim@host", nowhere), "tls_ca: cannot read /nowhere/ca.pem"),
-            (all(single, "rediss://ann:geheim@host", ca("")), "tls_ca: expected certificates"),
-            (all(single, "rediss://ann:geheim@host", ca(broken)), "tls_ca: expected certificates"),
-            (all(single, "redis://ann:geheim@host", ca(broken)), "tls_ca: the address is not encrypted"),
-            (all(single, "", none), "url: expected"),
-            (all(single, "redis://host", |config| config.url.clear()), "url: no address"),
+            (addresses(single, "redis://ann:geheim@host:port/0", unchanged), "url: expected an address like"),
+            (addresses(single, "redis://ann:geheim@host/none", unchanged), "url: expected an address like"),
+            (addresses(single, "redis://ann:geheim@/0", unchanged), "url: expected an address like"),
+            (addresses(single, "rediss://ann:geheim@host/0#insecure", unchanged), "url: `#insecure`"),
+            (addresses(cluster, "redis://ann:geheim@host/1", unchanged), "url: a cluster has only database 0"),
+            (addresses(single, "rediss://ann:geheim@host", missing_file), "tls_ca: cannot read /nowhere/ca.pem"),
+            (addresses(single, "rediss://ann:geheim@host", ca_file("")), "tls_ca: expected PEM certificates"),
+            (addresses(single, "rediss://ann:geheim@host", ca_file(broken)), "tls_ca: expected PEM certificates"),
+            (addresses(single, "redis://ann:geheim@host", ca_file(broken)), "tls_ca: `url` is not encrypted"),
+            (addresses(single, "", unchanged), "url: expected an address like"),
+            (addresses(single, "redis://host", |config| config.url.clear()), "url: expected at least one address"),
         ];
-        for (refused, expected) in rows {
-            let error = refused.err().map(|error| format!("{error} {error:?}")).unwrap();
+        for (result, expected) in rows {
+            let error = result.err().map(|error| format!("{error} {error:?}")).unwrap();
             assert!(error.starts_with(expected) && !error.contains("geheim"), "{error}");
         }
     }
 
-    /// User, password, database.
-    fn login(address: &Address) -> (Option<&str>, Option<&str>, i64) {
+    /// Returns user, password and database.
+    fn credentials(address: &Address) -> (Option<&str>, Option<&str>, i64) {
         let settings = address.0.redis_settings();
         (settings.username(), settings.password(), settings.db())
     }
 
     #[test]
-    fn credentials_beside_the_address_take_the_place_of_those_in_it() {
-        let beside = |config: &mut RedisConfig| {
+    fn configured_credentials_replace_those_in_the_url() {
+        let configured = |config: &mut RedisConfig| {
             config.username = Some("bob".to_owned());
-            config.password = Some(Secret::new("beside"));
+            config.password = Some(Secret::new("configured"));
         };
-        let url = "redis://ann:in%2Fside@host:1/3";
-        let plain = all(RedisKind::Single, url, |_| {}).unwrap();
-        assert_eq!(login(&plain[0]), (Some("ann"), Some("in/side"), 3));
-        let replaced = all(RedisKind::Single, url, beside).unwrap();
-        assert_eq!(login(&replaced[0]), (Some("bob"), Some("beside"), 3));
+        let url = "redis://ann:in%2Furl@host:1/3";
+        let plain = addresses(RedisKind::Single, url, |_| {}).unwrap();
+        assert_eq!(credentials(&plain[0]), (Some("ann"), Some("in/url"), 3));
+        let replaced = addresses(RedisKind::Single, url, configured).unwrap();
+        assert_eq!(credentials(&replaced[0]), (Some("bob"), Some("configured"), 3));
     }
 
     #[test]
-    fn sentinels_have_the_credentials_of_their_addresses_and_the_server_those_beside() {
-        let mut config = RedisConfig::single("redis://ann:inside@host:1/3");
+    fn sentinels_use_the_credentials_in_the_url_and_the_server_the_configured_ones() {
+        let mut config = RedisConfig::single("redis://ann:in-url@host:1/3");
         config.kind = RedisKind::Sentinel;
-        config.password = Some(Secret::new("beside"));
-        let address = Address::all(&config).unwrap().remove(0);
-        assert_eq!(login(&address.of_sentinel()), (Some("ann"), Some("inside"), 0));
-        let server = address.behind_sentinel(&config).at("10.0.0.1", 2);
-        assert_eq!((login(&server), server.place()), ((None, Some("beside"), 3), "10.0.0.1:2".to_owned()));
+        config.password = Some(Secret::new("configured"));
+        let address = Address::from_config(&config).unwrap().remove(0);
+        assert_eq!(credentials(&address.sentinel()), (Some("ann"), Some("in-url"), 0));
+        let server = address.monitored_server(&config).with_host_port("10.0.0.1", 2);
+        assert_eq!((credentials(&server), server.server()), ((None, Some("configured"), 3), "10.0.0.1:2".to_owned()));
     }
 }

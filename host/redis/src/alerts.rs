@@ -1,4 +1,4 @@
-//! The states of alert rules and what people were told, in Redis.
+//! The states of alert rules and the history of notifications, in Redis.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -10,192 +10,198 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidegate_core::clock::millis;
 use tidegate_core::store::{
-    AlertEntry, AlertKey, AlertRecord, AlertStore, Answer, Changes, Delivery, Intent, MAX_HISTORY, Seen,
+    AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStates, AlertStore, Delivery, MAX_HISTORY,
+    RoutedNotification, StoreFuture,
 };
 use tidegate_core::{Clock, StoreError, Timestamp};
-use tidegate_lua::{ALERTS_LOOK, ALERTS_MARK, ALERTS_WRITE, Script};
+use tidegate_lua::{ALERTS_RECORD_DELIVERY, ALERTS_STATES, ALERTS_WRITE, Script};
 
 use crate::Redis;
-use crate::answers::{text, understood};
+use crate::codec::{decode_reply, encode_arg};
 
-/// How long a question may take: nobody's call waits for it.
-const WITHIN: Duration = Duration::from_secs(2);
+/// How long a request may take; no call to a platform waits for it.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many open channels a leader hears of at once; the others come when these have ended.
-const MOST_OPEN: usize = 1_000;
+/// The maximum number of undelivered channels that a leader receives at once; more follow when these are delivered.
+const MAX_UNDELIVERED: usize = 1_000;
 
-/// How many messages are read in one round trip.
-const PAGE: usize = 256;
+/// The number of notifications that are read in one round trip.
+const PAGE_SIZE: usize = 256;
 
-/// The field of a message's hash that holds the message; the others are `to CHANNEL`.
-const MESSAGE: &str = "message";
+/// The field of a notification's hash that contains the notification; the other fields are `to CHANNEL`.
+const NOTIFICATION_FIELD: &str = "message";
 
-/// An [`AlertStore`] that processes share.
+/// An [`AlertStore`] that all processes with the same Redis and prefix share.
 pub struct RedisAlerts {
     redis: Redis,
     clock: Option<Arc<dyn Clock>>,
 }
 
-/// The time in µs and the states, where the token was not refused.
-type Looked = Option<(u64, BTreeMap<String, String>)>;
+/// The time in µs and the states; `None` if the fencing token was rejected.
+type StatesReply = Option<(u64, BTreeMap<String, String>)>;
 
 impl RedisAlerts {
-    /// States at the server's time.
+    /// Returns a store that uses the Redis server's clock.
     #[must_use]
     pub fn new(redis: Redis) -> Self {
         Self { redis, clock: None }
     }
 
-    /// The same at the time of a clock, for tests.
+    /// Returns a store that uses `clock`, for tests.
     #[must_use]
     pub fn with_clock(redis: Redis, clock: Arc<dyn Clock>) -> Self {
         Self { redis, clock: Some(clock) }
     }
 
-    /// The time as scripts take it: nothing, unless there is a clock.
-    fn now(&self) -> Vec<u8> {
-        self.clock.as_ref().map_or_else(Vec::new, |clock| text(clock.unix_ms() * 1_000))
+    /// Returns the time as an argument of scripts: empty if they use the server's clock.
+    fn time_arg(&self) -> Vec<u8> {
+        self.clock.as_ref().map_or_else(Vec::new, |clock| encode_arg(clock.unix_ms() * 1_000))
     }
 
-    async fn ask<T: FromRedisValue>(
+    async fn run_script<T: FromRedisValue>(
         &self,
         script: &Script,
         keys: &[String],
         args: &[Vec<u8>],
     ) -> Result<T, StoreError> {
-        understood(script.name, self.redis.run_within(WITHIN, script, keys, args).await?)
+        decode_reply(script.name, self.redis.run_within(REQUEST_TIMEOUT, script, keys, args).await?)
     }
 
-    async fn see(&self, token: Option<u64>) -> Result<Option<Seen>, StoreError> {
+    async fn read_states(&self, token: Option<u64>) -> Result<Option<AlertStates>, StoreError> {
         let keys = [self.redis.keys().alerts_token(), self.redis.keys().alerts_states()];
-        let args = [self.now(), token.map_or_else(Vec::new, text)];
-        let looked: Looked = self.ask(&ALERTS_LOOK, &keys, &args).await?;
-        let Some((now_us, states)) = looked else { return Ok(None) };
-        let states = states.iter().map(|(key, entry)| Ok((read::<AlertKey>(key)?, read::<AlertEntry>(entry)?)));
+        let args = [self.time_arg(), token.map_or_else(Vec::new, encode_arg)];
+        let reply: StatesReply = self.run_script(&ALERTS_STATES, &keys, &args).await?;
+        let Some((now_us, states)) = reply else { return Ok(None) };
+        let states =
+            states.iter().map(|(key, entry)| Ok((from_json::<AlertKey>(key)?, from_json::<AlertEntry>(entry)?)));
         let states = states.collect::<Result<_, StoreError>>()?;
-        Ok(Some(Seen { now: Timestamp::from_micros(now_us), unix_ms: now_us / 1_000, states }))
+        Ok(Some(AlertStates { now: Timestamp::from_micros(now_us), unix_ms: now_us / 1_000, states }))
     }
 
-    async fn put(&self, token: u64, changes: Changes) -> Result<Option<Vec<AlertRecord>>, StoreError> {
-        let keys = self.redis.keys();
-        let declared =
-            [keys.alerts_token(), keys.alerts_states(), keys.alerts_history(), keys.alerts_open(), keys.alerts_last()];
+    async fn write_changes(&self, token: u64, changes: AlertChanges) -> Result<Option<Vec<AlertRecord>>, StoreError> {
+        let builder = self.redis.keys();
+        let keys = [
+            builder.alerts_token(),
+            builder.alerts_states(),
+            builder.alerts_history(),
+            builder.alerts_undelivered(),
+            builder.alerts_last(),
+        ];
         let mut args = vec![
-            self.now(),
-            text(token),
-            keys.alerts_message("").into_bytes(),
-            text(millis(changes.keep).max(1)),
-            text(MAX_HISTORY),
-            text(MOST_OPEN),
-            text(changes.states.len()),
+            self.time_arg(),
+            encode_arg(token),
+            builder.alerts_message("").into_bytes(),
+            encode_arg(millis(changes.retention).max(1)),
+            encode_arg(MAX_HISTORY),
+            encode_arg(MAX_UNDELIVERED),
+            encode_arg(changes.states.len()),
         ];
         for (key, entry) in &changes.states {
-            args.extend([written(key)?, entry.as_ref().map_or_else(|| Ok(Vec::new()), written)?]);
+            args.extend([to_json(key)?, entry.as_ref().map_or_else(|| Ok(Vec::new()), to_json)?]);
         }
-        for intent in &changes.intents {
-            args.extend([written(intent)?, text(intent.channels.len())]);
-            args.extend(intent.channels.iter().map(text));
+        for routed in &changes.notifications {
+            args.extend([to_json(routed)?, encode_arg(routed.channels.len())]);
+            args.extend(routed.channels.iter().map(encode_arg));
         }
-        let open: Option<Vec<(u64, String, String)>> = self.ask(&ALERTS_WRITE, &declared, &args).await?;
-        open.map(opened).transpose()
+        let undelivered: Option<Vec<(u64, String, String)>> = self.run_script(&ALERTS_WRITE, &keys, &args).await?;
+        undelivered.map(undelivered_records).transpose()
     }
 
-    /// One page of messages, newest first, and whether there may be more.
-    async fn page(&self, from: usize) -> Result<(Vec<AlertRecord>, bool), StoreError> {
+    /// Returns one page of the history, newest first, and whether there may be more.
+    async fn read_page(&self, from: usize) -> Result<(Vec<AlertRecord>, bool), StoreError> {
         let keys = self.redis.keys();
         let history = keys.alerts_history();
-        let range = ["ZRANGE", &history, &from.to_string(), &(from + PAGE - 1).to_string(), "REV"];
-        let range = range.iter().map(text).collect();
-        let answer = self.redis.read(WITHIN, &history, &[range]).await?;
-        let ids: Vec<String> = understood("ZRANGE", answer.into_iter().next().unwrap_or(redis::Value::Nil))?;
-        let hash = |id: &String| vec![b"HGETALL".to_vec(), keys.alerts_message(id).into_bytes()];
-        let commands: Vec<_> = ids.iter().map(hash).collect();
+        let range = ["ZRANGE", &history, &from.to_string(), &(from + PAGE_SIZE - 1).to_string(), "REV"];
+        let range = range.iter().map(encode_arg).collect();
+        let replies = self.redis.read(REQUEST_TIMEOUT, &history, &[range]).await?;
+        let ids: Vec<String> = decode_reply("ZRANGE", replies.into_iter().next().unwrap_or(redis::Value::Nil))?;
+        let read_hash = |id: &String| vec![b"HGETALL".to_vec(), keys.alerts_message(id).into_bytes()];
+        let commands: Vec<_> = ids.iter().map(read_hash).collect();
         let mut records = Vec::new();
         if !commands.is_empty() {
-            for (id, answer) in ids.iter().zip(self.redis.read(WITHIN, &history, &commands).await?) {
-                records.extend(record(id, &understood("HGETALL", answer)?)?);
+            for (id, reply) in ids.iter().zip(self.redis.read(REQUEST_TIMEOUT, &history, &commands).await?) {
+                records.extend(parse_record(id, &decode_reply("HGETALL", reply)?)?);
             }
         }
-        Ok((records, ids.len() == PAGE))
+        Ok((records, ids.len() == PAGE_SIZE))
     }
 
-    async fn newest(&self, platform: Option<&str>, limit: usize) -> Result<Vec<AlertRecord>, StoreError> {
-        let mut found: Vec<AlertRecord> = Vec::new();
-        for from in (0..MAX_HISTORY).step_by(PAGE) {
-            let (records, more) = self.page(from).await?;
+    async fn read_history(&self, platform: Option<&str>, limit: usize) -> Result<Vec<AlertRecord>, StoreError> {
+        let mut matches: Vec<AlertRecord> = Vec::new();
+        for from in (0..MAX_HISTORY).step_by(PAGE_SIZE) {
+            let (records, more) = self.read_page(from).await?;
             for record in records {
-                // A message that came in between moved the pages, so this one may have been seen.
-                let new = found.last().is_none_or(|last| record.id < last.id);
-                if new && platform.is_none_or(|name| name == record.intent.notification.platform) {
-                    found.push(record);
+                // A notification that was added meanwhile shifts the pages, so a record may appear in two of them.
+                let is_new = matches.last().is_none_or(|last| record.id < last.id);
+                if is_new && platform.is_none_or(|name| name == record.routed.notification.platform) {
+                    matches.push(record);
                 }
             }
-            if !more || found.len() >= limit {
+            if !more || matches.len() >= limit {
                 break;
             }
         }
-        found.truncate(limit);
-        Ok(found)
+        matches.truncate(limit);
+        Ok(matches)
     }
 }
 
 impl AlertStore for RedisAlerts {
-    fn look(&self) -> Answer<'_, Seen> {
-        Box::pin(async { Ok(self.see(None).await?.unwrap_or_default()) })
+    fn states(&self) -> StoreFuture<'_, AlertStates> {
+        Box::pin(async { Ok(self.read_states(None).await?.unwrap_or_default()) })
     }
 
-    fn lead(&self, token: u64) -> Answer<'_, Option<Seen>> {
-        Box::pin(self.see(Some(token)))
+    fn states_as_leader(&self, token: u64) -> StoreFuture<'_, Option<AlertStates>> {
+        Box::pin(self.read_states(Some(token)))
     }
 
-    fn write(&self, token: u64, changes: Changes) -> Answer<'_, Option<Vec<AlertRecord>>> {
-        Box::pin(self.put(token, changes))
+    fn write(&self, token: u64, changes: AlertChanges) -> StoreFuture<'_, Option<Vec<AlertRecord>>> {
+        Box::pin(self.write_changes(token, changes))
     }
 
-    fn mark(&self, id: u64, delivery: Delivery) -> Answer<'_, ()> {
+    fn record_delivery(&self, id: u64, delivery: Delivery) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let id = format!("{id:016}");
-            let keys = [self.redis.keys().alerts_message(&id), self.redis.keys().alerts_open()];
-            let args = [text(id), text(&delivery.channel), written(&delivery)?];
-            self.ask::<u64>(&ALERTS_MARK, &keys, &args).await.map(drop)
+            let keys = [self.redis.keys().alerts_message(&id), self.redis.keys().alerts_undelivered()];
+            let args = [encode_arg(id), encode_arg(&delivery.channel), to_json(&delivery)?];
+            self.run_script::<u64>(&ALERTS_RECORD_DELIVERY, &keys, &args).await.map(drop)
         })
     }
 
-    fn history<'a>(&'a self, platform: Option<&'a str>, limit: usize) -> Answer<'a, Vec<AlertRecord>> {
-        Box::pin(self.newest(platform, limit))
+    fn history<'a>(&'a self, platform: Option<&'a str>, limit: usize) -> StoreFuture<'a, Vec<AlertRecord>> {
+        Box::pin(self.read_history(platform, limit))
     }
 }
 
-/// Messages with those of their channels that are open.
-fn opened(places: Vec<(u64, String, String)>) -> Result<Vec<AlertRecord>, StoreError> {
+/// Groups undelivered entries (id, notification, channel) into one record for each notification.
+fn undelivered_records(entries: Vec<(u64, String, String)>) -> Result<Vec<AlertRecord>, StoreError> {
     let mut records: BTreeMap<u64, AlertRecord> = BTreeMap::new();
-    for (id, message, channel) in places {
+    for (id, notification, channel) in entries {
         let record = match records.entry(id) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => {
-                let intent = Intent { channels: Vec::new(), ..read(&message)? };
-                new.insert(AlertRecord { intent, deliveries: Vec::new(), id })
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let routed = RoutedNotification { channels: Vec::new(), ..from_json(&notification)? };
+                entry.insert(AlertRecord { routed, deliveries: Vec::new(), id })
             }
         };
-        record.intent.channels.push(channel);
+        record.routed.channels.push(channel);
     }
     Ok(records.into_values().collect())
 }
 
-/// A message from its hash; `None` where it is no longer kept.
-fn record(id: &str, fields: &BTreeMap<String, String>) -> Result<Option<AlertRecord>, StoreError> {
-    let Some(message) = fields.get(MESSAGE) else { return Ok(None) };
-    let id = id.parse().map_err(|_| StoreError::refused(format!("a message of alerts has the id {id:?}")))?;
+/// Parses a notification's hash; returns `None` if the notification is no longer kept.
+fn parse_record(id: &str, fields: &BTreeMap<String, String>) -> Result<Option<AlertRecord>, StoreError> {
+    let Some(notification) = fields.get(NOTIFICATION_FIELD) else { return Ok(None) };
+    let id = id.parse().map_err(|_| StoreError::failed(format!("invalid id {id:?} of a notification in redis")))?;
     let deliveries = fields.iter().filter(|(name, _)| name.starts_with("to "));
-    let deliveries = deliveries.map(|(_, delivery)| read(delivery)).collect::<Result<_, _>>()?;
-    Ok(Some(AlertRecord { intent: read(message)?, deliveries, id }))
+    let deliveries = deliveries.map(|(_, delivery)| from_json(delivery)).collect::<Result<_, _>>()?;
+    Ok(Some(AlertRecord { routed: from_json(notification)?, deliveries, id }))
 }
 
-fn read<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text)
-        .map_err(|error| StoreError::refused(format!("alerts in Redis are not as this version writes them: {error}")))
+fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::failed(format!("invalid alert data in redis: {error}")))
 }
 
-fn written(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(value).map_err(|error| StoreError::refused(format!("alerts cannot be written: {error}")))
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(|error| StoreError::failed(format!("cannot encode alert data: {error}")))
 }

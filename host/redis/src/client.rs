@@ -1,4 +1,4 @@
-//! The way to Redis.
+//! The Redis client that all stores of a process share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,99 +15,99 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::address::OpenError;
-use crate::fault::Fault;
 use crate::health::Health;
 use crate::keys::Keys;
-use crate::lane::Tally;
+use crate::node_connection::ConnectionStats;
+use crate::node_error::NodeError;
 use crate::presence;
-use crate::pubsub::Ears;
-use crate::route::Route;
-use crate::scripts::Hashes;
+use crate::script_hashes::ScriptHashes;
+use crate::subscriber::Subscriber;
+use crate::topology::Topology;
 
-/// The way to Redis, shared by every store of a process; clones share it.
+/// A Redis client, shared by every store of a process; clones share its connections.
 ///
-/// A server that does not answer is *away*: whoever asks hears so at once until it is back, which is looked for all the
-/// time. Nothing is ever sent twice.
+/// While a server is unavailable, requests to it fail at once, and a task tries to reconnect all the time. No command
+/// that may have run is ever sent twice.
 #[derive(Clone)]
 pub struct Redis(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    route: Arc<Route>,
-    tally: Arc<Tally>,
-    ears: Arc<Ears>,
-    hashes: Hashes,
+    topology: Arc<Topology>,
+    stats: Arc<ConnectionStats>,
+    subscriber: Arc<Subscriber>,
+    hashes: ScriptHashes,
     keys: Keys,
     process: String,
     decide_within: Duration,
-    /// Answers that a server was away.
-    away: AtomicU64,
-    /// What a server last refused.
-    refusal: Mutex<Option<String>>,
+    /// The number of requests that failed or were skipped because a server was unavailable.
+    unavailable_errors: AtomicU64,
+    /// The last error with which a server rejected a command.
+    last_refusal: Mutex<Option<String>>,
     pub(crate) processes: AtomicUsize,
     runtime: Handle,
-    listener: AbortHandle,
+    subscriber_task: AbortHandle,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.listener.abort();
+        self.subscriber_task.abort();
     }
 }
 
 impl Redis {
-    /// Begins to connect, within a tokio runtime, and does not wait for it.
+    /// Starts to connect in the background; must be called within a tokio runtime.
     ///
     /// # Errors
-    /// A configuration with which no connection can be tried, or a thread that is in no tokio runtime.
+    /// Returns an error if the configuration is invalid, or if the calling thread is not in a tokio runtime.
     pub fn open(config: &RedisConfig) -> Result<Self, OpenError> {
-        let runtime = Handle::try_current().map_err(|_| OpenError::new("it is opened within a tokio runtime only"))?;
+        let runtime = Handle::try_current().map_err(|_| OpenError::new("must be opened within a tokio runtime"))?;
         let keys = Keys::new(&config.prefix);
-        let tally = Arc::new(Tally::default());
-        let route = Arc::new(Route::open(config, &keys, Arc::clone(&tally))?);
-        let ears = Arc::new(Ears::new(config.decide_within));
-        let listener = tokio::spawn(Arc::clone(&ears).listen(Arc::clone(&route))).abort_handle();
+        let stats = Arc::new(ConnectionStats::default());
+        let topology = Arc::new(Topology::open(config, &keys, Arc::clone(&stats))?);
+        let subscriber = Arc::new(Subscriber::new(config.decide_within));
+        let subscriber_task = tokio::spawn(Arc::clone(&subscriber).run(Arc::clone(&topology))).abort_handle();
         let redis = Self(Arc::new(Inner {
-            route,
-            tally,
-            ears,
-            hashes: Hashes::default(),
+            topology,
+            stats,
+            subscriber,
+            hashes: ScriptHashes::default(),
             keys,
             process: format!("{:016x}", rand::random::<u64>()),
             decide_within: config.decide_within,
-            away: AtomicU64::new(0),
-            refusal: Mutex::new(None),
+            unavailable_errors: AtomicU64::new(0),
+            last_refusal: Mutex::new(None),
             processes: AtomicUsize::new(1),
             runtime,
-            listener,
+            subscriber_task,
         }));
-        tokio::spawn(presence::beat(Arc::downgrade(&redis.0)));
+        tokio::spawn(presence::send_heartbeats(Arc::downgrade(&redis.0)));
         Ok(redis)
     }
 
-    /// The keys under the configured prefix.
+    /// Returns the builder of keys with the configured prefix.
     #[must_use]
     pub fn keys(&self) -> &Keys {
         &self.0.keys
     }
 
-    /// The runtime in which it was opened, for work that goes on while threads outside of it ask.
+    /// Returns the runtime in which the client was opened, for tasks that callers outside of it start.
     pub(crate) fn runtime(&self) -> &Handle {
         &self.0.runtime
     }
 
-    /// What tells this process from all others.
+    /// Returns the random id of this process.
     #[must_use]
     pub fn process(&self) -> &str {
         &self.0.process
     }
 
-    /// The longest that a decision waits for Redis.
+    /// Returns how long a decision waits for Redis at most.
     #[must_use]
     pub fn decide_within(&self) -> Duration {
         self.0.decide_within
     }
 
-    /// How many processes share Redis under this prefix, by the last heartbeat; at least this one.
+    /// Returns the number of processes that share this Redis and prefix, as of the last heartbeat; at least 1.
     #[must_use]
     pub fn processes(&self) -> usize {
         self.0.processes.load(Ordering::Relaxed)
@@ -116,15 +116,15 @@ impl Redis {
     /// Runs a script once, within the time that a decision may take.
     ///
     /// # Errors
-    /// Where Redis is away (it may have run or not), or answers with an error.
+    /// Returns an error if Redis is unavailable (the script may have run or not) or rejects the script.
     pub async fn run(&self, script: &Script, keys: &[String], args: &[Vec<u8>]) -> Result<Value, StoreError> {
         self.run_within(self.0.decide_within, script, keys, args).await
     }
 
-    /// Runs a script once, within a time of its own.
+    /// Runs a script once, within the given time.
     ///
     /// # Errors
-    /// Where Redis is away (it may have run or not), or answers with an error.
+    /// Returns an error if Redis is unavailable (the script may have run or not) or rejects the script.
     pub async fn run_within(
         &self,
         within: Duration,
@@ -133,27 +133,27 @@ impl Redis {
         args: &[Vec<u8>],
     ) -> Result<Value, StoreError> {
         let deadline = Instant::now() + within;
-        let tag = keys.first().map_or("", String::as_str);
-        let call = |how: &str, what: &str| {
-            let mut cmd = redis::cmd(how);
-            cmd.arg(what).arg(keys.len()).arg(keys).arg(args);
+        let tag_key = keys.first().map_or("", String::as_str);
+        let command = |name: &str, hash_or_text: &str| {
+            let mut cmd = redis::cmd(name);
+            cmd.arg(hash_or_text).arg(keys.len()).arg(keys).arg(args);
             [cmd]
         };
-        let hash = self.0.hashes.of(script);
-        let mut asked = self.0.route.ask(tag, &call("EVALSHA", &hash), deadline).await;
-        if asked == Err(Fault::NoScript) {
-            // It did not run, so this does not run it twice; from now on the server knows it.
-            asked = self.0.route.ask(tag, &call("EVAL", script.text), deadline).await;
+        let hash = self.0.hashes.get(script);
+        let mut replies = self.0.topology.send(tag_key, &command("EVALSHA", &hash), deadline).await;
+        if replies == Err(NodeError::NoScript) {
+            // The script did not run, so this does not run it twice. `EVAL` also stores it on the server.
+            replies = self.0.topology.send(tag_key, &command("EVAL", script.text), deadline).await;
         }
-        self.answer(asked).map(|answers| answers.into_iter().next().unwrap_or(Value::Nil))
+        self.store_result(replies).map(|replies| replies.into_iter().next().unwrap_or(Value::Nil))
     }
 
-    /// Reads with plain commands, each a list of words such as `["HGETALL", key]`, in one round trip.
+    /// Sends read commands, each a list of words such as `["HGETALL", key]`, in one round trip.
     ///
-    /// All keys share the hash tag of `tag_key`; the answers are in the order of the commands.
+    /// All keys must share the hash tag of `tag_key`. The replies are in the order of the commands.
     ///
     /// # Errors
-    /// Where Redis is away, or answers one of the commands with an error.
+    /// Returns an error if Redis is unavailable or rejects one of the commands.
     pub async fn read(
         &self,
         within: Duration,
@@ -166,57 +166,58 @@ impl Redis {
             cmd
         };
         let commands: Vec<Cmd> = commands.iter().map(command).collect();
-        let asked = self.0.route.ask(tag_key, &commands, Instant::now() + within).await;
-        self.answer(asked)
+        let replies = self.0.topology.send(tag_key, &commands, Instant::now() + within).await;
+        self.store_result(replies)
     }
 
-    fn answer<T>(&self, asked: Result<T, Fault>) -> Result<T, StoreError> {
-        asked.map_err(|fault| match fault {
-            Fault::Refused(_) | Fault::NoScript => {
-                *self.0.refusal.lock() = Some(fault.to_string());
-                StoreError::refused(format!("Redis refuses: {fault}"))
+    /// Converts a node's error into a store's and counts it.
+    fn store_result<T>(&self, result: Result<T, NodeError>) -> Result<T, StoreError> {
+        result.map_err(|error| match error {
+            NodeError::Refused(_) | NodeError::NoScript => {
+                *self.0.last_refusal.lock() = Some(error.to_string());
+                StoreError::failed(format!("redis rejected the command: {error}"))
             }
             _ => {
-                self.0.away.fetch_add(1, Ordering::Relaxed);
-                StoreError::away(format!("Redis is away: {fault}"))
+                self.0.unavailable_errors.fetch_add(1, Ordering::Relaxed);
+                StoreError::unavailable(format!("redis unavailable: {error}"))
             }
         })
     }
 
-    /// How the connections are, without any secret.
+    /// Returns the health of the connections. It contains no secret.
     #[must_use]
     pub fn health(&self) -> Health {
         let inner = &*self.0;
-        let probe_us = inner.tally.probe_us.load(Ordering::Relaxed);
+        let probe_us = inner.stats.probe_us.load(Ordering::Relaxed);
         Health {
-            deaf: inner.ears.deaf(),
-            reconnects: inner.tally.reconnects.load(Ordering::Relaxed),
-            away_answers: inner.away.load(Ordering::Relaxed),
-            last_refusal: inner.refusal.lock().clone(),
+            subscription_error: inner.subscriber.error(),
+            reconnects: inner.stats.reconnects.load(Ordering::Relaxed),
+            unavailable_errors: inner.unavailable_errors.load(Ordering::Relaxed),
+            last_refusal: inner.last_refusal.lock().clone(),
             probe_us: (probe_us > 0).then_some(probe_us),
             processes: self.processes(),
-            ..Health::of(&inner.route)
+            ..Health::from_topology(&inner.topology)
         }
     }
 
-    /// Why the server that has this key cannot be used, where it is known to be away: a look that asks nobody.
+    /// Returns why the server that has this key is unavailable, if it is known to be. It sends nothing.
     #[must_use]
-    pub fn away(&self, key: &str) -> Option<Arc<str>> {
-        let away = self.0.route.away(key);
-        self.0.away.fetch_add(u64::from(away.is_some()), Ordering::Relaxed);
-        away
+    pub fn unavailable_reason(&self, key: &str) -> Option<Arc<str>> {
+        let reason = self.0.topology.unavailable_reason(key);
+        self.0.unavailable_errors.fetch_add(u64::from(reason.is_some()), Ordering::Relaxed);
+        reason
     }
 
-    /// Ends once the server that has this key can be used; at once where it can be already.
-    pub async fn back(&self, key: &str) {
-        self.0.route.back(key).await;
+    /// Waits until the server that has this key can be used; returns at once if it can be used already.
+    pub async fn recovered(&self, key: &str) {
+        self.0.topology.recovered(key).await;
     }
 
-    /// Hears what is published on a channel.
+    /// Subscribes to a channel without waiting for the subscription.
     ///
-    /// It does not wait for the subscription: once that stands, the signal counts as changed.
+    /// The signal changes with each message, and once when the subscription is established.
     #[must_use]
     pub fn signal(&self, channel: &str) -> Box<dyn Signal> {
-        self.0.ears.signal(channel)
+        self.0.subscriber.signal(channel)
     }
 }

@@ -1,4 +1,4 @@
-//! A cluster: a lane for each node, so that one that is dead takes no other with it.
+//! A cluster: one connection for each node, so that a dead node does not block requests to the others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,144 +9,147 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::address::Address;
-use crate::fault::Fault;
+use crate::cluster_nodes::{ClusterNode, ClusterNodes, ClusterState};
 use crate::keys::Keys;
-use crate::lane::Tally;
-use crate::limbo::Limbo;
-use crate::nodes::{Known, Node, Nodes};
+use crate::migrating_slots::MigratingSlots;
+use crate::node_connection::ConnectionStats;
+use crate::node_error::NodeError;
 use crate::slots;
 
-/// The most nodes that one question is sent to in turn, as keys move.
-const HOPS: usize = 4;
-/// Before keys are asked for again that are on two nodes at once.
-const MOVING: Duration = Duration::from_millis(5);
+/// The maximum number of nodes that one request is sent to while keys move.
+const MAX_REDIRECTS: usize = 4;
+/// The pause before a request is sent again whose keys are split between two nodes.
+const TRY_AGAIN_PAUSE: Duration = Duration::from_millis(5);
 
-/// The nodes of a cluster, kept track of by a task that ends with it.
+/// The nodes of a cluster, with a task that keeps the slot map up to date until this value is dropped.
 pub struct Cluster {
-    nodes: Arc<Nodes>,
-    limbo: Limbo,
-    mapper: AbortHandle,
+    nodes: Arc<ClusterNodes>,
+    migrating_slots: MigratingSlots,
+    slot_map_task: AbortHandle,
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.mapper.abort();
+        self.slot_map_task.abort();
     }
 }
 
 impl Cluster {
-    /// Begins to look for the nodes, within a tokio runtime.
-    pub fn new(seeds: Vec<Address>, keys: Keys, patience: Duration, tally: Arc<Tally>) -> Self {
-        let nodes = Arc::new(Nodes::new(seeds, keys, patience, tally));
-        let mapper = tokio::spawn(Arc::clone(&nodes).keep()).abort_handle();
-        Self { nodes, limbo: Limbo::default(), mapper }
+    /// Starts to discover the nodes; must be called within a tokio runtime.
+    pub fn new(seeds: Vec<Address>, keys: Keys, reply_timeout: Duration, stats: Arc<ConnectionStats>) -> Self {
+        let nodes = Arc::new(ClusterNodes::new(seeds, keys, reply_timeout, stats));
+        let slot_map_task = tokio::spawn(Arc::clone(&nodes).keep_updated()).abort_handle();
+        Self { nodes, migrating_slots: MigratingSlots::default(), slot_map_task }
     }
 
-    /// What is known, to look at or to wait for.
-    pub fn known(&self) -> watch::Receiver<Known> {
-        self.nodes.known()
+    /// Returns the state, to read or to wait for a change.
+    pub fn state(&self) -> watch::Receiver<ClusterState> {
+        self.nodes.state()
     }
 
-    /// The nodes, as far as they are known.
-    pub fn nodes(&self) -> Vec<Arc<Node>> {
+    /// Returns the nodes that are known now.
+    pub fn nodes(&self) -> Vec<Arc<ClusterNode>> {
         self.nodes.map().nodes().cloned().collect()
     }
 
-    /// Asks the node that has the key, wherever that is by now; only what did not run is sent again.
-    pub async fn ask(&self, key: &str, commands: &[Cmd], deadline: Instant) -> Result<Vec<Value>, Fault> {
+    /// Sends commands to the node that has the key, and follows redirections. Only commands that did not run are sent
+    /// again.
+    pub async fn send(&self, key: &str, commands: &[Cmd], deadline: Instant) -> Result<Vec<Value>, NodeError> {
         let slot = slots::slot(key);
-        if let Some(unusable) = self.limbo.holds(slot) {
-            return Err(Fault::Away(unusable.reason.to_string()));
+        if let Some(unavailable) = self.migrating_slots.get(slot) {
+            return Err(NodeError::Unavailable(unavailable.reason.to_string()));
         }
         let mut node = self.node(slot, deadline).await?;
         let mut asking = false;
-        let mut hops = 0;
+        let mut redirects = 0;
         loop {
-            let to = match node.lane.ask(commands, asking, deadline).await {
-                Err(Fault::Moved(to)) => {
-                    self.nodes.look_again();
+            let target = match node.connection.send(commands, asking, deadline).await {
+                Err(NodeError::Moved(target)) => {
+                    self.nodes.request_update();
                     asking = false;
-                    to
+                    target
                 }
-                Err(Fault::Ask(to)) => {
+                Err(NodeError::Ask(target)) => {
                     asking = true;
-                    to
+                    target
                 }
-                Err(Fault::TryAgain) if Instant::now() + MOVING < deadline => {
-                    sleep(MOVING).await;
+                Err(NodeError::TryAgain) if Instant::now() + TRY_AGAIN_PAUSE < deadline => {
+                    sleep(TRY_AGAIN_PAUSE).await;
                     continue;
                 }
-                Err(Fault::TryAgain) => return Err(self.unusable(slot, &Fault::TryAgain.to_string())),
-                ended => return ended,
+                Err(NodeError::TryAgain) => return Err(self.slot_unavailable(slot, &NodeError::TryAgain.to_string())),
+                result => return result,
             };
-            hops += 1;
-            if hops == HOPS {
-                return Err(self.unusable(slot, "MOVED: the nodes do not agree on who has the key"));
+            redirects += 1;
+            if redirects == MAX_REDIRECTS {
+                return Err(self.slot_unavailable(slot, "MOVED: the nodes disagree on which node has the key"));
             }
-            node = self.nodes.named(&node.address, &to).map_err(|reason| self.unusable(slot, reason))?;
+            let next = self.nodes.redirect_target(&node.address, &target);
+            node = next.map_err(|reason| self.slot_unavailable(slot, reason))?;
         }
     }
 
-    fn unusable(&self, slot: u16, reason: &str) -> Fault {
-        self.limbo.enter(slot, reason);
-        Fault::Away(reason.to_owned())
+    fn slot_unavailable(&self, slot: u16, reason: &str) -> NodeError {
+        self.migrating_slots.mark_unavailable(slot, reason);
+        NodeError::Unavailable(reason.to_owned())
     }
 
-    /// Why some slot is of no use though its node is, if one is.
-    pub fn limbo(&self) -> Option<Arc<str>> {
-        self.limbo.reason()
+    /// Returns why a slot is unavailable although its node can be used, if any slot is.
+    pub fn migrating_slot_reason(&self) -> Option<Arc<str>> {
+        self.migrating_slots.any_reason()
     }
 
-    /// The node that has a slot; only the first look at the cluster is waited for.
-    async fn node(&self, slot: u16, deadline: Instant) -> Result<Arc<Node>, Fault> {
-        let mut known = self.known();
-        if matches!(*known.borrow(), Known::Nothing(_)) {
+    /// Returns the node that has a slot; waits only for the first discovery of the cluster.
+    async fn node(&self, slot: u16, deadline: Instant) -> Result<Arc<ClusterNode>, NodeError> {
+        let mut state = self.state();
+        if matches!(*state.borrow(), ClusterState::Discovering(_)) {
             tokio::select! {
-                _ = known.changed() => {}
+                _ = state.changed() => {}
                 () = sleep_until(deadline) => {}
             }
         }
-        match &*known.borrow() {
-            Known::Nothing(_) => Err(Fault::Away("the connection is still being made".to_owned())),
-            Known::Away(away) => Err(Fault::Away(away.reason.to_string())),
-            Known::Map(map) => {
-                map.node(slot).cloned().ok_or_else(|| Fault::Away("CLUSTERDOWN: no node has the slot".to_owned()))
-            }
+        match &*state.borrow() {
+            ClusterState::Discovering(_) => Err(NodeError::Unavailable("still connecting".to_owned())),
+            ClusterState::Unavailable(outage) => Err(NodeError::Unavailable(outage.reason.to_string())),
+            ClusterState::Mapped(map) => map
+                .node(slot)
+                .cloned()
+                .ok_or_else(|| NodeError::Unavailable("CLUSTERDOWN: no node has the slot".to_owned())),
         }
     }
 
-    /// Why the node that has the key cannot be used, where it is known to be away.
-    pub fn away(&self, key: &str) -> Option<Arc<str>> {
+    /// Returns why the node that has the key is unavailable, if it is known to be.
+    pub fn unavailable_reason(&self, key: &str) -> Option<Arc<str>> {
         let slot = slots::slot(key);
-        let away = match &*self.known().borrow() {
-            Known::Nothing(_) => None,
-            Known::Away(away) => Some(Arc::clone(&away.reason)),
-            Known::Map(map) => map.node(slot).and_then(|node| node.lane.away()),
+        let node_reason = match &*self.state().borrow() {
+            ClusterState::Discovering(_) => None,
+            ClusterState::Unavailable(outage) => Some(Arc::clone(&outage.reason)),
+            ClusterState::Mapped(map) => map.node(slot).and_then(|node| node.connection.unavailable_reason()),
         };
-        away.or_else(|| self.limbo.holds(slot).map(|unusable| unusable.reason))
+        node_reason.or_else(|| self.migrating_slots.get(slot).map(|unavailable| unavailable.reason))
     }
 
-    /// Ends once the node that has the key can be used.
-    pub async fn back(&self, key: &str) {
+    /// Waits until the node that has the key can be used.
+    pub async fn recovered(&self, key: &str) {
         let slot = slots::slot(key);
-        let mut known = self.known();
+        let mut state = self.state();
         loop {
-            let node = match &*known.borrow_and_update() {
-                Known::Map(map) => map.node(slot).cloned(),
-                Known::Nothing(_) | Known::Away(_) => None,
+            let node = match &*state.borrow_and_update() {
+                ClusterState::Mapped(map) => map.node(slot).cloned(),
+                ClusterState::Discovering(_) | ClusterState::Unavailable(_) => None,
             };
-            let up = async {
+            let node_recovered = async {
                 match &node {
-                    Some(node) => node.lane.back().await,
+                    Some(node) => node.connection.recovered().await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                () = up => match self.limbo.holds(slot) {
-                    Some(unusable) => sleep_until(unusable.until).await,
+                () = node_recovered => match self.migrating_slots.get(slot) {
+                    Some(unavailable) => sleep_until(unavailable.until).await,
                     None => return,
                 },
-                _ = known.changed() => {}
+                _ = state.changed() => {}
             }
         }
     }

@@ -1,117 +1,125 @@
-//! How the way to Redis is, for health pages and metrics.
+//! The health of the Redis connections, for status pages and metrics.
 
 use serde::Serialize;
 use tidegate_core::clock::millis;
 use tokio::time::Instant;
 
-use crate::lane::{Lane, State};
-use crate::nodes::Known;
-use crate::route::Route;
+use crate::cluster_nodes::ClusterState;
+use crate::node_connection::{ConnectionState, NodeConnection};
+use crate::topology::Topology;
 
-/// How the connections of a process are; holds no secret.
+/// The health of a process's connections to Redis. It contains no secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Health {
-    /// What stands behind the addresses: `single`, `sentinel` or `cluster`.
+    /// The kind of deployment: `single`, `sentinel` or `cluster`.
     pub kind: &'static str,
-    /// Whether they can be used: all, some, or none.
+    /// Whether the servers can be used: all, some or none.
     pub state: ServerState,
-    /// Milliseconds for which it has been so.
+    /// How long the state has lasted, in milliseconds.
     pub since_ms: u64,
-    /// Why one cannot be used, such as `WRONGPASS: …` or what the system said.
+    /// Why a server cannot be used, such as `WRONGPASS: …` or an error of the operating system.
     pub reason: Option<String>,
-    /// Each server that is known.
+    /// Each known server.
     pub servers: Vec<ServerHealth>,
-    /// Why nothing is heard that other processes tell, so that waiters wake late.
-    pub deaf: Option<String>,
-    /// Connections that replaced a lost one.
+    /// Why messages from other processes are not received; waiting calls and lock requests then wake up late.
+    pub subscription_error: Option<String>,
+    /// The number of connections that replaced a lost one.
     pub reconnects: u64,
-    /// Answers that a server was away.
-    pub away_answers: u64,
-    /// What a server last refused to do.
+    /// The number of requests that failed or were skipped because a server was unavailable.
+    pub unavailable_errors: u64,
+    /// The last error with which a server rejected a command.
     pub last_refusal: Option<String>,
-    /// Microseconds of the last probe's round trip.
+    /// The round-trip time of the last probe, in microseconds.
     pub probe_us: Option<u64>,
-    /// Processes that share Redis, by the last heartbeat; at least this one.
+    /// The number of processes that share this Redis and prefix, as of the last heartbeat; at least 1.
     pub processes: usize,
 }
 
-/// Whether servers can be used.
+/// Whether a server, or all servers together, can be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerState {
     /// The first connection is being made.
     #[default]
     Connecting,
-    /// All can be used.
+    /// Every server can be used.
     Up,
-    /// Some nodes or slots of a cluster can be used.
-    Partly,
-    /// None can be used.
-    Away,
+    /// Some nodes or slots of a cluster can be used, others not.
+    Degraded,
+    /// No server can be used.
+    Unavailable,
 }
 
-/// How the way to one server is.
+/// The health of the connection to one server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServerHealth {
-    /// Host and port, where they are known.
+    /// Host and port, if they are known.
     pub server: Option<String>,
-    /// Whether it can be used.
+    /// Whether the server can be used.
     pub state: ServerState,
-    /// Milliseconds for which it has been so.
+    /// How long the state has lasted, in milliseconds.
     pub since_ms: u64,
-    /// Why it cannot.
+    /// Why the server cannot be used.
     pub reason: Option<String>,
 }
 
 impl Health {
-    /// What the servers are like; the counts of the process are left for others to fill in.
-    pub(crate) fn of(route: &Route) -> Self {
-        let (kind, servers) = match route {
-            Route::One(lane) if lane.is_led() => ("sentinel", vec![server(lane)]),
-            Route::One(lane) => ("single", vec![server(lane)]),
-            Route::Cluster(cluster) => match &*cluster.known().borrow() {
-                Known::Nothing(since) => ("cluster", vec![lone(None, ServerState::Connecting, *since, None)]),
-                Known::Away(away) => ("cluster", vec![lone(None, ServerState::Away, away.since, Some(&away.reason))]),
-                Known::Map(map) => ("cluster", map.nodes().map(|node| server(&node.lane)).collect()),
-            },
+    /// Returns the health of the servers; the caller fills in the statistics of the process.
+    pub(crate) fn from_topology(topology: &Topology) -> Self {
+        let (kind, servers) = match topology {
+            Topology::SingleNode(node) if node.uses_sentinels() => ("sentinel", vec![node_health(node)]),
+            Topology::SingleNode(node) => ("single", vec![node_health(node)]),
+            Topology::Cluster(cluster) => ("cluster", cluster_health(&cluster.state().borrow())),
         };
-        let limbo = match route {
-            Route::Cluster(cluster) => cluster.limbo(),
-            Route::One(_) => None,
+        let migrating_slot_reason = match topology {
+            Topology::Cluster(cluster) => cluster.migrating_slot_reason(),
+            Topology::SingleNode(_) => None,
         };
-        let state = match together(&servers) {
-            ServerState::Up if limbo.is_some() => ServerState::Partly,
+        let state = match combined_state(&servers) {
+            ServerState::Up if migrating_slot_reason.is_some() => ServerState::Degraded,
             state => state,
         };
-        // Trouble is as old as its oldest part, health as young as its youngest.
+        // An outage has lasted as long as its oldest part; `Up` has lasted only as long as the newest connection.
         let ages = servers.iter().filter(|server| (server.state == ServerState::Up) == (state == ServerState::Up));
         let ages = ages.map(|server| server.since_ms);
         let since_ms = if state == ServerState::Up { ages.min() } else { ages.max() };
         let reason = servers.iter().find_map(|server| server.reason.clone());
-        let reason = reason.or_else(|| limbo.map(|reason| reason.to_string()));
+        let reason = reason.or_else(|| migrating_slot_reason.map(|reason| reason.to_string()));
         Self { kind, state, since_ms: since_ms.unwrap_or(0), reason, servers, ..Self::default() }
     }
 }
 
-/// What several servers are like as one.
-fn together(servers: &[ServerHealth]) -> ServerState {
-    let are = |state| servers.iter().filter(|server| server.state == state).count();
-    match (are(ServerState::Up), are(ServerState::Away)) {
+/// Returns the state of several servers as a whole.
+fn combined_state(servers: &[ServerHealth]) -> ServerState {
+    let count = |state| servers.iter().filter(|server| server.state == state).count();
+    match (count(ServerState::Up), count(ServerState::Unavailable)) {
         (up, _) if up == servers.len() => ServerState::Up,
         (0, 0) => ServerState::Connecting,
-        (0, _) => ServerState::Away,
-        _ => ServerState::Partly,
+        (0, _) => ServerState::Unavailable,
+        _ => ServerState::Degraded,
     }
 }
 
-fn server(lane: &Lane) -> ServerHealth {
-    match &*lane.state().borrow() {
-        State::New(since) => lone(lane.place(), ServerState::Connecting, *since, None),
-        State::Away(away) => lone(lane.place(), ServerState::Away, away.since, Some(&away.reason)),
-        State::Up(up) => lone(Some(up.address.place()), ServerState::Up, up.since, None),
+fn cluster_health(state: &ClusterState) -> Vec<ServerHealth> {
+    match state {
+        ClusterState::Discovering(since) => vec![server_health(None, ServerState::Connecting, *since, None)],
+        ClusterState::Unavailable(outage) => {
+            vec![server_health(None, ServerState::Unavailable, outage.since, Some(&outage.reason))]
+        }
+        ClusterState::Mapped(map) => map.nodes().map(|node| node_health(&node.connection)).collect(),
     }
 }
 
-fn lone(server: Option<String>, state: ServerState, since: Instant, reason: Option<&str>) -> ServerHealth {
+fn node_health(node: &NodeConnection) -> ServerHealth {
+    match &*node.state().borrow() {
+        ConnectionState::Connecting(since) => server_health(node.fixed_server(), ServerState::Connecting, *since, None),
+        ConnectionState::Unavailable(outage) => {
+            server_health(node.fixed_server(), ServerState::Unavailable, outage.since, Some(&outage.reason))
+        }
+        ConnectionState::Up(live) => server_health(Some(live.address.server()), ServerState::Up, live.since, None),
+    }
+}
+
+fn server_health(server: Option<String>, state: ServerState, since: Instant, reason: Option<&str>) -> ServerHealth {
     ServerHealth { server, state, since_ms: millis(since.elapsed()), reason: reason.map(str::to_owned) }
 }

@@ -1,172 +1,173 @@
-//! Every key that tidegate uses in Redis, made here and nowhere else.
+//! Builds every key and channel name that tidegate uses in Redis; no other module builds keys.
 //!
-//! What belongs together shares a hash tag, the text in braces, so that one script may touch it all in a cluster.
+//! Related keys share a hash tag, the text in braces. A cluster keeps them on one node, so one script may use them all.
 
-/// Makes keys under one prefix.
+/// Builds keys that begin with one prefix.
 #[derive(Clone, Debug)]
 pub struct Keys {
     prefix: String,
 }
 
 impl Keys {
-    /// Keys that begin with `prefix`.
+    /// Returns a builder of keys that begin with `prefix`.
     #[must_use]
     pub fn new(prefix: impl Into<String>) -> Self {
         Self { prefix: prefix.into() }
     }
 
-    /// What a probe names, to be sent to the server that has the key `tag_key`; nothing is kept there.
+    /// The key that a probe names, so that it goes to the server that has `tag_key`. Nothing is stored under it.
     #[must_use]
     pub fn probe(&self, tag_key: &str) -> String {
         let tag = tag_key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("probe", |(tag, _)| tag);
         format!("{}probe:{{{tag}}}", self.prefix)
     }
 
-    /// The processes that share this prefix: a sorted set by when each was last heard of, kept for 10 s after the last.
+    /// The processes that share this prefix: a sorted set, scored by last heartbeat, kept for 10 s after the last one.
     #[must_use]
     pub fn processes(&self) -> String {
         format!("{}processes", self.prefix)
     }
 
-    /// The bucket of a platform: a hash, kept.
+    /// A platform's bucket: a hash that does not expire.
     #[must_use]
     pub fn limit(&self, platform: &str) -> String {
-        format!("{}limit:{{{}}}", self.prefix, tag(platform))
+        format!("{}limit:{{{}}}", self.prefix, hash_tag(platform))
     }
 
-    /// Those who wait for a platform's bucket: a sorted set by slot, there while anyone waits.
+    /// The waiting calls of a platform's bucket: a sorted set, scored by scheduled slot; it exists while calls wait.
     #[must_use]
     pub fn limit_waiting(&self, platform: &str) -> String {
         format!("{}:waiting", self.limit(platform))
     }
 
-    /// The reply to a process's last flight: a text, kept for a minute.
+    /// The number of a process's last batch and the reply to it: a string, kept for a minute.
     #[must_use]
-    pub fn limit_flight(&self, platform: &str, process: &str) -> String {
-        format!("{}:flight:{process}", self.limit(platform))
+    pub fn limit_batch(&self, platform: &str, process: &str) -> String {
+        format!("{}:batch:{process}", self.limit(platform))
     }
 
-    /// Receipts that were given back: a sorted set by the microsecond until when they could be once more, there while
-    /// any could.
+    /// Cancelled reservations: a sorted set, scored by the microsecond after which a second cancellation would return
+    /// nothing anyway; it exists while such an entry is left.
     #[must_use]
-    pub fn limit_spent(&self, platform: &str) -> String {
-        format!("{}:spent", self.limit(platform))
+    pub fn limit_cancelled(&self, platform: &str) -> String {
+        format!("{}:cancelled", self.limit(platform))
     }
 
-    /// The channel on which changes of a platform's slots are told.
+    /// The channel on which changes of a platform's waiting calls are published.
     #[must_use]
-    pub fn limit_moved(&self, platform: &str) -> String {
-        format!("{}:moved", self.limit(platform))
+    pub fn limit_changed(&self, platform: &str) -> String {
+        format!("{}:changed", self.limit(platform))
     }
 
-    /// What the windows of a platform begin with; the scripts of the metrics add series and minute.
+    /// The first part of the keys of a platform's windows; the metrics scripts append series and minute.
     #[must_use]
     pub fn windows(&self, platform: &str) -> String {
-        format!("{}metrics:{{{}}}", self.prefix, tag(platform))
+        format!("{}metrics:{{{}}}", self.prefix, hash_tag(platform))
     }
 
-    /// What was counted of a series (`""` is the platform, `":x"` its endpoint x) in one minute, hour or day: a hash;
-    /// a minute lives 2 days until it is rolled up and 3 hours from then on, an hour 2 days, a day 32.
+    /// The counts of a series (`""` is the platform, `":x"` its endpoint x) in one minute, hour or day: a hash.
     ///
-    /// The time is the last piece and has no colon, so a name may have any.
+    /// A minute is kept for 2 days until it is rolled up, then for 3 hours; an hour for 2 days; a day for 32 days.
+    /// The time is the last part of the key and contains no colon, so a series name may contain colons.
     #[must_use]
     pub fn window(&self, platform: &str, series: &str, time: &str) -> String {
         format!("{}{series}:{time}", self.windows(platform))
     }
 
-    /// The series that have minutes which are not rolled up yet: a sorted set by minute, kept for 2 days.
+    /// The minutes of each series that are not rolled up yet: a sorted set, scored by minute, kept for 2 days.
     #[must_use]
     pub fn windows_pending(&self, platform: &str) -> String {
         format!("{}:pending", self.windows(platform))
     }
 
-    /// The last minute that was rolled up: a text, kept for 2 days.
+    /// The last minute that was rolled up: a string, kept for 2 days.
     #[must_use]
     pub fn windows_closed(&self, platform: &str) -> String {
         format!("{}:closed", self.windows(platform))
     }
 
-    /// The endpoints of a platform: a sorted set by the last minute, kept for 31 days.
+    /// A platform's endpoints: a sorted set, scored by the last minute with calls, kept for 31 days.
     #[must_use]
     pub fn endpoints(&self, platform: &str) -> String {
         format!("{}:endpoints", self.windows(platform))
     }
 
-    /// The platforms that were counted: a sorted set by the last minute, kept for 31 days.
+    /// The platforms that have metrics: a sorted set, scored by the last minute with calls, kept for 31 days.
     #[must_use]
     pub fn platforms(&self) -> String {
         format!("{}platforms", self.prefix)
     }
 
-    /// The number of a process's last batch of counts: a text, kept for 7 days.
+    /// The number of the last batch of metrics from one source: a string, kept for 7 days.
     #[must_use]
-    pub fn batch(&self, platform: &str, source: &str) -> String {
-        format!("{}metrics-batch:{{{}}}:{source}", self.prefix, tag(platform))
+    pub fn metrics_batch(&self, platform: &str, source: &str) -> String {
+        format!("{}metrics-batch:{{{}}}:{source}", self.prefix, hash_tag(platform))
     }
 
-    /// A lock: a text of token, depth, request and owner, kept for the lock's ttl.
+    /// A lock: a string of token, depth, request id and owner, kept for the lock's TTL.
     #[must_use]
     pub fn lock(&self, name: &str) -> String {
-        format!("{}lock:{{{}}}", self.prefix, tag(name))
+        format!("{}lock:{{{}}}", self.prefix, hash_tag(name))
     }
 
-    /// The last fencing token of a lock, and the request that gave that grant back: a text, kept for a day.
+    /// The last fencing token of a lock, and the id of the request that released that grant: a string, kept for a day.
     #[must_use]
     pub fn lock_token(&self, name: &str) -> String {
         format!("{}:token", self.lock(name))
     }
 
-    /// The channel on which it is told that a lock was given back.
+    /// The channel on which the release of a lock is published.
     #[must_use]
     pub fn lock_released(&self, name: &str) -> String {
         format!("{}:released", self.lock(name))
     }
 
-    /// The names of locks that may be held: a sorted set by the second in which they were noted, kept for 2 days.
+    /// The names of locks that may be held: a sorted set, scored by the second of the last entry, kept for 2 days.
     #[must_use]
     pub fn locks(&self) -> String {
         format!("{}locks", self.prefix)
     }
 
-    /// The greatest fencing token that wrote alerts: a text, kept.
+    /// The greatest fencing token that a leader used to write alerts: a string that does not expire.
     #[must_use]
     pub fn alerts_token(&self) -> String {
         format!("{}alerts:{{alerts}}:token", self.prefix)
     }
 
-    /// The states of alert rules that are not simply inactive: a hash, kept.
+    /// The states of alert rules, except plainly inactive ones: a hash that does not expire.
     #[must_use]
     pub fn alerts_states(&self) -> String {
         format!("{}alerts:{{alerts}}:states", self.prefix)
     }
 
-    /// What people were told: a sorted set of ids by time, each kept as long as `[alerting] history` says.
+    /// The ids of notifications: a sorted set, scored by time; each id is kept for `[alerting] history`.
     #[must_use]
     pub fn alerts_history(&self) -> String {
         format!("{}alerts:{{alerts}}:history", self.prefix)
     }
 
-    /// The channels on which nobody knows what became of a message: a sorted set by time, each there until it is marked.
+    /// The deliveries without a recorded result: a sorted set of `id channel`, scored by time; each entry exists until
+    /// its result is recorded.
     #[must_use]
-    pub fn alerts_open(&self) -> String {
-        format!("{}alerts:{{alerts}}:open", self.prefix)
+    pub fn alerts_undelivered(&self) -> String {
+        format!("{}alerts:{{alerts}}:undelivered", self.prefix)
     }
 
-    /// The id of the last message: a text, kept.
+    /// The id of the last notification: a string that does not expire.
     #[must_use]
     pub fn alerts_last(&self) -> String {
         format!("{}alerts:{{alerts}}:last", self.prefix)
     }
 
-    /// One message and what became of it: a hash, kept as long as `[alerting] history` says; scripts add the id.
+    /// One notification and its delivery results: a hash, kept for `[alerting] history`. Scripts append the id.
     #[must_use]
     pub fn alerts_message(&self, id: &str) -> String {
         format!("{}alerts:{{alerts}}:message:{id}", self.prefix)
     }
 }
 
-/// A name as a hash tag: braces would end it early, and without any text there is no tag.
-fn tag(name: &str) -> String {
+/// Escapes a name for use as a hash tag: a brace would end the tag early, and an empty tag is no tag.
+fn hash_tag(name: &str) -> String {
     if name.is_empty() {
         return "%".to_owned();
     }

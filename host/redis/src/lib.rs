@@ -1,31 +1,31 @@
 //! tidegate's state in Redis: connections, scripts, and the stores that processes share.
 
 mod address;
+mod address_source;
 mod alerts;
-mod answers;
 mod client;
 mod cluster;
-mod fault;
+mod cluster_nodes;
+mod codec;
+mod connection;
 mod health;
 pub mod keys;
-mod lane;
-mod limbo;
 mod limit;
-mod link;
 mod lock;
 mod metrics;
-mod nodes;
+mod migrating_slots;
+mod node_connection;
+mod node_error;
 mod presence;
-mod pubsub;
-mod route;
-mod scripts;
+mod script_hashes;
 mod slots;
-mod source;
+mod subscriber;
+mod topology;
 
 pub use address::OpenError;
 pub use alerts::RedisAlerts;
 pub use client::Redis;
 pub use health::{Health, ServerHealth, ServerState};
-pub use limit::{Place, RedisLimit};
+pub use limit::{RedisLimit, RedisTicket};
 pub use lock::RedisLocks;
 pub use metrics::RedisMetrics;

@@ -1,4 +1,4 @@
-//! The binary `tidegate`: commands, the HTTP door, the notifiers.
+//! The `tidegate` command line, the HTTP API and the notifiers.
 
 mod build;
 pub mod cases;

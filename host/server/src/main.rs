@@ -1,4 +1,4 @@
-//! The command `tidegate`.
+//! The binary `tidegate`.
 
 use std::process::ExitCode;
 
@@ -22,5 +22,5 @@ fn main() -> ExitCode {
         Command::Status(status) => status.run(),
         Command::Bench(bench) => bench.run(),
     };
-    result.unwrap_or_else(|usage| usage.report())
+    result.unwrap_or_else(|error| error.report())
 }

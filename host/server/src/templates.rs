@@ -1,91 +1,91 @@
-//! The beginnings of policies that `tidegate new` writes: the files of `sdk/templates`, and the SDKs they stand on.
+//! The templates of `tidegate new`: the files of `sdk/templates`, and the SDKs that projects contain.
 
-/// The text of a file of `sdk/templates`.
-macro_rules! text {
+/// Includes a file of `sdk/templates`.
+macro_rules! template {
     ($($path:literal)+) => { include_str!(concat!("../templates/", $($path),+)) };
 }
 
-/// The texts of one kind of policy.
-macro_rules! texts {
+/// Includes the templates of one kind of policy.
+macro_rules! policy_templates {
     ($kind:literal) => {
-        Texts {
-            cases: text!($kind "/policy.test.toml"),
-            rhai: text!($kind "/policy.rhai"),
-            rust: text!($kind "/policy.rs"),
-            javascript: text!($kind "/policy.js"),
-            javascript_tests: text!($kind "/policy.test.js"),
+        PolicyTemplates {
+            cases: template!($kind "/policy.test.toml"),
+            rhai: template!($kind "/policy.rhai"),
+            rust: template!($kind "/policy.rs"),
+            javascript: template!($kind "/policy.js"),
+            javascript_tests: template!($kind "/policy.test.js"),
         }
     };
 }
 
-/// A project's files by their path in it; `{{name}}` and its like are still to be filled in.
-pub type Files = Vec<(&'static str, &'static str)>;
+/// The paths and texts of a project's files. The texts contain placeholders such as `{{name}}`.
+pub type ProjectFiles = Vec<(&'static str, &'static str)>;
 
-/// One kind of policy in every language.
-pub struct Texts {
-    /// What `tidegate test` runs, whatever the language.
+/// The templates of one kind of policy, in all languages.
+pub struct PolicyTemplates {
+    /// The case file for `tidegate test`, which is the same for all languages.
     pub cases: &'static str,
-    /// The script.
+    /// The Rhai script.
     pub rhai: &'static str,
     rust: &'static str,
     javascript: &'static str,
     javascript_tests: &'static str,
 }
 
-/// A retry classifier.
-pub const RETRY: Texts = texts!("retry");
-/// An alert condition.
-pub const ALERT: Texts = texts!("alert");
-/// An admission policy.
-pub const ADMIT: Texts = texts!("admit");
+/// The templates of retry policies.
+pub const RETRY: PolicyTemplates = policy_templates!("retry");
+/// The templates of alert conditions.
+pub const ALERT: PolicyTemplates = policy_templates!("alert");
+/// The templates of admission policies.
+pub const ADMIT: PolicyTemplates = policy_templates!("admit");
 
-/// The SDK for Rust, which a project carries along: a policy is built without this repository.
+/// The Rust SDK. Projects contain a copy, so that they can be built without this repository.
 const RUST_SDK: [(&str, &str); 8] = [
-    ("sdk/Cargo.toml", text!("rust/sdk.toml.in")),
-    ("sdk/src/bindings.rs", text!("rust/src/bindings.rs")),
-    ("sdk/src/host.rs", text!("rust/src/host.rs")),
-    ("sdk/src/lib.rs", text!("rust/src/lib.rs")),
-    ("sdk/src/allocator.rs", text!("rust/src/allocator.rs")),
-    ("sdk/src/settings.rs", text!("rust/src/settings.rs")),
-    ("sdk/src/verdict.rs", text!("rust/src/verdict.rs")),
-    ("sdk/wit/policy.wit", text!("rust/wit/policy.wit")),
+    ("sdk/Cargo.toml", template!("rust/sdk.toml.in")),
+    ("sdk/src/bindings.rs", template!("rust/src/bindings.rs")),
+    ("sdk/src/host.rs", template!("rust/src/host.rs")),
+    ("sdk/src/lib.rs", template!("rust/src/lib.rs")),
+    ("sdk/src/allocator.rs", template!("rust/src/allocator.rs")),
+    ("sdk/src/settings.rs", template!("rust/src/settings.rs")),
+    ("sdk/src/verdict.rs", template!("rust/src/verdict.rs")),
+    ("sdk/wit/policy.wit", template!("rust/wit/policy.wit")),
 ];
 
-/// The SDK for JavaScript.
+/// The JavaScript SDK.
 const JAVASCRIPT_SDK: [(&str, &str); 10] = [
-    ("sdk/admit.js", text!("js/sdk/admit.js")),
-    ("sdk/alert.js", text!("js/sdk/alert.js")),
-    ("sdk/build.mjs", text!("js/sdk/build.mjs")),
-    ("sdk/contract.d.ts", text!("js/sdk/contract.d.ts")),
-    ("sdk/retry.js", text!("js/sdk/retry.js")),
-    ("sdk/wit/policy.wit", text!("js/sdk/wit/policy.wit")),
-    ("sdk/worlds/admit.js", text!("js/sdk/worlds/admit.js")),
-    ("sdk/worlds/alert.js", text!("js/sdk/worlds/alert.js")),
-    ("sdk/worlds/host.js", text!("js/sdk/worlds/host.js")),
-    ("sdk/worlds/retry.js", text!("js/sdk/worlds/retry.js")),
+    ("sdk/admit.js", template!("js/sdk/admit.js")),
+    ("sdk/alert.js", template!("js/sdk/alert.js")),
+    ("sdk/build.mjs", template!("js/sdk/build.mjs")),
+    ("sdk/contract.d.ts", template!("js/sdk/contract.d.ts")),
+    ("sdk/retry.js", template!("js/sdk/retry.js")),
+    ("sdk/wit/policy.wit", template!("js/sdk/wit/policy.wit")),
+    ("sdk/worlds/admit.js", template!("js/sdk/worlds/admit.js")),
+    ("sdk/worlds/alert.js", template!("js/sdk/worlds/alert.js")),
+    ("sdk/worlds/host.js", template!("js/sdk/worlds/host.js")),
+    ("sdk/worlds/retry.js", template!("js/sdk/worlds/retry.js")),
 ];
 
-impl Texts {
-    /// A project in Rust.
+impl PolicyTemplates {
+    /// Returns the files of a Rust project.
     #[must_use]
-    pub fn rust(&self) -> Files {
+    pub fn rust(&self) -> ProjectFiles {
         let mut files = vec![
             (".gitignore", "target/\n"),
-            ("Cargo.toml", text!("rust/Cargo.toml.in")),
-            ("README.md", text!("rust/README.md")),
+            ("Cargo.toml", template!("rust/Cargo.toml.in")),
+            ("README.md", template!("rust/README.md")),
             ("src/lib.rs", self.rust),
         ];
         files.extend(RUST_SDK);
         files
     }
 
-    /// A project in JavaScript.
+    /// Returns the files of a JavaScript project.
     #[must_use]
-    pub fn javascript(&self) -> Files {
+    pub fn javascript(&self) -> ProjectFiles {
         let mut files = vec![
             (".gitignore", "node_modules/\n"),
-            ("README.md", text!("js/README.md")),
-            ("package.json", text!("js/package.json.in")),
+            ("README.md", template!("js/README.md")),
+            ("package.json", template!("js/package.json.in")),
             ("policy.js", self.javascript),
             ("policy.test.js", self.javascript_tests),
         ];
@@ -101,32 +101,31 @@ mod tests {
 
     use super::*;
 
-    /// The files below a directory of `sdk/templates`, as a project has them below `sdk/`.
-    fn below(dir: &Path, prefix: &str) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
+    /// Returns the paths of all files below a directory, with `prefix` in front.
+    fn files_below(dir: &Path, prefix: &str) -> BTreeSet<String> {
+        let mut files = BTreeSet::new();
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             let name = format!("{prefix}/{}", path.file_name().unwrap().to_str().unwrap());
             if path.is_dir() {
-                found.append(&mut below(&path, &name));
+                files.append(&mut files_below(&path, &name));
             } else {
-                found.insert(name);
+                files.insert(name);
             }
         }
-        found
+        files
     }
 
     #[test]
-    fn a_project_carries_the_whole_sdk() {
+    fn projects_contain_the_whole_sdk() {
         let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
-        let carried =
-            |files: &[(&str, &str)]| files.iter().map(|(path, _)| (*path).to_owned()).collect::<BTreeSet<_>>();
+        let paths = |files: &[(&str, &str)]| files.iter().map(|(path, _)| (*path).to_owned()).collect::<BTreeSet<_>>();
         let mut rust = BTreeSet::from(["sdk/Cargo.toml".to_owned(), "sdk/wit/policy.wit".to_owned()]);
-        rust.append(&mut below(&templates.join("rust/src"), "sdk/src"));
-        assert_eq!(carried(&RUST_SDK), rust);
-        let mut javascript = below(&templates.join("js/sdk"), "sdk");
-        // Older contracts are the host's business; whoever begins takes the newest.
+        rust.append(&mut files_below(&templates.join("rust/src"), "sdk/src"));
+        assert_eq!(paths(&RUST_SDK), rust);
+        let mut javascript = files_below(&templates.join("js/sdk"), "sdk");
+        // New projects use only the newest version of the contract.
         javascript.retain(|path| !path.starts_with("sdk/wit/0."));
-        assert_eq!(carried(&JAVASCRIPT_SDK), javascript);
+        assert_eq!(paths(&JAVASCRIPT_SDK), javascript);
     }
 }

@@ -1,6 +1,6 @@
-//! From `tidegate new` to a policy in force, in each language.
+//! `tidegate new`, `tidegate build` and `tidegate test` in each language.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,12 +8,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Each kind, and the folder of its policies.
+/// The kinds of policies, each with its folder.
 const KINDS: [(&str, &str); 3] = [("retry", "retry"), ("alert", "alerts"), ("admit", "admit")];
 
-struct Scene(tempfile::TempDir);
+struct TestDir(tempfile::TempDir);
 
-impl Scene {
+impl TestDir {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -22,37 +22,37 @@ impl Scene {
         self.0.path().join(name)
     }
 
-    /// The command there, its projects built apart from the workspace and with the crates that it has fetched.
+    /// Returns a command in the directory. It builds projects outside of the workspace's target directory.
     fn tidegate(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
         command.args(arguments).current_dir(self.0.path()).env("CARGO_TARGET_DIR", workspace().join("target/guests"));
         command
     }
 
-    /// What must succeed.
-    fn good(&self, arguments: &[&str]) -> String {
-        said(self.tidegate(arguments).output().unwrap(), arguments, 0).0
+    /// Runs a command that must succeed. Returns its standard output.
+    fn succeed(&self, arguments: &[&str]) -> String {
+        check_status(self.tidegate(arguments).output().unwrap(), arguments, 0).0
     }
 
-    /// What must end with this code; tells its standard error.
-    fn bad(&self, arguments: &[&str], code: i32) -> String {
-        said(self.tidegate(arguments).output().unwrap(), arguments, code).1
+    /// Runs a command that must fail with this exit status. Returns its standard error.
+    fn fail(&self, arguments: &[&str], code: i32) -> String {
+        check_status(self.tidegate(arguments).output().unwrap(), arguments, code).1
     }
 
-    /// Every file below, by its path.
+    /// Returns the paths of all files.
     fn files(&self) -> BTreeSet<PathBuf> {
-        let mut found = BTreeSet::new();
-        let mut left = vec![self.0.path().to_owned()];
-        while let Some(dir) = left.pop() {
+        let mut files = BTreeSet::new();
+        let mut remaining = vec![self.0.path().to_owned()];
+        while let Some(dir) = remaining.pop() {
             for entry in fs::read_dir(dir).unwrap() {
                 let path = entry.unwrap().path();
-                if path.is_dir() { left.push(path) } else { assert!(found.insert(path)) }
+                if path.is_dir() { remaining.push(path) } else { assert!(files.insert(path)) }
             }
         }
-        found
+        files
     }
 
-    /// Programs that stand in for those of the machine: name and script.
+    /// Creates a directory with replacements for installed programs, from names and shell scripts.
     fn programs(&self, scripts: &[(&str, &str)]) -> PathBuf {
         let dir = self.path("programs");
         fs::create_dir_all(&dir).unwrap();
@@ -68,286 +68,295 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Standard output and error of what must have ended with this code.
-fn said(output: Output, arguments: &[&str], code: i32) -> (String, String) {
+/// Checks the exit status. Returns standard output and standard error.
+fn check_status(output: Output, arguments: &[&str], code: i32) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {out}{err}");
     (out, err)
 }
 
-/// Whether `cargo xtask test` has built guests of this language here, so that its tools are on this machine.
-fn built_before(component: &str) -> bool {
+/// Returns whether `cargo xtask test` has built this component, which means that the tools for its language exist.
+fn is_built(component: &str) -> bool {
     let built = workspace().join(component).is_file();
     if !built {
-        eprintln!("{component} is not built (cargo xtask test): nothing is built here either");
+        eprintln!("skipped: {component} does not exist; `cargo xtask test` builds it");
     }
     built
 }
 
-/// Gives a project what npm has installed for the SDK's example: a test asks no registry.
-fn install(scene: &Scene, project: &str) {
+/// Links the packages of the SDK's example into a project, so that the test needs no registry.
+fn link_node_modules(dir: &TestDir, project: &str) {
     let installed = fs::canonicalize(workspace().join("sdk/js/node_modules")).unwrap();
-    std::os::unix::fs::symlink(installed, scene.path(project).join("node_modules")).unwrap();
+    std::os::unix::fs::symlink(installed, dir.path(project).join("node_modules")).unwrap();
 }
 
-/// Makes, builds and tests a policy of each kind.
-fn from_new_to_tested(language: &str, own_tests: impl Fn(&Scene, &str)) {
+/// Creates, builds and tests a policy of each kind.
+fn create_build_and_test(language: &str, own_tests: impl Fn(&TestDir, &str)) {
     for (kind, folder) in KINDS {
-        let scene = Scene::new();
+        let dir = TestDir::new();
         let name = format!("new_{kind}");
-        scene.good(&["new", kind, &name, "--lang", language]);
+        dir.succeed(&["new", kind, &name, "--lang", language]);
         let project = if kind == "retry" { name.clone() } else { format!("{name}_{folder}") };
         let project = format!("policies/guests/{project}");
-        own_tests(&scene, &project);
+        own_tests(&dir, &project);
         let build = ["build", &project, "--name", &name];
-        let built = scene.good(&build);
+        let built = dir.succeed(&build);
         let component = format!("policies/{folder}/{name}.wasm");
         assert!(built.starts_with(&format!("{component}: ")) && built.contains("written"), "{built}");
-        // QuickJS has a seed of its own in every component.
-        let again = if language == "rust" { "unchanged" } else { "written" };
-        assert!(scene.good(&build).contains(again), "built again it is {again}");
-        scene.good(&["check"]);
-        scene.good(&["test", &component]);
+        // QuickJS embeds a random seed in every component, so a second build differs.
+        let change = if language == "rust" { "unchanged" } else { "written" };
+        assert!(dir.succeed(&build).contains(change), "the second build is {change}");
+        dir.succeed(&["check"]);
+        dir.succeed(&["test", &component]);
     }
 }
 
 #[test]
-fn a_script_holds_its_cases_as_it_comes() {
+fn a_new_script_passes_its_cases() {
     for (kind, folder) in KINDS {
-        let scene = Scene::new();
-        scene.good(&["new", kind, "new_shop", "--lang", "rhai"]);
-        scene.good(&["check"]);
-        scene.good(&["test", &format!("policies/{folder}/new_shop.rhai")]);
+        let dir = TestDir::new();
+        dir.succeed(&["new", kind, "new_shop", "--lang", "rhai"]);
+        dir.succeed(&["check"]);
+        dir.succeed(&["test", &format!("policies/{folder}/new_shop.rhai")]);
     }
 }
 
 #[test]
-fn a_rust_project_passes_its_tests_and_becomes_a_component_that_holds_its_cases() {
-    if !built_before("policies/retry/pdd.wasm") {
+fn a_new_rust_project_passes_its_tests_and_cases() {
+    if !is_built("policies/retry/pdd.wasm") {
         return;
     }
-    from_new_to_tested("rust", |scene, project| {
-        // The crates that the workspace has: a test asks no registry.
-        fs::copy(workspace().join("Cargo.lock"), scene.path(project).join("Cargo.lock")).unwrap();
+    create_build_and_test("rust", |dir, project| {
+        // Use the crate versions of the workspace, so that the test needs no registry.
+        fs::copy(workspace().join("Cargo.lock"), dir.path(project).join("Cargo.lock")).unwrap();
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["test", "--offline"]).current_dir(scene.path(project));
+        cargo.args(["test", "--offline"]).current_dir(dir.path(project));
         cargo.env("CARGO_TARGET_DIR", workspace().join("target/guests"));
-        said(cargo.output().unwrap(), &["cargo", "test"], 0);
+        check_status(cargo.output().unwrap(), &["cargo", "test"], 0);
     });
 }
 
 #[test]
-fn a_rust_policy_that_panics_says_where_and_why_and_a_script_keeps_its_platform() {
-    if !built_before("policies/retry/pdd.wasm") {
+fn a_panic_in_rust_is_reported_with_its_position_and_a_component_does_not_replace_a_script() {
+    if !is_built("policies/retry/pdd.wasm") {
         return;
     }
-    let scene = Scene::new();
-    scene.good(&["new", "retry", "hasty", "--lang", "rust"]);
+    let dir = TestDir::new();
+    dir.succeed(&["new", "retry", "hasty", "--lang", "rust"]);
     let project = "policies/guests/hasty";
-    fs::copy(workspace().join("Cargo.lock"), scene.path(project).join("Cargo.lock")).unwrap();
+    fs::copy(workspace().join("Cargo.lock"), dir.path(project).join("Cargo.lock")).unwrap();
     let policy = "use tidegate_sdk::{Failure, Retry, Verdict};
         struct Hasty;
         impl Retry for Hasty {
             fn classify(failure: Failure) -> Verdict { panic!(\"no words for {}\", failure.platform) }
         }
         tidegate_sdk::export_retry!(Hasty);";
-    fs::write(scene.path(project).join("src/lib.rs"), policy).unwrap();
-    scene.good(&["build", project]);
-    let (out, _) = said(scene.tidegate(&["check"]).output().unwrap(), &["check"], 1);
+    fs::write(dir.path(project).join("src/lib.rs"), policy).unwrap();
+    dir.succeed(&["build", project]);
+    let (out, _) = check_status(dir.tidegate(&["check"]).output().unwrap(), &["check"], 1);
     assert!(out.contains("panicked at src/lib.rs:4:") && out.contains("no words for sample"), "{out}");
-    fs::write(scene.path("tidegate.toml"), "[policy.\"retry/hasty\"]\nsettings = { mst = 1 }\n").unwrap();
-    let (out, _) = said(scene.tidegate(&["check"]).output().unwrap(), &["check"], 1);
+    fs::write(dir.path("tidegate.toml"), "[policy.\"retry/hasty\"]\nsettings = { mst = 1 }\n").unwrap();
+    let (out, _) = check_status(dir.tidegate(&["check"]).output().unwrap(), &["check"], 1);
     assert!(out.contains("hasty.wasm: it refused its settings: ") && out.contains("`mst`"), "{out}");
 
-    fs::remove_file(scene.path("policies/retry/hasty.wasm")).unwrap();
-    fs::write(scene.path("policies/retry/hasty.rhai"), "abstain()").unwrap();
-    let why = scene.bad(&["build", project], 1);
-    assert!(why.contains("would claim the same platform as policies/retry/hasty.rhai"), "{why}");
-    assert!(!scene.path("policies/retry/hasty.wasm").exists());
-    scene.good(&["build", project, "--name", "hasty.candidate"]);
+    fs::remove_file(dir.path("policies/retry/hasty.wasm")).unwrap();
+    fs::write(dir.path("policies/retry/hasty.rhai"), "abstain()").unwrap();
+    let error = dir.fail(&["build", project], 1);
+    assert!(error.contains("would apply to the same platform as policies/retry/hasty.rhai"), "{error}");
+    assert!(!dir.path("policies/retry/hasty.wasm").exists());
+    dir.succeed(&["build", project, "--name", "hasty.candidate"]);
 }
 
 #[test]
-fn a_javascript_project_passes_its_tests_and_becomes_a_component_that_holds_its_cases() {
-    if !built_before("target/guests/js/retry/pdd.wasm") {
+fn a_new_javascript_project_passes_its_tests_and_cases() {
+    if !is_built("target/guests/js/retry/pdd.wasm") {
         return;
     }
-    from_new_to_tested("js", |scene, project| {
-        install(scene, project);
-        let tests = Command::new("node").arg("--test").current_dir(scene.path(project)).output().unwrap();
-        said(tests, &["node", "--test"], 0);
+    create_build_and_test("js", |dir, project| {
+        link_node_modules(dir, project);
+        let tests = Command::new("node").arg("--test").current_dir(dir.path(project)).output().unwrap();
+        check_status(tests, &["node", "--test"], 0);
     });
 }
 
 #[test]
-fn what_a_javascript_policy_throws_is_told_and_not_only_that_it_trapped() {
-    if !built_before("target/guests/js/retry/pdd.wasm") {
+fn an_exception_in_javascript_is_reported_with_its_message() {
+    if !is_built("target/guests/js/retry/pdd.wasm") {
         return;
     }
-    let scene = Scene::new();
-    scene.good(&["new", "retry", "hasty", "--lang", "js"]);
+    let dir = TestDir::new();
+    dir.succeed(&["new", "retry", "hasty", "--lang", "js"]);
     let project = "policies/guests/hasty";
-    install(&scene, project);
+    link_node_modules(&dir, project);
     let rows = [
         ("(failure) => failure.nothing.length", "TypeError: cannot read property 'length' of undefined"),
-        ("() => ({ action: 'retry', class: 'throttled', afterMs: NaN })", "RangeError: afterMs: expected milliseconds"),
+        (
+            "() => ({ action: 'retry', class: 'throttled', afterMs: NaN })",
+            "RangeError: afterMs: expected a number of milliseconds",
+        ),
         (
             "() => ({ action: 'retry', class: 'throttled', afterMs: 1 / 0 })",
-            "RangeError: afterMs: expected milliseconds",
+            "RangeError: afterMs: expected a number of milliseconds",
         ),
-        ("() => ({ action: 'retry', class: 'throttled', afterMs: -1 })", "RangeError: afterMs: expected milliseconds"),
-        ("async () => ({ action: 'default' })", "TypeError: expected a verdict at once, not a promise"),
+        (
+            "() => ({ action: 'retry', class: 'throttled', afterMs: -1 })",
+            "RangeError: afterMs: expected a number of milliseconds",
+        ),
+        ("async () => ({ action: 'default' })", "TypeError: expected a verdict, not a promise"),
     ];
-    for (policy, says) in rows {
-        fs::write(scene.path(project).join("policy.js"), format!("export const classify = {policy};\n")).unwrap();
-        scene.good(&["build", project]);
-        let (out, _) = said(scene.tidegate(&["check"]).output().unwrap(), &["check"], 1);
-        assert!(out.contains(says), "{policy}: {out}");
+    for (policy, message) in rows {
+        fs::write(dir.path(project).join("policy.js"), format!("export const classify = {policy};\n")).unwrap();
+        dir.succeed(&["build", project]);
+        let (out, _) = check_status(dir.tidegate(&["check"]).output().unwrap(), &["check"], 1);
+        assert!(out.contains(message), "{policy}: {out}");
     }
 }
 
 #[test]
-fn a_javascript_policy_gets_its_settings_and_refuses_them_in_its_own_words() {
-    if !built_before("target/guests/js/retry/pdd.wasm") {
+fn a_javascript_policy_can_reject_its_settings_with_its_own_message() {
+    if !is_built("target/guests/js/retry/pdd.wasm") {
         return;
     }
-    let scene = Scene::new();
-    scene.good(&["new", "retry", "patient", "--lang", "js"]);
+    let dir = TestDir::new();
+    dir.succeed(&["new", "retry", "patient", "--lang", "js"]);
     let project = "policies/guests/patient";
-    install(&scene, project);
+    link_node_modules(&dir, project);
     let policy = "let wait = 0;
         export function configure({ wait_ms }) {
             if (typeof wait_ms !== 'number') throw new Error('wait_ms: expected a number');
             wait = wait_ms;
         }
         export const classify = () => ({ action: 'retry', class: 'throttled', afterMs: wait });";
-    fs::write(scene.path(project).join("policy.js"), policy).unwrap();
-    scene.good(&["build", project]);
-    fs::write(scene.path("failure.json"), "{}").unwrap();
+    fs::write(dir.path(project).join("policy.js"), policy).unwrap();
+    dir.succeed(&["build", project]);
+    fs::write(dir.path("failure.json"), "{}").unwrap();
     let section = |value| format!("[policy.\"retry/patient\"]\nsettings = {{ wait_ms = {value} }}\n");
     for value in ["\"60\"", "true"] {
-        fs::write(scene.path("tidegate.toml"), section(value)).unwrap();
-        let (out, _) = said(scene.tidegate(&["check"]).output().unwrap(), &["check"], 1);
+        fs::write(dir.path("tidegate.toml"), section(value)).unwrap();
+        let (out, _) = check_status(dir.tidegate(&["check"]).output().unwrap(), &["check"], 1);
         assert!(out.contains("it refused its settings: wait_ms: expected a number"), "{out}");
     }
-    fs::write(scene.path("tidegate.toml"), section("60")).unwrap();
-    let verdict = scene.good(&["eval", "policies/retry/patient.wasm", "failure.json"]);
+    fs::write(dir.path("tidegate.toml"), section("60")).unwrap();
+    let verdict = dir.succeed(&["eval", "policies/retry/patient.wasm", "failure.json"]);
     assert!(verdict.contains("after_ms: 60"), "{verdict}");
 }
 
 #[test]
-fn nothing_is_written_over() {
+fn new_never_overwrites_a_file() {
     for (language, other) in [("rhai", "rust"), ("rust", "js"), ("js", "rhai")] {
-        let scene = Scene::new();
-        scene.good(&["new", "retry", "shop", "--lang", language]);
-        let before = scene.files();
+        let dir = TestDir::new();
+        dir.succeed(&["new", "retry", "shop", "--lang", language]);
+        let before = dir.files();
         for again in [language, other] {
-            let why = scene.bad(&["new", "retry", "shop", "--lang", again], 2);
-            assert!(why.contains("is there already, and nothing was written"), "{why}");
+            let error = dir.fail(&["new", "retry", "shop", "--lang", again], 2);
+            assert!(error.contains("already exists; nothing was written"), "{error}");
         }
-        assert_eq!(scene.files(), before);
+        assert_eq!(dir.files(), before);
     }
 }
 
 #[test]
-fn a_policy_in_any_language_holds_its_name() {
-    let scene = Scene::new();
-    fs::create_dir_all(scene.path("elsewhere/retry")).unwrap();
-    fs::write(scene.path("elsewhere/retry/shop.wasm"), "").unwrap();
-    let why = scene.bad(&["new", "retry", "shop", "--lang", "rhai", "--dir", "elsewhere"], 2);
-    assert!(why.starts_with("elsewhere/retry/shop.wasm is there already"), "{why}");
-    scene.good(&["new", "admit", "shop", "--lang", "rhai", "--dir", "elsewhere"]);
+fn new_fails_if_a_policy_of_that_name_exists_in_any_language() {
+    let dir = TestDir::new();
+    fs::create_dir_all(dir.path("elsewhere/retry")).unwrap();
+    fs::write(dir.path("elsewhere/retry/shop.wasm"), "").unwrap();
+    let error = dir.fail(&["new", "retry", "shop", "--lang", "rhai", "--dir", "elsewhere"], 2);
+    assert!(error.starts_with("error: elsewhere/retry/shop.wasm already exists"), "{error}");
+    dir.succeed(&["new", "admit", "shop", "--lang", "rhai", "--dir", "elsewhere"]);
 }
 
 #[test]
-fn a_name_that_is_no_name_is_refused() {
-    let scene = Scene::new();
+fn new_rejects_invalid_names() {
+    let dir = TestDir::new();
     for name in ["Shop", "new-shop", "../shop", ""] {
-        let why = scene.bad(&["new", "retry", name, "--lang", "rhai"], 2);
-        assert!(why.contains("lower-case letters, digits and _"), "{why}");
+        let error = dir.fail(&["new", "retry", name, "--lang", "rhai"], 2);
+        assert!(error.contains("lower-case letters, digits and `_`"), "{error}");
     }
-    assert!(scene.files().is_empty());
+    assert!(dir.files().is_empty());
 }
 
 #[test]
-fn what_was_written_and_what_comes_next_is_told_to_programs_too() {
-    let scene = Scene::new();
-    let told = scene.good(&["new", "retry", "1688", "--lang", "js", "--dir", "elsewhere", "--json"]);
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    let written: BTreeSet<_> =
-        told["written"].as_array().unwrap().iter().map(|path| scene.path(path.as_str().unwrap())).collect();
-    assert_eq!(written, scene.files());
-    let next: Vec<_> = told["next"].as_array().unwrap().iter().map(|next| next.as_str().unwrap()).collect();
+fn new_reports_created_files_and_next_steps_as_json() {
+    let dir = TestDir::new();
+    let output = dir.succeed(&["new", "retry", "1688", "--lang", "js", "--dir", "elsewhere", "--json"]);
+    let output: serde_json::Value = serde_json::from_str(&output).unwrap();
+    let created: BTreeSet<_> =
+        output["created"].as_array().unwrap().iter().map(|path| dir.path(path.as_str().unwrap())).collect();
+    assert_eq!(created, dir.files());
+    let next_steps: Vec<_> =
+        output["next_steps"].as_array().unwrap().iter().map(|step| step.as_str().unwrap()).collect();
     let expected = [
         "npm test --prefix elsewhere/guests/1688",
         "tidegate build elsewhere/guests/1688 --policies elsewhere",
         "tidegate test elsewhere/retry/1688.wasm",
-        "in tidegate.toml: [limits.1688] with rate = \"10/s\" and burst = 10",
+        "add to tidegate.toml: [limits.1688] with rate = \"10/s\" and burst = 10",
     ];
-    assert_eq!(next, expected);
+    assert_eq!(next_steps, expected);
 }
 
 #[test]
-fn a_platform_may_have_policies_of_every_kind_in_one_language() {
-    let scene = Scene::new();
+fn a_platform_can_have_policies_of_all_kinds() {
+    let dir = TestDir::new();
     for (kind, folder) in KINDS {
-        let told = scene.good(&["new", kind, "taobao", "--lang", "rust"]);
+        let output = dir.succeed(&["new", kind, "taobao", "--lang", "rust"]);
         let build = if kind == "retry" {
             "tidegate build policies/guests/taobao\n".to_owned()
         } else {
             format!("tidegate build policies/guests/taobao_{folder} --name taobao\n")
         };
-        assert!(told.contains(&build), "{told}");
-        assert!(!told.contains("[limits."), "the shipped limits know the platform: {told}");
+        assert!(output.contains(&build), "{output}");
+        assert!(!output.contains("[limits."), "the default limits contain the platform: {output}");
     }
 }
 
 #[test]
-fn a_source_that_is_no_policy_is_1_and_a_directory_that_is_no_project_is_2() {
-    let scene = Scene::new();
-    fs::create_dir(scene.path("empty")).unwrap();
-    let why = scene.bad(&["build", "empty"], 2);
-    assert!(why.contains("expected a Cargo.toml or a package.json"), "{why}");
-    let why = scene.bad(&["build", "empty", "--name", "../shop"], 2);
-    assert!(why.contains("expected a name as in taobao"), "{why}");
-    let why = scene.bad(&["build", "nowhere"], 2);
-    assert!(why.starts_with("nowhere: "), "{why}");
-    if !built_before("policies/retry/pdd.wasm") {
+fn build_returns_1_for_invalid_source_and_2_for_a_directory_without_a_project() {
+    let dir = TestDir::new();
+    fs::create_dir(dir.path("empty")).unwrap();
+    let error = dir.fail(&["build", "empty"], 2);
+    assert!(error.contains("expected a Cargo.toml or a package.json"), "{error}");
+    let error = dir.fail(&["build", "empty", "--name", "../shop"], 2);
+    assert!(error.contains("expected a name such as taobao"), "{error}");
+    let error = dir.fail(&["build", "missing"], 2);
+    assert!(error.starts_with("error: missing: "), "{error}");
+    if !is_built("policies/retry/pdd.wasm") {
         return;
     }
-    scene.good(&["new", "retry", "not_rust", "--lang", "rust"]);
+    dir.succeed(&["new", "retry", "not_rust", "--lang", "rust"]);
     let project = "policies/guests/not_rust";
-    fs::copy(workspace().join("Cargo.lock"), scene.path(project).join("Cargo.lock")).unwrap();
-    let before = scene.files();
-    for (source, says) in [("no Rust", "cargo said why above"), ("", "it exports nothing")] {
-        fs::write(scene.path(project).join("src/lib.rs"), source).unwrap();
-        let why = scene.bad(&["build", project], 1);
-        assert!(why.contains(&format!("{project}: {says}")), "{why}");
+    fs::copy(workspace().join("Cargo.lock"), dir.path(project).join("Cargo.lock")).unwrap();
+    let before = dir.files();
+    for (source, message) in
+        [("no Rust", "compilation failed; see the output of cargo above"), ("", "the component exports nothing")]
+    {
+        fs::write(dir.path(project).join("src/lib.rs"), source).unwrap();
+        let error = dir.fail(&["build", project], 1);
+        assert!(error.contains(&format!("{project}: {message}")), "{error}");
     }
-    assert_eq!(scene.files(), before, "nothing was built");
+    assert_eq!(dir.files(), before, "no file was written");
 }
 
 #[test]
-fn a_tool_that_is_missing_is_named_with_the_way_to_get_it() {
-    let scene = Scene::new();
-    scene.good(&["new", "retry", "shop", "--lang", "js"]);
+fn a_missing_tool_is_reported_with_installation_instructions() {
+    let dir = TestDir::new();
+    dir.succeed(&["new", "retry", "shop", "--lang", "js"]);
     let rows: [(&[(&str, &str)], &str); 4] = [
-        (&[], "node is missing, which builds JavaScript: install Node.js 18 or newer"),
-        (&[("node", "echo v17.9.1")], "node is too old, 17.9.1: install Node.js 18 or newer"),
-        (&[("node", "echo v20.1.0")], "npm cannot be run"),
+        (&[], "node is required to build JavaScript policies but was not found; install Node.js 18 or newer"),
+        (&[("node", "echo v17.9.1")], "node 17.9.1 is too old; install Node.js 18 or newer"),
+        (&[("node", "echo v20.1.0")], "cannot run npm"),
         (&[("node", "echo v20.1.0"), ("npm", "exit 1")], "`npm install` failed in policies/guests/shop"),
     ];
-    for (programs, says) in rows {
-        let mut build = scene.tidegate(&["build", "policies/guests/shop"]);
-        let output = build.env("PATH", scene.programs(programs)).output().unwrap();
-        let (_, why) = said(output, &["build"], 2);
-        assert!(why.contains(says), "{why}");
+    for (programs, message) in rows {
+        let mut build = dir.tidegate(&["build", "policies/guests/shop"]);
+        let output = build.env("PATH", dir.programs(programs)).output().unwrap();
+        let (_, error) = check_status(output, &["build"], 2);
+        assert!(error.contains(message), "{error}");
     }
 }
 
 #[test]
-fn a_project_carries_the_workspaces_choice_of_the_bindings() {
+fn a_project_uses_the_wit_bindgen_version_of_the_workspace() {
     let line = |path: &str| {
         let text = fs::read_to_string(workspace().join(path)).unwrap();
         text.lines().find(|line| line.starts_with("wit-bindgen = ")).unwrap().to_owned()

@@ -1,6 +1,6 @@
-//! The commands that ask a running server, or look straight into Redis.
+//! The commands that send requests to a server or directly to Redis.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener};
@@ -12,26 +12,26 @@ use serde_json::Value;
 const TOKEN: &str = "hunter2-token";
 const PASSWORD: &str = "hunter2-password";
 
-/// A child that ends with the test.
-struct Running(Child);
+/// A process that is killed at the end of the test.
+struct ChildGuard(Child);
 
-impl Drop for Running {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A server, where its Redis is if it has one, and all that was ever printed.
-struct Scene {
+/// A running server, its Redis if it has one, and the output of all commands.
+struct TestServer {
     dir: tempfile::TempDir,
-    redis: Option<Running>,
-    server: Option<Running>,
+    redis: Option<ChildGuard>,
+    server: Option<ChildGuard>,
     url: String,
-    printed: String,
+    output: String,
 }
 
-impl Scene {
+impl TestServer {
     fn in_memory() -> Self {
         Self::serve("", None)
     }
@@ -46,16 +46,16 @@ impl Scene {
         let mut lines = BufReader::new(redis.stdout.take().unwrap()).lines().map_while(Result::ok);
         assert!(lines.any(|line| line.contains("Ready to accept connections")));
         std::thread::spawn(move || lines.for_each(drop));
-        // A slow machine is not one whose Redis is away.
+        // A long timeout, so that Redis does not count as unavailable on a slow machine.
         let section = format!("[redis]\nurl = 'redis://:{PASSWORD}@127.0.0.1:{port}'\ndecide_within = '3s'\n");
-        let mut scene = Self::serve(&section, Some(Running(redis)));
-        // What the server was configured to is news to Redis, and goes ahead of its first answer; were it to come after
-        // what a test sets, it would be in force.
-        assert_eq!(scene.ask("limits get").0, 0);
-        scene
+        let mut server = Self::serve(&section, Some(ChildGuard(redis)));
+        // The server writes its configured limits to Redis before its first response. Wait for that, so that they do
+        // not overwrite a limit that a test sets.
+        assert_eq!(server.run_on_server("limits get").0, 0);
+        server
     }
 
-    fn serve(section: &str, redis: Option<Running>) -> Self {
+    fn serve(section: &str, redis: Option<ChildGuard>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let token = format!("[server]\ntoken = '{TOKEN}'\n");
         std::fs::write(dir.path().join("tidegate.toml"), format!("{section}{token}")).unwrap();
@@ -66,40 +66,40 @@ impl Scene {
         let mut server = server.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: Value = serde_json::from_str(&line).unwrap();
-        let url = format!("http://{}", told["listening"].as_str().unwrap());
-        Self { dir, redis, server: Some(Running(server)), url, printed: String::new() }
+        let output: Value = serde_json::from_str(&line).unwrap();
+        let url = format!("http://{}", output["listening"].as_str().unwrap());
+        Self { dir, redis, server: Some(ChildGuard(server)), url, output: String::new() }
     }
 
-    /// Runs a command of so many words; tells its exit code, standard output and standard error.
-    fn run(&mut self, words: &str, more: &[&str]) -> (i32, String, String) {
+    /// Runs a command. Returns exit status, standard output and standard error.
+    fn run(&mut self, command_line: &str, more: &[&str]) -> (i32, String, String) {
         let mut command = command(&self.dir.path().to_owned());
-        let output = command.args(words.split(' ')).args(more).env("TIDEGATE_TOKEN", TOKEN).output().unwrap();
+        let output = command.args(command_line.split(' ')).args(more).env("TIDEGATE_TOKEN", TOKEN).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let (out, err) = (text(output.stdout), text(output.stderr));
-        self.printed += &format!("{out}{err}");
+        self.output += &format!("{out}{err}");
         (output.status.code().unwrap(), out, err)
     }
 
-    /// The same at the server.
-    fn ask(&mut self, words: &str) -> (i32, String, String) {
+    /// Runs a command that sends its request to the server.
+    fn run_on_server(&mut self, command_line: &str) -> (i32, String, String) {
         let url = self.url.clone();
-        self.run(words, &["--server", &url])
+        self.run(command_line, &["--server", &url])
     }
 
-    fn json(&mut self, words: &str, place: &[&str]) -> Value {
-        let (code, out, err) = self.run(words, &[place, &["--json"]].concat());
-        assert_eq!(code, 0, "{words}: {err}");
+    fn json(&mut self, command_line: &str, target: &[&str]) -> Value {
+        let (code, out, err) = self.run(command_line, &[target, &["--json"]].concat());
+        assert_eq!(code, 0, "{command_line}: {err}");
         serde_json::from_str(&out).unwrap()
     }
 
-    /// Everything that anybody could have read.
+    /// Stops the server. Returns its log and the output of all commands.
     fn all_output(&mut self) -> String {
         drop(self.server.take());
         let mut log = String::new();
         std::fs::File::open(self.dir.path().join("log")).unwrap().read_to_string(&mut log).unwrap();
-        assert!(!log.is_empty() || self.redis.is_none(), "the log was looked at");
-        log + &self.printed
+        assert!(!log.is_empty() || self.redis.is_none(), "the server has written a log");
+        log + &self.output
     }
 }
 
@@ -109,23 +109,23 @@ fn command(dir: &PathBuf) -> Command {
     command
 }
 
-/// What every place answers alike.
-fn tour(scene: &mut Scene, place: &[&str]) {
-    assert_eq!(scene.json("limits set jd 1/h 9", place)["rate"], "1/h");
-    scene.json("limits reset jd", place);
-    assert_eq!(scene.json("limits get jd", place)["available"], 9);
-    assert_eq!(scene.json("limits get", place)["jd"]["burst"], 9);
-    let (code, out, _) = scene.run("limits get jd", place);
+/// Runs every command on one target: a server, or Redis.
+fn run_all_commands(server: &mut TestServer, target: &[&str]) {
+    assert_eq!(server.json("limits set jd 1/h 9", target)["rate"], "1/h");
+    server.json("limits reset jd", target);
+    assert_eq!(server.json("limits get jd", target)["available"], 9);
+    assert_eq!(server.json("limits get", target)["jd"]["burst"], 9);
+    let (code, out, _) = server.run("limits get jd", target);
     assert_eq!((code, out.lines().next()), (0, Some("platform  rate  burst  available  full in")));
     assert!(out.lines().nth(1).unwrap().starts_with("jd        1/h   9      9          0s"), "{out}");
-    assert_eq!(scene.json("metrics jd --range 5m", place)["count"], 0);
-    let (code, out, _) = scene.run("metrics jd", place);
-    assert!(code == 0 && out.contains("errors   0 (0.0 %)"), "{out}");
-    assert!(scene.json("alerts list", place)["active"].as_array().unwrap().is_empty());
-    assert!(scene.json("alerts history --platform jd --limit 3", place)["history"].as_array().unwrap().is_empty());
-    assert_eq!(scene.run("alerts history", place).1, "when  severity  rule  what  scope  told\n");
-    assert!(scene.json("locks list", place).is_array());
-    scene.json("status", place);
+    assert_eq!(server.json("metrics jd --range 5m", target)["count"], 0);
+    let (code, out, _) = server.run("metrics jd", target);
+    assert!(code == 0 && out.contains("errors   0 (0.0%)"), "{out}");
+    assert!(server.json("alerts list", target)["active"].as_array().unwrap().is_empty());
+    assert!(server.json("alerts history --platform jd --limit 3", target)["history"].as_array().unwrap().is_empty());
+    assert_eq!(server.run("alerts history", target).1, "time  severity  rule  transition  scope  delivered to\n");
+    assert!(server.json("locks list", target).is_array());
+    server.json("status", target);
     let rows = [
         ("limits get jdd", 1, "unknown platform \"jdd\""),
         ("limits set jd 5 1", 2, "expected tokens and a period"),
@@ -136,74 +136,77 @@ fn tour(scene: &mut Scene, place: &[&str]) {
         ("metrics jdd", 1, "unknown platform"),
         ("metrics jd --range 1y", 2, "range: "),
         ("alerts history --platform jdd", 1, "unknown platform"),
-        ("locks release nobody", 1, "nobody holds a lock named \"nobody\""),
+        ("locks release missing", 1, "lock \"missing\" is not held"),
     ];
-    for (words, expected, says) in rows {
-        let (code, out, err) = scene.run(words, place);
-        assert_eq!((code, out.as_str()), (expected, ""), "{words}: {err}");
-        assert!(err.contains(says), "{words}: {err}");
+    for (command_line, expected, message) in rows {
+        let (code, out, err) = server.run(command_line, target);
+        assert_eq!((code, out.as_str()), (expected, ""), "{command_line}: {err}");
+        assert!(err.contains(message), "{command_line}: {err}");
     }
-    assert_eq!(scene.json("limits get jd", place)["rate"], "1/h", "what was refused changed nothing");
+    assert_eq!(server.json("limits get jd", target)["rate"], "1/h", "a failed command changes nothing");
 }
 
 #[test]
-fn a_server_in_memory_answers_every_command() {
-    let mut scene = Scene::in_memory();
-    let url = scene.url.clone();
-    tour(&mut scene, &["--server", &url]);
-    assert!(scene.ask("status").1.contains("there is no [redis]"));
-    let (code, _, err) = scene.run("limits get --redis", &[]);
+fn all_commands_work_on_a_server_without_redis() {
+    let mut server = TestServer::in_memory();
+    let url = server.url.clone();
+    run_all_commands(&mut server, &["--server", &url]);
+    assert!(server.run_on_server("status").1.contains("redis: not configured"));
+    let (code, _, err) = server.run("limits get --redis", &[]);
     assert_eq!(code, 2);
-    assert!(err.contains("tidegate.toml has no [redis]; name one that has with --config"), "{err}");
-    let output = scene.all_output();
+    assert!(err.contains("tidegate.toml has no [redis] section; use --config to name a file that has one"), "{err}");
+    let output = server.all_output();
     assert!(!output.contains(TOKEN), "{output}");
 }
 
 #[test]
-fn redis_itself_answers_every_command_and_looking_changes_nothing() {
-    let mut scene = Scene::in_redis();
-    let url = scene.url.clone();
-    tour(&mut scene, &["--redis"]);
-    tour(&mut scene, &["--server", &url]);
-    assert!(scene.run("status --redis", &[]).1.starts_with("redis (single): up for "));
-    // A look with another configuration leaves the fleet's limits alone.
-    let other = std::fs::read_to_string(scene.dir.path().join("tidegate.toml")).unwrap();
+fn all_commands_work_directly_on_redis_and_do_not_write_the_configured_limits() {
+    let mut server = TestServer::in_redis();
+    let url = server.url.clone();
+    run_all_commands(&mut server, &["--redis"]);
+    run_all_commands(&mut server, &["--server", &url]);
+    assert!(server.run("status --redis", &[]).1.starts_with("redis (single): up for "));
+    // A command with another configuration does not change the shared limits.
+    let other = std::fs::read_to_string(server.dir.path().join("tidegate.toml")).unwrap();
     let other = format!("{other}[limits.jd]\nrate = '3/s'\nburst = 3\n");
-    std::fs::write(scene.dir.path().join("other.toml"), other).unwrap();
-    assert_eq!(scene.json("limits get jd --config other.toml", &["--redis"])["rate"], "1/h");
-    // The leader's own lock is there to be seen, and to be taken away.
-    let locks = scene.json("locks list", &["--redis"]);
+    std::fs::write(server.dir.path().join("other.toml"), other).unwrap();
+    assert_eq!(server.json("limits get jd --config other.toml", &["--redis"])["rate"], "1/h");
+    // The lock of the leader is listed and can be released.
+    let locks = server.json("locks list", &["--redis"]);
     let leader = locks[0]["name"].as_str().unwrap().to_owned();
-    let released = scene.run("locks release", &[&leader, "--redis"]);
-    assert_eq!((released.0, released.1), (0, format!("{leader} is free\n")));
-    drop(scene.redis.take());
-    for place in [&["--redis"][..], &["--server", &url]] {
-        let (code, out, err) = scene.run("limits get jd", place);
+    let released = server.run("locks release", &[&leader, "--redis"]);
+    assert_eq!((released.0, released.1), (0, format!("released {leader}\n")));
+    drop(server.redis.take());
+    for target in [&["--redis"][..], &["--server", &url]] {
+        let (code, out, err) = server.run("limits get jd", target);
         assert_eq!((code, out.as_str()), (2, ""), "{err}");
-        assert!(err.contains("Redis is away"), "{err}");
+        assert!(err.contains("redis unavailable"), "{err}");
     }
-    let output = scene.all_output();
+    let output = server.all_output();
     assert!(!output.contains(TOKEN) && !output.contains(PASSWORD), "{output}");
 }
 
 #[test]
-fn whoever_cannot_be_asked_is_named_in_one_line() {
-    let mut scene = Scene::in_memory();
-    let url = scene.url.clone();
+fn an_invalid_or_unreachable_target_is_a_one_line_error() {
+    let mut server = TestServer::in_memory();
+    let url = server.url.clone();
     let rows: [(&[&str], &str); 7] = [
-        (&["--server", "http://127.0.0.1:9"], "http://127.0.0.1:9 gives no answer"),
-        (&["--server", "nonsense"], "--server: expected an address such as"),
-        (&["--server", "ftp://127.0.0.1"], "--server: expected an address such as"),
-        (&["--server", "http://user:hunter2-password@127.0.0.1:9"], "--server: expected an address such as"),
-        (&["--server", &url, "--token-env", "NOT_SET"], "expected the header \"Authorization: Bearer TOKEN\""),
+        (&["--server", "http://127.0.0.1:9"], "cannot reach the server at http://127.0.0.1:9: "),
+        (&["--server", "nonsense"], "--server: expected a URL such as"),
+        (&["--server", "ftp://127.0.0.1"], "--server: expected a URL such as"),
+        (&["--server", "http://user:hunter2-password@127.0.0.1:9"], "--server: expected a URL such as"),
+        (&["--server", &url, "--token-env", "NOT_SET"], "expected the header `Authorization: Bearer TOKEN`"),
         (&["--server", &url, "--token-file", "gone"], "gone: No such file"),
-        (&["--server", &url, "--token-file", "tidegate.toml"], "tidegate.toml: expected a token: one word"),
+        (
+            &["--server", &url, "--token-file", "tidegate.toml"],
+            "tidegate.toml: expected a token of visible ASCII characters",
+        ),
     ];
-    for (place, says) in rows {
-        let (code, out, err) = scene.run("limits get jd", place);
-        assert_eq!((code, out.as_str()), (2, ""), "{place:?}: {err}");
-        assert!(err.contains(says) && err.lines().count() == 1, "{place:?}: {err}");
+    for (target, message) in rows {
+        let (code, out, err) = server.run("limits get jd", target);
+        assert_eq!((code, out.as_str()), (2, ""), "{target:?}: {err}");
+        assert!(err.contains(message) && err.lines().count() == 1, "{target:?}: {err}");
     }
-    let output = scene.all_output();
+    let output = server.all_output();
     assert!(!output.contains(TOKEN) && !output.contains(PASSWORD), "{output}");
 }

@@ -1,40 +1,40 @@
-//! Admission: what a policy says of a request, and the limits that the request then passes.
+//! Admission: the policy's decision on a request, and the limits that then apply to it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidegate_core::{Admission, Decision, Receipt, Request};
+use tidegate_core::{Admission, Decision, Request, ReservationId};
 
-use crate::limiter::Taken;
+use crate::limiter::Reservation;
 use crate::{Host, Limiter, UnknownPlatform};
 
-/// How a request goes.
+/// A request that was admitted.
 #[derive(Clone)]
 pub struct Admitted {
-    /// What it costs at each limit; `None` where no policy said, and 1 is meant.
+    /// The cost that the request takes from each limit; `None` means 1, if no policy set a cost.
     pub cost: Option<u64>,
-    /// The limits that it passes, the platform's own first, by name.
+    /// The limits that apply, with their names. The platform's own limit comes first.
     pub limits: Vec<(String, Limiter)>,
-    /// Which policy said so, or `fallback`.
+    /// The policy that decided, or `fallback`.
     pub by: String,
 }
 
-/// Why a request does not go.
+/// A request that an admission policy denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
-    /// A few words for the caller.
+    /// The reason, for the caller.
     pub reason: String,
-    /// The HTTP status for the caller, 400 to 599.
+    /// The HTTP status for the caller, from 400 to 599.
     pub status: u16,
-    /// Which policy said so.
+    /// The policy that decided.
     pub by: String,
 }
 
-/// What a request took of its limits, to be given back where it is never sent.
-pub type Receipts = Vec<(String, Receipt)>;
+/// The names of the limits from which a request has taken tokens, with the ids of the reservations.
+pub type Reservations = Vec<(String, ReservationId)>;
 
 impl Host {
-    /// Asks the admission policy of the request's platform, and finds the limits that its answer picks.
+    /// Evaluates the admission policy of the request's platform and selects the limits that apply.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -47,28 +47,28 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// Where the configuration names no such platform.
+    /// Returns an error if the configuration has no limit for the platform.
     pub fn admit(&self, request: &Request) -> Result<Result<Admitted, Denied>, UnknownPlatform> {
         let own = self.limiter(&request.platform)?;
-        let (verdict, by) = self.admission(request);
+        let (verdict, by) = self.evaluate_admission(request);
         let (cost, scope) = match verdict {
             Admission::Default => (None, BTreeMap::new()),
             Admission::Allow { cost, scope } => (Some(cost.into()), scope),
             Admission::Deny { reason, status } => return Ok(Err(Denied { reason, status, by })),
         };
         let mut limits = vec![(request.platform.clone(), own)];
-        for name in self.config().picked(&request.platform, &scope) {
+        for name in self.config().scoped_limits(&request.platform, &scope) {
             limits.push((name.to_owned(), self.limiter(name)?));
         }
         Ok(Ok(Admitted { cost, limits, by }))
     }
 
-    /// What the policies say of a request, and who said it.
-    fn admission(&self, request: &Request) -> (Admission, String) {
+    /// Returns the decision of the policies, and the name of the policy that decided.
+    fn evaluate_admission(&self, request: &Request) -> (Admission, String) {
         #[cfg(feature = "policies")]
         if let Some(policies) = self.policies() {
-            let decided = policies.admit(request);
-            return (decided.verdict, decided.by.to_string());
+            let decision = policies.admit(request);
+            return (decision.verdict, decision.by.to_string());
         }
         let _ = request;
         (Admission::Default, "fallback".to_owned())
@@ -76,37 +76,38 @@ impl Host {
 }
 
 impl Admitted {
-    /// Takes the cost of every limit, waiting for at most `wait` in all; where one refuses, the others get back what
-    /// they gave.
+    /// Takes the cost from every limit and waits at most `wait` in total. Returns the smallest number of tokens left
+    /// and the reservations.
     ///
     /// # Errors
-    /// The refusal, with the name of the limit that refused.
-    pub async fn take(&self, wait: Duration) -> Result<(u64, Receipts), (String, Decision)> {
+    /// Returns the name of the first limit that refused, and its refusal. The reservations at the other limits are
+    /// cancelled.
+    pub async fn reserve(&self, wait: Duration) -> Result<(u64, Reservations), (String, Decision)> {
         let until = tokio::time::Instant::now() + wait;
-        let (mut receipts, mut left) = (Receipts::new(), u64::MAX);
+        let (mut reservations, mut min_remaining) = (Reservations::new(), u64::MAX);
         for (name, limiter) in &self.limits {
             let wait = until.saturating_duration_since(tokio::time::Instant::now());
-            match limiter.take(self.cost.unwrap_or(1), wait).await {
-                Ok(Taken { remaining, receipt }) => {
-                    left = left.min(remaining);
-                    receipts.extend(receipt.map(|receipt| (name.clone(), receipt)));
+            match limiter.reserve(self.cost.unwrap_or(1), wait).await {
+                Ok(Reservation { remaining, id }) => {
+                    min_remaining = min_remaining.min(remaining);
+                    reservations.extend(id.map(|id| (name.clone(), id)));
                 }
                 Err(refusal) => {
-                    self.give_back(&receipts).await;
+                    self.cancel(&reservations).await;
                     return Err((name.clone(), refusal));
                 }
             }
         }
-        Ok((left, receipts))
+        Ok((min_remaining, reservations))
     }
 
-    /// Gives back what was taken for a request that is never sent.
-    pub async fn give_back(&self, receipts: &Receipts) {
-        for (name, receipt) in receipts {
+    /// Cancels the reservations of a request that is not sent.
+    pub async fn cancel(&self, reservations: &Reservations) {
+        for (name, id) in reservations {
             let limiter = self.limits.iter().find(|(known, _)| known == name).map(|(_, limiter)| limiter);
             let Some(limiter) = limiter else { continue };
-            if let Err(error) = limiter.give_back(receipt).await {
-                tracing::warn!(limit = name, %error, "a cost was not given back");
+            if let Err(error) = limiter.cancel(id).await {
+                tracing::warn!(limit = name, %error, "reservation not cancelled");
             }
         }
     }

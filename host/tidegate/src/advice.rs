@@ -1,4 +1,4 @@
-//! Whether a failed call is to be made again, and when: the decision that the pipeline and the doors share.
+//! The decision whether and when to retry a failed call; shared by the retry pipeline and the HTTP API.
 
 use std::time::Duration;
 
@@ -7,22 +7,23 @@ use tidegate_core::{Action, Class, Failure, Verdict};
 
 use crate::Host;
 
-/// What to do about a failed attempt.
+/// The decision on a failed attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Advice {
-    /// The verdict on it.
+    /// The verdict of the policy.
     pub verdict: Verdict,
-    /// Which policy gave the verdict, or `fallback`.
+    /// The policy that returned the verdict, or `fallback`.
     pub by: String,
-    /// How long to wait before the next attempt, where there is to be one.
+    /// How long to wait before the next attempt; `None` means not to retry.
     pub delay: Option<Duration>,
 }
 
 impl Host {
-    /// Judges a failed attempt by the policies, and what they advise by attempts, backoff and deadline.
+    /// Decides whether to retry a failed attempt. The policies classify the failure; the maximum number of attempts,
+    /// the backoff and the deadline of `[retry]` apply to their verdict.
     ///
-    /// `previous` is what was wrong with the attempt before, and `refreshes` whether the caller renews its credentials
-    /// after a failure of class `auth`; that class is worth one more attempt, and only then.
+    /// `previous` is the class of the previous attempt's failure. `refreshes_credentials` is whether the caller renews
+    /// its credentials after a failure of class `auth`; only then is such a failure retried, and only once.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -35,11 +36,11 @@ impl Host {
     /// # });
     /// ```
     #[must_use]
-    pub fn advise(&self, failure: &Failure, previous: Option<Class>, refreshes: bool) -> Advice {
+    pub fn advise(&self, failure: &Failure, previous: Option<Class>, refreshes_credentials: bool) -> Advice {
         let (verdict, by) = self.classify(failure);
         let config = &self.config().retry;
         let auth = verdict.class == Some(Class::Auth);
-        let futile = auth && (!refreshes || previous == Some(Class::Auth));
+        let futile = auth && (!refreshes_credentials || previous == Some(Class::Auth));
         if verdict.action != Action::Retry || futile || failure.attempt >= config.max_attempts {
             return Advice { verdict, by, delay: None };
         }
@@ -49,14 +50,16 @@ impl Host {
     }
 }
 
-/// The backoff, or the wait that the platform asked for where that is longer.
+/// Returns the backoff, or the wait that the platform requested if that is longer.
 ///
-/// An asked wait is never cut short, since an earlier call would be refused again; a little jitter on top keeps those
-/// who were told the same from coming back at the same moment.
+/// A requested wait is never shortened, since an earlier call would be refused again. It gets some jitter, so that
+/// callers with the same requested wait do not all retry at the same moment.
 fn delay(verdict: &Verdict, attempt: u32, config: &RetryConfig, random: f64) -> Duration {
     let backoff = config.backoff.delay(attempt, random);
     match verdict.after_ms.map(Duration::from_millis) {
-        Some(asked) if asked > backoff => asked + config.backoff.base.mul_f64(config.backoff.jitter * random),
+        Some(requested) if requested > backoff => {
+            requested + config.backoff.base.mul_f64(config.backoff.jitter * random)
+        }
         _ => backoff,
     }
 }
@@ -66,14 +69,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_longer_wait_that_was_asked_for_is_kept_whole() {
+    fn a_requested_wait_longer_than_the_backoff_is_not_shortened() {
         let config = tidegate_core::config::Config::default().retry;
-        let asked = Verdict::retry(Class::Throttled).after(Duration::from_secs(40));
+        let requested = Verdict::retry(Class::Throttled).with_delay(Duration::from_secs(40));
         for random in [0.0, 0.5, 0.999] {
-            let delay = delay(&asked, 1, &config, random);
+            let delay = delay(&requested, 1, &config, random);
             assert!(delay >= Duration::from_secs(40) && delay <= Duration::from_secs(41), "{delay:?}");
         }
-        let shorter = Verdict::retry(Class::Throttled).after(Duration::from_millis(1));
+        let shorter = Verdict::retry(Class::Throttled).with_delay(Duration::from_millis(1));
         assert_eq!(delay(&shorter, 1, &config, 0.5), config.backoff.base);
     }
 }

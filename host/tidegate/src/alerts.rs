@@ -1,7 +1,7 @@
-//! Rules are judged, states are kept, people are told, and what they were told is remembered.
+//! Alerting: evaluation of the rules, alert states, notifications and their history.
 
 mod deliver;
-mod judge;
+mod evaluate;
 mod memory;
 
 use std::collections::BTreeMap;
@@ -15,16 +15,16 @@ use tidegate_core::store::{AlertRecord, AlertStore};
 use tidegate_core::{Notifier, Severity, StoreError};
 
 pub use deliver::{Deliveries, send};
-pub use judge::{Figures, Measured, Sight, judge, scopes};
+pub use evaluate::{KnownEndpoints, RuleContext, StatsSource, evaluate, scopes};
 pub use memory::MemoryAlerts;
 
-/// Makes notifiers of the configured channels; the error says which channel and why.
+/// Creates notifiers for the configured channels. The error names the channel and the reason.
 pub type NotifierFactory = Arc<dyn Fn(&BTreeMap<String, ChannelConfig>) -> Result<Channels, String> + Send + Sync>;
 
-/// Notifiers by the channel's name.
+/// Notifiers by channel name.
 pub type Channels = BTreeMap<String, Arc<dyn Notifier>>;
 
-/// The alerts of a host; clones share them.
+/// The alerts of a host. Clones share the same alerts.
 #[derive(Clone)]
 pub struct Alerts(Arc<Inner>);
 
@@ -33,20 +33,20 @@ struct Inner {
     store: Arc<dyn AlertStore>,
 }
 
-/// A rule whose condition holds now.
+/// A rule whose condition is true now, for one platform or endpoint.
 #[derive(Clone, Debug, Serialize)]
 pub struct ActiveAlert {
-    /// The rule's name.
+    /// The name of the rule.
     pub rule: String,
-    /// How bad it is.
+    /// The severity of the rule.
     pub severity: Severity,
     /// The platform.
     pub platform: String,
-    /// The endpoint, where the rule looks at each of them.
+    /// The endpoint, if the rule is evaluated per endpoint.
     pub endpoint: Option<String>,
     /// `pending` or `firing`.
     pub state: &'static str,
-    /// For how long the condition has held, in milliseconds.
+    /// How long the condition has been true, in milliseconds.
     pub for_ms: u64,
 }
 
@@ -59,8 +59,8 @@ impl Alerts {
         &*self.0.store
     }
 
-    /// Replaces the channels; messages on their way end on the old ones.
-    pub(crate) fn connect(&self, channels: Channels) {
+    /// Replaces the channels. Notifications that are being sent still use the old ones.
+    pub(crate) fn set_channels(&self, channels: Channels) {
         self.0.channels.store(Arc::new(channels));
     }
 
@@ -68,27 +68,28 @@ impl Alerts {
         self.0.channels.load().get(channel).cloned()
     }
 
-    /// The names of the channels that messages can take.
+    /// Returns the names of all channels.
     #[must_use]
     pub fn channels(&self) -> Vec<String> {
         self.0.channels.load().keys().cloned().collect()
     }
 
-    /// The newest messages first, of one platform or of all, at most `limit`; of all processes that share a Redis.
+    /// Returns the latest notifications, newest first and at most `limit`, for one platform or for all. With Redis they
+    /// include those of all processes that share it.
     ///
     /// # Errors
-    /// Where Redis is away.
+    /// Returns an error if Redis is unavailable.
     pub async fn history(&self, platform: Option<&str>, limit: usize) -> Result<Vec<AlertRecord>, StoreError> {
         self.0.store.history(platform, limit).await
     }
 
-    /// The rules whose condition holds now, as the process that leads sees it.
+    /// Returns the rules whose condition is true now, according to the leader.
     ///
     /// # Errors
-    /// Where Redis is away.
+    /// Returns an error if Redis is unavailable.
     pub async fn active(&self) -> Result<Vec<ActiveAlert>, StoreError> {
-        let seen = self.0.store.look().await?;
-        let holding = seen.states.into_iter().filter_map(|(key, entry)| {
+        let current = self.0.store.states().await?;
+        let active = current.states.into_iter().filter_map(|(key, entry)| {
             let since = entry.state.since()?;
             Some(ActiveAlert {
                 rule: key.rule,
@@ -96,9 +97,9 @@ impl Alerts {
                 platform: key.platform,
                 endpoint: key.endpoint,
                 state: entry.state.name(),
-                for_ms: millis(seen.now - since),
+                for_ms: millis(current.now - since),
             })
         });
-        Ok(holding.collect())
+        Ok(active.collect())
     }
 }

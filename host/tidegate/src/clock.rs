@@ -1,14 +1,14 @@
-//! The process's own clock.
+//! The system clock.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tidegate_core::{Clock, Timestamp};
 use tokio::time::Instant;
 
-/// The monotonic clock, with the wall's time anchored to it when it was made.
+/// A monotonic clock, with the wall-clock time of its creation as the reference for [`Clock::unix_ms`].
 ///
-/// It is tokio's clock, so a test that pauses tokio's time holds waits, windows and slots still alike. Wall time is
-/// anchored, so a step of the system's clock moves no window while the process runs.
+/// It uses tokio's time, so a test that pauses tokio's time also pauses waits, metric windows and limits. A step of the
+/// system's wall clock does not affect a running process.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     start: Instant,
@@ -16,7 +16,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// A clock that starts now.
+    /// Creates a clock that starts now.
     #[must_use]
     pub fn start() -> Self {
         let start_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

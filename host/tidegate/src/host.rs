@@ -1,4 +1,4 @@
-//! Where the services are put together.
+//! The host: the services of one process, and its builder.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use tidegate_core::config::{Config, LimitConfig};
 use tidegate_core::{Clock, Failure, Stats, StoreError, Verdict, fallback};
 
-use crate::metrics::Fleet;
+use crate::metrics::FleetMetrics;
 use crate::pipeline::Retry;
 use crate::stores::Stores;
 #[cfg(feature = "policies")]
@@ -18,7 +18,7 @@ use crate::{Limiter, Locks, Metrics, SystemClock};
 #[cfg(feature = "policies")]
 use tidegate_policy::Policies;
 
-/// The services of one process; clones share them.
+/// The services of one process: limits, retries, metrics, locks and alerts. Clones share the same services.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -34,29 +34,30 @@ pub(crate) struct Inner {
     clock: Arc<dyn Clock>,
     config: ArcSwap<Config>,
     limiters: RwLock<BTreeMap<String, Limiter>>,
-    /// Limiters of platforms that left the configuration: one that comes back finds its level, not a full bucket.
-    retired: RwLock<BTreeMap<String, Limiter>>,
-    metrics: Fleet,
+    /// The limiters of platforms that were removed from the configuration. A platform that is added again continues
+    /// with its limiter instead of a full bucket.
+    removed_limiters: RwLock<BTreeMap<String, Limiter>>,
+    metrics: FleetMetrics,
     stores: Stores,
     locks: Locks,
     #[cfg(feature = "policies")]
-    view: Arc<dyn tidegate_core::View>,
+    view: Arc<dyn tidegate_core::HostView>,
     #[cfg(feature = "policies")]
     pub(crate) policies: Option<Arc<Policies>>,
     #[cfg(feature = "policies")]
     pub(crate) alerts: Alerts,
     #[cfg(feature = "policies")]
     pub(crate) notifiers: NotifierFactory,
-    /// What is read at the start alone holds as it stands here.
+    /// The configuration at the start, for the settings that are read only then.
     #[cfg(feature = "policies")]
-    pub(crate) begun: Config,
+    pub(crate) initial_config: Config,
     #[cfg(feature = "policies")]
     pub(crate) config_status: parking_lot::Mutex<crate::ConfigStatus>,
 }
 
-/// A platform without a limit in the configuration.
+/// The error for a platform without a limit in the configuration.
 ///
-/// It is refused rather than given a limit of its own: a misspelt name must not open a second quota.
+/// There is no default limit for unknown platforms, because a misspelled name must not get a quota of its own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown platform {name:?}; add [limits.{name}] to the configuration, or use one of: {known}")]
 pub struct UnknownPlatform {
@@ -64,17 +65,17 @@ pub struct UnknownPlatform {
     known: String,
 }
 
-/// Why a host cannot be put together: what in the configuration is wrong.
+/// The error of [`Builder::build`]: what is wrong in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BuildError(pub(crate) String);
 
-/// What a [`Host`] is made of; everything has a default.
+/// Builds a [`Host`]. Every setting has a default.
 #[derive(Default)]
 pub struct Builder {
     config: Config,
     clock: Option<Arc<dyn Clock>>,
-    observer: bool,
+    read_only: bool,
     #[cfg(feature = "policies")]
     policies: Option<Arc<Policies>>,
     #[cfg(feature = "policies")]
@@ -82,28 +83,28 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The configuration; `Config::default()` unless given.
+    /// Sets the configuration. The default is `Config::default()`.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// The clock; the system's unless given.
+    /// Sets the clock. The default is [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// Makes a host for one who only looks: limits in Redis stay as they are, whatever the configuration says.
+    /// Makes the host read-only: it does not change limits in Redis, even if its configuration differs.
     #[must_use]
-    pub fn observer(mut self) -> Self {
-        self.observer = true;
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
         self
     }
 
-    /// The policies; without them the built-in fallback judges failures, and there are no alerts.
+    /// Sets the policies. Without policies, the built-in fallback classifies failures, and there are no alerts.
     #[cfg(feature = "policies")]
     #[must_use]
     pub fn policies(mut self, policies: Arc<Policies>) -> Self {
@@ -111,7 +112,8 @@ impl Builder {
         self
     }
 
-    /// How notifiers are made of the configured channels; without it alerts go to the history alone.
+    /// Sets the factory that creates notifiers for the configured channels. Without it, alerts are only recorded in the
+    /// history.
     #[cfg(feature = "policies")]
     #[must_use]
     pub fn notifiers(mut self, factory: NotifierFactory) -> Self {
@@ -119,15 +121,16 @@ impl Builder {
         self
     }
 
-    /// The host; within a tokio runtime, whose clock it uses unless one was given.
+    /// Builds the host. Must be called within a tokio runtime.
     ///
-    /// Where the configuration has `[redis]`, limits, locks, metrics and alerts live there; it need not be reachable yet.
+    /// If the configuration has `[redis]`, limits, locks, metrics and alerts are stored there. Redis need not be
+    /// reachable yet.
     ///
     /// # Errors
-    /// Where a channel cannot be made, or no connection to Redis can even be tried.
+    /// Returns an error if a channel cannot be created or the `[redis]` settings are invalid.
     pub fn build(self) -> Result<Host, BuildError> {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
-        let stores = Stores::open(&self.config, &clock, self.observer)?;
+        let stores = Stores::open(&self.config, &clock, self.read_only)?;
         let limiters = self.config.limits.iter();
         let limiters = limiters.map(|(name, limit)| (name.clone(), stores.limiter(name, *limit))).collect();
         #[cfg(feature = "policies")]
@@ -135,16 +138,17 @@ impl Builder {
         #[cfg(feature = "policies")]
         let alerts = Alerts::new(stores.alerts());
         #[cfg(feature = "policies")]
-        alerts.connect(notifiers(&self.config.channels).map_err(BuildError)?);
+        alerts.set_channels(notifiers(&self.config.channels).map_err(BuildError)?);
         let shared = stores.metrics(&self.config.metrics);
-        let most = self.config.metrics.max_endpoints;
-        let local = if shared.is_some() { Metrics::told } else { Metrics::new }(most, Arc::clone(&clock));
-        let inner = |_me: &std::sync::Weak<Inner>| Inner {
+        let max_endpoints = self.config.metrics.max_endpoints;
+        let local =
+            if shared.is_some() { Metrics::with_export } else { Metrics::new }(max_endpoints, Arc::clone(&clock));
+        let inner = |_weak: &std::sync::Weak<Inner>| Inner {
             #[cfg(feature = "policies")]
-            view: Arc::new(crate::view::HostView(_me.clone())),
+            view: Arc::new(crate::process_view::ProcessView(_weak.clone())),
             limiters: RwLock::new(limiters),
-            retired: RwLock::default(),
-            metrics: Fleet { local, shared },
+            removed_limiters: RwLock::default(),
+            metrics: FleetMetrics { local, shared },
             locks: Locks::new(stores.locks(), Arc::clone(&clock)),
             stores,
             #[cfg(feature = "policies")]
@@ -154,7 +158,7 @@ impl Builder {
             #[cfg(feature = "policies")]
             notifiers,
             #[cfg(feature = "policies")]
-            begun: self.config.clone(),
+            initial_config: self.config.clone(),
             #[cfg(feature = "policies")]
             config_status: parking_lot::Mutex::default(),
             config: ArcSwap::from_pointee(self.config),
@@ -164,23 +168,23 @@ impl Builder {
         #[cfg(feature = "policies")]
         if let Some(policies) = host.policies() {
             policies.attach(host.view());
-            policies.log_decisions(&host.config().decisions);
+            policies.configure_decision_log(&host.config().decisions);
         }
         Ok(host)
     }
 }
 
 impl Host {
-    /// A host to be put together.
+    /// Returns a builder for a host.
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// The limiter of a platform.
+    /// Returns the limiter of a platform.
     ///
     /// # Errors
-    /// Where the configuration names no such platform.
+    /// Returns an error if the configuration has no limit for the platform.
     pub fn limiter(&self, platform: &str) -> Result<Limiter, UnknownPlatform> {
         let limiters = self.0.limiters.read();
         limiters.get(platform).cloned().ok_or_else(|| UnknownPlatform {
@@ -189,137 +193,138 @@ impl Host {
         })
     }
 
-    /// Every platform's limiter, by name.
+    /// Returns the limiters of all platforms, by name.
     #[must_use]
     pub fn limiters(&self) -> BTreeMap<String, Limiter> {
         self.0.limiters.read().clone()
     }
 
-    /// A call to a platform, to be made as often as is worth it.
+    /// Returns a call to a platform; [`Retry::run`] makes it and retries it.
     ///
     /// # Errors
-    /// Where the configuration names no such platform.
+    /// Returns an error if the configuration has no limit for the platform.
     pub fn retry(&self, platform: &str) -> Result<Retry, UnknownPlatform> {
         Ok(Retry {
             limiter: self.limiter(platform)?,
             host: self.clone(),
-            further: Vec::new(),
+            extra_limits: Vec::new(),
             platform: platform.to_owned(),
-            endpoint: crate::metrics::OTHER.to_owned(),
+            endpoint: crate::metrics::OTHER_ENDPOINT.to_owned(),
             cost: 1,
-            wait: crate::limiter::HORIZON,
-            refreshes: false,
+            wait: crate::limiter::MAX_WAIT,
+            refreshes_credentials: false,
         })
     }
 
-    /// Where this process counts its calls; its own figures, those of other processes not among them.
+    /// Returns the metrics of this process, without those of other processes.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics.local
     }
 
-    /// The figures of the last `range`, of one endpoint or of the whole platform: of all processes that share a
-    /// Redis, of this one without.
+    /// Returns the statistics of the last `range`, for one endpoint or for the whole platform. With Redis they cover
+    /// all processes that share it, otherwise this process.
     ///
-    /// In Redis the window ends where the last flush arrived, so a call is seen up to `[metrics] flush` later.
+    /// With Redis, a call is included after the next flush of its process, that is after at most `[metrics] flush`.
     ///
     /// # Errors
-    /// Where Redis is away.
-    pub async fn figures(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Result<Stats, StoreError> {
-        self.0.metrics.figures(platform, endpoint, range).await
+    /// Returns an error if Redis is unavailable.
+    pub async fn stats(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Result<Stats, StoreError> {
+        self.0.metrics.stats(platform, endpoint, range).await
     }
 
-    /// Every platform and endpoint that was counted, by all processes that share a Redis or by this one.
+    /// Returns every platform with its recorded endpoints. With Redis they cover all processes that share it, otherwise
+    /// this process.
     ///
     /// # Errors
-    /// Where Redis is away.
+    /// Returns an error if Redis is unavailable.
     pub async fn endpoints(&self) -> Result<BTreeMap<String, Vec<String>>, StoreError> {
         self.0.metrics.endpoints().await
     }
 
-    pub(crate) fn fleet(&self) -> Fleet {
+    pub(crate) fn fleet_metrics(&self) -> FleetMetrics {
         self.0.metrics.clone()
     }
 
-    /// The locks of this process, or of all that share a Redis.
+    /// Returns the locks. With Redis they are shared by all processes that use it, otherwise they are local.
     #[must_use]
     pub fn locks(&self) -> &Locks {
         &self.0.locks
     }
 
-    /// The configuration in force.
+    /// Returns the active configuration.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         self.0.config.load_full()
     }
 
-    /// The way to Redis, where the configuration has one.
+    /// Returns the Redis client; `None` if the configuration has no `[redis]`.
     #[cfg(feature = "redis")]
     #[must_use]
     pub fn redis(&self) -> Option<&tidegate_redis::Redis> {
         self.0.stores.redis()
     }
 
-    /// What policies may look at.
+    /// Returns the data that policies can query.
     #[cfg(feature = "policies")]
-    pub(crate) fn view(&self) -> Arc<dyn tidegate_core::View> {
+    pub(crate) fn view(&self) -> Arc<dyn tidegate_core::HostView> {
         Arc::clone(&self.0.view)
     }
 
-    /// The clock that everything here goes by.
+    /// Returns the clock that all services of this host use.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.0.clock
     }
 
-    /// The verdict on a failed call, and who gave it: a policy's file, or `fallback`.
+    /// Classifies a failed call. Returns the verdict and the file of the policy that returned it, or `fallback`.
     #[must_use]
     pub fn classify(&self, failure: &Failure) -> (Verdict, String) {
         #[cfg(feature = "policies")]
         if let Some(policies) = &self.0.policies {
-            let decided = policies.classify(failure);
-            return (decided.verdict, decided.by.to_string());
+            let decision = policies.classify(failure);
+            return (decision.verdict, decision.by.to_string());
         }
         (fallback::classify(failure), "fallback".to_owned())
     }
 
-    /// Puts a new configuration in force: limits, retry, alerting, channels, the bounds and settings of
-    /// policies, and what is written of their decisions.
+    /// Activates a new configuration: limits, retry, alerting, channels, the limits and settings of policies, and the
+    /// decision log.
     ///
-    /// A limit is touched only where the configuration changed it, so one that was updated at run time survives an
-    /// edit elsewhere. `[server]`, `[metrics]`, `[redis]` and the directory of policies are read at start.
+    /// A limit changes only if its section changed, so a limit that was updated at run time survives other edits.
+    /// `[server]`, `[metrics]`, `[redis]` and the policy directory and cache are read only at the start.
     ///
     /// # Errors
-    /// Where a channel cannot be made; nothing is changed then.
+    /// Returns an error if a channel cannot be created. Then nothing changes.
     pub fn apply(&self, config: Config) -> Result<(), String> {
         #[cfg(feature = "policies")]
         let notifiers = (self.0.notifiers)(&config.channels)?;
         let old = self.config();
         self.apply_limits(&old.limits, &config.limits);
         #[cfg(feature = "policies")]
-        self.0.alerts.connect(notifiers);
+        self.0.alerts.set_channels(notifiers);
         #[cfg(feature = "policies")]
         if let Some(policies) = self.policies().filter(|_| config.policies != old.policies) {
             policies.configure(&config.policies);
         }
         #[cfg(feature = "policies")]
         if let Some(policies) = self.policies().filter(|_| config.decisions != old.decisions) {
-            policies.log_decisions(&config.decisions);
+            policies.configure_decision_log(&config.decisions);
         }
         self.0.config.store(Arc::new(config));
         Ok(())
     }
 
     fn apply_limits(&self, old: &BTreeMap<String, LimitConfig>, new: &BTreeMap<String, LimitConfig>) {
-        let (mut limiters, mut retired) = (self.0.limiters.write(), self.0.retired.write());
-        retired.extend(limiters.extract_if(.., |name, _| !new.contains_key(name)));
+        let (mut limiters, mut removed) = (self.0.limiters.write(), self.0.removed_limiters.write());
+        removed.extend(limiters.extract_if(.., |name, _| !new.contains_key(name)));
         for (name, limit) in new {
             match limiters.get(name) {
                 Some(_) if old.get(name) == Some(limit) => {}
                 Some(limiter) => limiter.configure(*limit),
                 None => {
-                    let returned = retired.remove(name).inspect(|limiter| limiter.configure(*limit));
-                    let limiter = returned.unwrap_or_else(|| self.0.stores.limiter(name, *limit));
+                    let restored = removed.remove(name).inspect(|limiter| limiter.configure(*limit));
+                    let limiter = restored.unwrap_or_else(|| self.0.stores.limiter(name, *limit));
                     limiters.insert(name.clone(), limiter);
                 }
             }

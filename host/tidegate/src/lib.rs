@@ -1,18 +1,34 @@
-//! tidegate keeps calls to other people's APIs inside their limits, retries what is worth retrying, measures every
-//! call and raises alerts; what to retry and when to alert are policies that people edit while it runs.
+//! tidegate is a policy engine for calls to other people's APIs. It keeps calls within their rate limits, retries
+//! failed calls, records metrics and raises alerts. *Policies* decide which failures to retry and when to alert: Rhai
+//! scripts or Wasm components that are reloaded when their files change.
+//!
+//! A [`Host`] has all services of a process:
+//!
+//! - [`Host::limiter`]: token bucket limits per platform, with waiting in order of arrival;
+//! - [`Host::retry`]: a call with its limit, retries by policy, and metrics;
+//! - [`Host::locks`]: locks with a ttl and fencing tokens;
+//! - [`Host::stats`]: counts, rates and latency percentiles of the last 30 days;
+//! - [`Host::run`]: the background tasks, which evaluate alert rules and export metrics.
+//!
+//! State is in memory, or in Redis to share it between processes. [`blocking`] has the same services for programs
+//! without an async runtime, and `tower` has a layer for HTTP client services.
+//!
+//! # Example
+//!
+//! Make a call to a platform. The first attempt fails with a transient error, and the second one succeeds:
 //!
 //! ```
 //! # tokio_test(async {
 //! use tidegate::{Failure, Host};
 //! let host = Host::builder().build().unwrap();
-//! let answer = host
+//! let trade = host
 //!     .retry("taobao")?
 //!     .endpoint("taobao.trade.get")
 //!     .run(|attempt| async move {
 //!         if attempt.number == 1 { Err(Failure { status: Some(503), ..Failure::default() }) } else { Ok("a trade") }
 //!     })
 //!     .await;
-//! assert_eq!(answer.unwrap(), "a trade");
+//! assert_eq!(trade.unwrap(), "a trade");
 //! # Ok::<(), tidegate::UnknownPlatform>(())
 //! # }).unwrap();
 //! # fn tokio_test<F: std::future::Future>(f: F) -> F::Output {
@@ -20,14 +36,22 @@
 //! # }
 //! ```
 //!
-//! Whoever wants the limiter alone turns the default features off.
+//! # Features
+//!
+//! | feature | default | enables |
+//! | --- | --- | --- |
+//! | `rhai` | yes | policies as Rhai scripts |
+//! | `wasm` | yes | policies as Wasm components |
+//! | `tower` | yes | the module `tower`, and `read_failure` for platform responses |
+//! | `redis` | no | limits, locks, metrics and alerts that processes share through Redis |
+//! | `policies` | with `rhai` or `wasm` | the policy registry, reload and alerting; enabled by the other two |
+//!
+//! With `default-features = false` the crate has limits, retries with the built-in classification, locks and metrics.
 
 mod admission;
 mod advice;
 #[cfg(feature = "policies")]
 mod alerts;
-#[cfg(feature = "tower")]
-mod answer;
 pub mod blocking;
 mod clock;
 mod host;
@@ -36,28 +60,30 @@ mod lock;
 mod metrics;
 mod pipeline;
 #[cfg(feature = "policies")]
+mod process_view;
+#[cfg(feature = "policies")]
 mod reload;
+#[cfg(feature = "tower")]
+mod response;
 mod stores;
 mod ticker;
 #[cfg(feature = "tower")]
 pub mod tower;
-#[cfg(feature = "policies")]
-mod view;
 
-pub use admission::{Admitted, Denied, Receipts};
+pub use admission::{Admitted, Denied, Reservations};
 pub use advice::Advice;
 #[cfg(feature = "policies")]
 pub use alerts::{ActiveAlert, Alerts, MemoryAlerts};
-#[cfg(feature = "tower")]
-pub use answer::{heed_headers, read_failure};
 pub use clock::SystemClock;
 pub use host::{BuildError, Builder, Host, UnknownPlatform};
-pub use limiter::{Limiter, Taken};
+pub use limiter::{Limiter, Reservation};
 pub use lock::{Lease, Lock, LockError, Locks};
 pub use metrics::{Metrics, Recorder};
-pub use pipeline::{Attempt, CallError, Failed, Retry};
+pub use pipeline::{Attempt, CallError, Retry, RetryableError};
 #[cfg(feature = "policies")]
 pub use reload::{ConfigStatus, read_config};
+#[cfg(feature = "tower")]
+pub use response::{normalize_failure, read_failure};
 pub use tidegate_core as core;
 pub use tidegate_core::config::Config;
 pub use tidegate_core::store::{AlertRecord, Delivery};

@@ -1,4 +1,4 @@
-//! The story of one call: limit, attempt, measure, judge, wait, again.
+//! The retry pipeline of one call: limit, attempt, record, classify, wait, repeat.
 
 use std::time::Duration;
 
@@ -10,118 +10,119 @@ use crate::advice::Advice;
 use crate::host::Host;
 use crate::{Limiter, Recorder};
 
-/// One attempt, as the caller's closure sees it.
+/// The attempt that the caller's closure makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// 1 is the first.
+    /// The number of the attempt; the first is 1.
     pub number: u32,
-    /// What was wrong with the one before.
+    /// The class of the previous attempt's failure.
     pub previous: Option<Class>,
 }
 
-/// An error that can be told to a retry policy.
-pub trait Failed {
-    /// The failure in plain values; platform, endpoint, attempt and time are filled in by the host.
+/// An error that a retry policy can classify.
+pub trait RetryableError {
+    /// Describes the failure for the policies. The host fills in platform, endpoint, attempt and time.
     fn failure(&self) -> Failure;
 
-    /// Whether the same call may be sent again after a failure of this class; yes unless said.
+    /// Returns whether the same call may be sent again after a failure of this class. The default is true.
     ///
-    /// A call that must not be carried out twice says no, except to [`Class::Throttled`]: that one was turned away.
+    /// For a call that must not be executed twice, return true only for [`Class::Throttled`]: the platform rejected
+    /// that call without executing it.
     fn may_repeat(&self, class: Option<Class>) -> bool {
         let _ = class;
         true
     }
 }
 
-impl Failed for Failure {
+impl RetryableError for Failure {
     fn failure(&self) -> Failure {
         self.clone()
     }
 }
 
-/// Why a call brought no answer.
+/// The error of a call.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError<E> {
     /// The limit refused the first attempt; nothing was sent.
-    #[error("refused by the limit of {platform}")]
+    #[error("the rate limit of {platform} refused the call")]
     Refused {
         /// The platform.
         platform: String,
-        /// What the limit said.
+        /// The decision of the limit.
         decision: Decision,
     },
-    /// The last attempt failed and no further one is made.
+    /// The last attempt failed, and no further attempt is made.
     #[error("gave up after {attempts} attempts")]
     GaveUp {
         /// The error of the last attempt.
         error: E,
-        /// The verdict on it.
+        /// The verdict on that error.
         verdict: Verdict,
-        /// Which policy gave the verdict.
+        /// The policy that returned the verdict, or `fallback`.
         by: String,
-        /// How many attempts were made.
+        /// The number of attempts.
         attempts: u32,
     },
 }
 
-/// One call to a platform, to be made as often as is worth it; see [`Host::retry`].
-#[must_use = "nothing is called before `run`"]
+/// A call to a platform, with retries; see [`Host::retry`].
+#[must_use = "the call is made by `run`"]
 pub struct Retry {
     pub(crate) host: Host,
     pub(crate) limiter: Limiter,
-    /// The limits that a call passes besides its platform's.
-    pub(crate) further: Vec<(String, Limiter)>,
+    /// The limits that apply in addition to the platform's own.
+    pub(crate) extra_limits: Vec<(String, Limiter)>,
     pub(crate) platform: String,
     pub(crate) endpoint: String,
     pub(crate) cost: u64,
     pub(crate) wait: Duration,
-    pub(crate) refreshes: bool,
+    pub(crate) refreshes_credentials: bool,
 }
 
 impl Retry {
-    /// The endpoint by which the call is measured.
+    /// Sets the endpoint under which the call is counted in the metrics.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = endpoint.into();
         self
     }
 
-    /// What one attempt costs of the limit; 1 unless said.
+    /// Sets the number of tokens that each attempt takes from the limit. The default is 1.
     pub fn cost(mut self, cost: u64) -> Self {
         self.cost = cost;
         self
     }
 
-    /// What an admission policy said of it: its cost, and the limits that it passes.
+    /// Applies the decision of an admission policy: the cost and the limits.
     pub fn admitted(mut self, admitted: Admitted) -> Self {
         self.cost = admitted.cost.unwrap_or(self.cost);
-        self.further = admitted.limits.into_iter().skip(1).collect();
+        self.extra_limits = admitted.limits.into_iter().skip(1).collect();
         self
     }
 
-    /// How long the first attempt may wait for the limit; 30 s unless said.
+    /// Sets how long the first attempt may wait for the limit. The default is 30 s.
     ///
-    /// A retry may wait as long as the deadline of `[retry]` allows.
+    /// Later attempts may wait as long as the deadline of `[retry]` allows.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
 
-    /// Says that the closure renews its credentials where [`Attempt::previous`] is [`Class::Auth`].
+    /// Declares that the closure renews its credentials when [`Attempt::previous`] is [`Class::Auth`].
     ///
-    /// Without it a failure of that class is never retried: the same credentials would fail again.
+    /// Without this, a failure of that class is never retried, because the same credentials would fail again.
     pub fn refreshes_credentials(mut self) -> Self {
-        self.refreshes = true;
+        self.refreshes_credentials = true;
         self
     }
 
-    /// Makes the call, and again where it is worth it.
+    /// Makes the call and retries it as the policies advise.
     ///
     /// # Errors
-    /// [`CallError::Refused`] where the limit let nothing through in time, [`CallError::GaveUp`] with the last error
-    /// where policy, attempts or deadline ended it.
+    /// Returns [`CallError::Refused`] if the limit refuses the first attempt, and [`CallError::GaveUp`] with the last
+    /// error if the policy, the maximum number of attempts, the deadline or the limit rules out another attempt.
     pub async fn run<T, E, F>(self, mut call: impl FnMut(Attempt) -> F) -> Result<T, CallError<E>>
     where
-        E: Failed,
+        E: RetryableError,
         F: Future<Output = Result<T, E>>,
     {
         let config = self.host.config();
@@ -133,50 +134,50 @@ impl Retry {
         let started = clock.now();
         let mut previous = None;
         for number in 1.. {
-            let begun = clock.now();
+            let attempt_started = clock.now();
             let result = call(Attempt { number, previous }).await;
             let outcome = if result.is_ok() { Outcome::Success } else { Outcome::Error };
-            recorder.record(outcome, clock.now() - begun);
+            recorder.record(outcome, clock.now() - attempt_started);
             let error = match result {
-                Ok(answer) => return Ok(answer),
+                Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            let failure = self.tell(&error, number, millis(clock.now() - started));
-            let Advice { verdict, by, delay } = self.host.advise(&failure, previous, self.refreshes);
+            let failure = self.describe(&error, number, millis(clock.now() - started));
+            let Advice { verdict, by, delay } = self.host.advise(&failure, previous, self.refreshes_credentials);
             if let Some(delay) = delay.filter(|_| error.may_repeat(verdict.class)) {
                 tokio::time::sleep(delay).await;
-                let left = (started + config.retry.deadline) - clock.now();
-                if self.admit(left, &recorder).await.is_allowed() {
+                let remaining = (started + config.retry.deadline) - clock.now();
+                if self.admit(remaining, &recorder).await.is_allowed() {
                     previous = verdict.class;
                     continue;
                 }
             }
             return Err(CallError::GaveUp { error, verdict, by, attempts: number });
         }
-        unreachable!("attempts are counted up without end")
+        unreachable!("the range of attempts has no end")
     }
 
     async fn admit(&self, wait: Duration, recorder: &Recorder) -> Decision {
-        let decision = self.take(wait).await;
+        let decision = self.acquire(wait).await;
         if !decision.is_allowed() {
             recorder.record(Outcome::Limited, Duration::ZERO);
         }
         decision
     }
 
-    async fn take(&self, wait: Duration) -> Decision {
-        if self.further.is_empty() {
+    async fn acquire(&self, wait: Duration) -> Decision {
+        if self.extra_limits.is_empty() {
             return self.limiter.acquire(self.cost, wait).await;
         }
         let mut limits = vec![(self.platform.clone(), self.limiter.clone())];
-        limits.extend(self.further.iter().cloned());
-        match (Admitted { cost: Some(self.cost), limits, by: String::new() }).take(wait).await {
+        limits.extend(self.extra_limits.iter().cloned());
+        match (Admitted { cost: Some(self.cost), limits, by: String::new() }).reserve(wait).await {
             Ok((remaining, _)) => Decision::Allowed { remaining },
             Err((_, refusal)) => refusal,
         }
     }
 
-    fn tell<E: Failed>(&self, error: &E, attempt: u32, elapsed_ms: u64) -> Failure {
+    fn describe<E: RetryableError>(&self, error: &E, attempt: u32, elapsed_ms: u64) -> Failure {
         let (platform, endpoint) = (self.platform.clone(), self.endpoint.clone());
         let at_ms = self.host.clock().unix_ms();
         Failure { platform, endpoint, attempt, elapsed_ms, at_ms, ..error.failure() }
@@ -196,57 +197,58 @@ mod tests {
         Failure { status: Some(status), ..Failure::default() }
     }
 
-    /// Runs a call whose attempts end with these statuses (200 is success) and tells statuses seen and time taken.
-    async fn run(answers: &[u16], refreshes: bool) -> (Result<(), CallError<Failure>>, u32, Duration) {
-        let (start, mut made) = (Instant::now(), 0);
+    /// Runs a call whose attempts end with these statuses (200 is success). Returns its result, the number of attempts
+    /// and the time it took.
+    async fn run(statuses: &[u16], refreshes_credentials: bool) -> (Result<(), CallError<Failure>>, u32, Duration) {
+        let (start, mut attempts) = (Instant::now(), 0);
         let mut retry = host().retry("jd").unwrap();
-        retry.refreshes = refreshes;
+        retry.refreshes_credentials = refreshes_credentials;
         let result = retry
             .run(|attempt| {
-                made = attempt.number;
-                let answer = answers[attempt.number as usize - 1];
-                async move { if answer == 200 { Ok(()) } else { Err(status(answer)) } }
+                attempts = attempt.number;
+                let code = statuses[attempt.number as usize - 1];
+                async move { if code == 200 { Ok(()) } else { Err(status(code)) } }
             })
             .await;
-        (result, made, start.elapsed())
+        (result, attempts, start.elapsed())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn passing_trouble_is_retried_with_doubling_waits() {
-        let (result, made, took) = run(&[503, 500, 200], false).await;
+    async fn transient_failures_are_retried_with_exponential_backoff() {
+        let (result, attempts, took) = run(&[503, 500, 200], false).await;
         assert!(result.is_ok());
-        assert_eq!(made, 3);
+        assert_eq!(attempts, 3);
         // 1 s ± 50 %, then 2 s ± 50 %.
         assert!((1_500..=4_502).contains(&took.as_millis()), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn attempts_end_at_their_number() {
+    async fn retries_stop_at_max_attempts() {
         let (result, made, _) = run(&[503; 20], false).await;
         assert!(matches!(result, Err(CallError::GaveUp { attempts, .. }) if attempts == made));
         assert_eq!(made, host().config().retry.max_attempts);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_can_never_succeed_is_called_once() {
-        for answer in [400, 403, 404] {
-            let (result, made, took) = run(&[answer, 200], false).await;
-            assert!(matches!(result, Err(CallError::GaveUp { attempts: 1, .. })), "{answer}");
-            assert_eq!((made, took), (1, Duration::ZERO));
+    async fn permanent_failures_are_not_retried() {
+        for code in [400, 403, 404] {
+            let (result, attempts, took) = run(&[code, 200], false).await;
+            assert!(matches!(result, Err(CallError::GaveUp { attempts: 1, .. })), "{code}");
+            assert_eq!((attempts, took), (1, Duration::ZERO));
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_beyond_the_deadline_ends_the_call_at_once() {
+    async fn a_requested_wait_beyond_the_deadline_ends_the_call_at_once() {
         let start = Instant::now();
-        let asked = Failure { status: Some(429), retry_after_ms: Some(3_600_000), ..Failure::default() };
-        let result: Result<(), _> = host().retry("jd").unwrap().run(|_| std::future::ready(Err(asked.clone()))).await;
+        let failure = Failure { status: Some(429), retry_after_ms: Some(3_600_000), ..Failure::default() };
+        let result: Result<(), _> = host().retry("jd").unwrap().run(|_| std::future::ready(Err(failure.clone()))).await;
         assert!(matches!(result, Err(CallError::GaveUp { attempts: 1, .. })));
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn retries_pass_the_limiter_again() {
+    async fn retries_also_pass_the_limit() {
         let host = host();
         let limiter = host.limiter("jd").unwrap();
         limiter
@@ -258,16 +260,20 @@ mod tests {
         let result =
             retry.run(async |attempt: Attempt| if attempt.number < 3 { Err(status(503)) } else { Ok(()) }).await;
         assert!(result.is_ok());
-        assert!(start.elapsed() >= Duration::from_secs(20), "three calls at one in ten seconds: {:?}", start.elapsed());
+        assert!(
+            start.elapsed() >= Duration::from_secs(20),
+            "three calls at one per ten seconds: {:?}",
+            start.elapsed()
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_full_limit_refuses_without_a_call() {
+    async fn an_exhausted_limit_refuses_before_the_first_attempt() {
         let host = host();
         let limiter = host.limiter("jd").unwrap();
         let _ = limiter.check(limiter.quota().burst()).await;
         let retry = host.retry("jd").unwrap().endpoint("e").wait(Duration::ZERO);
-        let result: Result<(), CallError<Failure>> = retry.run(async |_| unreachable!("the limit is full")).await;
+        let result: Result<(), CallError<Failure>> = retry.run(async |_| unreachable!("the limit is exhausted")).await;
         assert!(matches!(result, Err(CallError::Refused { decision: Decision::Limited { .. }, .. })));
         assert_eq!(host.metrics().get("jd", Some("e"), Duration::from_secs(60)).limited, 1);
     }

@@ -1,4 +1,4 @@
-//! The configuration file, followed while it is edited.
+//! Reloading of the configuration file when it changes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,101 +10,105 @@ use tidegate_policy::watch::{Watch, watch};
 
 use crate::{Alerts, Host};
 
-/// Whether the configuration file is in force.
+/// The state of the configuration file.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ConfigStatus {
-    /// How often a new configuration was put in force since the start.
+    /// The number of new configurations that were activated since the start.
     pub reloads: u64,
-    /// Why the file as it is now is not in force: `file:line:column: message`, one a line.
+    /// Why the current file is not active, as lines of `file:line:column: message`; `None` if it is active.
     pub stale: Option<String>,
-    /// What was edited and takes a restart to be in force.
+    /// The changed settings that take effect only after a restart.
     pub needs_restart: Vec<&'static str>,
 }
 
 impl Host {
-    /// The alerts of this host.
+    /// Returns the alerts of this host.
     #[must_use]
     pub fn alerts(&self) -> &Alerts {
         &self.0.alerts
     }
 
-    /// The policies of this host.
+    /// Returns the policies of this host; `None` if it was built without policies.
     #[must_use]
     pub fn policies(&self) -> Option<&Arc<Policies>> {
         self.0.policies.as_ref()
     }
 
-    /// Whether the configuration file is in force.
+    /// Returns the state of the configuration file.
     #[must_use]
     pub fn config_status(&self) -> ConfigStatus {
         self.0.config_status.lock().clone()
     }
 
-    /// Puts the file in force if it says anything new; on any error the old configuration stays and the status says why.
+    /// Reads the file and activates it if it changed. If it is rejected, the previous configuration stays active and
+    /// [`Host::config_status`] has the reason.
     pub fn reload_config(&self, path: &Path) {
         let old = self.config();
-        // A writer that truncates first, or a full disk; it would put every default in force.
+        // The file of a writer that truncates first, or of a full disk. Activating it would reset every setting.
         let empty = std::fs::read_to_string(path).is_ok_and(|text| text.trim().is_empty());
-        let problem = match read_config(path) {
+        let error = match read_config(path) {
             Ok(config) if config == *old => None,
-            Ok(_) if empty => Some(format!("{}:1:1: the file is empty; a comment means the defaults", path.display())),
+            Ok(_) if empty => {
+                Some(format!("{}:1:1: the file is empty; to use the defaults, write a comment into it", path.display()))
+            }
             Ok(config) => self.apply(config).err(),
-            Err(problem) => Some(problem),
+            Err(error) => Some(error),
         };
         let changed = !Arc::ptr_eq(&old, &self.config());
         let mut status = self.0.config_status.lock();
         status.reloads += u64::from(changed);
-        match &problem {
-            Some(problem) if status.stale.as_ref() != Some(problem) => {
-                tracing::error!("configuration refused, the old one stays:\n{problem}");
+        match &error {
+            Some(error) if status.stale.as_ref() != Some(error) => {
+                tracing::error!(file = %path.display(), %error, "configuration rejected, previous one stays active");
             }
             None if changed => {
-                tracing::info!(file = %path.display(), "configuration in force");
-                status.needs_restart = needs_restart(&self.0.begun, &self.config());
+                tracing::info!(file = %path.display(), "configuration activated");
+                status.needs_restart = needs_restart(&self.0.initial_config, &self.config());
                 if !status.needs_restart.is_empty() {
-                    tracing::warn!(parts = ?status.needs_restart, "these take a restart to be in force");
+                    tracing::warn!(settings = ?status.needs_restart, "changed settings take effect after a restart");
                 }
             }
             _ => {}
         }
-        status.stale = problem;
+        status.stale = error;
     }
 
-    /// Reloads the configuration whenever the file changes, until the guard is dropped.
+    /// Reloads the configuration whenever the file changes, until the returned guard is dropped.
     ///
     /// # Errors
-    /// Where the thread that watches cannot be started.
+    /// Returns an error if the watcher thread cannot be started.
     pub fn follow_config(&self, path: &Path) -> std::io::Result<Watch> {
         let (host, file) = (self.clone(), path.to_owned());
         watch(vec![path.to_owned()], move || host.reload_config(&file))
     }
 
-    /// Reloads the policies whenever their directory changes, until the guard is dropped.
+    /// Reloads the policies whenever their directory changes, until the returned guard is dropped.
     ///
     /// # Errors
-    /// Where the thread that watches cannot be started.
+    /// Returns an error if the watcher thread cannot be started.
     pub fn follow_policies(&self) -> std::io::Result<Option<Watch>> {
         self.policies().map(Policies::watch).transpose()
     }
 }
 
-/// What is read at the start alone and is another now.
-fn needs_restart(begun: &Config, now: &Config) -> Vec<&'static str> {
-    let (before, after) = (&begun.policies, &now.policies);
-    let parts = [
-        ("[server]", begun.server != now.server),
-        ("[metrics]", begun.metrics != now.metrics),
-        ("[redis]", begun.redis != now.redis),
+/// Returns the settings that are read only at the start and differ now.
+fn needs_restart(initial: &Config, current: &Config) -> Vec<&'static str> {
+    let (before, after) = (&initial.policies, &current.policies);
+    let settings = [
+        ("[server]", initial.server != current.server),
+        ("[metrics]", initial.metrics != current.metrics),
+        ("[redis]", initial.redis != current.redis),
         ("[policies] dir", before.dir != after.dir),
         ("[policies] cache", (&before.cache, before.cache_size) != (&after.cache, after.cache_size)),
     ];
-    parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    settings.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
 
-/// Reads a configuration file; the directory of policies, the file of decisions and `tls_ca` become relative to it.
+/// Reads a configuration file. Relative paths in it (the policy directory and cache, the decision log, `tls_ca`) are
+/// resolved against the directory of the file.
 ///
 /// # Errors
-/// Every problem as `file:line:column: message`, one a line.
+/// Returns all errors of the file, as lines of `file:line:column: message`.
 pub fn read_config(path: &Path) -> Result<Config, String> {
     let file = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{file}: {error}"))?;

@@ -1,4 +1,4 @@
-//! Where state lives: in memory, or in Redis where the configuration has it.
+//! Creates the stores of a host: in memory, or in Redis if the configuration has `[redis]`.
 
 use std::sync::Arc;
 
@@ -13,59 +13,59 @@ use tidegate_redis::{Redis, RedisLimit, RedisLocks, RedisMetrics};
 use crate::lock::MemoryLocks;
 use crate::{BuildError, Limiter};
 
-/// Makes the stores of a host.
+/// The factory of a host's stores.
 pub struct Stores {
     clock: Arc<dyn Clock>,
     #[cfg(feature = "redis")]
     redis: Option<Redis>,
-    /// Whether limits in Redis stay as they are, whatever the configuration says.
+    /// Whether limits in Redis stay unchanged, even if the configuration differs.
     #[cfg(feature = "redis")]
-    observer: bool,
+    read_only: bool,
 }
 
 impl Stores {
-    /// Begins to connect where there is something to connect to.
+    /// Creates the factory and starts to connect to Redis if it is configured.
     #[cfg(feature = "redis")]
-    pub fn open(config: &Config, clock: &Arc<dyn Clock>, observer: bool) -> Result<Self, BuildError> {
+    pub fn open(config: &Config, clock: &Arc<dyn Clock>, read_only: bool) -> Result<Self, BuildError> {
         let redis = config.redis.as_ref().map(Redis::open).transpose();
         let redis = redis.map_err(|error| BuildError(format!("[redis] {error}")))?;
-        Ok(Self { clock: Arc::clone(clock), redis, observer })
+        Ok(Self { clock: Arc::clone(clock), redis, read_only })
     }
 
-    /// A build without Redis refuses a configuration that asks for it: to share nothing silently would be worse.
+    /// Rejects `[redis]` in a build without Redis: to ignore it silently would give every process its own limits.
     #[cfg(not(feature = "redis"))]
     pub fn open(config: &Config, clock: &Arc<dyn Clock>, _: bool) -> Result<Self, BuildError> {
         if config.redis.is_some() {
-            return Err(BuildError("[redis] needs the feature `redis` of the crate tidegate".to_owned()));
+            return Err(BuildError("[redis] requires the feature `redis` of the crate `tidegate`".to_owned()));
         }
         Ok(Self { clock: Arc::clone(clock) })
     }
 
-    /// The limiter of a platform.
-    #[cfg_attr(not(feature = "redis"), expect(unused_variables, reason = "in memory a bucket needs no name"))]
+    /// Creates the limiter of a platform.
+    #[cfg_attr(not(feature = "redis"), expect(unused_variables, reason = "a bucket in memory has no name"))]
     pub fn limiter(&self, platform: &str, limit: LimitConfig) -> Limiter {
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
-            let make = if self.observer { RedisLimit::observed } else { RedisLimit::new };
-            return Limiter::shared(Arc::new(make(redis.clone(), platform, limit, Arc::clone(&self.clock))));
+            let new_limit = if self.read_only { RedisLimit::read_only } else { RedisLimit::new };
+            return Limiter::shared(Arc::new(new_limit(redis.clone(), platform, limit, Arc::clone(&self.clock))));
         }
         Limiter::new(limit.quota, Arc::clone(&self.clock))
     }
 
-    /// Where the figures of all processes come together, where they do.
+    /// Creates the store for the metrics of all processes; `None` without Redis.
     #[cfg(feature = "redis")]
     pub fn metrics(&self, config: &MetricsConfig) -> Option<Arc<dyn MetricStore>> {
         let store = |redis: &Redis| RedisMetrics::new(redis.clone(), config.max_endpoints);
         self.redis.as_ref().map(|redis| Arc::new(store(redis)) as Arc<dyn MetricStore>)
     }
 
-    /// Where the figures of all processes come together: nowhere.
+    /// Returns `None`: without Redis there is no shared store for metrics.
     #[cfg(not(feature = "redis"))]
     pub fn metrics(&self, _: &MetricsConfig) -> Option<Arc<dyn MetricStore>> {
         None
     }
 
-    /// Where states of alerts and history are kept.
+    /// Creates the store for alert states and history.
     #[cfg(feature = "policies")]
     pub fn alerts(&self) -> Arc<dyn AlertStore> {
         #[cfg(feature = "redis")]
@@ -75,7 +75,7 @@ impl Stores {
         Arc::new(crate::alerts::MemoryAlerts::new(Arc::clone(&self.clock)))
     }
 
-    /// Where locks are kept.
+    /// Creates the store for locks.
     pub fn locks(&self) -> Arc<dyn LockStore> {
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {

@@ -1,9 +1,10 @@
-// The verdicts of an admission policy.
+// Constructors of the verdicts of an admission policy.
 
 export { header } from './retry.js';
 
 /**
- * It goes, at a cost (a whole number, 1 to 2147483647), through the platform's limit and those that the labels of `scope` pick.
+ * Allows the request at a cost, a whole number from 1 to 2147483647. The platform's limit charges the cost, and so does
+ * each limit that the labels in `scope` select.
  *
  * @param {number} [cost]
  * @param {Record<string, string>} [scope]
@@ -12,7 +13,7 @@ export { header } from './retry.js';
 export const allow = (cost = 1, scope = {}) => ({ tag: 'allow', val: { cost, scope: Object.entries(scope) } });
 
 /**
- * It does not go; the status, 400 to 599, is the caller's answer.
+ * Denies the request. The caller receives the HTTP status, which is from 400 to 599.
  *
  * @param {string} reason
  * @param {number} [status]
@@ -21,14 +22,15 @@ export const allow = (cost = 1, scope = {}) => ({ tag: 'allow', val: { cost, sco
 export const deny = (reason, status = 403) => ({ tag: 'deny', val: { reason, status } });
 
 /**
- * No opinion: `admit/default` decides, then the platform's limit at cost 1.
+ * Leaves the decision to `admit/default`. If that policy does not decide either, the request costs 1 at the platform's
+ * limit.
  *
  * @returns {import('./contract').Admission}
  */
 export const abstain = () => ({ tag: 'default' });
 
 /**
- * The label of that name; an empty text where the request has none.
+ * Returns the value of a label, or an empty string if the request does not have the label.
  *
  * @param {import('./contract').Request} request
  * @param {string} name

@@ -1,7 +1,7 @@
-// The verdicts of an alert condition.
+// Constructors of the verdicts of an alert condition.
 
 /**
- * The condition holds; the words stand in the message to people.
+ * Reports that the condition holds. The notification contains `detail`.
  *
  * @param {string} [detail]
  * @returns {import('./contract').AlertVerdict}
@@ -9,7 +9,7 @@
 export const firing = (detail) => ({ tag: 'firing', val: detail ?? null });
 
 /**
- * The condition does not hold.
+ * Reports that the condition does not hold.
  *
  * @returns {import('./contract').AlertVerdict}
  */

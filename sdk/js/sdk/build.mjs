@@ -1,4 +1,6 @@
-// node sdk/build.mjs OUT: policy.js as a component of the world whose function it exports.
+// Usage: node sdk/build.mjs OUT
+//
+// Compiles policy.js to a component and writes it to OUT. The function that policy.js exports selects the world.
 
 import { spawnSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -15,33 +17,33 @@ function fail(message) {
   exit(1);
 }
 
-async function compiler() {
+async function loadCompiler() {
   try {
     return (await import('componentize-qjs')).default.componentize;
   } catch (error) {
-    return fail(`componentize-qjs is missing: run \`npm install\` in ${project} (${error.message})`);
+    return fail(`cannot load componentize-qjs (${error.message}); run \`npm install\` in ${project}`);
   }
 }
 
-/** The world of the one function that policy.js exports for the host. */
+/** Returns the world of the policy function that policy.js exports. */
 function worldOf(policy) {
-  const found = Object.keys(WORLDS).filter((name) => typeof policy[name] === 'function');
-  if (found.length === 1) return WORLDS[found[0]];
-  const wanted = Object.keys(WORLDS).join('`, `');
-  return fail(`policy.js must export one function of \`${wanted}\`; it exports ${found.length} of them`);
+  const exported = Object.keys(WORLDS).filter((name) => typeof policy[name] === 'function');
+  if (exported.length === 1) return WORLDS[exported[0]];
+  const known = Object.keys(WORLDS).join('`, `');
+  return fail(`policy.js must export exactly one of the functions \`${known}\`, but it exports ${exported.length}`);
 }
 
 const [out] = argv.slice(2);
-if (out === undefined) fail('say where the component goes: node sdk/build.mjs OUT');
-const componentize = await compiler();
+if (out === undefined) fail('missing argument OUT: usage is `node sdk/build.mjs OUT`');
+const componentize = await loadCompiler();
 const source = join(project, 'policy.js');
-// An import tells a mistake of the grammar without its place.
-const checked = spawnSync(process.execPath, ['--check', source], { encoding: 'utf8' });
-if (checked.status !== 0) fail(checked.stderr.trim());
+// A failed import reports a syntax error without its location, so `--check` runs first.
+const syntaxCheck = spawnSync(process.execPath, ['--check', source], { encoding: 'utf8' });
+if (syntaxCheck.status !== 0) fail(syntaxCheck.stderr.trim());
 const policy = await import(pathToFileURL(source)).catch((error) => fail(error.stack));
 const world = worldOf(policy);
 const jsPath = join(sdk, 'worlds', `${world}.js`);
 const options = { witPath: join(sdk, 'wit'), world, jsPath, moduleRoot: project, sync: true, stubWasi: true };
-const made = componentize({ ...options, jsSource: await readFile(jsPath, 'utf8') });
-const { component } = await made.catch((error) => fail(`${error.message}`.replace(/^[:\s]+/, '')));
+const compilation = componentize({ ...options, jsSource: await readFile(jsPath, 'utf8') });
+const { component } = await compilation.catch((error) => fail(`${error.message}`.replace(/^[:\s]+/, '')));
 await writeFile(out, component);

@@ -1,34 +1,36 @@
-// The contract of sdk/wit in the types that policies see. Texts that are absent are null, times are milliseconds.
+// The contract in sdk/wit as TypeScript types. A missing string is null. All times are in milliseconds; points in time
+// count from 1970-01-01 UTC.
 
-/** The kind of trouble. */
+/** The class of a failure: what caused it and how to handle it. */
 export type Class = 'throttled' | 'quota' | 'transient' | 'auth' | 'permanent';
 
-/** A failed attempt. */
+/** A failed attempt to call a platform. */
 export interface Failure {
   platform: string;
   endpoint: string;
-  /** How far the call got; the first two may have been carried out. */
+  /** How the call failed. After a timeout or a broken connection, the platform may have executed the call. */
   kind: 'timeout' | 'connection' | 'response';
-  /** Which attempt failed: 1 is the first. */
+  /** The number of the failed attempt; the first is 1. */
   attempt: number;
-  /** Since the first attempt began. */
+  /** The time since the start of the first attempt. */
   elapsedMs: number;
-  /** When it failed, since 1970: a policy has no clock of its own. */
+  /** The time of the failure. A policy has no clock of its own. */
   atMs: number;
-  /** The HTTP status, where an answer came. */
+  /** The HTTP status, if a response arrived. */
   status: number | null;
-  /** The platform's error code: always a text. */
+  /** The platform's error code. It is always a string. */
   code: string | null;
+  /** The platform's sub code, which refines the error code. */
   subCode: string | null;
-  /** The platform's words. */
+  /** The platform's error message. */
   message: string | null;
-  /** Chosen headers of the answer, names in lower case. */
+  /** Selected headers of the response. The names are in lower case. */
   headers: [string, string][];
-  /** The wait that a Retry-After header asked for. */
+  /** The delay that the Retry-After header of the response requests. */
   retryAfterMs: number | null;
 }
 
-/** What to do about a failure; made by `retry`, `giveUp` and `abstain` of ./retry.js. */
+/** The verdict of a retry classifier. Use `retry`, `giveUp` and `abstain` of ./retry.js to create one. */
 export interface RetryVerdict {
   action: 'retry' | 'give-up' | 'default';
   class?: Class;
@@ -36,7 +38,7 @@ export interface RetryVerdict {
   reason?: string;
 }
 
-/** Figures of a window; rates are fractions of 1. */
+/** The statistics of a time window. Rates are fractions between 0 and 1, except `rps` (calls per second). */
 export interface Stats {
   count: number;
   success: number;
@@ -54,62 +56,69 @@ export interface Stats {
   toMs: number;
 }
 
-/** One platform, or one of its endpoints, over the rule's window. */
+/** The statistics of one platform, or of one of its endpoints, over the window of the alert rule. */
 export interface Snapshot {
   platform: string;
   endpoint: string | null;
   stats: Stats;
 }
 
-/** Whether a condition holds; made by `firing` and `quiet` of ./alert.js. */
+/** The verdict of an alert condition. Use `firing` and `quiet` of ./alert.js to create one. */
 export type AlertVerdict = { tag: 'quiet' } | { tag: 'firing'; val: string | null };
 
 /** A request that is about to be sent to a platform. */
 export interface Request {
   platform: string;
   endpoint: string;
-  /** In upper case. */
+  /** The HTTP method in upper case. */
   method: string;
-  /** When it came, since 1970. */
+  /** The time when the request arrived. */
   atMs: number;
-  /** Chosen headers, names in lower case. */
+  /** Selected headers of the request. The names are in lower case. */
   headers: [string, string][];
-  /** What the gateway knows of it, such as the seller or the tenant. */
+  /** Labels that the gateway attaches to the request, for example the seller or the tenant. */
   labels: [string, string][];
 }
 
-/** How a request goes; made by `allow`, `deny` and `abstain` of ./admit.js. */
+/** The verdict of an admission policy. Use `allow`, `deny` and `abstain` of ./admit.js to create one. */
 export type Admission =
   | { tag: 'default' }
   | { tag: 'allow'; val: { cost: number; scope: [string, string][] } }
   | { tag: 'deny'; val: { reason: string; status: number } };
 
-/** The state of a limit as the host last heard of it. */
+/** The last known state of a limit, which is a token bucket. */
 export interface LimitState {
-  /** Whole tokens there now; negative where calls wait for them. */
+  /** The number of whole tokens that are available; negative if calls wait for tokens. */
   available: number;
+  /** The capacity of the bucket, in tokens. */
   burst: number;
-  /** Tokens a second. */
+  /** The refill rate, in tokens per second. */
   rate: number;
-  /** Until the burst is whole again. */
+  /** The time until the bucket is full. */
   fullInMs: number;
 }
 
-/** What the host offers, read from memory; the second argument of every policy. */
+/** The host functions. Every policy receives them as its second argument. They read from memory. */
 export interface Host {
-  /** Figures of the platform (in an alert, of the snapshot's scope) over the last `rangeMs`. */
+  /**
+   * Returns the statistics of the last `rangeMs` milliseconds. They are those of the platform; in an alert condition,
+   * those of the platform or endpoint of the snapshot.
+   */
   window(rangeMs: number): Stats;
-  /** The limit of that name, null where there is none. */
+  /** Returns the state of a limit, or null if there is no limit with this name. */
   limit(name: string): LimitState | null;
-  /** A line in the host's log: at most 16 of 512 bytes a verdict. */
+  /** Writes a line to the host's log. The host keeps at most 16 lines of at most 512 bytes for each verdict. */
   log(text: string, level?: 'debug' | 'info' | 'warn'): void;
 }
 
-/** What `policy.js` exports as `classify`. */
+/** The type of the export `classify`: a retry classifier. */
 export type Classify = (failure: Failure, host: Host) => RetryVerdict;
-/** What `policy.js` exports as `evaluate`. */
+/** The type of the export `evaluate`: an alert condition. */
 export type Evaluate = (snapshot: Snapshot, host: Host) => AlertVerdict;
-/** What `policy.js` exports as `admit`. */
+/** The type of the export `admit`: an admission policy. */
 export type Admit = (request: Request, host: Host) => Admission;
-/** What `policy.js` may export as `configure`: called once before anything else; what it throws refuses the policy. */
+/**
+ * The type of the optional export `configure`, which checks the settings. The host calls it once, before any other
+ * function. If it throws, the host rejects the policy and reports the message.
+ */
 export type Configure = (settings: Record<string, string | number | boolean>) => void;

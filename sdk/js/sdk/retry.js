@@ -1,25 +1,26 @@
-// The verdicts of a retry classifier.
+// Constructors of the verdicts of a retry classifier.
 
 /**
- * Advice to call again, after `afterMs` at least; without it the host waits by its backoff.
+ * Advises the host to call again after at least `afterMs` milliseconds. Without `afterMs` the host uses its own backoff
+ * delay.
  *
- * @param {import('./contract').Class} kind
- * @param {{ afterMs?: number, reason?: string }} [more]
+ * @param {import('./contract').Class} failureClass
+ * @param {{ afterMs?: number, reason?: string }} [options]
  * @returns {import('./contract').RetryVerdict}
  */
-export const retry = (kind, more) => ({ action: 'retry', class: kind, ...more });
+export const retry = (failureClass, options) => ({ action: 'retry', class: failureClass, ...options });
 
 /**
- * Advice to stop.
+ * Advises the host not to call again.
  *
- * @param {import('./contract').Class} kind
- * @param {{ afterMs?: number, reason?: string }} [more]
+ * @param {import('./contract').Class} failureClass
+ * @param {{ afterMs?: number, reason?: string }} [options]
  * @returns {import('./contract').RetryVerdict}
  */
-export const giveUp = (kind, more) => ({ action: 'give-up', class: kind, ...more });
+export const giveUp = (failureClass, options) => ({ action: 'give-up', class: failureClass, ...options });
 
 /**
- * No opinion: `retry/default` decides, then the host's fallback.
+ * Leaves the decision to `retry/default`, then to the host's built-in fallback.
  *
  * @param {string} [reason]
  * @returns {import('./contract').RetryVerdict}
@@ -27,7 +28,7 @@ export const giveUp = (kind, more) => ({ action: 'give-up', class: kind, ...more
 export const abstain = (reason) => ({ action: 'default', reason });
 
 /**
- * The header of that name, in lower case; an empty text where it is absent.
+ * Returns the value of a header, or an empty string if the header is absent. The name must be in lower case.
  *
  * @param {{ headers: [string, string][] }} input
  * @param {string} name

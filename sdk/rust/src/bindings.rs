@@ -1,14 +1,14 @@
-//! The guest's half of the contract, generated from `sdk/wit`.
+//! The guest side of the contract, generated from `sdk/wit`.
 
 #![allow(
     missing_docs,
     unused_qualifications,
     clippy::too_many_arguments,
-    reason = "generated; the crate's root says what guests use"
+    reason = "generated; the crate root documents what guests use"
 )]
-#![allow(unsafe_code, reason = "generated; values cross between host and guest as raw memory")]
+#![allow(unsafe_code, reason = "generated; host and guest exchange values as raw memory")]
 
-/// What a policy of any kind may call.
+/// The host functions that every policy can call.
 pub mod host {
     wit_bindgen::generate!({
         world: "host",
@@ -29,7 +29,7 @@ pub mod retry {
             "tidegate:policy/metrics@0.2.0": crate::bindings::host::tidegate::policy::metrics,
             "tidegate:policy/limits@0.2.0": crate::bindings::host::tidegate::policy::limits,
         },
-        // Exporting is the guest crate's part: what stands here must not demand that a guest has all worlds' exports.
+        // The guest crate expands the export macro. If this crate did it, each guest would have to export all worlds.
         pub_export_macro: true,
         export_macro_name: "export_retry_world",
         default_bindings_module: "tidegate_sdk::bindings::retry",

@@ -1,6 +1,6 @@
-//! Write policies of [tidegate](https://docs.rs/tidegate) in Rust: a trait to implement and one macro to export it.
+//! Write policies for [tidegate](https://docs.rs/tidegate) in Rust: implement a trait and export it with a macro.
 //!
-//! A retry classifier looks at a failed call and advises the host:
+//! A retry classifier receives a failed call and returns a verdict:
 //!
 //! ```
 //! use tidegate_sdk::{Class, Failure, Retry, Verdict};
@@ -10,7 +10,7 @@
 //! impl Retry for Shop {
 //!     fn classify(failure: Failure) -> Verdict {
 //!         match failure.code.as_deref() {
-//!             Some("429001") => Verdict::retry(Class::Throttled).after_ms(2_000).because("called too often"),
+//!             Some("429001") => Verdict::retry(Class::Throttled).after_ms(2_000).with_reason("too many calls"),
 //!             Some("401001") => Verdict::give_up(Class::Auth),
 //!             _ => Verdict::abstain(),
 //!         }
@@ -23,28 +23,28 @@
 //! assert_eq!(Shop::classify(failure).class, Some(Class::Throttled));
 //! ```
 //!
-//! An alert condition looks at the figures of a window, and may ask for other windows (as all policies may):
+//! An alert condition receives the statistics of a window. Like every policy, it can read other windows:
 //!
 //! ```
 //! use tidegate_sdk::{Alert, AlertVerdict, Snapshot, window};
 //!
-//! struct Burning;
+//! struct HighErrorRate;
 //!
-//! impl Alert for Burning {
+//! impl Alert for HighErrorRate {
 //!     fn evaluate(snapshot: Snapshot) -> AlertVerdict {
 //!         let hour = std::time::Duration::from_secs(3_600);
 //!         if snapshot.stats.error_rate > 0.1 && window(hour).error_rate > 0.1 {
-//!             AlertVerdict::firing("errors for an hour")
+//!             AlertVerdict::firing("more than 10 % of the calls failed in the last hour")
 //!         } else {
 //!             AlertVerdict::Quiet
 //!         }
 //!     }
 //! }
 //!
-//! tidegate_sdk::export_alert!(Burning);
+//! tidegate_sdk::export_alert!(HighErrorRate);
 //! ```
 //!
-//! An admission policy says whether, at what cost and through which limits a request goes:
+//! An admission policy decides whether a request is sent, at what cost and through which limits:
 //!
 //! ```
 //! use tidegate_sdk::{Admission, Admit, Request, Settings};
@@ -58,14 +58,17 @@
 //!     }
 //!
 //!     fn admit(request: Request) -> Admission {
-//!         if request.endpoint == "orders" { Admission::allow(5).scoped("api", "orders") } else { Admission::Default }
+//!         match request.endpoint.as_str() {
+//!             "orders" => Admission::allow(5).with_scope("api", "orders"),
+//!             _ => Admission::Default,
+//!         }
 //!     }
 //! }
 //!
 //! tidegate_sdk::export_admit!(Orders);
 //! ```
 //!
-//! All compile on any machine, so a policy's tests are ordinary `cargo test`.
+//! Policies compile for every target, so `cargo test` can test them without a host.
 
 #[cfg(all(feature = "allocator", any(test, target_family = "wasm")))]
 mod allocator;
@@ -88,53 +91,53 @@ pub use bindings::host::tidegate::policy::log::Level;
 #[doc(inline)]
 pub use bindings::retry::tidegate::policy::retry_types::{Action, Class, Failure, FailureKind, Verdict};
 #[doc(hidden)]
-pub use host::tell_panics;
+pub use host::log_panics;
 pub use host::{limit, log, window};
 pub use settings::{Setting, Settings};
 
-/// A retry classifier.
+/// A retry classifier: decides whether a failed call is repeated.
 pub trait Retry {
-    /// Checks the settings, once, before anything else; without this a policy takes none.
+    /// Checks the settings. The host calls it once, before the first verdict. By default a policy accepts no settings.
     ///
     /// # Errors
-    /// The words with which the policy is refused.
+    /// Returns a message if the settings are invalid. The host rejects the policy and reports the message.
     fn configure(settings: Settings) -> Result<(), String> {
         settings.finish()
     }
 
-    /// The verdict on a failed call.
+    /// Returns the verdict for a failed call.
     fn classify(failure: Failure) -> Verdict;
 }
 
-/// An alert condition.
+/// An alert condition: decides whether an alert fires.
 pub trait Alert {
-    /// Checks the settings, once, before anything else; without this a policy takes none.
+    /// Checks the settings. The host calls it once, before the first verdict. By default a policy accepts no settings.
     ///
     /// # Errors
-    /// The words with which the policy is refused.
+    /// Returns a message if the settings are invalid. The host rejects the policy and reports the message.
     fn configure(settings: Settings) -> Result<(), String> {
         settings.finish()
     }
 
-    /// Whether the condition holds.
+    /// Returns whether the condition holds.
     fn evaluate(snapshot: Snapshot) -> AlertVerdict;
 }
 
-/// An admission policy.
+/// An admission policy: decides on a request before it is sent.
 pub trait Admit {
-    /// Checks the settings, once, before anything else; without this a policy takes none.
+    /// Checks the settings. The host calls it once, before the first verdict. By default a policy accepts no settings.
     ///
     /// # Errors
-    /// The words with which the policy is refused.
+    /// Returns a message if the settings are invalid. The host rejects the policy and reports the message.
     fn configure(settings: Settings) -> Result<(), String> {
         settings.finish()
     }
 
-    /// Whether and how a request goes.
+    /// Decides whether a request is sent, at what cost and through which limits.
     fn admit(request: Request) -> Admission;
 }
 
-/// Makes this type, which implements [`Retry`], the classifier that the crate's component exports.
+/// Exports a type that implements [`Retry`] as the classifier of this crate's component.
 #[macro_export]
 macro_rules! export_retry {
     ($policy:ident) => {
@@ -142,7 +145,7 @@ macro_rules! export_retry {
     };
 }
 
-/// Makes this type, which implements [`Alert`], the condition that the crate's component exports.
+/// Exports a type that implements [`Alert`] as the condition of this crate's component.
 #[macro_export]
 macro_rules! export_alert {
     ($policy:ident) => {
@@ -150,7 +153,7 @@ macro_rules! export_alert {
     };
 }
 
-/// Makes this type, which implements [`Admit`], the policy that the crate's component exports.
+/// Exports a type that implements [`Admit`] as the admission policy of this crate's component.
 #[macro_export]
 macro_rules! export_admit {
     ($policy:ident) => {
@@ -167,7 +170,7 @@ macro_rules! export_world {
 
             impl $crate::bindings::$world::Guest for Exported {
                 fn configure(settings: Vec<(String, $crate::Setting)>) -> Result<(), String> {
-                    $crate::tell_panics();
+                    $crate::log_panics();
                     <$policy as $crate::$trait>::configure(settings.into())
                 }
 

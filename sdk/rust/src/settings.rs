@@ -1,22 +1,25 @@
-//! What a policy is set to in the host's configuration.
+//! The settings of a policy from the host's configuration.
 
 use std::collections::BTreeMap;
 
 use crate::bindings::retry::tidegate::policy::settings_types;
 
-/// One setting.
+/// The value of a setting.
 pub use settings_types::Setting;
 
-/// The settings of a policy: each is taken once, and what nobody takes is a mistake in the configuration.
+/// The settings of a policy.
+///
+/// A policy removes each setting that it knows. [`Settings::finish`] then reports the settings that are left, because
+/// they are mistakes in the configuration.
 ///
 /// ```
 /// use tidegate_sdk::{Setting, Settings};
-/// let given = || Settings::from(vec![("longest".to_owned(), Setting::Number(60.0))]);
-/// let mut settings = given();
-/// assert_eq!(settings.number("longest", 30.0), Ok(60.0));
+/// let configured = || Settings::from(vec![("max_wait_s".to_owned(), Setting::Number(60.0))]);
+/// let mut settings = configured();
+/// assert_eq!(settings.number("max_wait_s", 30.0), Ok(60.0));
 /// assert_eq!(settings.text("region", "cn").as_deref(), Ok("cn"));
 /// assert_eq!(settings.finish(), Ok(()));
-/// assert_eq!(given().finish().unwrap_err(), "no such setting: `longest`");
+/// assert_eq!(configured().finish().unwrap_err(), "unknown setting: `max_wait_s`");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings(BTreeMap<String, Setting>);
@@ -28,10 +31,10 @@ impl From<Vec<(String, Setting)>> for Settings {
 }
 
 impl Settings {
-    /// Takes a number.
+    /// Removes the setting `name` and returns its number, or `default` if it is not set.
     ///
     /// # Errors
-    /// Where it is something else.
+    /// Returns an error if the setting is not a number.
     pub fn number(&mut self, name: &str, default: f64) -> Result<f64, String> {
         match self.0.remove(name) {
             None => Ok(default),
@@ -40,22 +43,22 @@ impl Settings {
         }
     }
 
-    /// Takes a text.
+    /// Removes the setting `name` and returns its text, or `default` if it is not set.
     ///
     /// # Errors
-    /// Where it is something else.
+    /// Returns an error if the setting is not a string.
     pub fn text(&mut self, name: &str, default: &str) -> Result<String, String> {
         match self.0.remove(name) {
             None => Ok(default.to_owned()),
             Some(Setting::Text(text)) => Ok(text),
-            Some(_) => Err(format!("`{name}`: expected a text")),
+            Some(_) => Err(format!("`{name}`: expected a string")),
         }
     }
 
-    /// Takes true or false.
+    /// Removes the setting `name` and returns its boolean, or `default` if it is not set.
     ///
     /// # Errors
-    /// Where it is something else.
+    /// Returns an error if the setting is not a boolean.
     pub fn flag(&mut self, name: &str, default: bool) -> Result<bool, String> {
         match self.0.remove(name) {
             None => Ok(default),
@@ -64,12 +67,12 @@ impl Settings {
         }
     }
 
-    /// Refuses what nobody took.
+    /// Checks that no setting is left.
     ///
     /// # Errors
-    /// Its names.
+    /// Returns an error that names the settings that were not removed.
     pub fn finish(self) -> Result<(), String> {
         let names: Vec<_> = self.0.keys().map(|name| format!("`{name}`")).collect();
-        if names.is_empty() { Ok(()) } else { Err(format!("no such setting: {}", names.join(", "))) }
+        if names.is_empty() { Ok(()) } else { Err(format!("unknown setting: {}", names.join(", "))) }
     }
 }

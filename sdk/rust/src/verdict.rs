@@ -1,45 +1,45 @@
-//! Verdicts in a sentence, and values that a test changes only where it matters.
+//! Constructors of verdicts, and default inputs for tests.
 
 use crate::{
     Action, Admission, AlertVerdict, Allowance, Class, Denial, Failure, FailureKind, Request, Snapshot, Stats, Verdict,
 };
 
 impl Verdict {
-    /// Advice to call again; the host waits by its backoff.
+    /// Advises the host to call again after its own backoff delay.
     #[must_use]
     pub const fn retry(class: Class) -> Self {
         Self { action: Action::Retry, class: Some(class), after_ms: None, reason: None }
     }
 
-    /// Advice to stop.
+    /// Advises the host not to call again.
     #[must_use]
     pub const fn give_up(class: Class) -> Self {
         Self { action: Action::GiveUp, class: Some(class), after_ms: None, reason: None }
     }
 
-    /// No opinion: `retry/default` decides, then the host's fallback.
+    /// Leaves the decision to `retry/default`, then to the host's built-in fallback.
     #[must_use]
     pub const fn abstain() -> Self {
         Self { action: Action::Default, class: None, after_ms: None, reason: None }
     }
 
-    /// The same with a least wait, in milliseconds.
+    /// Sets the minimum delay before the next call, in milliseconds.
     #[must_use]
-    pub const fn after_ms(mut self, wait: u64) -> Self {
-        self.after_ms = Some(wait);
+    pub const fn after_ms(mut self, after_ms: u64) -> Self {
+        self.after_ms = Some(after_ms);
         self
     }
 
-    /// The same with a few words for the log; the host keeps the first 512 bytes.
+    /// Sets a short reason for the log. The host keeps its first 512 bytes.
     #[must_use]
-    pub fn because(mut self, reason: impl Into<String>) -> Self {
+    pub fn with_reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 }
 
 impl AlertVerdict {
-    /// The condition holds; the words stand in the message to people.
+    /// Reports that the condition holds. The notification contains `detail`.
     #[must_use]
     pub fn firing(detail: impl Into<String>) -> Self {
         Self::Firing(Some(detail.into()))
@@ -47,22 +47,23 @@ impl AlertVerdict {
 }
 
 impl Admission {
-    /// It goes, and costs so much at each limit it passes.
+    /// Allows the request at this cost. Each limit that applies to the request charges the cost.
     #[must_use]
     pub const fn allow(cost: u32) -> Self {
         Self::Allow(Allowance { cost, scope: Vec::new() })
     }
 
-    /// The same with a label that picks further limits of the platform; what does not go has none.
+    /// Adds a label that selects further limits of the platform. It has no effect on a verdict that does not allow the
+    /// request.
     #[must_use]
-    pub fn scoped(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn with_scope(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         if let Self::Allow(allowance) = &mut self {
             allowance.scope.push((name.into(), value.into()));
         }
         self
     }
 
-    /// It does not go; the status is one of 400 to 599.
+    /// Denies the request with an HTTP status from 400 to 599.
     #[must_use]
     pub fn deny(reason: impl Into<String>, status: u16) -> Self {
         Self::Deny(Denial { reason: reason.into(), status })
@@ -70,7 +71,7 @@ impl Admission {
 }
 
 impl Default for Request {
-    /// A GET without platform, endpoint, headers and labels.
+    /// Returns a GET request without a platform, endpoint, headers and labels.
     fn default() -> Self {
         Self {
             platform: String::new(),
@@ -84,7 +85,7 @@ impl Default for Request {
 }
 
 impl Default for Failure {
-    /// The first attempt, answered without status, code or words.
+    /// Returns the first attempt, with an error response that has no status, code or message.
     fn default() -> Self {
         Self {
             platform: String::new(),
@@ -104,7 +105,7 @@ impl Default for Failure {
 }
 
 impl Default for Stats {
-    /// A window without calls.
+    /// Returns the statistics of a window without calls.
     fn default() -> Self {
         Self {
             count: 0,
@@ -126,7 +127,7 @@ impl Default for Stats {
 }
 
 impl Default for Snapshot {
-    /// A platform without a name and without calls.
+    /// Returns a snapshot of a platform without a name and without calls.
     fn default() -> Self {
         Self { platform: String::new(), endpoint: None, stats: Stats::default() }
     }
@@ -137,15 +138,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_verdict_reads_as_a_sentence_and_says_what_it_says() {
-        let verdict = Verdict::retry(Class::Throttled).after_ms(2_000).because("called too often");
-        let said = (verdict.action, verdict.class, verdict.after_ms, verdict.reason.as_deref());
-        assert_eq!(said, (Action::Retry, Some(Class::Throttled), Some(2_000), Some("called too often")));
+    fn builders_set_the_fields_of_a_verdict() {
+        let verdict = Verdict::retry(Class::Throttled).after_ms(2_000).with_reason("too many calls");
+        let fields = (verdict.action, verdict.class, verdict.after_ms, verdict.reason.as_deref());
+        assert_eq!(fields, (Action::Retry, Some(Class::Throttled), Some(2_000), Some("too many calls")));
         assert_eq!(Verdict::give_up(Class::Quota).action, Action::GiveUp);
     }
 
     #[test]
-    fn only_no_opinion_goes_without_a_class() {
+    fn an_abstaining_verdict_has_no_class() {
         let verdict = Verdict::abstain();
         assert_eq!((verdict.action, verdict.class), (Action::Default, None));
     }

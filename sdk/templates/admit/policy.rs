@@ -1,22 +1,23 @@
-//! Whether a request to {{name}} goes, at what cost and through which limits.
+//! The admission policy for {{name}}: decides whether a request is sent, at what cost and through which limits.
 //!
-//! Replace the endpoint and the label by your own. A scope picks the limits of the platform whose labels are all in it.
+//! Replace the endpoint and the label with your own. A limit of the platform applies if the scope contains all of its
+//! labels.
 
 use tidegate_sdk::{Admission, Admit, Request};
 
-/// What requests to {{name}} cost.
+/// The admission policy for {{name}}.
 pub struct Policy;
 
 /// The platform counts an export as ten calls.
-const COST_OF_EXPORT: u32 = 10;
+const EXPORT_COST: u32 = 10;
 
 impl Admit for Policy {
     fn admit(request: Request) -> Admission {
         let Some((_, seller)) = request.labels.iter().find(|(name, _)| name == "seller") else {
-            return Admission::deny("say for which seller this call is", 400);
+            return Admission::deny("the label `seller` is missing", 400);
         };
-        let cost = if request.endpoint == "orders.export" { COST_OF_EXPORT } else { 1 };
-        Admission::allow(cost).scoped("seller", seller)
+        let cost = if request.endpoint == "orders.export" { EXPORT_COST } else { 1 };
+        Admission::allow(cost).with_scope("seller", seller)
     }
 }
 
@@ -26,20 +27,21 @@ tidegate_sdk::export_admit!(Policy);
 mod tests {
     use super::*;
 
-    fn asked(endpoint: &str, labels: &[(&str, &str)]) -> Admission {
+    fn admit(endpoint: &str, labels: &[(&str, &str)]) -> Admission {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Policy::admit(Request { endpoint: endpoint.to_owned(), labels, ..Request::default() })
     }
 
     #[test]
-    fn an_export_costs_ten_calls_and_anything_else_one() {
+    fn an_export_costs_ten_and_other_calls_cost_one() {
         for (endpoint, cost) in [("orders.export", 10), ("orders.list", 1)] {
-            assert_eq!(asked(endpoint, &[("seller", "7")]), Admission::allow(cost).scoped("seller", "7"), "{endpoint}");
+            let expected = Admission::allow(cost).with_scope("seller", "7");
+            assert_eq!(admit(endpoint, &[("seller", "7")]), expected, "{endpoint}");
         }
     }
 
     #[test]
-    fn a_call_of_nobody_does_not_go() {
-        assert!(matches!(asked("orders.list", &[]), Admission::Deny(_)));
+    fn a_request_without_a_seller_is_denied() {
+        assert!(matches!(admit("orders.list", &[]), Admission::Deny(_)));
     }
 }

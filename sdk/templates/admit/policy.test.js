@@ -3,14 +3,15 @@ import { test } from 'node:test';
 
 import { admit } from './policy.js';
 
-const asked = (endpoint, labels) => admit({ endpoint, labels });
+const admitRequest = (endpoint, labels) => admit({ endpoint, labels });
 
-test('an export costs ten calls, anything else one', () => {
+test('an export costs ten and other calls cost one', () => {
   for (const [endpoint, cost] of [['orders.export', 10], ['orders.list', 1]]) {
-    assert.deepEqual(asked(endpoint, [['seller', '7']]), { tag: 'allow', val: { cost, scope: [['seller', '7']] } });
+    const verdict = admitRequest(endpoint, [['seller', '7']]);
+    assert.deepEqual(verdict, { tag: 'allow', val: { cost, scope: [['seller', '7']] } });
   }
 });
 
-test('a call of nobody does not go', () => {
-  assert.equal(asked('orders.list', []).tag, 'deny');
+test('a request without a seller is denied', () => {
+  assert.equal(admitRequest('orders.list', []).tag, 'deny');
 });

@@ -1,27 +1,27 @@
-//! Whether {{name}} is on fire.
+//! The alert condition {{name}}.
 //!
-//! A rule of alerts.toml asks it: `policy = "alerts/{{name}}.wasm"`. A few calls prove nothing, and a burst of errors that
-//! the last hour does not show is over before anyone looks.
+//! To use it, set `policy = "alerts/{{name}}.wasm"` in a rule of alerts.toml. The condition ignores windows with few
+//! calls, and short bursts of errors that the last hour does not show.
 
 use std::time::Duration;
 
 use tidegate_sdk::{Alert, AlertVerdict, Snapshot, Stats, window};
 
-/// The condition {{name}}.
+/// The alert condition {{name}}.
 pub struct Policy;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
 impl Alert for Policy {
     fn evaluate(snapshot: Snapshot) -> AlertVerdict {
-        judge(&snapshot.stats, || window(HOUR))
+        evaluate(&snapshot.stats, || window(HOUR))
     }
 }
 
-/// Apart from the host, so that tests can say what the hour was like.
-fn judge(now: &Stats, hour: impl FnOnce() -> Stats) -> AlertVerdict {
+/// Evaluates the condition without calling the host, so that a test can supply the statistics of the last hour.
+fn evaluate(now: &Stats, hour: impl FnOnce() -> Stats) -> AlertVerdict {
     if now.count >= 20 && now.error_rate > 0.1 && hour().error_rate > 0.1 {
-        AlertVerdict::firing("more than a tenth of the calls fail, now and over the last hour")
+        AlertVerdict::firing("more than 10 % of the calls fail, now and over the last hour")
     } else {
         AlertVerdict::Quiet
     }
@@ -38,11 +38,11 @@ mod tests {
     }
 
     #[test]
-    fn it_takes_enough_calls_and_a_bad_hour() {
+    fn fires_only_with_enough_calls_and_a_high_hourly_error_rate() {
         let rows = [(20, 0.2, 0.15, true), (19, 0.2, 0.15, false), (200, 0.9, 0.02, false), (200, 0.1, 0.5, false)];
         for (count, now, hour, fires) in rows {
-            let verdict = judge(&stats(count, now), || stats(500, hour));
-            assert_eq!(matches!(verdict, AlertVerdict::Firing(_)), fires, "{count} calls, {now} now, {hour} in the hour");
+            let verdict = evaluate(&stats(count, now), || stats(500, hour));
+            assert_eq!(matches!(verdict, AlertVerdict::Firing(_)), fires, "{count} calls, now {now}, hour {hour}");
         }
     }
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { evaluate } from './policy.js';
 
-test('it takes enough calls and a bad hour', () => {
+test('fires only with enough calls and a high hourly error rate', () => {
   const rows = [
     [20, 0.2, 0.15, 'firing'],
     [19, 0.2, 0.15, 'quiet'],

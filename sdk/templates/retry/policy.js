@@ -1,6 +1,6 @@
-// What a failed call to {{name}} is worth.
+// The retry classifier for {{name}}: decides whether a failed call is repeated.
 //
-// Replace the codes by the platform's own. Its HTTP status is judged by `retry/default` where this abstains.
+// Replace the codes with those of the platform. When this policy abstains, `retry/default` decides by the HTTP status.
 
 import { abstain, giveUp, retry } from './sdk/retry.js';
 
@@ -8,19 +8,19 @@ import { abstain, giveUp, retry } from './sdk/retry.js';
 export function classify(failure) {
   switch (failure.code) {
     case '429001':
-      return retry('throttled', { afterMs: failure.retryAfterMs ?? 2_000, reason: 'called too often' });
+      return retry('throttled', { afterMs: failure.retryAfterMs ?? 2_000, reason: 'too many calls' });
     case '429002':
-      return giveUp('quota', { reason: "the day's calls are used up" });
+      return giveUp('quota', { reason: 'the daily quota is used up' });
     case '500001':
-      return retry('transient', { reason: "the platform's own trouble" });
-    // Once, so that the caller can refresh the token; the same answer to a fresh one is final.
+      return retry('transient', { reason: 'temporary failure of the platform' });
+    // Retry once, so that the caller can refresh the token. If a fresh token is rejected too, the error is final.
     case '401001':
       return failure.attempt <= 1
         ? retry('auth', { reason: 'the token has expired' })
-        : giveUp('auth', { reason: 'a fresh token is refused too' });
+        : giveUp('auth', { reason: 'a fresh token was rejected too' });
     case '400001':
     case '400002':
-      return giveUp('permanent', { reason: 'the request itself is refused' });
+      return giveUp('permanent', { reason: 'the request is invalid' });
     default:
       return abstain();
   }

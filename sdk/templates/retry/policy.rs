@@ -1,10 +1,10 @@
-//! What a failed call to {{name}} is worth.
+//! The retry classifier for {{name}}: decides whether a failed call is repeated.
 //!
-//! Replace the codes by the platform's own. Its HTTP status is judged by `retry/default` where this abstains.
+//! Replace the codes with those of the platform. When this policy abstains, `retry/default` decides by the HTTP status.
 
 use tidegate_sdk::{Class, Failure, Retry, Verdict};
 
-/// The classifier of {{name}}.
+/// The classifier for {{name}}.
 pub struct Policy;
 
 impl Retry for Policy {
@@ -13,15 +13,15 @@ impl Retry for Policy {
         let give_up = Verdict::give_up;
         match failure.code.as_deref() {
             Some("429001") => {
-                let wait = failure.retry_after_ms.unwrap_or(2_000);
-                retry(Class::Throttled).after_ms(wait).because("called too often")
+                let wait_ms = failure.retry_after_ms.unwrap_or(2_000);
+                retry(Class::Throttled).after_ms(wait_ms).with_reason("too many calls")
             }
-            Some("429002") => give_up(Class::Quota).because("the day's calls are used up"),
-            Some("500001") => retry(Class::Transient).because("the platform's own trouble"),
-            // Once, so that the caller can refresh the token; the same answer to a fresh one is final.
-            Some("401001") if failure.attempt <= 1 => retry(Class::Auth).because("the token has expired"),
-            Some("401001") => give_up(Class::Auth).because("a fresh token is refused too"),
-            Some("400001" | "400002") => give_up(Class::Permanent).because("the request itself is refused"),
+            Some("429002") => give_up(Class::Quota).with_reason("the daily quota is used up"),
+            Some("500001") => retry(Class::Transient).with_reason("temporary failure of the platform"),
+            // Retry once, so that the caller can refresh the token. If a fresh token is rejected too, the error is final.
+            Some("401001") if failure.attempt <= 1 => retry(Class::Auth).with_reason("the token has expired"),
+            Some("401001") => give_up(Class::Auth).with_reason("a fresh token was rejected too"),
+            Some("400001" | "400002") => give_up(Class::Permanent).with_reason("the request is invalid"),
             _ => Verdict::abstain(),
         }
     }
@@ -33,18 +33,18 @@ tidegate_sdk::export_retry!(Policy);
 mod tests {
     use super::*;
 
-    fn answered(code: &str, attempt: u32) -> Verdict {
+    fn classify(code: &str, attempt: u32) -> Verdict {
         Policy::classify(Failure { status: Some(200), code: Some(code.to_owned()), attempt, ..Failure::default() })
     }
 
     #[test]
-    fn an_expired_token_is_worth_one_more_attempt_and_no_third() {
-        assert_eq!(answered("401001", 1).action, tidegate_sdk::Action::Retry);
-        assert_eq!(answered("401001", 2).action, tidegate_sdk::Action::GiveUp);
+    fn an_expired_token_is_retried_once() {
+        assert_eq!(classify("401001", 1).action, tidegate_sdk::Action::Retry);
+        assert_eq!(classify("401001", 2).action, tidegate_sdk::Action::GiveUp);
     }
 
     #[test]
-    fn a_code_that_nobody_knows_is_left_to_the_default() {
-        assert_eq!(answered("999999", 1), Verdict::abstain());
+    fn an_unknown_code_is_left_to_the_default() {
+        assert_eq!(classify("999999", 1), Verdict::abstain());
     }
 }

@@ -1,4 +1,4 @@
-//! The gateway under show: its configuration, its process, and what it says of itself.
+//! The gateway process of the demo: its configuration, its lifetime and its status pages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,21 +9,21 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::bound::Bound;
 use super::platform::TIMEOUT;
+use super::rate_bound::RateBound;
 use crate::run::{Result, root};
 
-/// How long the gateway may take to come up; it compiles Wasm first, here perhaps on a busy machine.
-const START: Duration = Duration::from_secs(60);
+/// How long the gateway may take to start. It compiles Wasm first, which can be slow on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where alerts go.
-pub struct Receivers {
+/// The receivers of notifications.
+pub struct AlertReceivers {
     pub webhook: String,
     pub secret: String,
     pub mail_port: u16,
 }
 
-/// A running gateway; it dies with this value.
+/// A running gateway. The process is killed when the value is dropped.
 pub struct Gateway {
     address: String,
     dir: PathBuf,
@@ -32,12 +32,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Writes configuration and policies to `dir` and starts the gateway on them, on a free port; `upstreams` are
-    /// written `PLATFORM=URL`.
-    pub async fn start(dir: &Path, bound: Bound, upstreams: &[String], receivers: &Receivers) -> Result<Self> {
+    /// Writes the configuration and the policies to `dir` and starts the gateway on a free port. Each upstream has the
+    /// form `PLATFORM=URL`.
+    pub async fn start(dir: &Path, limit: RateBound, upstreams: &[String], receivers: &AlertReceivers) -> Result<Self> {
         copy_policies(&root().join("policies"), &dir.join("policies"))?;
         let config = dir.join("tidegate.toml");
-        write(&config, &configuration(bound, receivers))?;
+        replace_file(&config, &configuration(limit, receivers))?;
         let log = fs::File::create(dir.join("gateway.log")).map_err(|error| format!("gateway.log: {error}"))?;
         let mut child = Command::new(root().join("target/debug/gateway"))
             .arg("--config")
@@ -50,52 +50,52 @@ impl Gateway {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| format!("the gateway does not start: {error}"))?;
+            .map_err(|error| format!("cannot run the gateway: {error}"))?;
         let address = read_address(&mut child).await.map_err(|error| {
             let log = fs::read_to_string(dir.join("gateway.log")).unwrap_or_default();
-            format!("the gateway did not come up: {error}\n{log}")
+            format!("the gateway did not start: {error}\n{log}")
         })?;
         Ok(Self { address, dir: dir.to_owned(), client: reqwest::Client::new(), _child: child })
     }
 
-    /// The address of a path.
+    /// Returns the URL of a path on the gateway.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.address)
     }
 
-    /// The file that holds the alert rules.
-    pub fn rules(&self) -> PathBuf {
+    /// Returns the path of the file with the alert rules.
+    pub fn rules_file(&self) -> PathBuf {
         self.dir.join("policies/alerts.toml")
     }
 
-    /// A message with its paths as seen from the gateway's directory.
-    pub fn within(&self, message: &str) -> String {
+    /// Returns the message with paths relative to the gateway's directory.
+    pub fn with_relative_paths(&self, message: &str) -> String {
         message.replace(&format!("{}/", self.dir.display()), "")
     }
 
-    /// One of the gateway's own pages.
-    pub async fn page(&self, path: &str) -> Result<Value> {
+    /// Requests one of the gateway's status pages, which are JSON.
+    pub async fn status_page(&self, path: &str) -> Result<Value> {
         let fail = |error: reqwest::Error| format!("GET {path}: {error}");
-        let answer = self.client.get(self.url(path)).send().await.map_err(fail)?;
-        answer.error_for_status().map_err(fail)?.json().await.map_err(fail)
+        let response = self.client.get(self.url(path)).send().await.map_err(fail)?;
+        response.error_for_status().map_err(fail)?.json().await.map_err(fail)
     }
 }
 
-/// The address in the one line that the gateway prints once it listens.
+/// Reads the address from the line that the gateway prints when it is ready.
 async fn read_address(child: &mut Child) -> Result<String> {
-    let stdout = child.stdout.take().ok_or("it has no output")?;
+    let stdout = child.stdout.take().ok_or("its standard output is not available")?;
     let mut lines = BufReader::new(stdout).lines();
-    let line = tokio::time::timeout(START, lines.next_line()).await;
-    let line = line.map_err(|_| format!("nothing was heard of it for {START:?}"))?;
-    let line = line.map_err(|error| error.to_string())?.ok_or("it ended")?;
+    let line = tokio::time::timeout(START_TIMEOUT, lines.next_line()).await;
+    let line = line.map_err(|_| format!("it printed nothing for {START_TIMEOUT:?}"))?;
+    let line = line.map_err(|error| error.to_string())?.ok_or("it exited")?;
     let address = line.strip_prefix("listening on ").map(str::to_owned);
-    // Whatever else it prints must find a reader, or the gateway would block on a full pipe.
+    // The rest of the output is read and discarded. Otherwise the pipe could fill up and block the gateway.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    address.ok_or_else(|| format!("it said {line:?} in place of its address"))
+    address.ok_or_else(|| format!("it printed {line:?}, expected its address"))
 }
 
-fn configuration(bound: Bound, receivers: &Receivers) -> String {
-    let (Bound { per_second, burst }, Receivers { webhook, secret, mail_port }) = (bound, receivers);
+fn configuration(limit: RateBound, receivers: &AlertReceivers) -> String {
+    let (RateBound { per_second, burst }, AlertReceivers { webhook, secret, mail_port }) = (limit, receivers);
     format!(
         r#"[limits.taobao]
 rate = "{per_second}/s"
@@ -129,14 +129,14 @@ dir = "policies"
     )
 }
 
-/// Writes a file in one step, the way editors that mean well do.
-pub fn write(path: &Path, text: &str) -> Result<()> {
-    let beside = path.with_extension("new");
-    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
-    written.map_err(|error| format!("{}: {error}", path.display()))
+/// Replaces a file atomically: writes a new file and renames it.
+pub fn replace_file(path: &Path, text: &str) -> Result<()> {
+    let new_file = path.with_extension("new");
+    let result = fs::write(&new_file, text).and_then(|()| fs::rename(&new_file, path));
+    result.map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Copies what the host reads: rules, scripts and built components, not the guests' sources.
+/// Copies the rules, scripts and components of a policy directory, without the sources of the guests.
 fn copy_policies(from: &Path, to: &Path) -> Result<()> {
     let fail = |error: std::io::Error| format!("{}: {error}", from.display());
     fs::create_dir_all(to).map_err(fail)?;

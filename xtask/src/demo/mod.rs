@@ -1,11 +1,11 @@
-//! `cargo xtask demo`: the main job on loopback, from the first call to the refused edit, with its promises checked.
+//! `cargo xtask demo`: shows the main functions of tidegate on this machine and checks what they guarantee.
 
-mod bound;
 mod gateway;
 mod platform;
+mod rate_bound;
+mod receivers;
 mod report;
-mod sinks;
-mod story;
+mod scenario;
 mod traffic;
 
 use std::sync::Arc;
@@ -15,87 +15,88 @@ use tokio::net::TcpListener;
 
 use crate::guests;
 use crate::run::{Result, cargo};
-use bound::Bound;
-use gateway::{Gateway, Receivers};
-use platform::{Dialect, Platform};
-use report::{Report, Screen};
-use story::Story;
-use traffic::Callers;
+use gateway::{AlertReceivers, Gateway};
+use platform::{MockPlatform, PlatformKind};
+use rate_bound::RateBound;
+use report::{ProgressOutput, Report};
+use scenario::Scenario;
+use traffic::Traffic;
 
-/// The limit under show.
-const BOUND: Bound = Bound { per_second: 60, burst: 30 };
+/// The limit that the demo sets for Taobao.
+const TAOBAO_LIMIT: RateBound = RateBound { per_second: 60, burst: 30 };
 
-/// Calls a second to Taobao, above its limit, and to Pinduoduo, far below its own.
-const TAOBAO_DEMAND: u32 = 110;
-const PDD_DEMAND: u32 = 8;
+/// The calls per second to Taobao. They exceed its limit.
+const TAOBAO_CALLS_PER_SECOND: u32 = 110;
+/// The calls per second to Pinduoduo. They are far below its limit.
+const PDD_CALLS_PER_SECOND: u32 = 8;
 
-/// What the robot's signatures are made with; it protects nothing beyond this run.
-const SECRET: &str = "SECdemo";
+/// The secret for the signatures of DingTalk notifications. Only this run uses it.
+const WEBHOOK_SECRET: &str = "SECdemo";
 
-/// Builds, runs and reports; whether every promise was held.
+/// Builds the binaries, runs the demo and prints the report. Returns whether all checks passed.
 pub fn run() -> Result<bool> {
-    let screen = Screen::default();
-    // At once, so that both are built with the same features of what they share.
+    let output = ProgressOutput::default();
+    // One cargo command builds both, so that their shared dependencies are compiled once, with the same features.
     cargo(&["build", "--package", "gateway", "--package", "tidegate-server"])?;
     if let Err(error) = guests::build() {
-        screen.say(&format!("going on with the Rhai classifiers alone: {error}"));
+        output.print_line(&format!("the Wasm guests are not built, the demo uses only Rhai classifiers: {error}"));
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(async {
-        // Whichever ends first, the other is dropped, and the gateway's process with it.
+        // When one branch ends, the other is dropped. Dropping the demo also stops the gateway process.
         tokio::select! {
-            report = show(screen) => report.and_then(|report| report.print()),
-            signal = interrupted() => Err(format!("ended by {signal}")),
+            report = run_demo(output) => report.and_then(|report| report.print()),
+            signal = interrupted() => Err(format!("interrupted by {signal}")),
         }
     })
 }
 
-async fn show(mut screen: Screen) -> Result<Report> {
-    let dir = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
-    let (taobao, taobao_upstream) = upstream(Dialect::Taobao).await?;
-    let (pdd, pdd_upstream) = upstream(Dialect::Pdd).await?;
-    let (robot, webhook) = sinks::robot(SECRET).await?;
-    let (mailbox, mail_port) = sinks::mailbox().await?;
-    let receivers = Receivers { webhook, secret: SECRET.to_owned(), mail_port };
-    let gateway = Gateway::start(dir.path(), BOUND, &[taobao_upstream, pdd_upstream], &receivers).await?;
-    screen.open(&gateway.url(""));
-    let callers = Callers {
+async fn run_demo(mut output: ProgressOutput) -> Result<Report> {
+    let dir = tempfile::tempdir().map_err(|error| format!("cannot create a temporary directory: {error}"))?;
+    let (taobao, taobao_upstream) = start_platform(PlatformKind::Taobao).await?;
+    let (pdd, pdd_upstream) = start_platform(PlatformKind::Pdd).await?;
+    let (dingtalk, webhook) = receivers::start_dingtalk_robot(WEBHOOK_SECRET).await?;
+    let (mail, mail_port) = receivers::start_mail_server().await?;
+    let receivers = AlertReceivers { webhook, secret: WEBHOOK_SECRET.to_owned(), mail_port };
+    let gateway = Gateway::start(dir.path(), TAOBAO_LIMIT, &[taobao_upstream, pdd_upstream], &receivers).await?;
+    output.start(&gateway.url(""));
+    let taobao_traffic = Traffic {
         url: gateway.url("/taobao/router/rest?method=taobao.trade.fullinfo.get&format=json&tid=3000000"),
-        per_second: TAOBAO_DEMAND,
+        per_second: TAOBAO_CALLS_PER_SECOND,
         platform: Arc::clone(&taobao),
-        screen: Some(screen.clone()),
+        output: Some(output.clone()),
     };
-    let others = Callers {
+    let pdd_traffic = Traffic {
         url: gateway.url("/pdd/api/router?type=pdd.order.information.get&order_sn=261123-0"),
-        per_second: PDD_DEMAND,
+        per_second: PDD_CALLS_PER_SECOND,
         platform: pdd,
-        screen: None,
+        output: None,
     };
-    let calls = tokio::spawn(async { tokio::join!(callers.drive(), others.drive()) });
-    let story = Story { gateway, robot, mailbox, screen: screen.clone() };
-    let told = story.tell().await;
-    let (taobao_tally, pdd_tally) = calls.await.map_err(|error| format!("the callers broke down: {error}"))?;
-    let figures = story.figures().await?;
-    screen.close();
-    Ok(Report::new(BOUND, &taobao.arrivals(), [taobao_tally, pdd_tally], told, figures))
+    let traffic = tokio::spawn(async { tokio::join!(taobao_traffic.run(), pdd_traffic.run()) });
+    let scenario = Scenario { gateway, dingtalk, mail, output: output.clone() };
+    let observations = scenario.run().await;
+    let (taobao_counts, pdd_counts) = traffic.await.map_err(|error| format!("the traffic task failed: {error}"))?;
+    let stats = scenario.stats().await?;
+    output.finish();
+    Ok(Report::new(TAOBAO_LIMIT, &taobao.arrivals(), [taobao_counts, pdd_counts], observations, stats))
 }
 
-/// Starts a platform and names it to the gateway.
-async fn upstream(dialect: Dialect) -> Result<(Arc<Platform>, String)> {
-    let (platform, address) = Platform::start(dialect).await?;
-    Ok((platform, format!("{}={address}", dialect.name())))
+/// Starts a mock platform and returns it with the value of the gateway's `--upstream` option.
+async fn start_platform(kind: PlatformKind) -> Result<(Arc<MockPlatform>, String)> {
+    let (platform, address) = MockPlatform::start(kind).await?;
+    Ok((platform, format!("{}={address}", kind.name())))
 }
 
-/// Serves on a free port of loopback; tells the address.
-async fn listen(router: Router) -> Result<String> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| format!("no free port: {error}"))?;
+/// Serves a router on a free port of the loopback interface and returns its URL.
+async fn serve_on_loopback(router: Router) -> Result<String> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| format!("cannot bind a port: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     tokio::spawn(axum::serve(listener, router).into_future());
     Ok(format!("http://{address}"))
 }
 
-/// The signals by which people and supervisors end a program.
+/// Waits for SIGINT or SIGTERM and returns its name.
 async fn interrupted() -> &'static str {
     #[cfg(unix)]
     {
@@ -107,7 +108,7 @@ async fn interrupted() -> &'static str {
             };
         }
     }
-    // Where signals cannot be heard the demo just runs to its end.
+    // If signals cannot be received, the demo runs to its end.
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -1,4 +1,4 @@
-//! Platforms that answer the way Taobao and Pinduoduo do, with a bad spell on schedule, and keep their own logs.
+//! Mock platforms that respond like Taobao and Pinduoduo, have a scheduled outage, and log when calls arrive.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,35 +14,35 @@ use axum::{Json, Router};
 use http_body::Frame;
 use serde_json::{Value, json};
 
-use super::listen;
+use super::serve_on_loopback;
 
-/// When the platform is down, counted from its first call.
+/// The time of the outage, measured from the first call.
 pub const OUTAGE: std::ops::Range<Duration> = Duration::from_secs(6)..Duration::from_millis(8_500);
 
-/// How long the gateway waits for an answer.
+/// How long the gateway waits for a response.
 pub const TIMEOUT: Duration = Duration::from_millis(800);
 
-/// What the platform makes of a call.
+/// The response of a mock platform to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// What was asked for.
+pub enum MockResponse {
+    /// The requested order.
     Order,
-    /// The same, after a while.
+    /// The requested order after a delay.
     SlowOrder,
-    /// HTTP 200 with a passing error inside.
+    /// HTTP 200 with a temporary error in the body.
     Busy,
     /// HTTP 503.
     Unavailable,
-    /// The connection breaks off before an answer.
+    /// The connection breaks before the response is complete.
     Broken,
-    /// No answer within the gateway's [`TIMEOUT`].
-    Hangs,
-    /// HTTP 200 with an error inside that no retry mends.
+    /// No response within the gateway's [`TIMEOUT`].
+    Hang,
+    /// HTTP 200 with a permanent error in the body.
     NoSuchOrder,
 }
 
-/// How many of 100 calls fail in passing: calm first, then down, then shaky.
-fn failing(age: Duration) -> u64 {
+/// Returns the percentage of calls with a temporary failure: low before the outage, high during it, medium after it.
+fn failure_percent(age: Duration) -> u64 {
     if age < OUTAGE.start {
         5
     } else if age < OUTAGE.end {
@@ -52,17 +52,17 @@ fn failing(age: Duration) -> u64 {
     }
 }
 
-/// Whose errors a platform speaks.
+/// The platform that a mock platform imitates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// `code` and `sub_code`; its classifier is a Rhai script.
+pub enum PlatformKind {
+    /// Taobao: errors have a `code` and a `sub_code`; the classifier is a Rhai script.
     Taobao,
-    /// `error_code`; its classifier is a Wasm component.
+    /// Pinduoduo: errors have an `error_code`; the classifier is a Wasm component.
     Pdd,
 }
 
-impl Dialect {
-    /// The platform's name.
+impl PlatformKind {
+    /// Returns the name of the platform.
     pub fn name(self) -> &'static str {
         match self {
             Self::Taobao => "taobao",
@@ -70,8 +70,10 @@ impl Dialect {
         }
     }
 
-    /// Where its dice begin. With a seed picked blindly chance alone may pass 10 % of the few calls of the calm
-    /// seconds, and the alert would fire before the outage.
+    /// Returns the seed of the pseudo-random responses.
+    ///
+    /// Few calls are made before the outage. With another seed, more than 10 % of them can fail by chance, and the
+    /// alert would fire before the outage.
     fn seed(self) -> u64 {
         match self {
             Self::Taobao => 0,
@@ -80,58 +82,58 @@ impl Dialect {
     }
 }
 
-/// The answer to call number `number`, the same in every run.
-fn answer(dialect: Dialect, number: u64, age: Duration) -> Answer {
-    let dice = scatter(dialect.seed() + number);
-    let (hundred, kind) = (dice % 100, dice / 100 % 100);
-    match (hundred < failing(age), kind) {
-        (true, 0..50) => Answer::Busy,
-        (true, 50..75) => Answer::Unavailable,
-        (true, 75..90) => Answer::Broken,
-        (true, _) => Answer::Hangs,
-        (false, 0) => Answer::NoSuchOrder,
-        (false, 1..4) => Answer::SlowOrder,
-        (false, _) => Answer::Order,
+/// Returns the response to call number `number`. It is the same in every run.
+fn response_to(kind: PlatformKind, number: u64, age: Duration) -> MockResponse {
+    let random = mix(kind.seed() + number);
+    let (failure_roll, response_roll) = (random % 100, random / 100 % 100);
+    match (failure_roll < failure_percent(age), response_roll) {
+        (true, 0..50) => MockResponse::Busy,
+        (true, 50..75) => MockResponse::Unavailable,
+        (true, 75..90) => MockResponse::Broken,
+        (true, _) => MockResponse::Hang,
+        (false, 0) => MockResponse::NoSuchOrder,
+        (false, 1..4) => MockResponse::SlowOrder,
+        (false, _) => MockResponse::Order,
     }
 }
 
-/// The finaliser of `SplitMix64` (Steele, Lea, Flood 2014): neighbours in, unrelated numbers out.
-fn scatter(number: u64) -> u64 {
+/// Returns a pseudo-random number for each input: the finalizer of `SplitMix64` (Steele, Lea, Flood 2014).
+fn mix(number: u64) -> u64 {
     let mut z = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
 
-/// The platform's log.
-pub struct Platform {
-    dialect: Dialect,
+/// A mock platform with a log of its calls.
+pub struct MockPlatform {
+    kind: PlatformKind,
     started: Instant,
     arrivals: Mutex<Vec<u64>>,
 }
 
-impl Platform {
-    /// Starts the platform on a free port and tells its address.
-    pub async fn start(dialect: Dialect) -> Result<(Arc<Self>, String), String> {
-        let platform = Arc::new(Self { dialect, started: Instant::now(), arrivals: Mutex::default() });
+impl MockPlatform {
+    /// Starts a platform on a free port and returns it with its URL.
+    pub async fn start(kind: PlatformKind) -> Result<(Arc<Self>, String), String> {
+        let platform = Arc::new(Self { kind, started: Instant::now(), arrivals: Mutex::default() });
         let router = Router::new().fallback(serve).with_state(Arc::clone(&platform));
-        Ok((platform, listen(router).await?))
+        Ok((platform, serve_on_loopback(router).await?))
     }
 
-    /// Microseconds since the platform started.
+    /// Returns the number of microseconds since the platform started.
     pub fn now_us(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// When each request came, in microseconds since the platform started.
+    /// Returns the arrival time of each call, in microseconds since the platform started.
     pub fn arrivals(&self) -> Vec<u64> {
         self.log().clone()
     }
 
-    /// Writes a request down; tells its number and the time since the first.
-    fn note(&self) -> (u64, Duration) {
+    /// Logs a call and returns its number and the time since the first call.
+    fn record_call(&self) -> (u64, Duration) {
         let mut arrivals = self.log();
-        // Read under the lock, so that the log is in order of time.
+        // The clock is read while the lock is held, so that the log is sorted by time.
         let now = self.now_us();
         let number = arrivals.len() as u64;
         let first = *arrivals.first().unwrap_or(&now);
@@ -144,32 +146,32 @@ impl Platform {
     }
 }
 
-async fn serve(State(platform): State<Arc<Platform>>) -> Response {
-    let (number, age) = platform.note();
-    match answer(platform.dialect, number, age) {
-        Answer::Order => order(platform.dialect, number),
-        Answer::SlowOrder => {
+async fn serve(State(platform): State<Arc<MockPlatform>>) -> Response {
+    let (number, age) = platform.record_call();
+    match response_to(platform.kind, number, age) {
+        MockResponse::Order => order(platform.kind, number),
+        MockResponse::SlowOrder => {
             tokio::time::sleep(TIMEOUT / 2).await;
-            order(platform.dialect, number)
+            order(platform.kind, number)
         }
-        Answer::Busy => busy(platform.dialect),
-        Answer::Unavailable => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-        Answer::Broken => Body::new(BreaksOff).into_response(),
-        Answer::Hangs => {
+        MockResponse::Busy => busy(platform.kind),
+        MockResponse::Unavailable => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        MockResponse::Broken => Body::new(BrokenBody).into_response(),
+        MockResponse::Hang => {
             tokio::time::sleep(TIMEOUT * 3).await;
             StatusCode::GATEWAY_TIMEOUT.into_response()
         }
-        Answer::NoSuchOrder => no_such_order(platform.dialect),
+        MockResponse::NoSuchOrder => no_such_order(platform.kind),
     }
 }
 
-fn order(dialect: Dialect, number: u64) -> Response {
-    Json(match dialect {
-        Dialect::Taobao => {
+fn order(kind: PlatformKind, number: u64) -> Response {
+    Json(match kind {
+        PlatformKind::Taobao => {
             let trade = json!({"tid": 3_000_000 + number, "status": "TRADE_FINISHED", "payment": "88.00"});
             json!({"trade_fullinfo_get_response": {"trade": trade}})
         }
-        Dialect::Pdd => {
+        PlatformKind::Pdd => {
             let order = json!({"order_sn": format!("261123-{number}"), "order_status": 3});
             json!({"order_info_get_response": {"order_info": order}})
         }
@@ -177,30 +179,32 @@ fn order(dialect: Dialect, number: u64) -> Response {
     .into_response()
 }
 
-/// Worth another call, says the platform's documentation.
-fn busy(dialect: Dialect) -> Response {
-    error(match dialect {
-        Dialect::Taobao => json!({"code": 15, "msg": "Remote service error", "sub_code": "isp.remote-service-timeout"}),
-        Dialect::Pdd => json!({"error_code": 52_102, "error_msg": "API degraded, retry later", "sub_code": null}),
+/// Returns an error that the platform's documentation describes as temporary.
+fn busy(kind: PlatformKind) -> Response {
+    error(match kind {
+        PlatformKind::Taobao => {
+            json!({"code": 15, "msg": "Remote service error", "sub_code": "isp.remote-service-timeout"})
+        }
+        PlatformKind::Pdd => json!({"error_code": 52_102, "error_msg": "API degraded, retry later", "sub_code": null}),
     })
 }
 
-/// Not worth another; Taobao says so by the sub code alone.
-fn no_such_order(dialect: Dialect) -> Response {
-    error(match dialect {
-        Dialect::Taobao => json!({"code": 15, "msg": "Remote service error", "sub_code": "isv.trade-not-exist"}),
-        Dialect::Pdd => json!({"error_code": 10_001, "error_msg": "parameter error", "sub_code": null}),
+/// Returns a permanent error. For Taobao, only the sub code distinguishes it from a temporary one.
+fn no_such_order(kind: PlatformKind) -> Response {
+    error(match kind {
+        PlatformKind::Taobao => json!({"code": 15, "msg": "Remote service error", "sub_code": "isv.trade-not-exist"}),
+        PlatformKind::Pdd => json!({"error_code": 10_001, "error_msg": "parameter error", "sub_code": null}),
     })
 }
 
-fn error(told: Value) -> Response {
-    Json(json!({"error_response": told})).into_response()
+fn error(details: Value) -> Response {
+    Json(json!({"error_response": details})).into_response()
 }
 
-/// A body that fails, upon which the server cuts the connection.
-struct BreaksOff;
+/// A body that fails, which makes the server close the connection.
+struct BrokenBody;
 
-impl HttpBody for BreaksOff {
+impl HttpBody for BrokenBody {
     type Data = Bytes;
     type Error = std::io::Error;
 
@@ -213,34 +217,40 @@ impl HttpBody for BreaksOff {
 mod tests {
     use super::*;
 
-    /// Of 100 calls at this age, how many get an answer that `wanted` picks.
-    fn share(age: Duration, wanted: impl Fn(Answer) -> bool) -> f64 {
-        (0..10_000).filter(|number| wanted(answer(Dialect::Taobao, *number, age))).count() as f64 / 100.0
+    /// Returns the percentage of calls at this age whose response matches `predicate`.
+    fn percentage(age: Duration, predicate: impl Fn(MockResponse) -> bool) -> f64 {
+        (0..10_000).filter(|number| predicate(response_to(PlatformKind::Taobao, *number, age))).count() as f64 / 100.0
     }
 
     #[test]
-    fn calls_fail_as_often_as_the_schedule_says() {
-        let passing = |answer| matches!(answer, Answer::Busy | Answer::Unavailable | Answer::Broken | Answer::Hangs);
+    fn the_failure_percentage_follows_the_schedule() {
+        let temporary = |response| {
+            matches!(
+                response,
+                MockResponse::Busy | MockResponse::Unavailable | MockResponse::Broken | MockResponse::Hang
+            )
+        };
         for age in [Duration::ZERO, OUTAGE.start, OUTAGE.end] {
-            let (seen, said) = (share(age, passing), failing(age) as f64);
-            assert!((seen - said).abs() < 1.5, "{seen} of 100 for {said} at {age:?}");
-            let beyond_help = share(age, |answer| answer == Answer::NoSuchOrder);
-            assert!(beyond_help > 0.0 && beyond_help < 2.0, "{beyond_help} of 100 at {age:?}");
+            let (actual, expected) = (percentage(age, temporary), failure_percent(age) as f64);
+            assert!((actual - expected).abs() < 1.5, "{actual} % instead of {expected} % at {age:?}");
+            let permanent = percentage(age, |response| response == MockResponse::NoSuchOrder);
+            assert!(permanent > 0.0 && permanent < 2.0, "{permanent} % at {age:?}");
         }
     }
 
     #[tokio::test]
-    async fn every_request_is_in_the_log_up_to_the_first_that_breaks_off() {
-        let (platform, address) = Platform::start(Dialect::Pdd).await.unwrap();
-        let breaks = (0..).find(|number| answer(Dialect::Pdd, *number, Duration::ZERO) == Answer::Broken).unwrap();
+    async fn the_log_contains_every_call_including_one_whose_connection_breaks() {
+        let (platform, address) = MockPlatform::start(PlatformKind::Pdd).await.unwrap();
+        let is_broken = |number: &u64| response_to(PlatformKind::Pdd, *number, Duration::ZERO) == MockResponse::Broken;
+        let broken = (0..).find(is_broken).unwrap();
         let client = reqwest::Client::builder().timeout(TIMEOUT * 2).build().unwrap();
-        for number in 0..=breaks {
-            let answer = client.get(&address).send().await;
-            let hangs = answer.as_ref().is_err_and(reqwest::Error::is_timeout);
-            assert_eq!(answer.is_err() && !hangs, number == breaks, "call {number}: {answer:?}");
+        for number in 0..=broken {
+            let response = client.get(&address).send().await;
+            let timed_out = response.as_ref().is_err_and(reqwest::Error::is_timeout);
+            assert_eq!(response.is_err() && !timed_out, number == broken, "call {number}: {response:?}");
         }
         let arrivals = platform.arrivals();
-        assert_eq!(arrivals.len() as u64, breaks + 1);
+        assert_eq!(arrivals.len() as u64, broken + 1);
         assert!(arrivals.is_sorted());
     }
 }

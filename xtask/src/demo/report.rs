@@ -1,5 +1,6 @@
-//! What people see: lines while it runs, a table and one JSON line at its end.
-#![allow(clippy::print_stdout, reason = "a command prints its answer")]
+//! The output of the demo: progress lines while it runs, and a table, the results of the checks and one line of JSON at
+//! its end.
+#![allow(clippy::print_stdout, reason = "the output of a command")]
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -7,232 +8,266 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::bound::{Bound, JITTER};
 use super::platform::OUTAGE;
-use super::story::{Figures, Told};
-use super::traffic::Tally;
-use super::{PDD_DEMAND, TAOBAO_DEMAND};
+use super::rate_bound::{JITTER, RateBound};
+use super::scenario::{DemoStats, Observations};
+use super::traffic::CallCounts;
+use super::{PDD_CALLS_PER_SECOND, TAOBAO_CALLS_PER_SECOND};
 
-/// The lines and the bar; clones share them.
+/// The output while the demo runs. Clones share the progress bar.
 #[derive(Clone)]
-pub struct Screen {
-    /// Drawn where standard error is a terminal; elsewhere plain lines stand in for it.
+pub struct ProgressOutput {
+    /// The progress bar, if standard error is a terminal. Otherwise the progress is printed as lines.
     bar: Option<ProgressBar>,
-    started: Instant,
+    started_at: Instant,
 }
 
-impl Default for Screen {
+impl Default for ProgressOutput {
     fn default() -> Self {
-        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} calls: {wide_msg}");
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} calls to taobao: {wide_msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = std::io::stderr().is_terminal().then(|| ProgressBar::new(0).with_style(style));
-        Self { bar, started: Instant::now() }
+        Self { bar, started_at: Instant::now() }
     }
 }
 
-impl Screen {
-    /// One line that stays, with the second in which it was said.
-    pub fn say(&self, line: &str) {
-        let line = format!("{:5.1} s  {line}", self.started.elapsed().as_secs_f64());
+impl ProgressOutput {
+    /// Prints a line that starts with the elapsed time.
+    pub fn print_line(&self, line: &str) {
+        let line = format!("{:5.1} s  {line}", self.started_at.elapsed().as_secs_f64());
         match &self.bar {
             Some(bar) => bar.suspend(|| println!("{line}")),
             None => println!("{line}"),
         }
     }
 
-    /// Begins the count of seconds and says what is about to be seen.
-    pub fn open(&mut self, gateway: &str) {
-        let Bound { per_second, burst } = super::BOUND;
+    /// Resets the elapsed time and prints what the demo does.
+    pub fn start(&mut self, gateway: &str) {
+        let RateBound { per_second, burst } = super::TAOBAO_LIMIT;
         let (from, to) = (OUTAGE.start.as_secs_f64(), OUTAGE.end.as_secs_f64());
-        self.started = Instant::now();
-        self.say(&format!("gateway on {gateway}: taobao at {per_second}/s, burst {burst}, and pdd"));
-        self.say(&format!("callers want {TAOBAO_DEMAND}/s of taobao and {PDD_DEMAND}/s of pdd"));
-        self.say(&format!("both platforms are down from second {from} to {to} and shaky after"));
+        self.started_at = Instant::now();
+        self.print_line(&format!("gateway listens on {gateway}; the limit of taobao is {per_second}/s, burst {burst}"));
+        self.print_line(&format!(
+            "clients make {TAOBAO_CALLS_PER_SECOND} calls/s to taobao and {PDD_CALLS_PER_SECOND} calls/s to pdd"
+        ));
+        self.print_line(&format!(
+            "both mock platforms have an outage from second {from} to {to} and are unstable afterwards"
+        ));
     }
 
-    /// How far the traffic is.
-    pub fn progress(&self, made: u64, total: u64, tally: &Tally) {
-        let Tally { first, after_retry, failed, limited, .. } = tally;
-        let line = format!("{first} at once, {after_retry} after retries, {failed} failed, {limited} limited");
+    /// Shows how many of the calls have been made, and their outcomes.
+    pub fn progress(&self, made: u64, total: u64, counts: &CallCounts) {
+        let CallCounts { first_attempt, after_retry, failed, limited, .. } = counts;
+        let line = format!(
+            "{first_attempt} ok at first attempt, {after_retry} ok after retries, {failed} failed, {limited} limited"
+        );
         match &self.bar {
             Some(bar) => {
                 bar.set_length(total);
                 bar.set_position(made);
                 bar.set_message(line);
             }
-            None if made.is_multiple_of(u64::from(TAOBAO_DEMAND) * 4) => {
-                self.say(&format!("{made}/{total} calls: {line}"))
+            None if made.is_multiple_of(u64::from(TAOBAO_CALLS_PER_SECOND) * 4) => {
+                self.print_line(&format!("{made}/{total} calls to taobao: {line}"));
             }
             None => {}
         }
     }
 
-    /// Takes the bar away.
-    pub fn close(&self) {
+    /// Removes the progress bar.
+    pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }
 }
 
-/// One promise and whether it was held.
-struct Promise {
-    what: &'static str,
+/// A check of the demo and its result.
+struct Check {
+    name: &'static str,
     measured: String,
-    held: bool,
+    passed: bool,
 }
 
-/// The line for programs.
+/// The machine-readable summary.
 #[derive(Serialize)]
-struct Line {
-    /// Let through by the limit: the three that follow.
+struct JsonSummary {
+    /// The calls that the limits allowed: the sum of the next three fields.
     calls: u64,
     succeeded_first: u64,
     succeeded_after_retry: u64,
     failed: u64,
     limited: u64,
     alerts_fired: usize,
-    delivered: usize,
+    notifications_delivered: usize,
     reload_ms: Option<u64>,
-    refused_reload: bool,
+    invalid_rule_rejected: bool,
 }
 
-/// Everything that was measured.
+/// The results of the demo.
 pub struct Report {
-    promises: Vec<Promise>,
-    tallies: [Tally; 2],
-    line: Line,
-    verdicts: Vec<(String, u64)>,
+    checks: Vec<Check>,
+    counts: [CallCounts; 2],
+    summary: JsonSummary,
+    classifier_evaluations: Vec<(String, u64)>,
 }
 
 impl Report {
-    /// Holds what was seen of taobao and pdd against what was promised; `arrivals` are taobao's.
-    pub fn new(bound: Bound, arrivals: &[u64], tallies: [Tally; 2], told: Told, figures: Figures) -> Self {
-        let Figures { alerts_fired, delivered, verdicts } = figures;
-        let sum = |count: fn(&Tally) -> u64| tallies.iter().map(count).sum();
-        let line = Line {
-            calls: sum(Tally::calls),
-            succeeded_first: sum(|tally| tally.first),
-            succeeded_after_retry: sum(|tally| tally.after_retry),
-            failed: sum(|tally| tally.failed),
-            limited: sum(|tally| tally.limited),
+    /// Evaluates the checks. `counts` are those of taobao and pdd, `arrivals` those of taobao.
+    pub fn new(
+        limit: RateBound,
+        arrivals: &[u64],
+        counts: [CallCounts; 2],
+        observations: Observations,
+        stats: DemoStats,
+    ) -> Self {
+        let DemoStats { alerts_fired, notifications_delivered, classifier_evaluations } = stats;
+        let sum = |count: fn(&CallCounts) -> u64| counts.iter().map(count).sum();
+        let summary = JsonSummary {
+            calls: sum(CallCounts::calls),
+            succeeded_first: sum(|counts| counts.first_attempt),
+            succeeded_after_retry: sum(|counts| counts.after_retry),
+            failed: sum(|counts| counts.failed),
+            limited: sum(|counts| counts.limited),
             alerts_fired,
-            delivered,
-            reload_ms: told.reload_ms.as_ref().ok().copied(),
-            refused_reload: told.refused.is_ok(),
+            notifications_delivered,
+            reload_ms: observations.reload_ms.as_ref().ok().copied(),
+            invalid_rule_rejected: observations.rejection.is_ok(),
         };
-        let promises = vec![
-            first_attempts(&line),
-            after_retries(&line),
-            upper_bound(bound, arrivals),
-            lower_bound(bound, arrivals, &tallies[0]),
-            act("high_error_rate fires and reaches both channels", &told.fired, |()| {
-                format!("{alerts_fired} fired, {delivered} messages delivered")
+        let checks = vec![
+            first_attempt_check(&summary),
+            after_retry_check(&summary),
+            upper_bound_check(limit, arrivals),
+            lower_bound_check(limit, arrivals, &counts[0]),
+            step_check("the alert fires and reaches both channels", &observations.alert_fired, |()| {
+                format!("{alerts_fired} alerts fired, {notifications_delivered} notifications delivered")
             }),
-            act("an edited rule is in force without a restart", &told.reload_ms, |ms| format!("{ms} ms after saving")),
-            act("a broken rule is refused, the last good one stays", &told.refused, String::clone),
+            step_check("an edited rule becomes active without a restart", &observations.reload_ms, |reload_ms| {
+                format!("{reload_ms} ms after the save")
+            }),
+            step_check(
+                "an invalid rule is rejected; the old rule stays active",
+                &observations.rejection,
+                String::clone,
+            ),
         ];
-        Self { promises, tallies, line, verdicts }
+        Self { checks, counts, summary, classifier_evaluations }
     }
 
-    /// Prints the table and the JSON line; whether every promise was held.
+    /// Prints the table, the checks and the JSON summary. Returns whether all checks passed.
     pub fn print(&self) -> Result<bool, String> {
-        println!("\n{:8} {:>6} {:>9} {:>14} {:>7} {:>8}", "", "calls", "at once", "after retries", "failed", "limited");
-        for (name, tally) in ["taobao", "pdd"].iter().zip(&self.tallies) {
-            let Tally { first, after_retry, failed, limited, .. } = tally;
-            println!("{name:8} {:>6} {first:>9} {after_retry:>14} {failed:>7} {limited:>8}", tally.calls());
+        println!(
+            "\n{:8} {:>6} {:>14} {:>14} {:>7} {:>8}",
+            "platform", "calls", "first attempt", "after retries", "failed", "limited"
+        );
+        for (name, counts) in ["taobao", "pdd"].iter().zip(&self.counts) {
+            let CallCounts { first_attempt, after_retry, failed, limited, .. } = counts;
+            println!("{name:8} {:>6} {first_attempt:>14} {after_retry:>14} {failed:>7} {limited:>8}", counts.calls());
         }
-        let verdicts: Vec<_> = self.verdicts.iter().map(|(path, asked)| format!("{path} {asked}")).collect();
-        println!("failures judged by {}", verdicts.join(", "));
-        println!("a refusal says {}\n", self.tallies[0].refusal.as_deref().unwrap_or("nothing: there was none"));
-        for Promise { what, measured, held } in &self.promises {
-            println!("{}  {what:<51} {measured}", if *held { "held  " } else { "BROKEN" });
+        let evaluations: Vec<_> =
+            self.classifier_evaluations.iter().map(|(path, count)| format!("{path} {count}")).collect();
+        println!("evaluations by classifier: {}", evaluations.join(", "));
+        let headers = self.counts[0].limit_headers.as_deref().unwrap_or("none, the limit refused no call");
+        println!("headers of a limited call: {headers}\n");
+        for Check { name, measured, passed } in &self.checks {
+            println!("{}  {name:<54}  {measured}", if *passed { "passed" } else { "FAILED" });
         }
-        println!("\n{}", serde_json::to_string(&self.line).map_err(|error| error.to_string())?);
-        Ok(self.promises.iter().all(|promise| promise.held))
+        println!("\n{}", serde_json::to_string(&self.summary).map_err(|error| error.to_string())?);
+        Ok(self.checks.iter().all(|check| check.passed))
     }
 }
 
-fn percent(part: u64, whole: u64) -> f64 {
+fn percentage(part: u64, whole: u64) -> f64 {
     100.0 * part as f64 / whole as f64
 }
 
-fn first_attempts(line: &Line) -> Promise {
-    let share = percent(line.succeeded_first, line.calls);
-    let held = (75.0..85.0).contains(&share);
-    Promise { what: "about 80 % succeed at the first attempt", measured: format!("{share:.1} %"), held }
+fn first_attempt_check(summary: &JsonSummary) -> Check {
+    let share = percentage(summary.succeeded_first, summary.calls);
+    let passed = (75.0..85.0).contains(&share);
+    Check { name: "about 80 % of calls succeed at the first attempt", measured: format!("{share:.1} %"), passed }
 }
 
-fn after_retries(line: &Line) -> Promise {
-    let share = percent(line.succeeded_first + line.succeeded_after_retry, line.calls);
-    Promise { what: "over 95 % succeed after retries", measured: format!("{share:.1} %"), held: share > 95.0 }
+fn after_retry_check(summary: &JsonSummary) -> Check {
+    let share = percentage(summary.succeeded_first + summary.succeeded_after_retry, summary.calls);
+    Check {
+        name: "more than 95 % of calls succeed after retries",
+        measured: format!("{share:.1} %"),
+        passed: share > 95.0,
+    }
 }
 
-fn upper_bound(bound: Bound, arrivals: &[u64]) -> Promise {
-    let tightest = bound.tightest(arrivals);
-    let measured = tightest.map_or("nothing arrived".to_owned(), |window| {
+fn upper_bound_check(limit: RateBound, arrivals: &[u64]) -> Check {
+    let tightest = limit.tightest_window(arrivals);
+    let measured = tightest.map_or("no call reached the platform".to_owned(), |window| {
         let (calls, length) = (window.calls, window.length.as_secs_f64());
-        let granted = bound.burst as f64 + bound.per_second as f64 * length;
-        format!(
-            "tightest: {calls} calls in {length:.3} s, {granted:.1} granted (± {} ms of jitter)",
-            JITTER.as_millis()
-        )
+        let allowed = limit.burst as f64 + limit.per_second as f64 * length;
+        let jitter_ms = JITTER.as_millis();
+        format!("tightest: {calls} calls in {length:.3} s, {allowed:.1} allowed (± {jitter_ms} ms of jitter)")
     });
-    let held = tightest.is_some_and(|window| window.room >= 0);
-    Promise { what: "every window: at most burst + rate × window", measured, held }
+    let passed = tightest.is_some_and(|window| window.slack >= 0);
+    Check { name: "every window has at most burst + rate × window calls", measured, passed }
 }
 
-fn lower_bound(bound: Bound, arrivals: &[u64], tally: &Tally) -> Promise {
-    let used = tally.saturated_us.map(|(from, to)| {
-        let length = Duration::from_micros(to.saturating_sub(from)).as_secs_f64();
-        (bound.used(arrivals, from, to), length)
+fn lower_bound_check(limit: RateBound, arrivals: &[u64], counts: &CallCounts) -> Check {
+    let utilization = counts.saturated_us.map(|(from_us, to_us)| {
+        let length = Duration::from_micros(to_us.saturating_sub(from_us)).as_secs_f64();
+        (limit.utilization(arrivals, from_us, to_us), length)
     });
-    let measured = used.map_or("the limit never refused".to_owned(), |(used, length)| {
-        format!("{:.1} % over the {length:.1} s in which it refused", 100.0 * used)
+    let measured = utilization.map_or("the limit refused no call".to_owned(), |(utilization, length)| {
+        format!("{:.1} % over the {length:.1} s in which calls were refused", 100.0 * utilization)
     });
-    let held = used.is_some_and(|(used, _)| used >= 0.98);
-    Promise { what: "demand above it: at least 98 % of the rate", measured, held }
+    let passed = utilization.is_some_and(|(utilization, _)| utilization >= 0.98);
+    Check { name: "under saturation at least 98 % of the rate is used", measured, passed }
 }
 
-fn act<T>(what: &'static str, came: &Result<T, String>, show: impl FnOnce(&T) -> String) -> Promise {
-    Promise { what, measured: came.as_ref().map_or_else(String::clone, show), held: came.is_ok() }
+fn step_check<T>(name: &'static str, result: &Result<T, String>, describe: impl FnOnce(&T) -> String) -> Check {
+    Check { name, measured: result.as_ref().map_or_else(String::clone, describe), passed: result.is_ok() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const BOUND: Bound = Bound { per_second: 10, burst: 5 };
+    const LIMIT: RateBound = RateBound { per_second: 10, burst: 5 };
 
-    /// A run of 1,000 calls, of which so many succeeded at once and so many in all, and one call arrived every
-    /// `gap_us` in the 10 s in which the limit refused.
-    fn report(first: u64, in_all: u64, gap_us: u64, refused: Result<String, String>) -> Vec<&'static str> {
-        let saturated_us = Some((0, 10_000_000));
-        let taobao =
-            Tally { first, after_retry: in_all - first, failed: 1_000 - in_all, saturated_us, ..Tally::default() };
+    /// Returns the failed checks of a run with 1,000 allowed calls: `first_attempt` of them succeed at the first
+    /// attempt and `in_total` after retries. A call arrives every `gap_us`, and the limit refuses calls for 10 s.
+    fn failed_checks(
+        first_attempt: u64,
+        in_total: u64,
+        gap_us: u64,
+        rejection: Result<String, String>,
+    ) -> Vec<&'static str> {
+        let taobao = CallCounts {
+            first_attempt,
+            after_retry: in_total - first_attempt,
+            failed: 1_000 - in_total,
+            saturated_us: Some((0, 10_000_000)),
+            ..CallCounts::default()
+        };
         let arrivals: Vec<u64> = (0..200).map(|n| n * gap_us).collect();
-        let told = Told { fired: Ok(()), reload_ms: Ok(100), refused };
-        let figures = Figures { alerts_fired: 1, delivered: 2, verdicts: Vec::new() };
-        let report = Report::new(BOUND, &arrivals, [taobao, Tally::default()], told, figures);
-        report.promises.iter().filter(|promise| !promise.held).map(|promise| promise.what).collect()
+        let observations = Observations { alert_fired: Ok(()), reload_ms: Ok(100), rejection };
+        let stats = DemoStats { alerts_fired: 1, notifications_delivered: 2, classifier_evaluations: Vec::new() };
+        let report = Report::new(LIMIT, &arrivals, [taobao, CallCounts::default()], observations, stats);
+        report.checks.iter().filter(|check| !check.passed).map(|check| check.name).collect()
     }
 
     #[test]
-    fn each_promise_is_broken_by_what_breaks_it_and_by_nothing_else() {
-        let good = || Ok("alerts.toml:1:1".to_owned());
+    fn each_check_fails_only_for_its_own_condition() {
+        let rejected = || Ok("alerts.toml:1:1".to_owned());
         let rows = [
-            (report(800, 951, 100_000, good()), ""),
-            (report(749, 951, 100_000, good()), "first attempt"),
-            (report(850, 951, 100_000, good()), "first attempt"),
-            (report(800, 950, 100_000, good()), "after retries"),
-            (report(800, 951, 95_000, good()), "every window"),
-            (report(800, 951, 103_000, good()), ""),
-            (report(800, 951, 104_000, good()), "at least 98 %"),
-            (report(800, 951, 100_000, Err("in vain".to_owned())), "last good one stays"),
+            (failed_checks(800, 951, 100_000, rejected()), ""),
+            (failed_checks(749, 951, 100_000, rejected()), "first attempt"),
+            (failed_checks(850, 951, 100_000, rejected()), "first attempt"),
+            (failed_checks(800, 950, 100_000, rejected()), "after retries"),
+            (failed_checks(800, 951, 95_000, rejected()), "every window"),
+            (failed_checks(800, 951, 103_000, rejected()), ""),
+            (failed_checks(800, 951, 104_000, rejected()), "at least 98 %"),
+            (failed_checks(800, 951, 100_000, Err("not rejected".to_owned())), "the old rule stays active"),
         ];
-        for (broken, expected) in rows {
-            let as_expected = if expected.is_empty() { broken.is_empty() } else { broken.len() == 1 };
-            assert!(as_expected && broken.iter().all(|what| what.contains(expected)), "{expected}: {broken:?}");
+        for (failed, expected) in rows {
+            let as_expected = if expected.is_empty() { failed.is_empty() } else { failed.len() == 1 };
+            assert!(as_expected && failed.iter().all(|name| name.contains(expected)), "{expected}: {failed:?}");
         }
     }
 }

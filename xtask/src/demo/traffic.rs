@@ -1,4 +1,4 @@
-//! The callers: more of them than the limit lets through, so that it is seen to hold.
+//! The traffic of the demo. It exceeds the limit, so that the limit takes effect.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,123 +7,125 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::platform::Platform;
-use super::report::Screen;
+use super::platform::MockPlatform;
+use super::report::ProgressOutput;
 
 /// How long calls are made.
-pub const LENGTH: Duration = Duration::from_secs(24);
+pub const DURATION: Duration = Duration::from_secs(24);
 
-/// A caller's own patience, above the gateway's deadline for retries.
-const PATIENCE: Duration = Duration::from_secs(25);
+/// The timeout of a client. It is longer than the gateway's deadline for retries.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// What became of one call, as its caller saw it.
+/// The outcome of one call, as its client sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    First,
+enum CallOutcome {
+    FirstAttempt,
     AfterRetry,
     Failed,
     Limited,
 }
 
-/// What became of the calls.
+/// The number of calls with each outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Succeeded at the first attempt.
-    pub first: u64,
-    /// Succeeded at a later one.
+pub struct CallCounts {
+    /// Calls that succeeded at the first attempt.
+    pub first_attempt: u64,
+    /// Calls that succeeded at a later attempt.
     pub after_retry: u64,
-    /// Brought no success.
+    /// Calls that did not succeed.
     pub failed: u64,
-    /// Refused by the limit; the platform never saw them.
+    /// Calls that the limit refused. They did not reach the platform.
     pub limited: u64,
-    /// When the limit first refused and when the last call was made, by the platform's clock: demand exceeded the
-    /// rate in between.
+    /// The time of the first refused call and of the last call, on the platform's clock. Between them, the demand
+    /// exceeds the rate.
     pub saturated_us: Option<(u64, u64)>,
-    /// The fields of the first refusal.
-    pub refusal: Option<String>,
+    /// The rate-limit headers of the first refused call.
+    pub limit_headers: Option<String>,
 }
 
-impl Tally {
-    /// The calls that the limit let through.
+impl CallCounts {
+    /// Returns the number of calls that the limit allowed.
     pub fn calls(&self) -> u64 {
-        self.first + self.after_retry + self.failed
+        self.first_attempt + self.after_retry + self.failed
     }
 
-    fn add(&mut self, fate: Fate, now_us: u64) {
-        *match fate {
-            Fate::First => &mut self.first,
-            Fate::AfterRetry => &mut self.after_retry,
-            Fate::Failed => &mut self.failed,
-            Fate::Limited => &mut self.limited,
+    fn add(&mut self, outcome: CallOutcome, now_us: u64) {
+        *match outcome {
+            CallOutcome::FirstAttempt => &mut self.first_attempt,
+            CallOutcome::AfterRetry => &mut self.after_retry,
+            CallOutcome::Failed => &mut self.failed,
+            CallOutcome::Limited => &mut self.limited,
         } += 1;
-        if fate == Fate::Limited {
+        if outcome == CallOutcome::Limited {
             self.saturated_us.get_or_insert((now_us, now_us));
         }
     }
 }
 
-/// Those who call one platform.
-pub struct Callers {
+/// The calls to one platform.
+pub struct Traffic {
     pub url: String,
-    /// Calls a second, whatever becomes of them.
+    /// The number of calls per second. It does not depend on the outcome of earlier calls.
     pub per_second: u32,
-    pub platform: Arc<Platform>,
-    /// Where their progress is shown, if at all.
-    pub screen: Option<Screen>,
+    pub platform: Arc<MockPlatform>,
+    /// Where progress is printed, if at all.
+    pub output: Option<ProgressOutput>,
 }
 
-impl Callers {
-    /// Makes calls for [`LENGTH`] and waits for the last answer.
-    pub async fn drive(self) -> Tally {
-        let tally = Arc::new(Mutex::new(Tally::default()));
-        let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap_or_default();
+impl Traffic {
+    /// Makes calls for [`DURATION`] and waits for the last response.
+    pub async fn run(self) -> CallCounts {
+        let counts = Arc::new(Mutex::new(CallCounts::default()));
+        let client = reqwest::Client::builder().timeout(CLIENT_TIMEOUT).build().unwrap_or_default();
         let mut calls = JoinSet::new();
         let mut tick = tokio::time::interval(Duration::from_secs(1) / self.per_second);
-        let total = u64::from(self.per_second) * LENGTH.as_secs();
+        let total = u64::from(self.per_second) * DURATION.as_secs();
         for made in 1..=total {
             tick.tick().await;
-            calls.spawn(make(client.get(&self.url), Arc::clone(&self.platform), Arc::clone(&tally)));
+            calls.spawn(make_call(client.get(&self.url), Arc::clone(&self.platform), Arc::clone(&counts)));
             while calls.try_join_next().is_some() {}
-            if let Some(screen) = &self.screen {
-                screen.progress(made, total, &lock(&tally));
+            if let Some(output) = &self.output {
+                output.progress(made, total, &lock(&counts));
             }
         }
-        let last = self.platform.now_us();
+        let last_us = self.platform.now_us();
         while calls.join_next().await.is_some() {}
-        let mut tally = lock(&tally).clone();
-        tally.saturated_us = tally.saturated_us.map(|(first, _)| (first, last));
-        tally
+        let mut counts = lock(&counts).clone();
+        counts.saturated_us = counts.saturated_us.map(|(first_us, _)| (first_us, last_us));
+        counts
     }
 }
 
-fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
-    tally.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(counts: &Mutex<CallCounts>) -> MutexGuard<'_, CallCounts> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn make(call: RequestBuilder, platform: Arc<Platform>, tally: Arc<Mutex<Tally>>) {
-    let (fate, refusal) = judge(call.send().await).await;
-    let mut tally = lock(&tally);
-    tally.add(fate, platform.now_us());
-    tally.refusal = tally.refusal.take().or(refusal);
+async fn make_call(request: RequestBuilder, platform: Arc<MockPlatform>, counts: Arc<Mutex<CallCounts>>) {
+    let (outcome, limit_headers) = classify(request.send().await).await;
+    let mut counts = lock(&counts);
+    counts.add(outcome, platform.now_us());
+    counts.limit_headers = counts.limit_headers.take().or(limit_headers);
 }
 
-/// Success is HTTP 200 without an error inside.
-async fn judge(answer: reqwest::Result<Response>) -> (Fate, Option<String>) {
-    let Ok(answer) = answer else { return (Fate::Failed, None) };
-    let field = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("?").to_owned();
-    if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+/// Returns the outcome of a call and, if the limit refused it, the rate-limit headers. A call succeeds if its status is
+/// HTTP 200 and its body contains no error.
+async fn classify(result: reqwest::Result<Response>) -> (CallOutcome, Option<String>) {
+    let Ok(response) = result else { return (CallOutcome::Failed, None) };
+    let header =
+        |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("?").to_owned();
+    if response.status() == StatusCode::TOO_MANY_REQUESTS {
         let names = ["Retry-After", "RateLimit", "RateLimit-Policy"];
-        return (Fate::Limited, Some(names.map(|name| format!("{name}: {}", field(name))).join(" · ")));
+        return (CallOutcome::Limited, Some(names.map(|name| format!("{name}: {}", header(name))).join(" · ")));
     }
-    let attempts = field("x-tidegate-attempts");
-    let success = answer.status() == StatusCode::OK
-        && answer.json().await.is_ok_and(|body: Value| body.get("error_response").is_none());
-    let fate = match (success, attempts.as_str()) {
-        (true, "1") => Fate::First,
-        (true, _) => Fate::AfterRetry,
-        (false, _) => Fate::Failed,
+    let attempts = header("x-tidegate-attempts");
+    let success = response.status() == StatusCode::OK
+        && response.json().await.is_ok_and(|body: Value| body.get("error_response").is_none());
+    let outcome = match (success, attempts.as_str()) {
+        (true, "1") => CallOutcome::FirstAttempt,
+        (true, _) => CallOutcome::AfterRetry,
+        (false, _) => CallOutcome::Failed,
     };
-    (fate, None)
+    (outcome, None)
 }
 
 #[cfg(test)]
@@ -132,33 +134,39 @@ mod tests {
     use axum::routing::get;
 
     use super::*;
-    use crate::demo::listen;
+    use crate::demo::serve_on_loopback;
 
     #[tokio::test]
-    async fn success_is_what_the_caller_can_use() {
+    async fn success_requires_http_200_and_a_body_without_an_error() {
         let rows = [
-            (200, r#"{"order": 1}"#, "1", Fate::First),
-            (200, r#"{"order": 1}"#, "3", Fate::AfterRetry),
-            (200, r#"{"error_response": {"code": 15}}"#, "1", Fate::Failed),
-            (200, "no JSON", "1", Fate::Failed),
-            (503, r#"{"order": 1}"#, "6", Fate::Failed),
-            (429, "", "0", Fate::Limited),
+            (200, r#"{"order": 1}"#, "1", CallOutcome::FirstAttempt),
+            (200, r#"{"order": 1}"#, "3", CallOutcome::AfterRetry),
+            (200, r#"{"error_response": {"code": 15}}"#, "1", CallOutcome::Failed),
+            (200, "not JSON", "1", CallOutcome::Failed),
+            (503, r#"{"order": 1}"#, "6", CallOutcome::Failed),
+            (429, "", "0", CallOutcome::Limited),
         ];
         for (status, body, attempts, expected) in rows {
             let status = StatusCode::from_u16(status).unwrap();
-            let answer = move || async move { (status, [("x-tidegate-attempts", attempts)], body) };
-            let address = listen(Router::new().fallback(get(answer))).await.unwrap();
-            let (fate, refusal) = judge(reqwest::get(address).await).await;
-            assert_eq!(fate, expected, "{status} {body} after {attempts}");
-            assert_eq!(refusal.is_some(), fate == Fate::Limited);
+            let handler = move || async move { (status, [("x-tidegate-attempts", attempts)], body) };
+            let address = serve_on_loopback(Router::new().fallback(get(handler))).await.unwrap();
+            let (outcome, limit_headers) = classify(reqwest::get(address).await).await;
+            assert_eq!(outcome, expected, "{status} {body} after {attempts}");
+            assert_eq!(limit_headers.is_some(), outcome == CallOutcome::Limited);
         }
     }
 
     #[test]
-    fn demand_exceeds_the_rate_from_the_first_refusal_on() {
-        let mut tally = Tally::default();
-        let fates = [Fate::First, Fate::Limited, Fate::AfterRetry, Fate::Limited, Fate::Failed];
-        (0..).zip(fates).for_each(|(now_us, fate)| tally.add(fate, now_us));
-        assert_eq!((tally.calls(), tally.limited, tally.saturated_us), (3, 2, Some((1, 1))));
+    fn saturation_starts_with_the_first_refused_call() {
+        let mut counts = CallCounts::default();
+        let outcomes = [
+            CallOutcome::FirstAttempt,
+            CallOutcome::Limited,
+            CallOutcome::AfterRetry,
+            CallOutcome::Limited,
+            CallOutcome::Failed,
+        ];
+        (0..).zip(outcomes).for_each(|(now_us, outcome)| counts.add(outcome, now_us));
+        assert_eq!((counts.calls(), counts.limited, counts.saturated_us), (3, 2, Some((1, 1))));
     }
 }

@@ -1,38 +1,38 @@
-//! `[decisions]`: whether and where the verdicts of policies are written down.
+//! `[decisions]`: whether and where the verdicts of policies are logged.
 
 use std::path::PathBuf;
 
-use super::parse::or;
-use super::policies::size;
+use super::parse::or_base;
+use super::policies::parse_size;
 use super::reader::{Section, number, parsed};
 
 /// `[decisions]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecisionsConfig {
-    /// The file, relative to the configuration file; without one nothing is written.
+    /// The log file, relative to the configuration file. Without it, nothing is logged.
     pub file: Option<PathBuf>,
-    /// The share of verdicts that is written, 0 to 1; faults are always written.
+    /// The fraction of verdicts that is logged, 0 to 1. Faults are always logged.
     pub sample: f64,
-    /// The most that the file may hold, in bytes; as much again may lie beside it in `FILE.1`.
+    /// The maximum size of the file, in bytes. The previous file, `FILE.1`, may have the same size.
     pub max_size: u64,
 }
 
 impl DecisionsConfig {
-    /// Nothing is written.
+    /// Returns a configuration that logs nothing.
     #[must_use]
     pub const fn off() -> Self {
         Self { file: None, sample: 0.0, max_size: 0 }
     }
 }
 
-pub(super) fn decisions(section: &mut Section<'_>, base: Option<&DecisionsConfig>) -> Option<DecisionsConfig> {
-    let file = section.optional("file", parsed(file)).or_else(|| base.and_then(|base| base.file.clone()));
-    let sample = or(section, "sample", base.map(|base| base.sample), number(0.0..=1.0));
-    let max_size = or(section, "max_size", base.map(|base| base.max_size), parsed(size));
+pub(super) fn read_decisions(section: &mut Section<'_>, base: Option<&DecisionsConfig>) -> Option<DecisionsConfig> {
+    let file = section.optional("file", parsed(parse_file)).or_else(|| base.and_then(|base| base.file.clone()));
+    let sample = or_base(section, "sample", base.map(|base| base.sample), number(0.0..=1.0));
+    let max_size = or_base(section, "max_size", base.map(|base| base.max_size), parsed(parse_size));
     Some(DecisionsConfig { file, sample: sample?, max_size: max_size? })
 }
 
-fn file(text: &str) -> Result<PathBuf, &'static str> {
+fn parse_file(text: &str) -> Result<PathBuf, &'static str> {
     let path = PathBuf::from(text);
-    if text.ends_with('/') || path.file_name().is_none() { Err("expected the path of a file") } else { Ok(path) }
+    if text.ends_with('/') || path.file_name().is_none() { Err("expected a file path") } else { Ok(path) }
 }

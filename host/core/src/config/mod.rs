@@ -1,13 +1,14 @@
-//! The configuration, as types that cannot hold nonsense.
+//! The configuration file `tidegate.toml`, parsed into validated types.
 //!
 //! ```
 //! use tidegate_core::config::{Config, SystemEnv};
 //! let config = Config::parse("[limits.taobao]\nrate = \"10/s\"\nburst = 10\n", &SystemEnv::default()).unwrap();
 //! assert_eq!(config.limits["taobao"].quota.to_string(), "10/s, burst 10");
-//! assert_eq!(config.limits["jd"], Config::default().limits["jd"]); // what a file leaves out keeps its default
+//! assert_eq!(config.limits["jd"], Config::default().limits["jd"]); // a limit that the file omits keeps its default
 //!
-//! let problems = Config::parse("[limits.taobao]\nrate = \"10\"\nburst = 0\n", &SystemEnv::default()).unwrap_err();
-//! assert_eq!(problems[1].to_string(), "3:9: limits.taobao.burst: expected a whole number of at least 1, not 0");
+//! let invalid = "[limits.taobao]\nrate = \"10\"\nburst = 0\n";
+//! let diagnostics = Config::parse(invalid, &SystemEnv::default()).unwrap_err();
+//! assert_eq!(diagnostics[1].to_string(), "3:9: limits.taobao.burst: expected a whole number of at least 1, not 0");
 //! ```
 
 mod channels;
@@ -25,37 +26,37 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::{Backoff, OnFailure, Quota, Secret};
-use reader::Problem;
+use crate::{Backoff, OnRedisFailure, Quota, Secret};
+use reader::Diagnostic;
 
 pub use decisions::DecisionsConfig;
-pub use policies::{Bounds, Isolation, PoliciesConfig, PolicyConfig, Setting, Settings, Terms};
+pub use policies::{Isolation, PoliciesConfig, PolicyConfig, PolicyLimits, ResolvedPolicyConfig, Setting, Settings};
 pub use redis::{RedisConfig, RedisKind};
 pub use secrets::{Env, SystemEnv};
 
-/// The configuration that holds without a file; a link in the crate leads to the one at the top of the repository.
-pub const SHIPPED: &str = include_str!("../../tidegate.toml");
+/// The text of the default configuration. The file in the crate is a symbolic link to the one at the repository root.
+pub const DEFAULT_TOML: &str = include_str!("../../tidegate.toml");
 
-/// Everything that `tidegate.toml` says; `Config::default()` is what holds without a file.
+/// The contents of `tidegate.toml`. `Config::default()` is the configuration that is used without a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The limit of each platform, by name.
     pub limits: BTreeMap<String, LimitConfig>,
-    /// Which of them are further limits of a platform, for what an admission policy gives their labels.
+    /// The scope of each limit that is an additional limit of a platform, by the limit's name.
     pub scopes: BTreeMap<String, LimitScope>,
-    /// How failed calls are repeated.
+    /// How failed calls are retried.
     pub retry: RetryConfig,
-    /// What is kept of calls.
+    /// How calls are counted.
     pub metrics: MetricsConfig,
     /// How alert rules are evaluated.
     pub alerting: AlertingConfig,
-    /// Where alerts go, by the name that rules use.
+    /// The notification channels, by the name that rules use.
     pub channels: BTreeMap<String, ChannelConfig>,
-    /// Where policies live and how far they may go.
+    /// The policy directory, and the limits and settings of policies.
     pub policies: PoliciesConfig,
-    /// Whether and where the verdicts of policies are written down.
+    /// Whether and where the verdicts of policies are logged.
     pub decisions: DecisionsConfig,
-    /// Where state lives that processes share; without it, state lives in this process alone.
+    /// The Redis that processes share. Without it, state is kept in the memory of this process.
     pub redis: Option<RedisConfig>,
     /// The HTTP server.
     pub server: ServerConfig,
@@ -64,67 +65,68 @@ pub struct Config {
 /// `[limits.NAME]`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitConfig {
-    /// Rate and burst.
+    /// The rate and the burst.
     pub quota: Quota,
-    /// What holds while Redis is away.
-    pub on_redis_failure: OnFailure,
+    /// What the limit does while Redis is unavailable.
+    pub on_redis_failure: OnRedisFailure,
 }
 
-/// `platform` and `labels` of `[limits.NAME]`: which requests pass this limit besides their platform's.
+/// `platform` and `labels` of `[limits.NAME]`: the requests to which this limit applies, in addition to the limit of
+/// their platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitScope {
     /// The platform.
     pub platform: String,
-    /// The labels that a request must have, all of them.
+    /// The labels that a request must have. It must have all of them.
     pub labels: BTreeMap<String, String>,
 }
 
 impl Config {
-    /// The further limits of a platform whose labels are all among these, by name.
-    pub fn picked<'a>(
+    /// Returns the names of the additional limits of `platform` that apply to a request with these labels.
+    pub fn scoped_limits<'a>(
         &'a self,
         platform: &'a str,
         labels: &'a BTreeMap<String, String>,
     ) -> impl Iterator<Item = &'a str> + 'a {
-        let fits = move |scope: &LimitScope| {
+        let applies = move |scope: &LimitScope| {
             scope.platform == platform && scope.labels.iter().all(|(name, value)| labels.get(name) == Some(value))
         };
-        self.scopes.iter().filter(move |(_, scope)| fits(scope)).map(|(name, _)| name.as_str())
+        self.scopes.iter().filter(move |(_, scope)| applies(scope)).map(|(name, _)| name.as_str())
     }
 
-    /// Reads a configuration; what it leaves out is as shipped.
+    /// Parses a configuration. Values that it omits keep their defaults.
     ///
     /// # Errors
-    /// Every mistake at once, each with its place and how to mend it.
-    pub fn parse(text: &str, env: &dyn Env) -> Result<Self, Vec<Problem>> {
+    /// Returns every mistake of the text, each with its position and how to fix it.
+    pub fn parse(text: &str, env: &dyn Env) -> Result<Self, Vec<Diagnostic>> {
         parse::config(text, env, Some(&Self::default()))
     }
 }
 
 impl Default for Config {
-    #[expect(clippy::expect_used, reason = "the text is a constant, and the tests read it")]
+    #[expect(clippy::expect_used, reason = "the text is a constant, and tests parse it")]
     fn default() -> Self {
-        parse::config(SHIPPED, &SystemEnv::default(), None).expect("the shipped configuration is whole")
+        parse::config(DEFAULT_TOML, &SystemEnv::default(), None).expect("the default configuration is valid")
     }
 }
 
 /// `[retry]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryConfig {
-    /// Attempts for one call, the first included.
+    /// The maximum number of attempts of a call, including the first.
     pub max_attempts: u32,
-    /// `base`, `cap` and `jitter`.
+    /// The backoff: `base`, `cap` and `jitter`.
     pub backoff: Backoff,
-    /// No retry begins later than this after the first attempt began.
+    /// The maximum time from the start of the first attempt to the start of the last one.
     pub deadline: Duration,
 }
 
 /// `[metrics]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsConfig {
-    /// Endpoints counted apart for each platform; further ones are counted together as `other`.
+    /// The maximum number of endpoints of a platform that have their own metrics; the rest are counted as `other`.
     pub max_endpoints: usize,
-    /// How often what this process counted is added to what all processes counted, where they share a Redis.
+    /// How often the process adds its counts to Redis, if processes share a Redis.
     pub flush: Duration,
 }
 
@@ -133,39 +135,39 @@ pub struct MetricsConfig {
 pub struct AlertingConfig {
     /// How often every rule is evaluated.
     pub interval: Duration,
-    /// How long history is kept.
+    /// How long the notification history is kept.
     pub history: Duration,
-    /// The channels that are told when Redis is away; all where it is not said.
-    pub redis_away_channels: Option<Vec<String>>,
-    /// Who is told when a policy is set aside for its faults; all channels unless said.
-    pub policy_channels: Option<Vec<String>>,
+    /// The channels that are notified when Redis is unavailable; `None` means all channels.
+    pub redis_unavailable_channels: Option<Vec<String>>,
+    /// The channels that are notified when a policy is quarantined; `None` means all channels.
+    pub policy_quarantined_channels: Option<Vec<String>>,
 }
 
 /// `[channels.NAME]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelConfig {
-    /// The process's own log.
+    /// The log of the process.
     Log,
     /// A DingTalk robot.
     DingTalk {
-        /// The whole webhook address; it holds the access token.
+        /// The complete webhook URL. It contains the access token.
         webhook: Secret,
-        /// The signing secret, where the robot demands signatures.
+        /// The signing secret, if the robot requires signatures.
         secret: Option<Secret>,
     },
-    /// E-mail by SMTP.
+    /// Email over SMTP.
     Email {
-        /// The server's name.
+        /// The host name of the mail server.
         host: String,
-        /// Its port.
+        /// The port of the mail server.
         port: u16,
-        /// Whether to demand STARTTLS (`tls = "starttls"`) or to speak plainly (`tls = "none"`).
+        /// Whether to require STARTTLS (`tls = "starttls"`) or to send without encryption (`tls = "none"`).
         starttls: bool,
-        /// User name and password, where the server demands them.
+        /// The user name and the password, if the server requires authentication.
         credentials: Option<(String, Secret)>,
-        /// The sender.
+        /// The address of the sender.
         from: String,
-        /// The receivers.
+        /// The addresses of the recipients.
         to: Vec<String>,
     },
 }
@@ -173,8 +175,8 @@ pub enum ChannelConfig {
 /// `[server]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
-    /// The address to bind.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// The bearer token that callers must show; demanded beyond loopback.
+    /// The bearer token that requests must carry. Listening beyond loopback requires one.
     pub token: Option<Secret>,
 }

@@ -1,4 +1,4 @@
-//! `[policies]` and `[policy.NAME]`: where policies live, how far they may go, and what they are set to.
+//! `[policies]` and `[policy.NAME]`: the policy directory, and the deadlines, limits and settings of policies.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,206 +6,214 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::parse::or;
-use super::reader::{Section, Text, choice, integer, parsed, scalar, time};
+use super::parse::or_base;
+use super::reader::{Section, SpannedString, choice, integer, parsed, positive_duration, scalar};
 
-/// A Wasm memory grows by pages of this size …
+/// The page size of a Wasm memory, in bytes.
 const WASM_PAGE: u64 = 64 << 10;
-/// … and 32-bit addresses end here.
-const WASM_MOST: u64 = 4 << 30;
-/// The folders that policies lie in, each for what its policies decide.
+/// The maximum size of a Wasm memory with 32-bit addresses, in bytes.
+const MAX_WASM_MEMORY: u64 = 4 << 30;
+/// The subdirectories of the policy directory, one for each kind of policy.
 const KINDS: [&str; 3] = ["retry", "alerts", "admit"];
 
 /// `[policies]`, with the `[policy.NAME]` sections.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoliciesConfig {
-    /// The directory, relative to the configuration file.
+    /// The policy directory, relative to the configuration file.
     pub dir: PathBuf,
-    /// How long one retry verdict may take.
+    /// The deadline of one call of a retry policy.
     pub retry_deadline: Duration,
-    /// How long one alert verdict may take.
+    /// The deadline of one evaluation of an alert condition.
     pub alert_deadline: Duration,
-    /// How long one verdict on a request may take.
+    /// The deadline of one call of an admission policy.
     pub admit_deadline: Duration,
-    /// What a policy may take, unless a section of its own says otherwise.
-    pub bounds: Bounds,
-    /// So many faults within the window set a policy aside until it is edited.
+    /// The limits of a policy that has no limits of its own.
+    pub limits: PolicyLimits,
+    /// The number of faults within `fault_window` that quarantine a policy until its file changes.
     pub max_faults: u32,
-    /// See `max_faults`.
+    /// The time in which faults are counted; see `max_faults`.
     pub fault_window: Duration,
-    /// The directory of compiled components, relative to the configuration file; without one, none are kept.
+    /// The directory of compiled components, relative to the configuration file. Without it, none are kept.
     pub cache: Option<PathBuf>,
-    /// The most that the cache may hold, in bytes.
+    /// The maximum size of the cache, in bytes.
     pub cache_size: u64,
-    /// What single policies have of their own, by file without its ending: `retry/taobao`.
-    pub each: BTreeMap<String, PolicyConfig>,
+    /// The configuration of single policies, by file name without extension, such as `retry/taobao`.
+    pub overrides: BTreeMap<String, PolicyConfig>,
 }
 
-/// What one policy may take.
+/// The resources that a policy may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bounds {
-    /// The most memory of one Wasm instance, in bytes.
+pub struct PolicyLimits {
+    /// The maximum memory of a Wasm instance, in bytes.
     pub max_memory: usize,
-    /// The most entries of one Wasm table.
-    pub max_table: usize,
-    /// The most instances at one time.
+    /// The maximum number of elements of a Wasm table.
+    pub max_table_elements: usize,
+    /// The maximum number of Wasm instances that exist at the same time.
     pub max_instances: usize,
-    /// Whether an instance serves more than one call.
+    /// Whether a Wasm instance serves more than one call.
     pub isolation: Isolation,
-    /// The most operations of one Rhai evaluation.
+    /// The maximum number of operations of a Rhai evaluation.
     pub max_operations: u64,
-    /// The deepest that functions of a Rhai script may call each other.
-    pub max_depth: usize,
-    /// The longest text that a Rhai script may make, in bytes.
-    pub max_text: usize,
-    /// The longest list and the largest map of a Rhai script.
-    pub max_items: usize,
+    /// The maximum depth of nested function calls in a Rhai script.
+    pub max_call_depth: usize,
+    /// The maximum size of a string that a Rhai script creates, in bytes.
+    pub max_string_size: usize,
+    /// The maximum number of elements of an array or a map in a Rhai script.
+    pub max_collection_size: usize,
 }
 
-/// What a call finds of the calls before it.
+/// Whether a call can see state that earlier calls left in a Wasm instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Isolation {
     /// An instance serves many calls.
     #[default]
     Reuse,
-    /// Every call has an instance of its own, fresh from the component.
+    /// Every call gets a new instance.
     Fresh,
 }
 
-/// `[policy.NAME]`: what one policy has of its own.
+/// `[policy.NAME]`: the configuration of one policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicyConfig {
-    /// Its deadline, where it is not the one of its kind.
+    /// The deadline, if it differs from the one of the policy's kind.
     pub deadline: Option<Duration>,
-    /// What it may take.
-    pub bounds: Bounds,
-    /// What it is set to.
+    /// The limits.
+    pub limits: PolicyLimits,
+    /// The settings.
     pub settings: Settings,
 }
 
-/// What a policy is set to, by name.
+/// The settings of a policy, by name. The policy defines and checks them.
 pub type Settings = BTreeMap<String, Setting>;
 
-/// One setting.
+/// The value of a setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Setting {
-    /// True or false.
+    /// A boolean.
     Flag(bool),
     /// A number.
     Number(f64),
-    /// A text.
+    /// A string.
     Text(String),
 }
 
-/// All that holds for one policy.
+/// The configuration of one policy, with the values of `[policies]` where `[policy.NAME]` has none.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Terms {
-    /// How long one verdict may take.
+pub struct ResolvedPolicyConfig {
+    /// The deadline of one call.
     pub deadline: Duration,
-    /// What it may take.
-    pub bounds: Bounds,
-    /// What it is set to.
+    /// The limits.
+    pub limits: PolicyLimits,
+    /// The settings.
     pub settings: Settings,
 }
 
 impl PoliciesConfig {
-    /// What holds for the policy in this file, such as `retry/taobao.rhai`; the ending does not matter.
+    /// Returns the configuration of the policy in a file such as `retry/taobao.rhai`. The extension does not matter,
+    /// and a candidate (`retry/taobao.candidate.rhai`) has the configuration of its policy.
     #[must_use]
-    pub fn terms(&self, path: &str) -> Terms {
+    pub fn resolve(&self, path: &str) -> ResolvedPolicyConfig {
         let name = Path::new(path).with_extension("");
-        let own = name.to_str().and_then(|name| self.each.get(name.trim_end_matches(".candidate")));
+        let own = name.to_str().and_then(|name| self.overrides.get(name.trim_end_matches(".candidate")));
         let deadline = match path.split_once('/').map(|(kind, _)| kind) {
             Some("retry") => self.retry_deadline,
             Some("admit") => self.admit_deadline,
             _ => self.alert_deadline,
         };
-        Terms {
+        ResolvedPolicyConfig {
             deadline: own.and_then(|own| own.deadline).unwrap_or(deadline),
-            bounds: own.map_or(self.bounds, |own| own.bounds),
+            limits: own.map_or(self.limits, |own| own.limits),
             settings: own.map(|own| own.settings.clone()).unwrap_or_default(),
         }
     }
 }
 
-pub(super) fn policies(section: &mut Section<'_>, base: Option<&PoliciesConfig>) -> Option<PoliciesConfig> {
-    let dir = or(section, "dir", base.map(|base| base.dir.clone()), parsed(directory));
-    let retry_deadline = or(section, "retry_deadline", base.map(|base| base.retry_deadline), time);
-    let alert_deadline = or(section, "alert_deadline", base.map(|base| base.alert_deadline), time);
-    let admit_deadline = or(section, "admit_deadline", base.map(|base| base.admit_deadline), time);
-    let bounds = bounds(section, base.map(|base| base.bounds));
-    let max_faults = or(section, "max_faults", base.map(|base| base.max_faults.into()), integer(1..=1_000_000));
-    let fault_window = or(section, "fault_window", base.map(|base| base.fault_window), time);
-    let cache = section.optional("cache", parsed(directory)).or_else(|| base.and_then(|base| base.cache.clone()));
-    let cache_size = or(section, "cache_size", base.map(|base| base.cache_size), parsed(size));
+pub(super) fn read_policies(section: &mut Section<'_>, base: Option<&PoliciesConfig>) -> Option<PoliciesConfig> {
+    let dir = or_base(section, "dir", base.map(|base| base.dir.clone()), parsed(parse_directory));
+    let retry_deadline = or_base(section, "retry_deadline", base.map(|base| base.retry_deadline), positive_duration);
+    let alert_deadline = or_base(section, "alert_deadline", base.map(|base| base.alert_deadline), positive_duration);
+    let admit_deadline = or_base(section, "admit_deadline", base.map(|base| base.admit_deadline), positive_duration);
+    let limits = read_limits(section, base.map(|base| base.limits));
+    let max_faults = or_base(section, "max_faults", base.map(|base| base.max_faults.into()), integer(1..=1_000_000));
+    let fault_window = or_base(section, "fault_window", base.map(|base| base.fault_window), positive_duration);
+    let cache = section.optional("cache", parsed(parse_directory)).or_else(|| base.and_then(|base| base.cache.clone()));
+    let cache_size = or_base(section, "cache_size", base.map(|base| base.cache_size), parsed(parse_size));
     Some(PoliciesConfig {
         dir: dir?,
         retry_deadline: retry_deadline?,
         alert_deadline: alert_deadline?,
         admit_deadline: admit_deadline?,
-        bounds: bounds?,
+        limits: limits?,
         max_faults: u32::try_from(max_faults?).ok()?,
         fault_window: fault_window?,
         cache,
         cache_size: cache_size?,
-        each: base.map(|base| base.each.clone()).unwrap_or_default(),
+        overrides: base.map(|base| base.overrides.clone()).unwrap_or_default(),
     })
 }
 
-fn bounds(section: &mut Section<'_>, base: Option<Bounds>) -> Option<Bounds> {
+fn read_limits(section: &mut Section<'_>, base: Option<PolicyLimits>) -> Option<PolicyLimits> {
     let count = |number: usize| number as u64;
-    let max_memory = or(section, "max_memory", base.map(|base| base.max_memory), parsed(memory));
-    let max_table = or(section, "max_table", base.map(|base| count(base.max_table)), integer(1..=1_000_000));
-    let max_instances = or(section, "max_instances", base.map(|base| count(base.max_instances)), integer(1..=256));
+    let max_memory = or_base(section, "max_memory", base.map(|base| base.max_memory), parsed(parse_memory_size));
+    let max_table_elements =
+        or_base(section, "max_table_elements", base.map(|base| count(base.max_table_elements)), integer(1..=1_000_000));
+    let max_instances = or_base(section, "max_instances", base.map(|base| count(base.max_instances)), integer(1..=256));
     let names = [("reuse", Isolation::Reuse), ("fresh", Isolation::Fresh)];
-    let isolation = or(section, "isolation", base.map(|base| base.isolation), choice(&names));
-    let max_operations = or(section, "max_operations", base.map(|base| base.max_operations), integer(1..=u64::MAX));
-    let max_depth = or(section, "max_depth", base.map(|base| count(base.max_depth)), integer(1..=32));
-    let max_text = or(section, "max_text", base.map(|base| base.max_text as u64), parsed(size));
-    let max_items = or(section, "max_items", base.map(|base| count(base.max_items)), integer(1..=1_024));
-    Some(Bounds {
+    let isolation = or_base(section, "isolation", base.map(|base| base.isolation), choice(&names));
+    let max_operations =
+        or_base(section, "max_operations", base.map(|base| base.max_operations), integer(1..=u64::MAX));
+    let max_call_depth =
+        or_base(section, "max_call_depth", base.map(|base| count(base.max_call_depth)), integer(1..=32));
+    let max_string_size =
+        or_base(section, "max_string_size", base.map(|base| base.max_string_size as u64), parsed(parse_size));
+    let max_collection_size =
+        or_base(section, "max_collection_size", base.map(|base| count(base.max_collection_size)), integer(1..=1_024));
+    Some(PolicyLimits {
         max_memory: max_memory?,
-        max_table: usize::try_from(max_table?).ok()?,
+        max_table_elements: usize::try_from(max_table_elements?).ok()?,
         max_instances: usize::try_from(max_instances?).ok()?,
         isolation: isolation?,
         max_operations: max_operations?,
-        max_depth: usize::try_from(max_depth?).ok()?,
-        max_text: usize::try_from(max_text?).ok()?,
-        max_items: usize::try_from(max_items?).ok()?,
+        max_call_depth: usize::try_from(max_call_depth?).ok()?,
+        max_string_size: usize::try_from(max_string_size?).ok()?,
+        max_collection_size: usize::try_from(max_collection_size?).ok()?,
     })
 }
 
-/// Reads `[policy.NAME]`; what it leaves out is as for all policies.
-pub(super) fn policy(name: &Text, section: &mut Section<'_>, all: Bounds) -> Option<PolicyConfig> {
-    let known = name.value.split_once('/').is_some_and(|(kind, rest)| KINDS.contains(&kind) && !rest.is_empty());
-    if !known || Path::new(&name.value).extension().is_some() {
-        let expected = "expected a file of the policies directory without its ending, as in [policy.\"retry/taobao\"]";
-        section.refuse(expected);
+/// Reads `[policy.NAME]`. Limits that it omits have the values of `[policies]`.
+pub(super) fn read_policy(name: &SpannedString, section: &mut Section<'_>, base: PolicyLimits) -> Option<PolicyConfig> {
+    let has_known_kind =
+        name.value.split_once('/').is_some_and(|(kind, rest)| KINDS.contains(&kind) && !rest.is_empty());
+    if !has_known_kind || Path::new(&name.value).extension().is_some() {
+        let expected =
+            "expected a file of the policy directory without its extension, such as [policy.\"retry/taobao\"]";
+        section.reject(expected);
     }
-    let deadline = section.optional("deadline", time);
-    let bounds = bounds(section, Some(all));
+    let deadline = section.optional("deadline", positive_duration);
+    let limits = read_limits(section, Some(base));
     let settings = section.values("settings", scalar);
-    Some(PolicyConfig { deadline, bounds: bounds?, settings })
+    Some(PolicyConfig { deadline, limits: limits?, settings })
 }
 
-fn directory(text: &str) -> Result<PathBuf, &'static str> {
-    if text.is_empty() { Err("expected the path of a directory") } else { Ok(PathBuf::from(text)) }
+fn parse_directory(text: &str) -> Result<PathBuf, &'static str> {
+    if text.is_empty() { Err("expected a directory path") } else { Ok(PathBuf::from(text)) }
 }
 
-fn bytes(text: &str) -> Option<u64> {
+fn parse_bytes(text: &str) -> Option<u64> {
     [("KiB", 10), ("MiB", 20), ("GiB", 30)].into_iter().find_map(|(unit, shift)| {
         let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
         number.checked_mul(1 << shift)
     })
 }
 
-fn memory(text: &str) -> Result<usize, String> {
-    let fitting = bytes(text).filter(|bytes| (WASM_PAGE..=WASM_MOST).contains(bytes));
-    let fitting = fitting.and_then(|bytes| usize::try_from(bytes).ok());
-    fitting.ok_or_else(|| format!("expected a size from \"64KiB\" to \"4GiB\" such as \"16MiB\", not {text:?}"))
+fn parse_memory_size(text: &str) -> Result<usize, String> {
+    let size = parse_bytes(text).filter(|bytes| (WASM_PAGE..=MAX_WASM_MEMORY).contains(bytes));
+    let size = size.and_then(|bytes| usize::try_from(bytes).ok());
+    size.ok_or_else(|| format!("expected a size from \"64KiB\" to \"4GiB\" such as \"16MiB\", not {text:?}"))
 }
 
-pub(super) fn size(text: &str) -> Result<u64, String> {
-    let size = bytes(text).filter(|bytes| *bytes > 0);
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+    let size = parse_bytes(text).filter(|bytes| *bytes > 0);
     size.ok_or_else(|| format!("expected a size such as \"64KiB\" or \"256MiB\", not {text:?}"))
 }

@@ -1,43 +1,46 @@
-//! Reads TOML that people write: every mistake of a file at once, each at its place.
+//! Reads TOML files and reports every mistake of a file at once, each with its line and column.
 //!
-//! A [`Section`] is asked for the keys it may hold; a key nobody asked for is a problem of its own. Whoever reads asks
-//! for everything first and puts the answers together last, so that one mistake does not hide the next:
+//! The caller requests each key that a [`Section`] may contain. When the section is dropped, every key that was not
+//! requested is reported as unknown. Request all keys first and unwrap the results last, so that one mistake does not
+//! hide the next:
 //!
 //! ```
 //! use std::time::Duration;
-//! use tidegate_core::config::reader::{self, Section, duration, integer, text};
+//! use tidegate_core::config::reader::{self, Section, duration, integer, spanned_string};
 //!
-//! struct Rule { name: String, condition: reader::Text, hold: Duration, min_samples: u64 }
+//! struct Rule { name: String, condition: reader::SpannedString, hold: Duration, min_samples: u64 }
 //!
 //! fn rule(name: &str, section: &mut Section<'_>) -> Option<Rule> {
-//!     let condition = section.required("condition", text);
+//!     let condition = section.required("condition", spanned_string);
 //!     let hold = section.optional("for", duration).unwrap_or_default();
 //!     let min_samples = section.optional("min_samples", integer(1..=u64::MAX)).unwrap_or(20);
 //!     Some(Rule { name: name.to_owned(), condition: condition?, hold, min_samples })
 //! }
 //!
-//! fn rules(text: &str) -> Result<Vec<Rule>, Vec<reader::Problem>> {
+//! fn rules(text: &str) -> Result<Vec<Rule>, Vec<reader::Diagnostic>> {
 //!     reader::read(text, |file| {
 //!         let rules = file.tables("rules").into_iter().map(|(name, mut section)| rule(&name.value, &mut section));
 //!         rules.collect::<Vec<_>>().into_iter().collect()
 //!     })
 //! }
 //!
-//! let mistakes = "[rules.slow]\ncondition = 5\nfro = \"5m\"\nmin_samples = 0\n";
-//! let problems: Vec<_> = rules(mistakes).err().unwrap().iter().map(ToString::to_string).collect();
-//! assert_eq!(problems, [
+//! let invalid = "[rules.slow]\ncondition = 5\nfro = \"5m\"\nmin_samples = 0\n";
+//! let diagnostics: Vec<_> = rules(invalid).err().unwrap().iter().map(ToString::to_string).collect();
+//! assert_eq!(diagnostics, [
 //!     "2:13: rules.slow.condition: expected a string in quotes, found an integer",
-//!     "3:1: rules.slow.fro: no such key; did you mean `for`?",
+//!     "3:1: rules.slow: unknown key `fro` (did you mean `for`?)",
 //!     "4:15: rules.slow.min_samples: expected a whole number of at least 1, not 0",
 //! ]);
 //!
 //! let rules = rules("[rules.slow]\ncondition = 'p95 > 500'\n").unwrap();
 //! assert_eq!((rules[0].name.as_str(), rules[0].hold), ("slow", Duration::ZERO));
-//! assert_eq!(rules[0].condition.place(1, 7).column, 20); // where the `500` stands in the file
+//! assert_eq!(rules[0].condition.position(1, 7).column, 20); // the column of `500` in the file
 //! ```
 
-mod kinds;
-mod text;
+mod renamed_keys;
+mod spanned_string;
+mod suggestion;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -49,10 +52,13 @@ use std::fmt;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-pub use kinds::{Value, choice, duration, integer, list, number, parsed, scalar, string, text, time};
-pub use text::Text;
+pub use spanned_string::SpannedString;
+pub use suggestion::{nearest_name, with_suggestion};
+pub use values::{
+    TomlValue, choice, duration, integer, list, number, parsed, positive_duration, scalar, spanned_string, string,
+};
 
-/// A place in a file: line and column count from 1, columns in characters.
+/// A position in a file. Lines and columns start at 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The line.
@@ -61,63 +67,63 @@ pub struct Position {
     pub column: usize,
 }
 
-/// One mistake in a file; it reads `line:column: what was expected, what was found, how to mend it`.
+/// One mistake in a file, displayed as `line:column: message`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
+pub struct Diagnostic {
     /// The line, from 1.
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// The mistake in one sentence, beginning with the key.
+    /// The message, which starts with the path of the key: what was expected, what was found, how to fix it.
     pub message: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.line, self.column, self.message)
     }
 }
 
-impl std::error::Error for Problem {}
+impl std::error::Error for Diagnostic {}
 
-/// Reads a TOML text by asking its top section; `read_top` answers `None` only where it met a problem.
+/// Reads a TOML document with `read_top`, which returns `None` only if it reported a mistake.
 ///
 /// # Errors
-/// Every problem of the text, in the order of their places.
-pub fn read<T>(text: &str, read_top: impl FnOnce(&mut Section<'_>) -> Option<T>) -> Result<T, Vec<Problem>> {
+/// Returns every mistake of the document, sorted by position.
+pub fn read<T>(text: &str, read_top: impl FnOnce(&mut Section<'_>) -> Option<T>) -> Result<T, Vec<Diagnostic>> {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let source = Source { text, broken: !errors.is_empty(), problems: RefCell::default() };
+    let source = Source { text, has_syntax_errors: !errors.is_empty(), diagnostics: RefCell::default() };
     let mut top = Section {
         source: &source,
         table: document.get_ref(),
         path: String::new(),
         start: 0,
-        known: vec![],
-        lenient: false,
+        requested_keys: vec![],
+        allows_unknown_keys: false,
     };
     let value = read_top(&mut top);
     drop(top);
-    let mut problems = source.problems.take();
-    // What was guessed from a broken line is no mistake of its own.
+    let mut diagnostics = source.diagnostics.take();
+    // The parser guesses the values of a line with a syntax error: drop what was reported about such a line.
     for error in errors {
         let start = error.span().map_or(text.len(), |span| span.start);
-        let problem = source.problem(start, format!("not TOML: {}", error.message()));
-        problems.retain(|other| other.line != problem.line);
-        problems.push(problem);
+        let diagnostic = source.diagnostic(start, format!("invalid TOML: {}", error.message()));
+        diagnostics.retain(|other| other.line != diagnostic.line);
+        diagnostics.push(diagnostic);
     }
-    problems.sort();
+    diagnostics.sort();
     match value {
-        Some(value) if problems.is_empty() => Ok(value),
-        _ => Err(problems),
+        Some(value) if diagnostics.is_empty() => Ok(value),
+        _ => Err(diagnostics),
     }
 }
 
-/// A text with what was found wrong in it so far.
+/// The text of a document and the mistakes reported so far.
 struct Source<'a> {
     text: &'a str,
-    /// Whether it is no TOML somewhere; a key may then be missing only because its line could not be read.
-    broken: bool,
-    problems: RefCell<Vec<Problem>>,
+    /// Whether the text has TOML syntax errors. A key may then seem missing only because its line cannot be parsed.
+    has_syntax_errors: bool,
+    diagnostics: RefCell<Vec<Diagnostic>>,
 }
 
 impl Source<'_> {
@@ -128,121 +134,121 @@ impl Source<'_> {
         Position { line, column }
     }
 
-    fn problem(&self, offset: usize, message: String) -> Problem {
+    fn diagnostic(&self, offset: usize, message: String) -> Diagnostic {
         let Position { line, column } = self.position(offset);
-        Problem { line, column, message }
+        Diagnostic { line, column, message }
     }
 
     fn report(&self, offset: usize, path: &str, message: &str) {
         let message = if path.is_empty() { message.to_owned() } else { format!("{path}: {message}") };
-        self.problems.borrow_mut().push(self.problem(offset, message));
+        self.diagnostics.borrow_mut().push(self.diagnostic(offset, message));
     }
 }
 
-/// One table of a file; when it is dropped, the keys nobody asked for become problems.
+/// A table of a file. When it is dropped, it reports the keys that were not requested as unknown.
 pub struct Section<'a> {
     source: &'a Source<'a>,
     table: &'a DeTable<'a>,
     path: String,
     start: usize,
-    known: Vec<&'static str>,
-    lenient: bool,
+    requested_keys: Vec<&'static str>,
+    allows_unknown_keys: bool,
 }
 
 impl<'a> Section<'a> {
-    /// The value of `key` as `kind` reads it; `None` where the key is absent or the value is a problem.
-    pub fn optional<T>(&mut self, key: &'static str, kind: impl FnOnce(&Value<'a>) -> Option<T>) -> Option<T> {
+    /// Returns the value of `key` as `read` parses it, or `None` if the key is absent or its value is rejected.
+    pub fn optional<T>(&mut self, key: &'static str, read: impl FnOnce(&TomlValue<'a>) -> Option<T>) -> Option<T> {
         let (_, value) = self.entry(key)?;
-        kind(&self.value(key, value))
+        read(&self.value(key, value))
     }
 
-    /// The value of `key`; its absence is a problem.
-    pub fn required<T>(&mut self, key: &'static str, kind: impl FnOnce(&Value<'a>) -> Option<T>) -> Option<T> {
-        if !self.has(key) && !self.source.broken {
-            self.refuse(&format!("`{key}` is missing"));
+    /// Returns the value of `key` as `read` parses it; reports a missing key.
+    pub fn required<T>(&mut self, key: &'static str, read: impl FnOnce(&TomlValue<'a>) -> Option<T>) -> Option<T> {
+        if !self.contains_key(key) && !self.source.has_syntax_errors {
+            self.reject(&format!("`{key}` is missing"));
         }
-        self.optional(key, kind)
+        self.optional(key, read)
     }
 
-    /// Whether `key` stands there, whatever its value.
-    pub fn has(&mut self, key: &'static str) -> bool {
+    /// Returns whether the section contains `key`, with any value.
+    pub fn contains_key(&mut self, key: &'static str) -> bool {
         self.entry(key).is_some()
     }
 
-    /// Whether nothing stands in it.
+    /// Returns whether the section has no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
-    /// The table `[key]`, if it is there.
+    /// Returns the table `[key]`, if there is one.
     pub fn table(&mut self, key: &'static str) -> Option<Self> {
         let (start, value) = self.entry(key)?;
         self.section(key, start, value)
     }
 
-    /// The table `[key]`; its absence is a problem.
+    /// Returns the table `[key]`; reports a missing table.
     pub fn required_table(&mut self, key: &'static str) -> Option<Self> {
-        if !self.has(key) && !self.source.broken {
-            self.refuse(&format!("`{key}` is missing"));
+        if !self.contains_key(key) && !self.source.has_syntax_errors {
+            self.reject(&format!("`{key}` is missing"));
         }
         self.table(key)
     }
 
-    /// Every table `[key.NAME]` with its name and the name's place, in the order of names.
-    pub fn tables(&mut self, key: &'static str) -> Vec<(Text, Self)> {
+    /// Returns every table `[key.NAME]` with its name and the position of the name, sorted by name.
+    pub fn tables(&mut self, key: &'static str) -> Vec<(SpannedString, Self)> {
         let Some(mut parent) = self.table(key) else { return vec![] };
-        parent.skip_rest(); // every name is welcome
+        parent.allow_unknown_keys(); // names are free
         let mut tables = vec![];
         for (name, value) in parent.table {
             if let Some(section) = parent.section(name.get_ref(), name.span().start, value) {
-                tables.push((Text::new(parent.source, name.get_ref(), name.span()), section));
+                tables.push((SpannedString::new(parent.source, name.get_ref(), name.span()), section));
             }
         }
         tables
     }
 
-    /// Every table `[[key]]`, in their order.
-    pub fn sections(&mut self, key: &'static str) -> Vec<Self> {
+    /// Returns every table of the array `[[key]]`, in file order.
+    pub fn table_array(&mut self, key: &'static str) -> Vec<Self> {
         let Some((_, value)) = self.entry(key) else { return vec![] };
         let DeValue::Array(items) = value.get_ref() else {
-            let _: Option<()> = self.value(key, value).refuse_kind(&format!("tables `[[{}]]`", self.path_of(key)));
+            let _: Option<()> = self.value(key, value).reject_type(&format!("tables `[[{}]]`", self.path_of(key)));
             return vec![];
         };
         items.iter().filter_map(|item| self.section(key, item.span().start, item)).collect()
     }
 
-    /// Every value of the table `[key]` as `kind` reads it, by name.
-    pub fn values<T>(&mut self, key: &'static str, kind: impl Fn(&Value<'a>) -> Option<T>) -> BTreeMap<String, T> {
+    /// Returns every value of the table `[key]` as `read` parses it, by name.
+    pub fn values<T>(&mut self, key: &'static str, read: impl Fn(&TomlValue<'a>) -> Option<T>) -> BTreeMap<String, T> {
         let Some(mut table) = self.table(key) else { return BTreeMap::new() };
-        table.skip_rest(); // every name is welcome
+        table.allow_unknown_keys(); // names are free
         let mut values = BTreeMap::new();
         for (name, value) in table.table {
-            let read = kind(&table.value(name.get_ref(), value));
-            values.extend(read.map(|read| (name.get_ref().to_string(), read)));
+            let value = read(&table.value(name.get_ref(), value));
+            values.extend(value.map(|value| (name.get_ref().to_string(), value)));
         }
         values
     }
 
-    /// Reports a mistake of the section as a whole, at its header.
-    pub fn refuse(&self, message: &str) {
+    /// Reports a mistake of the section as a whole, at the position of its header.
+    pub fn reject(&self, message: &str) {
         self.source.report(self.start, &self.path, message);
     }
 
-    /// Reports a mistake about the value of `key`, at the value; at the header where the key is absent.
-    pub fn refuse_value(&self, key: &str, message: &str) {
+    /// Reports a mistake about `key`, at the position of its value, or of the section's header if the key is absent.
+    pub fn reject_value(&self, key: &str, message: &str) {
         let start = self.table.get(key).map_or(self.start, |value| value.span().start);
         self.source.report(start, &self.path_of(key), message);
     }
 
-    /// Lets the keys that nobody asked for pass: for a section whose mistake is reported already.
-    pub fn skip_rest(&mut self) {
-        self.lenient = true;
+    /// Turns off the check for unknown keys, for example in a section whose mistake is already reported.
+    pub fn allow_unknown_keys(&mut self) {
+        self.allows_unknown_keys = true;
     }
 
     fn entry(&mut self, key: &'static str) -> Option<(usize, &'a Spanned<DeValue<'a>>)> {
-        if !self.known.contains(&key) {
-            self.known.push(key);
+        if !self.requested_keys.contains(&key) {
+            self.requested_keys.push(key);
         }
         self.table.get_key_value(key).map(|(name, value)| (name.span().start, value))
     }
@@ -250,15 +256,20 @@ impl<'a> Section<'a> {
     fn section(&self, key: &str, start: usize, value: &'a Spanned<DeValue<'a>>) -> Option<Self> {
         let path = self.path_of(key);
         match value.get_ref() {
-            DeValue::Table(table) => {
-                Some(Self { source: self.source, table, path, start, known: vec![], lenient: false })
-            }
-            _ => self.value(key, value).refuse_kind(&format!("a table `[{path}]`")),
+            DeValue::Table(table) => Some(Self {
+                source: self.source,
+                table,
+                path,
+                start,
+                requested_keys: vec![],
+                allows_unknown_keys: false,
+            }),
+            _ => self.value(key, value).reject_type(&format!("a table `[{path}]`")),
         }
     }
 
-    fn value(&self, key: &str, value: &'a Spanned<DeValue<'a>>) -> Value<'a> {
-        Value { source: self.source, inner: value, path: self.path_of(key) }
+    fn value(&self, key: &str, value: &'a Spanned<DeValue<'a>>) -> TomlValue<'a> {
+        TomlValue { source: self.source, inner: value, path: self.path_of(key) }
     }
 
     fn path_of(&self, key: &str) -> String {
@@ -268,47 +279,20 @@ impl<'a> Section<'a> {
 
 impl Drop for Section<'_> {
     fn drop(&mut self) {
-        let asked = |name: &str| self.lenient || self.known.contains(&name);
-        for name in self.table.keys().filter(|name| !asked(name.get_ref())) {
-            let message = format!("no such key; {}", suggestion(name.get_ref(), &self.known));
-            self.source.report(name.span().start, &self.path_of(name.get_ref()), &message);
+        if self.allows_unknown_keys {
+            return;
         }
-    }
-}
-
-/// The longest name that may be a near miss, in bytes.
-const MAX_NAME: usize = 128;
-
-/// `did you mean …?` for a near miss, else everything that could stand there.
-#[must_use]
-pub fn suggestion(found: &str, known: &[&str]) -> String {
-    // Nothing that is known is nearly so long, and the time to compare grows with the length.
-    let near = known.iter().filter(|_| found.len() <= MAX_NAME);
-    let nearest = near.map(|key| (distance(found, key), *key)).min();
-    match nearest {
-        Some((distance, key)) if distance <= 1 + key.chars().count() / 4 => format!("did you mean `{key}`?"),
-        _ if !known.is_empty() => {
-            format!("known here: {}", known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "))
-        }
-        _ => "nothing can stand here".to_owned(),
-    }
-}
-
-/// Insertions, deletions, replacements and swaps of neighbours that make `a` of `b` (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-                let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-                let swap = if swapped { rows[i - 2][j - 2] + 1 } else { usize::MAX };
-                replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(swap)
+        for key in self.table.keys() {
+            let name: &str = key.get_ref();
+            if self.requested_keys.contains(&name) {
+                continue;
+            }
+            let message = format!("unknown key `{name}`");
+            let message = match renamed_keys::new_name(&self.path, name) {
+                Some(new_name) => format!("{message}; it is now named `{new_name}`"),
+                None => with_suggestion(message, name, &self.requested_keys),
             };
+            self.source.report(key.span().start, &self.path, &message);
         }
     }
-    rows[a.len()][b.len()]
 }

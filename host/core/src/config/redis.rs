@@ -1,47 +1,47 @@
-//! `[redis]`: where state lives that processes share.
+//! `[redis]`: the Redis in which processes share their state.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reader::{Section, choice, parsed, string, time};
+use super::reader::{Section, choice, parsed, positive_duration, string};
 use super::secrets::{self, Env};
 use crate::Secret;
 
-/// What stands behind the addresses.
+/// The kind of a Redis deployment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RedisKind {
     /// One server.
     #[default]
     Single,
-    /// Sentinels that know where the server is.
+    /// A server whose address Sentinels know.
     Sentinel,
-    /// Nodes of a cluster.
+    /// A cluster.
     Cluster,
 }
 
 /// `[redis]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisConfig {
-    /// What stands behind the addresses.
+    /// The kind of the deployment.
     pub kind: RedisKind,
-    /// Addresses such as `redis://user:password@host:6379/0` or `rediss://…`, each a secret for its password's sake.
+    /// URLs such as `redis://user:password@host:6379/0` or `rediss://…`. They are secrets because of the password.
     pub url: Vec<Secret>,
-    /// The name under which Sentinels know the server.
+    /// The name of the server that Sentinels know (the master name).
     pub master: String,
-    /// The user, where not in the address; of the server that Sentinels lead to in any case.
+    /// The user, if the URL has none. With Sentinels, always the user of the server.
     pub username: Option<String>,
-    /// The user's password.
+    /// The password of the user.
     pub password: Option<Secret>,
-    /// A file of certificates to trust, instead of the public authorities.
+    /// A file of the certificates to trust instead of the public certificate authorities.
     pub tls_ca: Option<PathBuf>,
-    /// What every key begins with.
+    /// The prefix of every key.
     pub prefix: String,
-    /// The longest that a decision waits for Redis.
+    /// The maximum time that a decision waits for Redis.
     pub decide_within: Duration,
 }
 
 impl RedisConfig {
-    /// One server at an address; everything else as it is where a configuration does not say.
+    /// Returns the configuration of one server at `url`, with the defaults for everything else.
     #[must_use]
     pub fn single(url: &str) -> Self {
         Self {
@@ -57,35 +57,36 @@ impl RedisConfig {
     }
 }
 
-/// What keys begin with unless said.
+/// The default prefix of keys.
 const PREFIX: &str = "tidegate:";
 
-/// Long enough for a round trip within a site and a pause of a process, short enough to be noticed by nobody.
+/// The default of `decide_within`: enough for a round trip within a site and a pause of a process, and too short for a
+/// caller to notice.
 const DECIDE_WITHIN: Duration = Duration::from_millis(50);
 
 const KINDS: [(&str, RedisKind); 3] =
     [("single", RedisKind::Single), ("sentinel", RedisKind::Sentinel), ("cluster", RedisKind::Cluster)];
 
-pub(super) fn redis(section: &mut Section<'_>, env: &dyn Env) -> Option<RedisConfig> {
+pub(super) fn read_redis(section: &mut Section<'_>, env: &dyn Env) -> Option<RedisConfig> {
     let kind = section.optional("kind", choice(&KINDS));
     let url = secrets::required(section, ["url", "url_env", "url_file"], env);
-    let master = section.optional("master", parsed(filled));
+    let master = section.optional("master", parsed(parse_non_empty));
     let username = section.optional("username", string);
     let password = secrets::optional(section, ["password", "password_env", "password_file"], env);
-    let tls_ca = section.optional("tls_ca", parsed(filled)).map(PathBuf::from);
-    let prefix = section.optional("prefix", parsed(plain));
-    let decide_within = section.optional("decide_within", time);
+    let tls_ca = section.optional("tls_ca", parsed(parse_non_empty)).map(PathBuf::from);
+    let prefix = section.optional("prefix", parsed(parse_prefix));
+    let decide_within = section.optional("decide_within", positive_duration);
     let kind = kind.unwrap_or_default();
     match (kind, &master) {
-        (RedisKind::Sentinel, None) => section.refuse("`master` is missing: the name under which Sentinels know it"),
+        (RedisKind::Sentinel, None) => section.reject("`master` is missing; give the master name that Sentinels know"),
         (RedisKind::Single | RedisKind::Cluster, Some(_)) => {
-            section.refuse_value("master", "only Sentinels know names of servers; set kind = \"sentinel\"");
+            section.reject_value("master", "`master` requires kind = \"sentinel\"");
         }
         _ => {}
     }
     Some(RedisConfig {
         kind,
-        url: addresses(section, &url?, kind)?,
+        url: parse_urls(section, &url?, kind)?,
         master: master.unwrap_or_default(),
         username,
         password: password?,
@@ -95,43 +96,43 @@ pub(super) fn redis(section: &mut Section<'_>, env: &dyn Env) -> Option<RedisCon
     })
 }
 
-/// Addresses stand apart by commas; they are never shown.
-fn addresses(section: &Section<'_>, url: &Secret, kind: RedisKind) -> Option<Vec<Secret>> {
-    let all: Vec<&str> = url.expose().split(',').map(str::trim).collect();
-    if !all.iter().all(|one| ["redis://", "rediss://"].iter().any(|scheme| one.starts_with(scheme))) {
-        section.refuse("`url` must begin with redis:// or rediss://; several addresses stand apart by commas");
+/// Splits a list of URLs at its commas. Messages do not show the URLs, which may contain a password.
+fn parse_urls(section: &Section<'_>, url: &Secret, kind: RedisKind) -> Option<Vec<Secret>> {
+    let urls: Vec<&str> = url.expose().split(',').map(str::trim).collect();
+    if !urls.iter().all(|url| ["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme))) {
+        section.reject("`url` must start with redis:// or rediss://; separate several URLs with commas");
         return None;
     }
-    if kind == RedisKind::Single && all.len() > 1 {
-        section.refuse("`url` names several servers; set `kind` to \"sentinel\" or \"cluster\", or give one address");
+    if kind == RedisKind::Single && urls.len() > 1 {
+        section.reject("`url` has several servers; set `kind` to \"sentinel\" or \"cluster\", or give one URL");
         return None;
     }
-    Some(all.into_iter().map(Secret::new).collect())
+    Some(urls.into_iter().map(Secret::new).collect())
 }
 
-fn filled(text: &str) -> Result<String, &'static str> {
-    if text.is_empty() { Err("expected a text that is not empty") } else { Ok(text.to_owned()) }
+fn parse_non_empty(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Err("expected a string that is not empty") } else { Ok(text.to_owned()) }
 }
 
-/// A brace in front would take the place of the platform's own hash tag.
-fn plain(text: &str) -> Result<String, &'static str> {
-    let fine = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:/".contains(c));
-    if fine { Ok(text.to_owned()) } else { Err("expected letters, digits and _ - . : / such as \"tidegate:\"") }
+/// Braces are not allowed: Redis would use the text in them as the hash tag instead of the platform.
+fn parse_prefix(text: &str) -> Result<String, &'static str> {
+    let is_valid = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:/".contains(c));
+    if is_valid { Ok(text.to_owned()) } else { Err("expected letters, digits and _ - . : / such as \"tidegate:\"") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::OnFailure;
+    use crate::OnRedisFailure;
     use crate::config::{Config, SystemEnv};
 
     fn parse(text: &str) -> Result<Config, Vec<String>> {
-        let problems = Config::parse(text, &SystemEnv::default());
-        problems.map_err(|problems| problems.iter().map(ToString::to_string).collect())
+        let config = Config::parse(text, &SystemEnv::default());
+        config.map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
     }
 
     #[test]
-    fn state_is_shared_only_where_a_file_says_so() {
+    fn redis_is_configured_only_with_a_redis_section() {
         assert_eq!(Config::default().redis, None);
         let config = parse("redis.url = 'redis://127.0.0.1:6379'").unwrap();
         assert_eq!(config.redis, Some(RedisConfig::single("redis://127.0.0.1:6379")));
@@ -154,31 +155,28 @@ mod tests {
             decide_within: Duration::from_millis(20),
         };
         assert_eq!(config.redis, Some(expected));
-        assert_eq!(config.limits["jd"].on_redis_failure, OnFailure::Closed);
-        assert_eq!(config.limits["pdd"].on_redis_failure, OnFailure::Local);
+        assert_eq!(config.limits["jd"].on_redis_failure, OnRedisFailure::Closed);
+        assert_eq!(config.limits["pdd"].on_redis_failure, OnRedisFailure::Local);
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 
     #[test]
-    fn mistakes_are_told_with_their_place_and_without_the_address() {
-        let rows = [
+    fn mistakes_are_reported_with_their_position_and_without_the_url() {
+        let cases = [
             ("kind = 'single'", "1:2: redis: `url` is missing; give `url`, `url_env` or `url_file`"),
             (
                 "url = 'http://u:hunter2@h'",
-                "1:2: redis: `url` must begin with redis:// or rediss://; several addresses stand apart by commas",
+                "1:2: redis: `url` must start with redis:// or rediss://; separate several URLs with commas",
             ),
             (
                 "url = 'redis://a,redis://b'",
-                "1:2: redis: `url` names several servers; set `kind` to \"sentinel\" or \"cluster\", or give one address",
+                "1:2: redis: `url` has several servers; set `kind` to \"sentinel\" or \"cluster\", or give one URL",
             ),
             (
                 "url = 'redis://a'\nkind = 'sentinel'",
-                "1:2: redis: `master` is missing: the name under which Sentinels know it",
+                "1:2: redis: `master` is missing; give the master name that Sentinels know",
             ),
-            (
-                "url = 'redis://a'\nmaster = 'main'",
-                "3:10: redis.master: only Sentinels know names of servers; set kind = \"sentinel\"",
-            ),
+            ("url = 'redis://a'\nmaster = 'main'", "3:10: redis.master: `master` requires kind = \"sentinel\""),
             (
                 "url = 'redis://a'\nprefix = '{x}'",
                 "3:10: redis.prefix: expected letters, digits and _ - . : / such as \"tidegate:\"",
@@ -192,9 +190,9 @@ mod tests {
                 "3:8: redis.kind: expected \"single\" or \"sentinel\" or \"cluster\", not \"cloud\"",
             ),
         ];
-        for (text, expected) in rows {
-            let problems = parse(&format!("[redis]\n{text}")).unwrap_err();
-            assert_eq!(problems, [expected], "{text}");
+        for (text, expected) in cases {
+            let diagnostics = parse(&format!("[redis]\n{text}")).unwrap_err();
+            assert_eq!(diagnostics, [expected], "{text}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 
-/// Variables and files that exist for one test alone.
+/// Environment variables and files of a test.
 #[derive(Default)]
 struct FakeEnv(BTreeMap<&'static str, &'static str>);
 
@@ -14,8 +14,8 @@ impl Env for FakeEnv {
     }
 
     fn file(&self, path: &Path) -> Result<String, String> {
-        let found = self.0.get(path.to_str().unwrap_or_default());
-        found.map(|text| (*text).to_owned()).ok_or_else(|| "no such file".to_owned())
+        let contents = self.0.get(path.to_str().unwrap_or_default());
+        contents.map(|text| (*text).to_owned()).ok_or_else(|| "no such file".to_owned())
     }
 }
 
@@ -32,18 +32,18 @@ fn parse(text: &str) -> Config {
     Config::parse(text, &env()).unwrap()
 }
 
-fn problems(text: &str) -> Vec<String> {
+fn diagnostics(text: &str) -> Vec<String> {
     Config::parse(text, &env()).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
-/// A text whose only problem is `expected`.
+/// Checks that a text is rejected with `expected` as its only diagnostic.
 #[track_caller]
-fn refused(text: &str, expected: &str) {
-    assert_eq!(problems(text), [expected], "{text}");
+fn assert_rejected(text: &str, expected: &str) {
+    assert_eq!(diagnostics(text), [expected], "{text}");
 }
 
 #[test]
-fn the_shipped_file_has_the_eighteen_platforms_and_a_log() {
+fn default_configuration_has_eighteen_platforms_and_a_log_channel() {
     let config = Config::default();
     let names: Vec<_> = config.limits.keys().map(String::as_str).collect();
     let expected = "alibaba_1688 alibaba_intl aliexpress amazon douyin ebay jd kuaishou lazada pdd shopee suning taobao \
@@ -54,49 +54,53 @@ fn the_shipped_file_has_the_eighteen_platforms_and_a_log() {
 }
 
 #[test]
-fn the_shipped_examples_hold_when_their_comment_signs_go() {
-    let examples = SHIPPED.lines().map(|line| match line.strip_prefix("# ") {
+fn commented_examples_of_the_default_configuration_are_valid() {
+    let examples = DEFAULT_TOML.lines().map(|line| match line.strip_prefix("# ") {
         Some(code) if code.starts_with('[') || code.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => {
             code
         }
         _ => line,
     });
     let text = examples.collect::<Vec<_>>().join("\n");
-    let found = problems(&text);
-    let missing = ["DINGTALK_SECRET", "DINGTALK_WEBHOOK", "REDIS_PASSWORD", "REDIS_URL", "SMTP_PASSWORD"];
-    assert_eq!(found.len(), missing.len(), "{found:#?}");
-    for name in missing {
-        assert!(found.iter().any(|problem| problem.ends_with(&format!("{name} is not set"))), "{name}: {found:#?}");
+    let diagnostics = diagnostics(&text);
+    let unset = ["DINGTALK_SECRET", "DINGTALK_WEBHOOK", "REDIS_PASSWORD", "REDIS_URL", "SMTP_PASSWORD"];
+    assert_eq!(diagnostics.len(), unset.len(), "{diagnostics:#?}");
+    for name in unset {
+        let is_reported = diagnostics.iter().any(|diagnostic| diagnostic.ends_with(&format!("{name} is not set")));
+        assert!(is_reported, "{name}: {diagnostics:#?}");
     }
 }
 
 #[test]
-fn an_empty_file_changes_nothing() {
+fn empty_file_is_the_default_configuration() {
     assert_eq!(parse(""), Config::default());
 }
 
 #[test]
-fn what_a_file_says_replaces_that_alone() {
+fn file_replaces_only_the_values_that_it_has() {
     let config = parse(
         "[limits.taobao]\nrate = '7/s'\nburst = 9\n[retry]\nmax_attempts = 2\n[limits.mine]\nrate = '1/m'\nburst = 1",
     );
-    let shipped = Config::default();
+    let default = Config::default();
     assert_eq!(config.limits["taobao"].quota.to_string(), "7/s, burst 9");
     assert_eq!(config.limits["mine"].quota.to_string(), "1/m, burst 1");
-    assert_eq!(config.limits.len(), shipped.limits.len() + 1);
-    assert_eq!(config.retry, RetryConfig { max_attempts: 2, ..shipped.retry });
-    assert_eq!((config.channels, config.policies, config.server), (shipped.channels, shipped.policies, shipped.server));
+    assert_eq!(config.limits.len(), default.limits.len() + 1);
+    assert_eq!(config.retry, RetryConfig { max_attempts: 2, ..default.retry });
+    assert_eq!((config.channels, config.policies, config.server), (default.channels, default.policies, default.server));
 }
 
 #[test]
-fn every_key_reaches_its_field() {
+fn every_key_sets_its_field() {
     let config = parse(
         "[retry]\nmax_attempts = 1\nbase = '2s'\ncap = '2s'\njitter = 0\ndeadline = '1h'\n\
          [metrics]\nmax_endpoints = 3\nflush = '100ms'\n\
-         [alerting]\ninterval = '1s'\nhistory = '1d'\nredis_away_channels = ['log']\npolicy_channels = []\n\
-         [policies]\ndir = 'p'\nretry_deadline = '1ms'\nalert_deadline = '2ms'\nmax_memory = '64KiB'\nmax_operations = 1\n\
-         admit_deadline = '3ms'\nmax_table = 2\nmax_instances = 3\nisolation = 'fresh'\nmax_depth = 4\nmax_text = '1KiB'\n\
-         max_items = 5\nmax_faults = 2\nfault_window = '5s'\ncache = 'c'\ncache_size = '1MiB'\n\
+         [alerting]\ninterval = '1s'\nhistory = '1d'\n\
+         redis_unavailable_channels = ['log']\npolicy_quarantined_channels = []\n\
+         [policies]\ndir = 'p'\nretry_deadline = '1ms'\nalert_deadline = '2ms'\n\
+         max_memory = '64KiB'\nmax_operations = 1\n\
+         admit_deadline = '3ms'\nmax_table_elements = 2\nmax_instances = 3\nisolation = 'fresh'\n\
+         max_call_depth = 4\nmax_string_size = '1KiB'\n\
+         max_collection_size = 5\nmax_faults = 2\nfault_window = '5s'\ncache = 'c'\ncache_size = '1MiB'\n\
          [policy.'retry/x']\ndeadline = '9ms'\nisolation = 'reuse'\nsettings = { a = 1, b = true, c = 'x' }\n\
          [decisions]\nfile = 'd'\nsample = 0.5\nmax_size = '1KiB'\n\
          [server]\nlisten = '0.0.0.0:80'\ntoken = 'hunter2'",
@@ -105,28 +109,28 @@ fn every_key_reaches_its_field() {
     let backoff = Backoff { base: seconds(2), cap: seconds(2), jitter: 0.0 };
     assert_eq!(config.retry, RetryConfig { max_attempts: 1, backoff, deadline: seconds(3600) });
     assert_eq!(config.metrics, MetricsConfig { max_endpoints: 3, flush: Duration::from_millis(100) });
-    let redis_away_channels = Some(vec!["log".to_owned()]);
+    let redis_unavailable_channels = Some(vec!["log".to_owned()]);
     let alerting = AlertingConfig {
         interval: seconds(1),
         history: seconds(86_400),
-        redis_away_channels,
-        policy_channels: Some(vec![]),
+        redis_unavailable_channels,
+        policy_quarantined_channels: Some(vec![]),
     };
     assert_eq!(config.alerting, alerting);
-    let bounds = Bounds {
+    let limits = PolicyLimits {
         max_memory: 65_536,
-        max_table: 2,
+        max_table_elements: 2,
         max_instances: 3,
         isolation: Isolation::Fresh,
         max_operations: 1,
-        max_depth: 4,
-        max_text: 1_024,
-        max_items: 5,
+        max_call_depth: 4,
+        max_string_size: 1_024,
+        max_collection_size: 5,
     };
     let settings = [("a", Setting::Number(1.0)), ("b", Setting::Flag(true)), ("c", Setting::Text("x".to_owned()))];
     let own = PolicyConfig {
         deadline: Some(Duration::from_millis(9)),
-        bounds: Bounds { isolation: Isolation::Reuse, ..bounds },
+        limits: PolicyLimits { isolation: Isolation::Reuse, ..limits },
         settings: settings.map(|(name, setting)| (name.to_owned(), setting)).into(),
     };
     let policies = PoliciesConfig {
@@ -134,12 +138,12 @@ fn every_key_reaches_its_field() {
         retry_deadline: Duration::from_millis(1),
         alert_deadline: Duration::from_millis(2),
         admit_deadline: Duration::from_millis(3),
-        bounds,
+        limits,
         max_faults: 2,
         fault_window: seconds(5),
         cache: Some("c".into()),
         cache_size: 1 << 20,
-        each: [("retry/x".to_owned(), own)].into(),
+        overrides: [("retry/x".to_owned(), own)].into(),
     };
     assert_eq!(config.policies, policies);
     let decisions = DecisionsConfig { file: Some("d".into()), sample: 0.5, max_size: 1_024 };
@@ -149,7 +153,7 @@ fn every_key_reaches_its_field() {
 }
 
 #[test]
-fn all_mistakes_of_a_file_come_at_once_in_the_order_of_their_places() {
+fn all_mistakes_of_a_file_are_reported_in_order_of_position() {
     let text = r#"[limits]
 taobao = { rate = "0/s", burst = 10 }
 jd = { rate = "5/fortnight", burst = 0 }
@@ -169,7 +173,7 @@ flush = "61s"
 [alerting]
 interval = "15 s"
 histroy = "7d"
-redis_away_channels = ["log", "pager", 5]
+redis_unavailable_channels = ["log", "pager", 5]
 [policies]
 max_memory = "16MB"
 max_operations = 0
@@ -178,73 +182,73 @@ listen = "localhost"
 [cache]
 size = 5
 "#;
-    let expected = r#"2:19: limits.taobao.rate: a rate must be above zero; to stop a platform's calls, do not call it
+    let expected = r#"2:19: limits.taobao.rate: a rate must be above zero; a rate of zero would refuse every call
 3:15: limits.jd.rate: expected tokens and a period such as "40/s", "300/m" or "10000/60s", not "5/fortnight"
 3:38: limits.jd.burst: expected a whole number of at least 1, not 0
 4:1: limits.pdd: `burst` is missing
 4:16: limits.pdd.rate: expected tokens and a period such as "40/s", "300/m" or "10000/60s", not "5 a second"
-5:35: limits.ebay.burst: a rate of 1/365d with a burst of 1000000 is beyond exact counting; use a smaller burst or a shorter period
+5:35: limits.ebay.burst: a rate of 1/365d with a burst of 1000000 cannot be counted exactly; use a smaller burst or a shorter period
 6:1: limits.Walmart: expected a name of the characters a-z, 0-9, _ and -
 8:16: retry.max_attempts: expected a whole number from 1 to 100, not 0
 9:8: retry.base: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", not "5"
 10:7: retry.cap: expected a duration in quotes such as "250ms", "5s", "5m", "1h" or "7d", found an integer
 11:10: retry.jitter: expected a number from 0 to 1, not 1.5
 12:12: retry.deadline: expected a duration above zero, not "0s"
-13:1: retry.dedline: no such key; did you mean `deadline`?
+13:1: retry: unknown key `dedline` (did you mean `deadline`?)
 15:17: metrics.max_endpoints: expected a whole number from 1 to 10000, found a string
 16:9: metrics.flush: expected a duration from 100ms to 1m such as "5s", not "61s"
 18:12: alerting.interval: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", not "15 s"
-19:1: alerting.histroy: no such key; did you mean `history`?
-20:31: alerting.redis_away_channels: no [channels.pager] in this file; known: log
-20:40: alerting.redis_away_channels: expected a string in quotes, found an integer
+19:1: alerting: unknown key `histroy` (did you mean `history`?)
+20:38: alerting.redis_unavailable_channels: unknown channel `pager`; expected one of `log`
+20:47: alerting.redis_unavailable_channels: expected a string in quotes, found an integer
 22:14: policies.max_memory: expected a size from "64KiB" to "4GiB" such as "16MiB", not "16MB"
 23:18: policies.max_operations: expected a whole number of at least 1, not 0
 25:10: server.listen: expected an address and a port such as "127.0.0.1:8700", not "localhost"
-26:2: cache: no such key; known here: `limits`, `retry`, `metrics`, `channels`, `alerting`, `policies`, `policy`, `decisions`, `redis`, `server`"#;
-    assert_eq!(problems(text).join("\n"), expected);
+26:2: unknown key `cache`; expected one of `limits`, `retry`, `metrics`, `channels`, `alerting`, `policies`, `policy`, `decisions`, `redis`, `server`"#;
+    assert_eq!(diagnostics(text).join("\n"), expected);
 }
 
 #[test]
-fn a_cap_below_the_base_is_refused_at_the_key_that_stands_there() {
-    let mend = "raise `cap` or lower `base`";
-    refused("retry.base = '31s'", &format!("1:14: retry.base: the cap (30s) is below the base (31s); {mend}"));
-    refused("retry.cap = '999ms'", &format!("1:13: retry.cap: the cap (999ms) is below the base (1s); {mend}"));
+fn cap_below_the_base_is_rejected_at_the_key_that_the_file_has() {
+    let fix = "raise `cap` or lower `base`";
+    assert_rejected("retry.base = '31s'", &format!("1:14: retry.base: the cap (30s) is below the base (31s); {fix}"));
+    assert_rejected("retry.cap = '999ms'", &format!("1:13: retry.cap: the cap (999ms) is below the base (1s); {fix}"));
     assert_eq!(parse("retry.cap = '1s'").retry.backoff.cap, Duration::from_secs(1));
 }
 
 #[test]
-fn memory_keeps_both_bounds() {
-    assert_eq!(parse("policies.max_memory = '4GiB'").policies.bounds.max_memory, 4 << 30);
+fn memory_size_outside_its_range_is_rejected() {
+    assert_eq!(parse("policies.max_memory = '4GiB'").policies.limits.max_memory, 4 << 30);
     for size in ["63KiB", "5GiB", "0MiB", "-1MiB", "16 MiB", "99999999999999999999GiB"] {
         let expected = format!(
             "1:23: policies.max_memory: expected a size from \"64KiB\" to \"4GiB\" such as \"16MiB\", not {size:?}"
         );
-        refused(&format!("policies.max_memory = '{size}'"), &expected);
+        assert_rejected(&format!("policies.max_memory = '{size}'"), &expected);
     }
 }
 
 #[test]
-fn a_share_is_within_its_bounds_and_a_file_has_a_name() {
-    assert_eq!(Config::default().decisions.file, None, "nothing is written unless a file says so");
+fn invalid_sample_and_file_of_the_decision_log_are_rejected() {
+    assert_eq!(Config::default().decisions.file, None, "by default, nothing is logged");
     for sample in ["0", "0.0", "1", "1.0"] {
         assert!(parse(&format!("decisions.sample = {sample}")).decisions.sample.fract().abs() < f64::EPSILON);
     }
     for sample in ["-0.1", "1.01", "nan"] {
         let expected = format!("1:20: decisions.sample: expected a number from 0 to 1, not {sample}");
-        refused(&format!("decisions.sample = {sample}"), &expected);
+        assert_rejected(&format!("decisions.sample = {sample}"), &expected);
     }
     for file in ["", "/", "logs/", ".."] {
         let text = format!("decisions.file = '{file}'");
-        refused(&text, "1:18: decisions.file: expected the path of a file");
+        assert_rejected(&text, "1:18: decisions.file: expected a file path");
     }
 }
 
 #[test]
-fn beyond_loopback_a_token_is_demanded() {
-    let mend = "give `token_env`, `token_file` or `token`, or listen on 127.0.0.1";
+fn listening_beyond_loopback_requires_a_token() {
+    let fix = "give `token_env`, `token_file` or `token`, or listen on 127.0.0.1";
     for listen in ["0.0.0.0:8700", "[::]:8700", "192.168.1.5:8700"] {
         let text = format!("[server]\nlisten = '{listen}'");
-        refused(&text, &format!("2:10: server.listen: beyond loopback a token is demanded; {mend}"));
+        assert_rejected(&text, &format!("2:10: server.listen: listening beyond loopback requires a token; {fix}"));
         assert!(parse(&format!("{text}\ntoken_env = 'TOKEN'")).server.token.is_some());
     }
     for listen in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:8700"] {
@@ -253,14 +257,14 @@ fn beyond_loopback_a_token_is_demanded() {
 }
 
 #[test]
-fn a_secret_comes_from_one_place_and_is_never_shown() {
+fn secret_has_exactly_one_source_and_is_never_shown() {
     let token = Some(Secret::new("hunter2"));
     for source in ["token = 'hunter2'", "token_env = 'TOKEN'", "token_file = 'run/secret'"] {
         let config = parse(&format!("[server]\n{source}"));
         assert_eq!(config.server.token, token, "{source}");
         assert!(!format!("{config:?}").contains("hunter2"));
     }
-    let rows = [
+    let cases = [
         ("token_env = 'NOT_THERE'", "2:13: server.token_env: the environment variable NOT_THERE is not set"),
         ("token_env = 'EMPTY'", "2:13: server.token_env: the environment variable EMPTY is empty"),
         ("token_file = 'gone'", "2:14: server.token_file: the file gone cannot be read: no such file"),
@@ -271,8 +275,8 @@ fn a_secret_comes_from_one_place_and_is_never_shown() {
             "3:13: server.token_env: give only one of `token`, `token_env` and `token_file`",
         ),
     ];
-    for (source, expected) in rows {
-        refused(&format!("[server]\n{source}"), expected);
+    for (source, expected) in cases {
+        assert_rejected(&format!("[server]\n{source}"), expected);
     }
 }
 
@@ -298,7 +302,7 @@ fn each_kind_of_channel_reads_its_own_keys() {
 }
 
 #[test]
-fn mistakes_of_channels_come_at_once_and_show_no_secret() {
+fn all_mistakes_of_channels_are_reported_without_secrets() {
     let text = r#"[channels.a]
 kind = "dingtlak"
 webhook = "https://hunter2"
@@ -331,42 +335,42 @@ to = []
     let expected = [
         r#"2:8: channels.a.kind: expected "log" or "dingtalk" or "email", not "dingtlak""#,
         "4:11: channels.b: `webhook` is missing; give `webhook`, `webhook_env` or `webhook_file`",
-        "6:11: channels.c: `webhook` must be the whole address that DingTalk shows, beginning with https://",
-        "11:1: channels.d.webhook: no such key; known here: `kind`",
-        r#"14:8: channels.e.host: expected the name of a mail server such as "smtp.example.com""#,
+        "6:11: channels.c: `webhook` must be the complete URL that DingTalk shows, starting with https://",
+        "11:1: channels.d: unknown key `webhook`; expected one of `kind`",
+        r#"14:8: channels.e.host: expected a host name such as "smtp.example.com""#,
         "15:8: channels.e.port: expected a whole number from 1 to 65535, not 65536",
         r#"16:7: channels.e.tls: expected "starttls" or "none", not "yes""#,
-        "17:12: channels.e.username: a user name needs a password: give `password`, `password_env` or `password_file`",
+        "17:12: channels.e.username: a user name requires a password; give `password`, `password_env` or `password_file`",
         &format!("18:8: channels.e.from: {address} \"nobody\""),
         &format!("19:14: channels.e.to: {address} \"c@\""),
         "19:20: channels.e.to: expected a string in quotes, found an integer",
-        "20:11: channels.f: a password needs a user name: give `username`",
-        "27:6: channels.f.to: expected at least one receiver",
+        "20:11: channels.f: a password requires a user name; give `username`",
+        "27:6: channels.f.to: expected at least one recipient",
     ];
-    assert_eq!(problems(text), expected);
+    assert_eq!(diagnostics(text), expected);
 }
 
 #[test]
-fn files_of_secrets_are_found_beside_the_configuration() {
-    let here = SystemEnv { dir: env!("CARGO_MANIFEST_DIR").into() };
-    assert!(here.file(Path::new("Cargo.toml")).unwrap().contains("tidegate-core"));
-    assert!(here.file(Path::new("not-there")).is_err());
+fn relative_path_of_a_secret_starts_at_the_directory_of_the_configuration() {
+    let env = SystemEnv { dir: env!("CARGO_MANIFEST_DIR").into() };
+    assert!(env.file(Path::new("Cargo.toml")).unwrap().contains("tidegate-core"));
+    assert!(env.file(Path::new("not-there")).is_err());
 }
 
 #[test]
-fn a_further_limit_is_picked_by_all_of_its_labels() {
+fn additional_limit_applies_to_requests_with_all_of_its_labels() {
     let limit = |name: &str, labels: &str| {
         format!("[limits.{name}]\nrate = '1/s'\nburst = 1\nplatform = 'pdd'\nlabels = {{ {labels} }}\n")
     };
     let text = limit("orders", "api = 'orders'") + &limit("vip", "api = 'orders', seller = '7'");
     let config = Config::parse(&text, &SystemEnv::default()).unwrap();
-    let picked = |platform: &str, labels: &[(&str, &str)]| {
+    let scoped = |platform: &str, labels: &[(&str, &str)]| {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        config.picked(platform, &labels).collect::<Vec<_>>().join(" ")
+        config.scoped_limits(platform, &labels).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(picked("pdd", &[("api", "orders")]), "orders");
-    assert_eq!(picked("pdd", &[("api", "orders"), ("seller", "7"), ("x", "y")]), "orders vip");
-    assert_eq!(picked("pdd", &[("api", "goods"), ("seller", "7")]), "");
-    assert_eq!(picked("pdd", &[]), "");
-    assert_eq!(picked("jd", &[("api", "orders")]), "");
+    assert_eq!(scoped("pdd", &[("api", "orders")]), "orders");
+    assert_eq!(scoped("pdd", &[("api", "orders"), ("seller", "7"), ("x", "y")]), "orders vip");
+    assert_eq!(scoped("pdd", &[("api", "goods"), ("seller", "7")]), "");
+    assert_eq!(scoped("pdd", &[]), "");
+    assert_eq!(scoped("jd", &[("api", "orders")]), "");
 }

@@ -1,122 +1,126 @@
-//! Where the states of alert rules and what people were told are kept.
+//! The store of the states of alert rules and of their notifications.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Answer;
+use super::StoreFuture;
 use crate::{AlertState, Notification, Severity, Timestamp};
 
-/// A rule and the scope it looks at.
+/// A rule and one scope that it evaluates.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AlertKey {
-    /// The rule's name.
+    /// The name of the rule.
     pub rule: String,
     /// The platform.
     pub platform: String,
-    /// The endpoint, where the rule looks at each of them.
+    /// The endpoint, if the rule evaluates each endpoint.
     pub endpoint: Option<String>,
 }
 
-/// The state of one rule for one scope.
+/// The state of a rule for one scope.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertEntry {
     /// The state.
     pub state: AlertState,
-    /// How bad the rule is.
+    /// The severity of the rule.
     pub severity: Severity,
-    /// The last message: what a "resolved" needs should the rule be gone by then.
-    pub last: Option<Intent>,
+    /// The last notification. A `resolved` notification is made from it if the rule no longer exists by then.
+    pub last_notification: Option<RoutedNotification>,
 }
 
-/// A message that people are to be told, and on which channels.
+/// A notification and the channels to which it is sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Intent {
-    /// The message.
+pub struct RoutedNotification {
+    /// The notification.
     #[serde(flatten)]
     pub notification: Notification,
     /// The channels of the rule.
     pub channels: Vec<String>,
 }
 
-/// What became of one message on one channel.
+/// The result of sending a notification to one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// The channel's name.
+    /// The name of the channel.
     pub channel: String,
-    /// Whether the channel took it.
+    /// Whether the channel accepted the notification.
     pub delivered: bool,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
-    /// Why it was not taken.
+    /// The last error, if the notification was not delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// One message and what became of it.
+/// A notification with the results of its deliveries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertRecord {
-    /// The message and its channels.
+    /// The notification and its channels.
     #[serde(flatten)]
-    pub intent: Intent,
-    /// One for each channel, once it has ended.
+    pub routed: RoutedNotification,
+    /// The result for each channel whose delivery has ended.
     pub deliveries: Vec<Delivery>,
-    /// Tells records apart.
+    /// The unique id of the record.
     pub id: u64,
 }
 
 impl AlertRecord {
-    /// The channels on which nobody knows what became of the message.
-    pub fn open(&self) -> impl Iterator<Item = &String> {
-        let ended = |channel: &String| self.deliveries.iter().any(|delivery| delivery.channel == *channel);
-        self.intent.channels.iter().filter(move |channel| !ended(channel))
+    /// Returns the channels that have no delivery result yet.
+    pub fn undelivered_channels(&self) -> impl Iterator<Item = &String> {
+        let has_result = |channel: &String| self.deliveries.iter().any(|delivery| delivery.channel == *channel);
+        self.routed.channels.iter().filter(move |channel| !has_result(channel))
     }
 }
 
-/// The states at one moment of the store's clock.
+/// The states of all rules at one time of the store's clock.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
-    /// The moment by which states are stepped.
+pub struct AlertStates {
+    /// The time at which the rules are evaluated.
     pub now: Timestamp,
-    /// The same in milliseconds since 1970, for people.
+    /// The same time in milliseconds since 1970, for notifications.
     pub unix_ms: u64,
-    /// The states that are not simply inactive.
+    /// The states. An inactive state without a running cooldown has no entry.
     pub states: BTreeMap<AlertKey, AlertEntry>,
 }
 
-/// What one tick changes, all or nothing.
+/// The changes of one evaluation of all rules; a store applies all of them or none.
 #[derive(Clone, Debug, Default)]
-pub struct Changes {
-    /// New states; `None` forgets one.
+pub struct AlertChanges {
+    /// The new states; `None` removes a state.
     pub states: BTreeMap<AlertKey, Option<AlertEntry>>,
-    /// Messages that are due.
-    pub intents: Vec<Intent>,
-    /// How long messages are kept.
-    pub keep: Duration,
+    /// The notifications to send.
+    pub notifications: Vec<RoutedNotification>,
+    /// How long notifications are kept.
+    pub retention: Duration,
 }
 
-/// The most messages kept, whatever their age.
+/// The maximum number of notifications that are kept, whatever their age.
 pub const MAX_HISTORY: usize = 10_000;
 
-/// States, intents and what became of them.
+/// The states of alert rules, and the notifications with their delivery results.
 ///
-/// Only a leader writes: it shows its fencing token, and the store refuses one that is smaller than any it has seen.
+/// Only the leader writes. It passes its fencing token, and the store rejects a token that is smaller than the largest
+/// one it has received.
 pub trait AlertStore: Send + Sync {
-    /// The states, for anyone to look at.
-    fn look(&self) -> Answer<'_, Seen>;
+    /// Returns the states. Every process may call it.
+    fn states(&self) -> StoreFuture<'_, AlertStates>;
 
-    /// The states for the leader of this token; from now on smaller tokens are refused. `None` where this one is.
-    fn lead(&self, token: u64) -> Answer<'_, Option<Seen>>;
-
-    /// Writes the changes of a tick and answers with every message that has an open channel, new ones included.
+    /// Returns the states for the leader with this token. The store rejects smaller tokens from then on.
     ///
-    /// `None` where the token is refused; nothing is written then.
-    fn write(&self, token: u64, changes: Changes) -> Answer<'_, Option<Vec<AlertRecord>>>;
+    /// Returns `None` if the token is rejected.
+    fn states_as_leader(&self, token: u64) -> StoreFuture<'_, Option<AlertStates>>;
 
-    /// Marks what became of a message on one channel; who was told is told, so no token is asked for.
-    fn mark(&self, id: u64, delivery: Delivery) -> Answer<'_, ()>;
+    /// Writes the changes and returns every notification that has an undelivered channel, including the new ones.
+    ///
+    /// Returns `None` and writes nothing if the token is rejected.
+    fn write(&self, token: u64, changes: AlertChanges) -> StoreFuture<'_, Option<Vec<AlertRecord>>>;
 
-    /// The newest messages first, of one platform or of all, at most `limit`.
-    fn history<'a>(&'a self, platform: Option<&'a str>, limit: usize) -> Answer<'a, Vec<AlertRecord>>;
+    /// Records the result of one delivery. It takes no token: a notification that was sent stays sent, even if its
+    /// sender is no longer the leader.
+    fn record_delivery(&self, id: u64, delivery: Delivery) -> StoreFuture<'_, ()>;
+
+    /// Returns at most `limit` notifications of one platform or of all platforms, newest first.
+    fn history<'a>(&'a self, platform: Option<&'a str>, limit: usize) -> StoreFuture<'a, Vec<AlertRecord>>;
 }

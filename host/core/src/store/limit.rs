@@ -1,4 +1,4 @@
-//! Where one platform's bucket lives.
+//! The store of one limit's token bucket.
 
 use std::future::Future;
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Signal, StoreError};
-use crate::{Decision, Quota, Receipt};
+use crate::{Decision, Quota, ReservationId};
 
-/// What holds for a limit while the store that processes share is away.
+/// What a limit does while the Redis that processes share is unavailable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum OnFailure {
-    /// Every call may go.
+pub enum OnRedisFailure {
+    /// Allow every call.
     Open,
-    /// No call may go.
+    /// Refuse every call.
     Closed,
-    /// This process goes on with its share of the quota, starting empty.
+    /// Enforce this process's share of the quota in memory, starting with an empty bucket.
     #[default]
     Local,
 }
 
-impl OnFailure {
-    /// The name as configurations write it.
+impl OnRedisFailure {
+    /// Returns the name that configurations use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -33,17 +33,19 @@ impl OnFailure {
     }
 }
 
-/// A cost that was taken, and when its slot comes.
+/// A cost that a store reserved, and the time until the call may be sent.
 #[derive(Debug)]
-pub struct Reserved<T> {
-    /// The place in the queue; looking at it or giving it back makes sense only while `wait` is above zero.
+pub struct StoreReservation<T> {
+    /// The ticket of the queued call. [`LimitStore::remaining_wait`] and [`LimitStore::cancel_wait`] are useful only
+    /// while `wait` is above zero.
     pub ticket: T,
-    /// How long until the slot comes; zero means now.
+    /// The time until the call may be sent; zero means now.
     pub wait: Duration,
-    /// Whole tokens left after it.
+    /// The whole tokens that are left.
     pub remaining: u64,
-    /// With it a call that is never sent gives its cost back; there is none for what was let go without asking a bucket.
-    pub receipt: Option<Receipt>,
+    /// The id with which the caller can cancel the reservation if the call is never sent. A call that was allowed
+    /// without a shared bucket has none.
+    pub id: Option<ReservationId>,
 }
 
 /// The state of a limit.
@@ -53,56 +55,58 @@ pub struct LimitStatus {
     pub rate: String,
     /// The burst.
     pub burst: u64,
-    /// Whole tokens there now; negative where calls wait for them.
+    /// The whole tokens in the bucket; negative if calls wait for tokens.
     pub available: i64,
-    /// Milliseconds until the burst is whole again.
+    /// Milliseconds until the bucket is full.
     pub full_in_ms: u64,
 }
 
-/// One platform's token bucket, wherever it is kept; the semantics are those of [`crate::Bucket`].
+/// The token bucket of one limit, with the semantics of [`crate::Bucket`].
 ///
-/// A store that is away answers by the limit's [`OnFailure`], so a decision is never an error.
+/// If the store is unavailable, the limit's [`OnRedisFailure`] decides. A decision is therefore never an error.
 pub trait LimitStore: Send + Sync {
-    /// A place in the queue.
+    /// The ticket of a queued call.
     type Ticket: Send + Sync;
-    /// Tells those who wait that their slot may have moved.
-    type Moved: Signal;
+    /// A signal for queued calls whose scheduled time may have changed.
+    type Changed: Signal;
 
-    /// Takes `cost` tokens that will be there `within` this time, in order of arrival; a refusal takes nothing.
+    /// Reserves `cost` tokens that are available `within` this time, in order of arrival. A refusal takes nothing.
     fn reserve(
         &self,
         cost: u64,
         within: Duration,
-    ) -> impl Future<Output = Result<Reserved<Self::Ticket>, Decision>> + Send;
+    ) -> impl Future<Output = Result<StoreReservation<Self::Ticket>, Decision>> + Send;
 
-    /// How long this ticket still has to wait; zero means now.
-    fn look(&self, ticket: &Self::Ticket) -> impl Future<Output = Duration> + Send;
+    /// Returns how long the call with this ticket still has to wait; zero means that it may be sent now.
+    fn remaining_wait(&self, ticket: &Self::Ticket) -> impl Future<Output = Duration> + Send;
 
-    /// Gives a slot back that has not come yet; those behind move up. It does not wait for the store.
-    fn cancel(&self, ticket: Self::Ticket);
+    /// Removes a waiting call from the queue and returns its tokens, so that the calls behind it wait less. It does
+    /// not wait for the store.
+    fn cancel_wait(&self, ticket: Self::Ticket);
 
-    /// Gives back what a call took that was never sent; see [`crate::Bucket::give_back`].
-    fn give_back(&self, receipt: &Receipt) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Cancels the reservation of a call that was never sent; see [`crate::Bucket::cancel`].
+    fn cancel(&self, id: &ReservationId) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Ends when slots may have moved: a change of the quota, or somebody who left.
-    fn moved(&self) -> Self::Moved;
+    /// Returns a signal that fires when scheduled times may have changed: after a change of the quota, or after
+    /// another call left the queue.
+    fn changed(&self) -> Self::Changed;
 
-    /// The quota in force, as far as this process has heard.
+    /// Returns the active quota, as far as this process knows it.
     fn quota(&self) -> Quota;
 
-    /// The state as this process last heard of it, without asking.
-    fn seen(&self) -> LimitStatus;
+    /// Returns the last status that this process received, without a request to the store.
+    fn cached_status(&self) -> LimitStatus;
 
-    /// The state now.
+    /// Returns the current status.
     fn status(&self) -> impl Future<Output = Result<LimitStatus, StoreError>> + Send;
 
-    /// Changes the quota for everyone who shares it; the level is kept.
+    /// Changes the quota for all processes that share the limit. The level of the bucket is kept.
     fn update(&self, quota: Quota) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Takes over what a configuration says; unlike [`LimitStore::update`] it does not wait, and a store that is away
-    /// hears of it later.
-    fn configure(&self, quota: Quota, on_failure: OnFailure);
+    /// Applies the values of a configuration. Unlike [`LimitStore::update`], it does not wait; an unavailable store
+    /// gets the values later.
+    fn configure(&self, quota: Quota, on_failure: OnRedisFailure);
 
-    /// Grants the whole burst anew; calls that wait are served from it first.
+    /// Refills the bucket to the full burst. Waiting calls get their tokens first.
     fn reset(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

@@ -1,75 +1,80 @@
-//! Where locks are kept.
+//! The store of locks.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Signal};
+use super::{Signal, StoreFuture};
 
 /// A lock that was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    /// Greater than that of every grant before it: whoever guards a resource refuses a smaller one.
+pub struct LockGrant {
+    /// A number that is greater than the token of every earlier grant. A resource that the lock protects rejects
+    /// requests with a smaller one.
     pub fencing_token: u64,
-    /// How often this owner holds the lock now; 1 is the first.
+    /// How many times this owner now holds the lock; 1 after the first acquisition.
     pub depth: u32,
 }
 
-/// A lock that somebody else holds.
+/// A lock that another owner holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// It ends by itself within this time unless its holder extends it.
+pub struct LockHeld {
+    /// The time after which the lock expires unless its owner extends it.
     pub ttl: Duration,
 }
 
-/// Who asks for a lock.
+/// A request to acquire or release a lock.
 #[derive(Clone, Copy, Debug)]
-pub struct Claim<'a> {
-    /// The lock's name.
+pub struct LockRequest<'a> {
+    /// The name of the lock.
     pub name: &'a str,
-    /// A text that nobody else uses; the same owner takes a lock again where it holds it already.
+    /// The unique name of the owner. An owner that holds the lock already can acquire it again.
     pub owner: &'a str,
-    /// Tells this request from others of the same kind by the owner, so that one whose reply was lost can be sent again.
+    /// An id that distinguishes this request from other requests of the owner, so that a request whose reply was lost
+    /// can be sent again.
     pub id: &'a str,
 }
 
-/// One lock that is held now, for people to look at.
+/// A lock that is held now, for display.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockInfo {
-    /// The lock's name.
+    /// The name of the lock.
     pub name: String,
-    /// Who holds it.
+    /// The owner of the lock.
     pub owner: String,
     /// The fencing token of the grant.
     pub fencing_token: u64,
-    /// How often its owner holds it.
+    /// How many times the owner holds the lock.
     pub depth: u32,
-    /// Milliseconds until it ends unless it is extended.
+    /// Milliseconds until the lock expires unless it is extended.
     pub ttl_ms: u64,
 }
 
-/// Locks with an end, wherever they are kept.
+/// Locks that expire.
 pub trait LockStore: Send + Sync {
-    /// Takes the lock for `ttl`, once more where the owner holds it already; what is left of a longer ttl is kept.
-    fn acquire<'a>(&'a self, claim: Claim<'a>, ttl: Duration) -> Answer<'a, Result<Grant, Held>>;
+    /// Acquires the lock for `ttl`. An owner that holds it already acquires it once more, and keeps the rest of a
+    /// longer TTL.
+    fn acquire<'a>(&'a self, request: LockRequest<'a>, ttl: Duration) -> StoreFuture<'a, Result<LockGrant, LockHeld>>;
 
-    /// Lets the lock end no sooner than `ttl` from now; false where the owner holds it no longer by the grant of this
-    /// token.
-    fn extend<'a>(&'a self, name: &'a str, owner: &'a str, token: u64, ttl: Duration) -> Answer<'a, bool>;
+    /// Extends the lock so that it expires no sooner than `ttl` from now.
+    ///
+    /// Returns `false` if the owner no longer holds the lock by the grant with this token.
+    fn extend<'a>(&'a self, name: &'a str, owner: &'a str, token: u64, ttl: Duration) -> StoreFuture<'a, bool>;
 
-    /// Gives the lock back once; says how often the owner holds it still, `None` where it held it no longer by the
-    /// grant of this token.
-    fn release<'a>(&'a self, claim: Claim<'a>, token: u64) -> Answer<'a, Option<u32>>;
+    /// Releases the lock once and returns how many times the owner still holds it.
+    ///
+    /// Returns `None` if the owner no longer held the lock by the grant with this token.
+    fn release<'a>(&'a self, request: LockRequest<'a>, token: u64) -> StoreFuture<'a, Option<u32>>;
 
-    /// Takes the lock away from whoever holds it; whether anyone did.
-    fn evict<'a>(&'a self, name: &'a str) -> Answer<'a, bool>;
+    /// Removes the lock from its owner. Returns whether it was held.
+    fn evict<'a>(&'a self, name: &'a str) -> StoreFuture<'a, bool>;
 
-    /// Who holds the lock now.
-    fn holder<'a>(&'a self, name: &'a str) -> Answer<'a, Option<LockInfo>>;
+    /// Returns the current holder of the lock.
+    fn holder<'a>(&'a self, name: &'a str) -> StoreFuture<'a, Option<LockInfo>>;
 
-    /// The locks that are held now, by name.
-    fn list(&self) -> Answer<'_, Vec<LockInfo>>;
+    /// Returns the locks that are held now, sorted by name.
+    fn list(&self) -> StoreFuture<'_, Vec<LockInfo>>;
 
-    /// Ends when the lock may have been given back.
+    /// Returns a signal that fires when the lock may have been released.
     fn released(&self, name: &str) -> Box<dyn Signal>;
 }

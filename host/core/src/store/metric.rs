@@ -1,28 +1,31 @@
-//! Where the figures of all processes come together.
+//! The store of the metrics of all processes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Answer;
+use super::StoreFuture;
 use crate::Stats;
 use crate::window::Window;
 
-/// What was counted, by platform and endpoint.
-pub type Counted = BTreeMap<String, BTreeMap<String, Window>>;
+/// Counts to add to a store, by platform and endpoint.
+pub type MetricDeltas = BTreeMap<String, BTreeMap<String, Window>>;
 
-/// Counts by platform and endpoint that processes add to and anyone reads.
+/// Counts by platform and endpoint. Every process adds to them, and every process can read them.
 ///
-/// Time is the store's own: what is added counts in the minute in which it arrives.
+/// The store uses its own clock: added counts belong to the minute in which they arrive.
 pub trait MetricStore: Send + Sync {
-    /// Adds what was counted since the last time; what cannot be added now goes first the next time, and each once.
-    fn add(&self, counted: Counted) -> Answer<'_, ()>;
+    /// Adds the counts since the last call. Counts that cannot be added now are added before those of the next call.
+    /// All counts are added exactly once.
+    fn add(&self, deltas: MetricDeltas) -> StoreFuture<'_, ()>;
 
-    /// The figures of the last `range` (widened to whole minutes, hours or days), of one endpoint or of the platform.
-    fn figures<'a>(&'a self, platform: &'a str, endpoint: Option<&'a str>, range: Duration) -> Answer<'a, Stats>;
+    /// Returns the statistics of the last `range` for one endpoint or for the whole platform. The range is widened to
+    /// whole minutes, hours or days.
+    fn stats<'a>(&'a self, platform: &'a str, endpoint: Option<&'a str>, range: Duration) -> StoreFuture<'a, Stats>;
 
-    /// Every platform and endpoint that was counted within the last 30 days.
-    fn endpoints(&self) -> Answer<'_, BTreeMap<String, Vec<String>>>;
+    /// Returns every platform and endpoint that has counts from the last 30 days.
+    fn endpoints(&self) -> StoreFuture<'_, BTreeMap<String, Vec<String>>>;
 
-    /// Adds the minutes that have ended to their hours and days, each once whoever else does the same; how many.
-    fn roll_up(&self) -> Answer<'_, u64>;
+    /// Adds the minutes that have ended to their hours and days, and returns how many it added. Each minute is added
+    /// once, even if several processes do this at the same time.
+    fn roll_up(&self) -> StoreFuture<'_, u64>;
 }

@@ -1,4 +1,7 @@
-//! What the services ask of where state lives: in memory for one process, in a store that processes share for many.
+//! Stores: the traits through which services read and change shared state.
+//!
+//! There are two implementations of each store: one in memory, for a single process, and one in Redis, for processes
+//! that share their state.
 
 mod alert;
 mod limit;
@@ -8,44 +11,47 @@ mod metric;
 use std::future::Future;
 use std::pin::Pin;
 
-pub use alert::{AlertEntry, AlertKey, AlertRecord, AlertStore, Changes, Delivery, Intent, MAX_HISTORY, Seen};
-pub use limit::{LimitStatus, LimitStore, OnFailure, Reserved};
-pub use lock::{Claim, Grant, Held, LockInfo, LockStore};
-pub use metric::{Counted, MetricStore};
+pub use alert::{
+    AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStates, AlertStore, Delivery, MAX_HISTORY, RoutedNotification,
+};
+pub use limit::{LimitStatus, LimitStore, OnRedisFailure, StoreReservation};
+pub use lock::{LockGrant, LockHeld, LockInfo, LockRequest, LockStore};
+pub use metric::{MetricDeltas, MetricStore};
 
-/// Why a store gave no answer.
+/// The error of a store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct StoreError {
     message: String,
-    away: bool,
+    is_unavailable: bool,
 }
 
 impl StoreError {
-    /// The store cannot be reached; what was asked may have been done or not.
-    pub fn away(message: impl Into<String>) -> Self {
-        Self { message: message.into(), away: true }
+    /// Creates the error of a store that is unavailable. The store may have executed the request or not.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self { message: message.into(), is_unavailable: true }
     }
 
-    /// The store answered, and the answer is an error.
-    pub fn refused(message: impl Into<String>) -> Self {
-        Self { message: message.into(), away: false }
+    /// Creates the error of a request that an available store could not execute.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { message: message.into(), is_unavailable: false }
     }
 
-    /// Whether the store could not be reached, so that the same may succeed later.
+    /// Returns whether the store was unavailable, so that the same request may succeed later.
     #[must_use]
-    pub const fn is_away(&self) -> bool {
-        self.away
+    pub const fn is_unavailable(&self) -> bool {
+        self.is_unavailable
     }
 }
 
-/// A future that a store returns.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+/// The future that a method of a store returns.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Something that may change, to be waited for without looking again and again.
+/// A subscription to changes, so that a caller can wait for a change instead of polling.
 pub trait Signal: Send {
-    /// Ends once something may have changed since this signal was made or last ended; a gap in hearing counts as a
-    /// change.
+    /// Completes once something may have changed since the signal was created or since `changed` last completed.
+    ///
+    /// If the subscription was interrupted, this counts as a change.
     fn changed(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 

@@ -1,11 +1,11 @@
-//! Secrets do not reach the log.
+//! Masks secrets, so that they do not reach the log.
 
 use serde_json::Value;
 
-/// What stands in the place of a secret.
+/// The replacement of a secret.
 const MASK: &str = "***";
-/// What the name of a secret has in it, written small and without `-` and `_`.
-const PARTS: [&str; 12] = [
+/// A field whose name contains one of these, in lower case and without `-` and `_`, holds a secret.
+const SECRET_NAME_PARTS: [&str; 12] = [
     "authorization",
     "cookie",
     "token",
@@ -19,10 +19,11 @@ const PARTS: [&str; 12] = [
     "accesskey",
     "privatekey",
 ];
-/// What ends a value in a text such as the query of an address.
-const ENDS: [char; 10] = ['&', '"', '\'', ')', ']', '}', '<', '>', ';', ','];
+/// The characters that end a value in a text, for example in the query of a URL.
+const VALUE_TERMINATORS: [char; 10] = ['&', '"', '\'', ')', ']', '}', '<', '>', ';', ','];
 
-/// Replaces every text whose field has the name of a secret, and in other texts what follows such a name and `=`.
+/// Replaces every string whose field name denotes a secret. In other strings, replaces values such as `token=…` and
+/// `"token": "…"`.
 pub fn mask(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -30,7 +31,7 @@ pub fn mask(value: &mut Value) {
                 if value.is_string() && is_secret(name) { *value = Value::from(MASK) } else { mask(value) }
             }
         }
-        // A header as a pair.
+        // A header is a pair of name and value.
         Value::Array(values) => match &mut values[..] {
             [Value::String(name), value @ Value::String(_)] if is_secret(name) => *value = Value::from(MASK),
             values => values.iter_mut().for_each(mask),
@@ -40,15 +41,15 @@ pub fn mask(value: &mut Value) {
     }
 }
 
-/// Whether a field of this name holds a secret; `sign` is what platforms call a signature.
+/// Whether a field of this name holds a secret. Platforms call a signature `sign`.
 fn is_secret(name: &str) -> bool {
-    let small = name.to_ascii_lowercase();
-    let joined = small.replace(['-', '_'], "");
-    PARTS.iter().any(|part| joined.contains(part)) || small.split(['-', '_']).any(|word| word == "sign")
+    let lower = name.to_ascii_lowercase();
+    let joined = lower.replace(['-', '_'], "");
+    SECRET_NAME_PARTS.iter().any(|part| joined.contains(part)) || lower.split(['-', '_']).any(|word| word == "sign")
 }
 
-/// A text without the values of secrets: an error of a connection may name the whole address, and a message may be the
-/// JSON that a platform answered.
+/// Returns a text with the values of secrets masked. A connection error may contain the whole URL, and a message may
+/// contain the JSON of a platform's response.
 fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -58,16 +59,18 @@ fn masked(text: &str) -> String {
         rest = after;
         let (name, value) = match before.strip_suffix('=') {
             Some(before) => (before, Some(after)),
-            // Only a field of JSON, `"name": "value"`: a colon stands in prose too.
+            // A colon also occurs in prose, so only a JSON field, `"name": "value"`, counts.
             None => (before[..at].trim_end().trim_end_matches('"'), after.trim_start().strip_prefix('"')),
         };
-        let of_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let name = name.rsplit(|c| !of_name(c)).next().unwrap_or_default();
+        let is_name_char = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let name = name.rsplit(|c| !is_name_char(c)).next().unwrap_or_default();
         if let Some(value) = value.filter(|_| is_secret(name)) {
             out.push_str(&after[..after.len() - value.len()]);
-            let quoted = before.ends_with(':');
-            let ends = |c: char| if quoted { c == '"' } else { c.is_whitespace() || ENDS.contains(&c) };
-            let end = value.find(ends).unwrap_or(value.len());
+            let is_quoted = before.ends_with(':');
+            let is_end = |c: char| {
+                if is_quoted { c == '"' } else { c.is_whitespace() || VALUE_TERMINATORS.contains(&c) }
+            };
+            let end = value.find(is_end).unwrap_or(value.len());
             if end > 0 {
                 out.push_str(MASK);
             }
@@ -84,10 +87,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_says_that_its_value_is_a_secret() {
-        let secret = "Authorization Proxy-Authorization Cookie set-cookie X-API-Key api_key accessToken access_token \
-                      app_secret client-secret password X-Amz-Signature sign x-tt-sign session AccessKey";
-        for name in secret.split_whitespace() {
+    fn secret_names_are_recognized() {
+        let secrets = "Authorization Proxy-Authorization Cookie set-cookie X-API-Key api_key accessToken access_token \
+                       app_secret client-secret password X-Amz-Signature sign x-tt-sign session AccessKey";
+        for name in secrets.split_whitespace() {
             assert!(is_secret(name), "{name}");
         }
         for name in "retry-after x-request-id seller design app_key code message platform sub_code campaign".split(' ')
@@ -97,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_lose_what_follows_the_name_of_a_secret() {
+    fn secrets_in_text_are_masked() {
         let rows = [
             (
                 "no answer from https://x/y?app_key=1&sign=AB+C%3D&session=s3&v=2 (timed out)",
@@ -122,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stay_and_the_deepest_text_is_found() {
+    fn nested_strings_and_header_pairs_are_masked_but_numbers_are_not() {
         let mut value = json!({ "token": 5, "a": [{ "b": { "password": "x", "c": ["secret=1"] } }] });
         mask(&mut value);
         assert_eq!(value, json!({ "token": 5, "a": [{ "b": { "password": "***", "c": ["secret=***"] } }] }));

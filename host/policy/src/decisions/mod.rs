@@ -1,10 +1,11 @@
-//! The decision log: what policies were asked and what they decided, a line of JSON each.
+//! The decision log: the input and the verdict of each policy evaluation, as one line of JSON.
 //!
-//! Whoever asks a policy never waits for it: a decision is offered to a bounded queue, and a thread of its own writes.
+//! The caller of a policy never waits for the log. Decisions go into a bounded queue, and a background thread writes
+//! them.
 
 pub mod mask;
 mod record;
-mod witness;
+mod recording_view;
 mod writer;
 
 use std::path::PathBuf;
@@ -17,165 +18,168 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tidegate_core::View;
+use tidegate_core::HostView;
 use tidegate_core::clock::{micros, millis};
 use tidegate_core::config::DecisionsConfig;
 
-use record::Record;
-pub use record::{Author, Decision};
-use witness::Witness;
-use writer::Writer;
+use record::DecisionRecord;
+pub use record::{LoggedDecision, PolicyId};
+use recording_view::RecordingView;
+use writer::LogWriter;
 
-/// Decisions that wait for the writer at most: some megabytes of the usual ones.
-const QUEUE: usize = 1_024;
-/// How long to wait for what was decided to be written; a disk that hangs holds nobody up for longer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The maximum number of decisions that wait for the writer. Usually they take a few megabytes.
+const QUEUE_CAPACITY: usize = 1_024;
+/// How long to wait until the queued decisions are written. A disk that hangs must not block the process for longer.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The log of one set of policies; it survives their reloads and may be switched on and off.
+/// The decision log of one registry. It survives reloads, and can be enabled and disabled.
 #[derive(Default)]
-pub struct Decisions {
-    /// Whether there is a log: all that a decision costs without one.
-    on: AtomicBool,
-    log: ArcSwapOption<Log>,
-    counts: Arc<Counts>,
-    /// Hears the end of the thread that writes.
-    ended: Mutex<Option<Receiver<()>>>,
+pub struct DecisionLog {
+    /// Whether the log is enabled. If it is not, this flag is the whole cost of a decision.
+    is_enabled: AtomicBool,
+    log: ArcSwapOption<ActiveLog>,
+    counts: Arc<LogCounts>,
+    /// Disconnects when the writer thread ends.
+    writer_ended: Mutex<Option<Receiver<()>>>,
 }
 
-/// Where decisions are offered.
-struct Log {
+/// An enabled log.
+struct ActiveLog {
     config: DecisionsConfig,
-    queue: SyncSender<Record>,
-    /// How many verdicts were given, written or not.
-    given: AtomicU64,
-    counts: Arc<Counts>,
+    queue: SyncSender<DecisionRecord>,
+    /// The number of decisions, logged or not.
+    decisions: AtomicU64,
+    counts: Arc<LogCounts>,
 }
 
 #[derive(Default)]
-struct Counts {
+struct LogCounts {
     written: AtomicU64,
     dropped: AtomicU64,
-    trouble: Mutex<Option<String>>,
+    error: Mutex<Option<String>>,
 }
 
-/// What became of the decision log.
+/// The status of the decision log.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DecisionsStatus {
-    /// The file; without one nothing is written.
+    /// The file. Without one, decisions are not logged.
     pub file: Option<PathBuf>,
-    /// Lines that were written since the start.
+    /// The number of lines written since the start.
     pub written: u64,
-    /// Lines that were lost, since the writer was too slow or the file could not be written.
+    /// The number of lines lost, because the writer was too slow or the file could not be written.
     pub dropped: u64,
-    /// Why nothing can be written now.
-    pub trouble: Option<String>,
+    /// Why the file cannot be written now.
+    pub error: Option<String>,
 }
 
-/// One decision that is to be written, while it is made.
-pub struct Followed {
-    log: Arc<Log>,
-    witness: Arc<Witness>,
-    chosen: bool,
+/// A decision that is being made while the log is enabled.
+pub struct PendingDecision {
+    log: Arc<ActiveLog>,
+    view: Arc<RecordingView>,
+    is_sampled: bool,
     at_ms: u64,
-    since: Instant,
+    started_at: Instant,
 }
 
-impl Decisions {
-    /// Writes from now on as the configuration says; what was decided before is written first, within 2 s.
+impl DecisionLog {
+    /// Applies the configuration to all further decisions. First it waits, at most 2 s, until earlier ones are written.
     pub fn configure(&self, config: &DecisionsConfig) {
-        let mut ended = self.ended.lock();
-        self.on.store(false, Ordering::Relaxed);
-        // The queue ends with the last decision that is being offered to it, and the writer with the queue.
+        let mut writer_ended = self.writer_ended.lock();
+        self.is_enabled.store(false, Ordering::Relaxed);
+        // The queue closes when the last decision in progress is queued, and the writer ends with the queue.
         self.log.store(None);
-        let last = ended.take().map(|ended| ended.recv_timeout(PATIENCE));
+        let last = writer_ended.take().map(|ended| ended.recv_timeout(FLUSH_TIMEOUT));
         if last == Some(Err(RecvTimeoutError::Timeout)) {
-            tracing::warn!("the last decisions are not written yet");
+            tracing::warn!(timeout = ?FLUSH_TIMEOUT, "decision log not flushed in time");
         }
-        *self.counts.trouble.lock() = None;
+        *self.counts.error.lock() = None;
         let Some(file) = config.file.clone() else { return };
-        let (queue, records) = sync_channel(QUEUE);
-        let (alive, end) = mpsc::channel();
-        let writer = Writer::new(file, config.max_size, Arc::clone(&self.counts));
+        let (queue, records) = sync_channel(QUEUE_CAPACITY);
+        let (alive, ended) = mpsc::channel();
+        let writer = LogWriter::new(file, config.max_size, Arc::clone(&self.counts));
         let write = move || {
-            let _alive = alive; // it ends with the thread, however that ends
+            let _alive = alive; // dropped when the thread ends, even by a panic
             writer.run(&records);
         };
         if let Err(error) = thread::Builder::new().name("tidegate-decisions".to_owned()).spawn(write) {
-            return tracing::error!(%error, "no thread to write decisions on");
+            return tracing::error!(%error, "cannot start the thread that writes the decision log");
         }
-        *ended = Some(end);
-        let (given, counts) = (AtomicU64::new(0), Arc::clone(&self.counts));
-        self.log.store(Some(Arc::new(Log { config: config.clone(), queue, given, counts })));
-        self.on.store(true, Ordering::Relaxed);
+        *writer_ended = Some(ended);
+        let (decisions, counts) = (AtomicU64::new(0), Arc::clone(&self.counts));
+        self.log.store(Some(Arc::new(ActiveLog { config: config.clone(), queue, decisions, counts })));
+        self.is_enabled.store(true, Ordering::Relaxed);
     }
 
-    /// What became of it.
+    /// Returns the status of the log.
     pub fn status(&self) -> DecisionsStatus {
         DecisionsStatus {
             file: self.log.load().as_ref().and_then(|log| log.config.file.clone()),
             written: self.counts.written.load(Ordering::Relaxed),
             dropped: self.counts.dropped.load(Ordering::Relaxed),
-            trouble: self.counts.trouble.lock().clone(),
+            error: self.counts.error.lock().clone(),
         }
     }
 
-    /// Begins to follow a decision; `None` where there is no log.
+    /// Starts a decision. Returns `None` if the log is disabled.
     #[inline]
-    pub fn follow(&self, view: &Arc<dyn View>) -> Option<Followed> {
-        if !self.on.load(Ordering::Relaxed) {
+    pub fn start(&self, view: &Arc<dyn HostView>) -> Option<PendingDecision> {
+        if !self.is_enabled.load(Ordering::Relaxed) {
             return None;
         }
-        self.log.load_full().map(|log| log.follow(view))
+        self.log.load_full().map(|log| log.start(view))
     }
 }
 
-impl Drop for Decisions {
+impl Drop for DecisionLog {
     fn drop(&mut self) {
         self.log.store(None);
-        if let Some(ended) = self.ended.get_mut().take() {
-            let _ = ended.recv_timeout(PATIENCE); // whoever ends does not wait for ever
+        if let Some(ended) = self.writer_ended.get_mut().take() {
+            let _ = ended.recv_timeout(FLUSH_TIMEOUT); // a process that exits must not wait for ever
         }
     }
 }
 
-impl Log {
-    fn follow(self: Arc<Self>, view: &Arc<dyn View>) -> Followed {
-        let number = self.given.fetch_add(1, Ordering::Relaxed);
-        let chosen = share(number) < self.config.sample;
+impl ActiveLog {
+    fn start(self: Arc<Self>, view: &Arc<dyn HostView>) -> PendingDecision {
+        let number = self.decisions.fetch_add(1, Ordering::Relaxed);
+        let is_sampled = sample_value(number) < self.config.sample;
         let at_ms = millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-        Followed { witness: Arc::new(Witness::new(view)), log: self, chosen, at_ms, since: Instant::now() }
+        let view = Arc::new(RecordingView::new(view));
+        PendingDecision { view, log: self, is_sampled, at_ms, started_at: Instant::now() }
     }
 
-    fn offer(&self, record: Record) {
+    fn enqueue(&self, record: DecisionRecord) {
         if self.queue.try_send(record).is_err() {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-impl Followed {
-    /// The view for the policy: what it looks at is written too.
-    pub fn view(&self) -> Arc<dyn View> {
-        Arc::clone(&self.witness) as _
+impl PendingDecision {
+    /// Returns the view for the policy. What the policy reads from it is logged too.
+    pub fn view(&self) -> Arc<dyn HostView> {
+        Arc::clone(&self.view) as _
     }
 
-    /// Offers the decision to the writer, where it is one of those that are written; only then is it made.
-    pub fn end(self, author: &Author, faulty: bool, decision: impl FnOnce() -> Decision) {
-        let took = self.since.elapsed();
-        if !self.chosen && !faulty {
+    /// Queues the decision if it is sampled or a fault. `decision` is called only then.
+    pub fn finish(self, id: &PolicyId, is_fault: bool, decision: impl FnOnce() -> LoggedDecision) {
+        let elapsed = self.started_at.elapsed();
+        if !self.is_sampled && !is_fault {
             return;
         }
-        let took_ns = u64::try_from(took.as_nanos()).unwrap_or_else(|_| micros(took).saturating_mul(1_000));
-        let (author, looked) = (author.clone(), self.witness.looked());
-        self.log.offer(Record { at_ms: self.at_ms, author, decision: decision(), looked, took_ns });
+        let took_ns = u64::try_from(elapsed.as_nanos()).unwrap_or_else(|_| micros(elapsed).saturating_mul(1_000));
+        let (id, reads) = (id.clone(), self.view.take_reads());
+        self.log.enqueue(DecisionRecord { at_ms: self.at_ms, id, decision: decision(), reads, took_ns });
     }
 }
 
-/// A number from 0 to 1, 1 excluded, that follows from a count and has no period with what is counted.
+/// Returns a pseudorandom number from 0 (included) to 1 (excluded) for a count. It has no period, so a sample is not
+/// biased by traffic that repeats.
 ///
-/// Source: G. Steele, D. Lea, C. Flood, *Fast Splittable Pseudorandom Number Generators* (2014), the mixing of SplitMix64.
+/// Source: G. Steele, D. Lea, C. Flood, *Fast Splittable Pseudorandom Number Generators* (2014), the mixing of
+/// SplitMix64.
 #[allow(clippy::cast_precision_loss, reason = "53 bits fit a double")]
-fn share(count: u64) -> f64 {
+fn sample_value(count: u64) -> f64 {
     let mut mixed = count.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -184,54 +188,54 @@ fn share(count: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_core::{Failure, Stats, Verdict, Windows};
+    use tidegate_core::{Failure, FnHostView, Stats, Verdict};
 
     use super::*;
 
-    fn view() -> Arc<dyn View> {
-        Arc::new(Windows(|_| Stats::default()))
+    fn view() -> Arc<dyn HostView> {
+        Arc::new(FnHostView(|_| Stats::default()))
     }
 
-    fn decision() -> Decision {
-        Decision::Retry(Failure::default(), Ok(Verdict::abstain()))
+    fn decision() -> LoggedDecision {
+        LoggedDecision::Retry(Failure::default(), Ok(Verdict::abstain()))
     }
 
-    fn author() -> Author {
-        Author { path: "retry/x.rhai".into(), rule: None, generation: 1 }
+    fn policy_id() -> PolicyId {
+        PolicyId { path: "retry/x.rhai".into(), rule: None, generation: 1 }
     }
 
-    fn log(sample: f64, room: usize) -> (Arc<Log>, Receiver<Record>) {
-        let (queue, records) = sync_channel(room);
+    fn log(sample: f64, capacity: usize) -> (Arc<ActiveLog>, Receiver<DecisionRecord>) {
+        let (queue, records) = sync_channel(capacity);
         let config = DecisionsConfig { file: None, sample, max_size: 1 };
-        (Arc::new(Log { config, queue, given: AtomicU64::new(0), counts: Arc::default() }), records)
+        (Arc::new(ActiveLog { config, queue, decisions: AtomicU64::new(0), counts: Arc::default() }), records)
     }
 
     #[test]
-    fn a_full_queue_drops_and_counts_and_nobody_waits() {
+    fn full_queue_drops_decisions_and_counts_them() {
         let (log, records) = log(1.0, 2);
         for _ in 0..5 {
-            Arc::clone(&log).follow(&view()).end(&author(), false, decision);
+            Arc::clone(&log).start(&view()).finish(&policy_id(), false, decision);
         }
         assert_eq!(log.counts.dropped.load(Ordering::Relaxed), 3);
         assert_eq!(records.try_iter().count(), 2);
-        Arc::clone(&log).follow(&view()).end(&author(), false, decision);
+        Arc::clone(&log).start(&view()).finish(&policy_id(), false, decision);
         assert_eq!(
             (records.try_iter().count(), log.counts.dropped.load(Ordering::Relaxed)),
             (1, 3),
-            "there is room again"
+            "the queue has room again"
         );
     }
 
     #[test]
-    fn what_is_not_chosen_is_not_even_made() {
+    fn decisions_that_are_not_sampled_are_not_built() {
         let (log, records) = log(0.0, 2);
-        log.follow(&view()).end(&author(), false, || panic!("an input was copied for nothing"));
+        log.start(&view()).finish(&policy_id(), false, || panic!("the input was copied although it is not logged"));
         assert_eq!(records.try_iter().count(), 0);
     }
 
     #[test]
-    fn shares_lie_from_0_to_1_and_every_other_one_is_no_different() {
-        let below = |sample: f64, step: usize| (0..20_000).step_by(step).filter(|n| share(*n) < sample).count();
+    fn sample_values_are_uniform_for_every_step() {
+        let below = |sample: f64, step: usize| (0..20_000).step_by(step).filter(|n| sample_value(*n) < sample).count();
         assert_eq!((below(0.0, 1), below(1.0, 1)), (0, 20_000));
         for (sample, expected) in [(0.01, 200), (0.5, 10_000), (0.9, 18_000)] {
             assert!(below(sample, 1).abs_diff(expected) < 300, "{sample}");
@@ -240,10 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_file_there_is_nothing_to_follow() {
-        let decisions = Decisions::default();
-        assert!(decisions.follow(&view()).is_none());
-        decisions.configure(&DecisionsConfig::off());
-        assert!(decisions.follow(&view()).is_none());
+    fn log_without_a_file_is_disabled() {
+        let decision_log = DecisionLog::default();
+        assert!(decision_log.start(&view()).is_none());
+        decision_log.configure(&DecisionsConfig::off());
+        assert!(decision_log.start(&view()).is_none());
     }
 }

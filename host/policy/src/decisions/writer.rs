@@ -1,5 +1,5 @@
-//! The thread that writes: it gathers lines while more come, writes them when none does, and begins the file anew when it
-//! is full.
+//! Writes the decision log in a background thread: it collects lines while more arrive, writes them when none do, and
+//! rotates the file when it is full.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -10,45 +10,56 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use super::Counts;
-use super::record::Record;
+use super::LogCounts;
+use super::record::DecisionRecord;
 
-/// Lines are written together up to this size, in bytes.
-const CHUNK: u64 = 64 << 10;
-/// How long nothing is tried after a failure: a full disk is not empty in the next moment.
-const REST: Duration = Duration::from_secs(1);
-/// How long a file is kept open, so that one which was moved or removed is begun anew.
-const KEPT: Duration = Duration::from_secs(1);
+/// The maximum size of lines that are written together, in bytes.
+const MAX_CHUNK_SIZE: u64 = 64 << 10;
+/// How long to wait after a failure before the next attempt. A full disk does not empty at once.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How long a file is kept open. It is opened again after that, so that a file that was moved or removed is created
+/// anew.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Writes decisions to a file.
-pub struct Writer {
+pub struct LogWriter {
     path: PathBuf,
     max_size: u64,
-    counts: Arc<Counts>,
-    open: Option<Open>,
-    /// Whole lines that are to be written, and how many they are.
+    counts: Arc<LogCounts>,
+    open: Option<OpenFile>,
+    /// The complete lines that are still to be written.
     lines: Vec<u8>,
-    count: u64,
-    /// When writing failed the last time.
-    failed: Option<Instant>,
-    rest: Duration,
+    /// The number of these lines.
+    line_count: u64,
+    /// When the last attempt failed. `None` if it succeeded.
+    failed_at: Option<Instant>,
+    retry_delay: Duration,
 }
 
-struct Open {
+struct OpenFile {
     file: File,
     size: u64,
-    /// Whether it ends within a line: a process was killed, or a disk was full.
-    torn: bool,
-    since: Instant,
+    /// Whether the file ends within a line, because a process was killed or the disk was full.
+    has_partial_line: bool,
+    opened_at: Instant,
 }
 
-impl Writer {
-    pub fn new(path: PathBuf, max_size: u64, counts: Arc<Counts>) -> Self {
-        Self { path, max_size, counts, open: None, lines: Vec::new(), count: 0, failed: None, rest: REST }
+impl LogWriter {
+    pub fn new(path: PathBuf, max_size: u64, counts: Arc<LogCounts>) -> Self {
+        Self {
+            path,
+            max_size,
+            counts,
+            open: None,
+            lines: Vec::new(),
+            line_count: 0,
+            failed_at: None,
+            retry_delay: RETRY_DELAY,
+        }
     }
 
-    /// Writes what comes, until nothing can come any more.
-    pub fn run(mut self, records: &Receiver<Record>) {
+    /// Writes all records until the channel closes.
+    pub fn run(mut self, records: &Receiver<DecisionRecord>) {
         while let Ok(record) = records.recv() {
             self.add(&record);
             while let Ok(record) = records.try_recv() {
@@ -58,68 +69,67 @@ impl Writer {
         }
     }
 
-    fn add(&mut self, record: &Record) {
+    fn add(&mut self, record: &DecisionRecord) {
         let before = self.lines.len();
-        let written = record.write(&mut self.lines);
-        let line = (self.lines.len() - before) as u64;
-        if written.is_err() || line > self.max_size {
+        let result = record.write(&mut self.lines);
+        let line_size = (self.lines.len() - before) as u64;
+        if result.is_err() || line_size > self.max_size {
             self.lines.truncate(before);
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        if before as u64 + line > CHUNK.min(self.max_size) {
+        if before as u64 + line_size > MAX_CHUNK_SIZE.min(self.max_size) {
             let last = self.lines.split_off(before);
             self.flush();
             self.lines = last;
         }
-        self.count += 1;
+        self.line_count += 1;
     }
 
-    /// Writes the lines; those that cannot be written are lost and counted.
+    /// Writes the lines. Lines that cannot be written are dropped and counted.
     fn flush(&mut self) {
-        let count = std::mem::take(&mut self.count);
+        let count = std::mem::take(&mut self.line_count);
         if count == 0 {
             return;
         }
-        let resting = self.failed.is_some_and(|failed| failed.elapsed() < self.rest);
-        let written = if resting { None } else { Some(self.write()) };
+        let is_delayed = self.failed_at.is_some_and(|failed_at| failed_at.elapsed() < self.retry_delay);
+        let result = if is_delayed { None } else { Some(self.write()) };
         self.lines.clear();
-        if !matches!(written, Some(Ok(()))) {
+        if !matches!(result, Some(Ok(()))) {
             self.counts.dropped.fetch_add(count, Ordering::Relaxed);
         }
-        match written {
+        match result {
             None => {}
-            Some(Err(error)) => self.fail(&error),
+            Some(Err(error)) => self.record_failure(&error),
             Some(Ok(())) => {
                 self.counts.written.fetch_add(count, Ordering::Relaxed);
-                if self.failed.take().is_some() {
-                    *self.counts.trouble.lock() = None;
-                    tracing::info!(file = %self.path.display(), "decisions are written again");
+                if self.failed_at.take().is_some() {
+                    *self.counts.error.lock() = None;
+                    tracing::info!(file = %self.path.display(), "decision log recovered");
                 }
             }
         }
     }
 
-    /// Told once, until it goes well again.
-    fn fail(&mut self, error: &io::Error) {
+    /// Records a failure. Logs it only if the previous attempt succeeded.
+    fn record_failure(&mut self, error: &io::Error) {
         self.open = None;
-        let problem = format!("{}: {error}", self.path.display());
-        if self.failed.replace(Instant::now()).is_none() {
-            tracing::warn!("decisions are not written, policies go on, and it is tried again: {problem}");
+        if self.failed_at.replace(Instant::now()).is_none() {
+            tracing::warn!(file = %self.path.display(), %error, "cannot write the decision log, retrying");
         }
-        *self.counts.trouble.lock() = Some(problem);
+        *self.counts.error.lock() = Some(format!("{}: {error}", self.path.display()));
     }
 
     fn write(&mut self) -> io::Result<()> {
-        let kept = self.open.take().filter(|open| open.since.elapsed() < KEPT);
-        let mut open = kept.map_or_else(|| Open::at(&self.path), Ok)?;
-        let more = self.lines.len() as u64 + u64::from(open.torn);
-        if open.size > 0 && open.size + more > self.max_size {
+        let open = self.open.take().filter(|open| open.opened_at.elapsed() < REOPEN_INTERVAL);
+        let mut open = open.map_or_else(|| OpenFile::open(&self.path), Ok)?;
+        let added = self.lines.len() as u64 + u64::from(open.has_partial_line);
+        if open.size > 0 && open.size + added > self.max_size {
             drop(open);
-            fs::rename(&self.path, earlier(&self.path))?;
-            open = Open::at(&self.path)?;
+            fs::rename(&self.path, rotated_path(&self.path))?;
+            open = OpenFile::open(&self.path)?;
         }
-        if std::mem::take(&mut open.torn) {
+        if std::mem::take(&mut open.has_partial_line) {
             open.file.write_all(b"\n")?;
             open.size += 1;
         }
@@ -130,30 +140,30 @@ impl Writer {
     }
 }
 
-impl Open {
-    fn at(path: &Path) -> io::Result<Self> {
-        // To rename a device or a pipe would do harm, and to open one may wait for ever.
-        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            return Err(io::Error::other("expected a file, or nothing yet"));
+impl OpenFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        // Renaming a device or a pipe would do harm, and opening one may block for ever.
+        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(io::Error::other("expected a regular file or a path that does not exist"));
         }
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true);
-        // It tells what platforms said of somebody's business.
+        // The log contains platforms' responses about their users, so only the owner may read it.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path)?;
         let size = file.metadata()?.len();
-        let mut last = *b"\n";
+        let mut last_byte = *b"\n";
         if size > 0 {
             file.seek(SeekFrom::End(-1))?;
-            file.read_exact(&mut last)?;
+            file.read_exact(&mut last_byte)?;
         }
-        Ok(Self { file, size, torn: last != *b"\n", since: Instant::now() })
+        Ok(Self { file, size, has_partial_line: last_byte != *b"\n", opened_at: Instant::now() })
     }
 }
 
-/// The file with what was written before.
-fn earlier(path: &Path) -> PathBuf {
+/// Returns the path of the previous file.
+fn rotated_path(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(".1");
     name.into()
@@ -163,33 +173,33 @@ fn earlier(path: &Path) -> PathBuf {
 mod tests {
     use tidegate_core::{Failure, Verdict};
 
-    use super::super::record::{Author, Decision};
-    use super::super::witness::Looked;
+    use super::super::record::{LoggedDecision, PolicyId};
+    use super::super::recording_view::ViewReads;
     use super::*;
 
-    /// A decision whose line has exactly this many bytes.
-    fn record(bytes: usize) -> Record {
-        let of = |message: String| {
+    /// Returns a decision whose line has exactly this many bytes.
+    fn record(bytes: usize) -> DecisionRecord {
+        let with_message = |message: String| {
             let failure = Failure { message: Some(message), ..Failure::default() };
-            let author = Author { path: "retry/x.rhai".into(), rule: None, generation: 1 };
-            let decision = Decision::Retry(failure, Ok(Verdict::abstain()));
-            Record { at_ms: 1, author, decision, looked: Looked::default(), took_ns: 1 }
+            let id = PolicyId { path: "retry/x.rhai".into(), rule: None, generation: 1 };
+            let decision = LoggedDecision::Retry(failure, Ok(Verdict::abstain()));
+            DecisionRecord { at_ms: 1, id, decision, reads: ViewReads::default(), took_ns: 1 }
         };
         let mut line = Vec::new();
-        of(String::new()).write(&mut line).unwrap();
-        of("x".repeat(bytes.checked_sub(line.len()).expect("a line has more bytes")))
+        with_message(String::new()).write(&mut line).unwrap();
+        with_message("x".repeat(bytes.checked_sub(line.len()).expect("a line has at least this size")))
     }
 
-    struct Scene {
+    struct TestLog {
         dir: tempfile::TempDir,
-        writer: Writer,
+        writer: LogWriter,
     }
 
-    impl Scene {
+    impl TestLog {
         fn new(path: &str, max_size: u64) -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let mut writer = Writer::new(dir.path().join(path), max_size, Arc::default());
-            writer.rest = Duration::ZERO;
+            let mut writer = LogWriter::new(dir.path().join(path), max_size, Arc::default());
+            writer.retry_delay = Duration::ZERO;
             Self { dir, writer }
         }
 
@@ -199,10 +209,10 @@ mod tests {
         }
 
         fn size(&self, name: &str) -> Option<u64> {
-            fs::metadata(self.dir.path().join(name)).ok().map(|found| found.len())
+            fs::metadata(self.dir.path().join(name)).ok().map(|metadata| metadata.len())
         }
 
-        /// Lines written and lost.
+        /// Returns the numbers of lines written and dropped.
         fn counts(&self) -> (u64, u64) {
             let counts = &self.writer.counts;
             (counts.written.load(Ordering::Relaxed), counts.dropped.load(Ordering::Relaxed))
@@ -210,85 +220,85 @@ mod tests {
     }
 
     #[test]
-    fn a_file_holds_its_size_to_the_byte_and_one_more_line_begins_it_anew() {
-        let mut scene = Scene::new("log", 1_000);
-        scene.write(400);
-        scene.write(600);
-        assert_eq!((scene.size("log"), scene.size("log.1")), (Some(1_000), None));
-        scene.write(300);
-        assert_eq!((scene.size("log"), scene.size("log.1")), (Some(300), Some(1_000)));
-        scene.write(701);
-        assert_eq!((scene.size("log"), scene.size("log.1")), (Some(701), Some(300)), "the earlier one is replaced");
-        scene.write(1_000);
-        assert_eq!(scene.counts(), (5, 0));
-        scene.write(1_001);
+    fn file_is_rotated_when_the_next_line_exceeds_its_maximum_size() {
+        let mut log = TestLog::new("log", 1_000);
+        log.write(400);
+        log.write(600);
+        assert_eq!((log.size("log"), log.size("log.1")), (Some(1_000), None));
+        log.write(300);
+        assert_eq!((log.size("log"), log.size("log.1")), (Some(300), Some(1_000)));
+        log.write(701);
+        assert_eq!((log.size("log"), log.size("log.1")), (Some(701), Some(300)), "the rotated file is replaced");
+        log.write(1_000);
+        assert_eq!(log.counts(), (5, 0));
+        log.write(1_001);
         assert_eq!(
-            (scene.size("log"), scene.counts()),
+            (log.size("log"), log.counts()),
             (Some(1_000), (5, 1)),
-            "no line is longer than the file may be"
+            "a line larger than the maximum file size is dropped"
         );
     }
 
     #[test]
-    fn lines_that_come_together_keep_the_size_too() {
-        let mut scene = Scene::new("log", 1_000);
+    fn lines_written_together_respect_the_maximum_size() {
+        let mut log = TestLog::new("log", 1_000);
         for _ in 0..7 {
-            scene.writer.add(&record(300));
+            log.writer.add(&record(300));
         }
-        scene.writer.flush();
-        assert_eq!((scene.size("log"), scene.size("log.1")), (Some(300), Some(900)));
-        assert_eq!(scene.counts(), (7, 0));
+        log.writer.flush();
+        assert_eq!((log.size("log"), log.size("log.1")), (Some(300), Some(900)));
+        assert_eq!(log.counts(), (7, 0));
     }
 
     #[test]
-    fn a_missing_directory_costs_lines_until_it_appears() {
-        let mut scene = Scene::new("logs/log", 1_000);
-        scene.write(300);
-        scene.write(300);
-        assert_eq!(scene.counts(), (0, 2));
-        assert!(scene.writer.counts.trouble.lock().as_ref().is_some_and(|trouble| trouble.contains("logs/log: ")));
-        fs::create_dir(scene.dir.path().join("logs")).unwrap();
-        scene.write(300);
-        assert_eq!((scene.counts(), scene.size("logs/log")), ((1, 2), Some(300)));
-        assert_eq!(*scene.writer.counts.trouble.lock(), None);
+    fn missing_directory_drops_lines_until_it_exists() {
+        let mut log = TestLog::new("logs/log", 1_000);
+        log.write(300);
+        log.write(300);
+        assert_eq!(log.counts(), (0, 2));
+        assert!(log.writer.counts.error.lock().as_ref().is_some_and(|error| error.contains("logs/log: ")));
+        fs::create_dir(log.dir.path().join("logs")).unwrap();
+        log.write(300);
+        assert_eq!((log.counts(), log.size("logs/log")), ((1, 2), Some(300)));
+        assert_eq!(*log.writer.counts.error.lock(), None);
     }
 
     #[test]
-    fn after_a_failure_nothing_is_tried_for_a_while() {
-        let mut scene = Scene::new("logs/log", 1_000);
-        scene.writer.rest = Duration::from_secs(3_600);
-        scene.write(300);
-        fs::create_dir(scene.dir.path().join("logs")).unwrap();
-        scene.write(300);
-        assert_eq!((scene.counts(), scene.size("logs/log")), ((0, 2), None));
+    fn no_write_is_attempted_during_the_retry_delay() {
+        let mut log = TestLog::new("logs/log", 1_000);
+        log.writer.retry_delay = Duration::from_secs(3_600);
+        log.write(300);
+        fs::create_dir(log.dir.path().join("logs")).unwrap();
+        log.write(300);
+        assert_eq!((log.counts(), log.size("logs/log")), ((0, 2), None));
     }
 
     #[test]
-    fn half_a_line_of_an_earlier_process_stays_a_line_of_its_own() {
-        let mut scene = Scene::new("log", 1_000);
-        fs::write(scene.dir.path().join("log"), "{\"at_ms\":1,\"ki").unwrap();
-        scene.write(300);
-        let text = fs::read_to_string(scene.dir.path().join("log")).unwrap();
+    fn partial_line_of_an_earlier_process_is_terminated() {
+        let mut log = TestLog::new("log", 1_000);
+        fs::write(log.dir.path().join("log"), "{\"at_ms\":1,\"ki").unwrap();
+        log.write(300);
+        let text = fs::read_to_string(log.dir.path().join("log")).unwrap();
         assert_eq!((text.lines().count(), text.len()), (2, 315));
         assert!(serde_json::from_str::<serde_json::Value>(text.lines().last().unwrap()).is_ok());
     }
 
     #[test]
-    fn what_is_no_file_is_left_alone() {
-        let mut scene = Scene::new("log", 1_000);
-        fs::create_dir(scene.dir.path().join("log")).unwrap();
-        scene.write(300);
-        assert_eq!(scene.counts(), (0, 1));
-        assert!(scene.dir.path().join("log").is_dir());
+    fn path_that_is_not_a_regular_file_is_not_touched() {
+        let mut log = TestLog::new("log", 1_000);
+        fs::create_dir(log.dir.path().join("log")).unwrap();
+        log.write(300);
+        assert_eq!(log.counts(), (0, 1));
+        assert!(log.dir.path().join("log").is_dir());
     }
 
     #[cfg(unix)]
     #[test]
-    fn only_its_owner_reads_it() {
+    fn log_is_readable_by_its_owner_only() {
         use std::os::unix::fs::PermissionsExt;
-        let mut scene = Scene::new("log", 1_000);
-        scene.write(300);
-        let mode = fs::metadata(scene.dir.path().join("log")).unwrap().permissions().mode();
+        let mut log = TestLog::new("log", 1_000);
+        log.write(300);
+        let mode = fs::metadata(log.dir.path().join("log")).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{mode:o}");
     }
 }

@@ -1,41 +1,47 @@
-//! Alert conditions: the figures of a window as variables, true, false or a text as the last value.
+//! Alert conditions: the variables are the statistics of a window; the last value is a boolean, or a string that
+//! describes the alert.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rhai::{Dynamic, ImmutableString};
-use tidegate_core::config::Terms;
-use tidegate_core::config::reader::Problem;
-use tidegate_core::{AlertPolicy, AlertVerdict, Fault, Snapshot, Stats, View};
+use tidegate_core::config::ResolvedPolicyConfig;
+use tidegate_core::config::reader::Diagnostic;
+use tidegate_core::{AlertPolicy, AlertVerdict, Fault, HostView, Snapshot, Stats};
 
-use super::Tools;
-use super::common::{named, text};
+use super::EngineParts;
+use super::common::{string, type_label};
+use super::contract::{Contract, STATS};
 use super::formula::Formula;
-use super::names::{Contract, FIGURES};
-use super::run::Call;
-use super::script::{Misstep, SAMPLE_DEADLINE, Script};
+use super::run::CallContext;
+use super::script::{SAMPLE_DEADLINE, Script, ScriptError};
 use crate::origin::Origin;
 use crate::samples;
 
 /// An alert condition.
 pub struct AlertScript {
     script: Script,
-    /// What it is where no interpreter is needed.
+    /// The condition as a formula, if it needs no interpreter.
     formula: Option<Formula>,
 }
 
 impl AlertScript {
-    /// Reads a condition and tries it on samples.
+    /// Parses and checks a condition, and runs it on the samples.
     ///
     /// # Errors
-    /// Every problem, at its place in the script.
-    pub fn load(tools: Tools<'_>, text: &str, origin: Origin, terms: &Terms) -> Result<Self, Vec<Problem>> {
-        let script = Script::parse(tools, text, origin, &Contract::alert(), terms)?;
-        let formula = Formula::of(script.ast());
+    /// Returns every problem with its position in the script.
+    pub fn load(
+        parts: EngineParts<'_>,
+        text: &str,
+        origin: Origin,
+        config: &ResolvedPolicyConfig,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let script = Script::parse(parts, text, origin, &Contract::alert(), config)?;
+        let formula = Formula::from_script(script.ast());
         let loaded = Self { script, formula };
         for (name, sample) in samples() {
             let view = samples::view_of(sample.stats.clone());
-            loaded.run(&sample, &view, Some(SAMPLE_DEADLINE)).map_err(|misstep| vec![misstep.on_sample(name)])?;
+            loaded.run(&sample, &view, Some(SAMPLE_DEADLINE)).map_err(|error| vec![error.on_sample(name)])?;
         }
         Ok(loaded)
     }
@@ -43,49 +49,54 @@ impl AlertScript {
     fn run(
         &self,
         snapshot: &Snapshot,
-        view: &Arc<dyn View>,
+        view: &Arc<dyn HostView>,
         deadline: Option<Duration>,
-    ) -> Result<AlertVerdict, Misstep> {
-        let sight = || (Arc::clone(view), snapshot.platform.clone(), snapshot.endpoint.clone());
-        let call = self.script.call(|needs| Call { sight: needs.sight.then(sight), ..Call::default() });
-        self.script.run(|at| input(snapshot, at), call, deadline, verdict)
+    ) -> Result<AlertVerdict, ScriptError> {
+        let view = || (Arc::clone(view), snapshot.platform.clone(), snapshot.endpoint.clone());
+        let call =
+            self.script.call_context(|needs| CallContext { view: needs.view.then(view), ..CallContext::default() });
+        self.script.run(|index| input(snapshot, index), call, deadline, to_verdict)
     }
 }
 
 impl AlertPolicy for AlertScript {
-    fn evaluate(&self, snapshot: &Snapshot, view: &Arc<dyn View>) -> Result<AlertVerdict, Fault> {
+    fn evaluate(&self, snapshot: &Snapshot, view: &Arc<dyn HostView>) -> Result<AlertVerdict, Fault> {
         match &self.formula {
-            Some(formula) => Ok(fires(formula.holds(&snapshot.stats))),
-            None => self.run(snapshot, view, None).map_err(|misstep| self.script.fault(misstep)),
+            Some(formula) => Ok(firing_if(formula.evaluate(&snapshot.stats))),
+            None => self.run(snapshot, view, None).map_err(|error| self.script.fault(error)),
         }
     }
 }
 
-const fn fires(holds: bool) -> AlertVerdict {
-    if holds { AlertVerdict::Firing { detail: None } } else { AlertVerdict::Quiet }
+const fn firing_if(condition: bool) -> AlertVerdict {
+    if condition { AlertVerdict::Firing { detail: None } } else { AlertVerdict::Quiet }
 }
 
-/// The input at a place of the contract.
-fn input(snapshot: &Snapshot, at: usize) -> Dynamic {
-    match at {
-        0 => text(&snapshot.platform),
-        1 => text(snapshot.endpoint.as_deref().unwrap_or_default()),
-        _ => FIGURES.get(at - 2).map_or(Dynamic::UNIT, |(_, read)| Dynamic::from_float(read(&snapshot.stats))),
+/// Returns the value of the input at an index of the contract.
+fn input(snapshot: &Snapshot, index: usize) -> Dynamic {
+    match index {
+        0 => string(&snapshot.platform),
+        1 => string(snapshot.endpoint.as_deref().unwrap_or_default()),
+        _ => STATS.get(index - 2).map_or(Dynamic::UNIT, |(_, read)| Dynamic::from_float(read(&snapshot.stats))),
     }
 }
 
-fn verdict(value: Dynamic) -> Result<AlertVerdict, String> {
-    if let Ok(holds) = value.as_bool() {
-        return Ok(fires(holds));
+/// Converts the last value of the script.
+fn to_verdict(value: Dynamic) -> Result<AlertVerdict, String> {
+    if let Ok(condition) = value.as_bool() {
+        return Ok(firing_if(condition));
     }
     match value.clone().try_cast::<ImmutableString>() {
         Some(detail) if !detail.is_empty() => Ok(AlertVerdict::Firing { detail: Some(detail.to_string()) }),
-        Some(_) => Err("expected true, false or a text as the last value, not an empty text".to_owned()),
-        None => Err(format!("expected true, false or a text as the last value, not {}", named(value.type_name()))),
+        Some(_) => Err("expected true, false or a string as the last value, found an empty string".to_owned()),
+        None => {
+            let found = type_label(value.type_name());
+            Err(format!("expected true, false or a string as the last value, found {found}"))
+        }
     }
 }
 
-/// Snapshots that every condition must have an answer to.
+/// Returns the snapshots for which every condition must return a value.
 fn samples() -> [(&'static str, Snapshot); 2] {
     let empty = Stats { success_rate: 1.0, ..Stats::default() };
     let busy = Stats {

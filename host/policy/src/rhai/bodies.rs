@@ -1,31 +1,31 @@
-//! The parts of a script that have variables of their own: its outermost statements, and each function.
+//! The parts of a script that have their own variables: the top-level statements and each function.
 
 use rhai::{AST, ASTNode, Stmt};
 
 use super::script::CONFIGURE;
 
-/// The outermost statements, or one function.
+/// The top-level statements of a script, or one of its functions.
 pub struct Body {
-    /// The function's name; the outermost statements have none.
+    /// The function's name; `None` for the top-level statements.
     pub function: Option<String>,
-    /// The function's arguments.
-    pub arguments: Vec<String>,
-    /// What it does.
+    /// The names of the function's parameters.
+    pub parameters: Vec<String>,
+    /// The statements of the body.
     pub statements: Vec<Stmt>,
 }
 
 impl Body {
-    /// The key of a function among the others.
+    /// Returns the function's name and number of parameters, which identify it; `None` for the top-level statements.
     pub fn key(&self) -> Option<(&str, usize)> {
-        self.function.as_deref().map(|name| (name, self.arguments.len()))
+        self.function.as_deref().map(|name| (name, self.parameters.len()))
     }
 
-    /// Whether anyone looks at the value of its last statement.
-    pub fn is_asked(&self) -> bool {
+    /// Returns whether the value of the last statement is used.
+    pub fn returns_value(&self) -> bool {
         self.function.as_deref() != Some(CONFIGURE)
     }
 
-    /// Visits every statement and expression inside.
+    /// Calls `visit` for every statement and expression of the body.
     pub fn walk(&self, visit: &mut dyn FnMut(&[ASTNode<'_>]) -> bool) {
         for statement in &self.statements {
             statement.walk(&mut Vec::new(), visit);
@@ -33,9 +33,9 @@ impl Body {
     }
 }
 
-/// All bodies, the outermost first.
-pub fn of(ast: &AST) -> Vec<Body> {
-    let outermost = Body { function: None, arguments: vec![], statements: ast.statements().to_vec() };
+/// Returns all bodies of a script; the top-level statements come first.
+pub fn collect(ast: &AST) -> Vec<Body> {
+    let top_level = Body { function: None, parameters: vec![], statements: ast.statements().to_vec() };
     let functions = ast.iter_functions().map(|function| {
         let mut alone = ast.clone_functions_only();
         alone.retain_functions(|_, _, name, arity| name == function.name && arity == function.params.len());
@@ -46,8 +46,8 @@ pub fn of(ast: &AST) -> Vec<Body> {
             }
             true
         });
-        let arguments = function.params.iter().map(|name| (*name).to_owned()).collect();
-        Body { function: Some(function.name.to_owned()), arguments, statements }
+        let parameters = function.params.iter().map(|name| (*name).to_owned()).collect();
+        Body { function: Some(function.name.to_owned()), parameters, statements }
     });
-    std::iter::once(outermost).chain(functions).collect()
+    std::iter::once(top_level).chain(functions).collect()
 }

@@ -1,29 +1,29 @@
-//! Walks a script before it runs: misspelt names, and comparisons that Rhai answers with a silent `false`.
+//! Checks a script before it runs: unknown names, wrong arguments, and comparisons that can never be true.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 use tidegate_core::config::Setting;
-use tidegate_core::config::reader::{Problem, suggestion};
+use tidegate_core::config::reader::{Diagnostic, nearest_name, with_suggestion};
 use tidegate_core::units::parse_duration;
 
 use super::bodies::{self, Body};
-use super::findings::Findings;
-use super::kinds::Kinds;
-use super::names::{CLASSES, Contract, FIGURES, Functions, Kind, LEVELS};
-use super::script::problem;
+use super::contract::{CLASSES, Contract, FunctionArities, LIMIT_FIELDS, STATS, ValueType};
+use super::pitfalls;
+use super::script::diagnostic;
 use super::tokens::Tokens;
-use super::traps;
+use super::types::InferredTypes;
+use super::usage::Usage;
 
-/// A script with so many problems is told no more: each takes a while to find a suggestion for.
+/// The maximum number of problems that are reported for a script: finding a suggestion takes a while for each.
 const MAX_PROBLEMS: usize = 20;
 
-/// Functions that the language itself knows.
+/// The functions that are part of the language.
 const BUILT_IN: [&str; 5] = ["type_of", "Fn", "call", "is_def_fn", "is_def_var"];
 
-/// Words of other languages, with what they are called here.
-const ELSEWHERE: [(&str, &str); 9] = [
+/// Names that are common in other languages, each with the name that a script must use.
+const FOREIGN_NAMES: [(&str, &str); 9] = [
     ("includes", "contains"),
     ("match", "contains"),
     ("length", "len"),
@@ -35,41 +35,46 @@ const ELSEWHERE: [(&str, &str); 9] = [
     ("now", "at_ms"),
 ];
 
-/// Checks a script; the answer is what it uses.
+/// Checks a script and returns what it uses.
 ///
 /// # Errors
-/// Every problem, in the order of their places.
-pub fn check(ast: &AST, tokens: &Tokens, contract: &Contract, functions: &Functions) -> Result<Findings, Vec<Problem>> {
-    let bodies = bodies::of(ast);
-    let mut check = Check {
+/// Returns every problem, in the order of their positions.
+pub fn check(
+    ast: &AST,
+    tokens: &Tokens,
+    contract: &Contract,
+    functions: &FunctionArities,
+) -> Result<Usage, Vec<Diagnostic>> {
+    let bodies = bodies::collect(ast);
+    let mut check = ScriptCheck {
         contract,
         functions,
-        own: bodies.iter().filter_map(|body| Some((body.function.clone()?, body.arguments.len()))).collect(),
-        kinds: Kinds::of_script(&bodies, contract),
+        own: bodies.iter().filter_map(|body| Some((body.function.clone()?, body.parameters.len()))).collect(),
+        types: InferredTypes::of_script(&bodies, contract),
         keys: BTreeSet::new(),
-        findings: Findings::default(),
+        usage: Usage::default(),
         problems: BTreeSet::new(),
     };
     ast.walk(&mut |path| check.collect_keys(path));
     for body in &bodies {
         check.body(body, tokens);
     }
-    if check.problems.is_empty() { Ok(check.findings) } else { Err(check.problems.into_iter().collect()) }
+    if check.problems.is_empty() { Ok(check.usage) } else { Err(check.problems.into_iter().collect()) }
 }
 
-struct Check<'a> {
+struct ScriptCheck<'a> {
     contract: &'a Contract,
-    functions: &'a Functions,
-    /// The script's own functions, with how many arguments they take.
+    functions: &'a FunctionArities,
+    /// The functions that the script defines, with their numbers of parameters.
     own: BTreeSet<(String, usize)>,
-    kinds: Kinds,
-    /// The keys of the script's own maps.
+    types: InferredTypes,
+    /// The keys of all map literals of the script.
     keys: BTreeSet<String>,
-    findings: Findings,
-    problems: BTreeSet<Problem>,
+    usage: Usage,
+    problems: BTreeSet<Diagnostic>,
 }
 
-impl Check<'_> {
+impl ScriptCheck<'_> {
     fn collect_keys(&mut self, path: &[ASTNode<'_>]) -> bool {
         if let Some(ASTNode::Expr(Expr::Map(map, _))) = path.last() {
             self.keys.extend(map.0.iter().map(|(key, _)| key.name.to_string()));
@@ -78,17 +83,17 @@ impl Check<'_> {
     }
 
     fn body(&mut self, body: &Body, tokens: &Tokens) {
-        self.kinds.enter(body);
+        self.types.enter(body);
         body.walk(&mut |path| {
             let Some(node) = path.last() else { return true };
             self.node(node, body);
-            for (at, message) in traps::at(node, &self.kinds, tokens) {
-                self.refuse(at, message);
+            for (at, message) in pitfalls::in_node(node, &self.types, tokens) {
+                self.report(at, message);
             }
             true
         });
-        for (at, message) in traps::in_vain(body, &self.kinds) {
-            self.refuse(at, message);
+        for (at, message) in pitfalls::unused_values(body, &self.types) {
+            self.report(at, message);
         }
     }
 
@@ -103,24 +108,25 @@ impl Check<'_> {
             ASTNode::Expr(Expr::MethodCall(call, at)) => self.call(call, true, *at),
             ASTNode::Expr(Expr::Property(names, at)) => self.property(&names.2, *at),
             ASTNode::Expr(Expr::Variable(name, short, at)) => {
-                self.findings.read(&name.1);
+                self.usage.add_variable(&name.1);
                 if body.function.is_some() && short.is_none() && name.0.is_none() && name.2.is_empty() {
-                    self.outer_name(&name.1, *at);
+                    self.variable_in_function(&name.1, *at);
                 }
             }
             _ => {}
         }
     }
 
-    /// A function sees its arguments and no input: Rhai would only find out when it runs.
-    fn outer_name(&mut self, name: &str, at: Position) {
+    /// Reports an input that a function reads: a function sees only its arguments, and Rhai itself reports the mistake
+    /// only when the function runs.
+    fn variable_in_function(&mut self, name: &str, at: Position) {
         if self.contract.inputs.iter().any(|(input, _)| *input == name) {
-            self.refuse(at, format!("a function sees only its arguments; hand `{name}` over as one"));
+            self.report(at, format!("a function sees only its arguments; pass `{name}` as an argument"));
         }
     }
 
     fn call(&mut self, call: &FnCallExpr, method: bool, at: Position) {
-        self.findings.called(&call.name);
+        self.usage.add_call(&call.name);
         match call.name.as_str() {
             "setting" => self.setting(call, at),
             "retry" | "give_up" => self.verdict(call),
@@ -133,102 +139,105 @@ impl Check<'_> {
     }
 
     fn function(&mut self, call: &FnCallExpr, method: bool, at: Position) {
-        let (name, given) = (call.name.as_str(), call.args.len());
-        if BUILT_IN.contains(&name) || self.own.contains(&(name.to_owned(), given)) {
+        let (name, count) = (call.name.as_str(), call.args.len());
+        if BUILT_IN.contains(&name) || self.own.contains(&(name.to_owned(), count)) {
             return;
         }
         let arities = self.functions.get(name).filter(|_| !self.contract.is_foreign(name));
-        let takes = |count: usize| arities.is_some_and(|arities| arities.contains(&count));
-        if takes(given + usize::from(method)) {
+        let accepts = |count: usize| arities.is_some_and(|arities| arities.contains(&count));
+        if accepts(count + usize::from(method)) {
             return;
         }
         if arities.is_some() || self.own.iter().any(|(own, _)| own == name) {
-            self.refuse(at, format!("`{name}` does not take {given} arguments"));
+            let plural = if count == 1 { "" } else { "s" };
+            self.report(at, format!("`{name}` does not take {count} argument{plural}"));
         } else {
-            self.refuse(at, format!("no such function `{name}`; {}", self.suggest_function(name)));
+            self.report(at, self.unknown_function(name));
         }
     }
 
-    /// The nearest of all functions, else the few that are made for this kind of script.
-    fn suggest_function(&self, name: &str) -> String {
-        if let Some((_, here)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == name) {
-            return format!("did you mean `{here}`?");
+    /// Suggests the nearest of all functions, or lists the few functions that tidegate and the script define.
+    fn unknown_function(&self, name: &str) -> String {
+        let message = format!("unknown function `{name}`");
+        if let Some((_, here)) = FOREIGN_NAMES.iter().find(|(foreign, _)| *foreign == name) {
+            return format!("{message} (did you mean `{here}`?)");
         }
-        let made = self.contract.functions.iter().map(|(name, _)| *name);
-        let made: Vec<_> = made.chain(self.own.iter().map(|(name, _)| name.as_str())).collect();
+        let listed = self.contract.functions.iter().map(|(name, _)| *name);
+        let listed: Vec<_> = listed.chain(self.own.iter().map(|(name, _)| name.as_str())).collect();
         let library = self.functions.keys().map(String::as_str);
         let library = library.filter(|name| name.starts_with(char::is_alphabetic) && !name.contains('$'));
-        let all: Vec<_> = library.filter(|name| !self.contract.is_foreign(name)).chain(made.iter().copied()).collect();
-        let near = suggestion(name, &all);
-        if near.starts_with("did you mean") { near } else { suggestion(name, &made) }
+        let library = library.filter(|name| !self.contract.is_foreign(name));
+        let all: Vec<_> = library.chain(listed.iter().copied()).collect();
+        with_suggestion(message, name, if nearest_name(name, &all).is_some() { &all } else { &listed })
     }
 
     fn property(&mut self, name: &str, at: Position) {
         let known = self.functions.contains_key(&format!("get${name}")) || self.keys.contains(name);
         if !known {
-            let figures = FIGURES.iter().map(|(name, _)| *name);
-            let names: Vec<_> = self.keys.iter().map(String::as_str).chain(figures).chain(LEVELS).collect();
-            self.refuse(at, format!("no such property `{name}`; {}", suggestion(name, &names)));
+            let stats = STATS.iter().map(|(name, _)| *name);
+            let names: Vec<_> = self.keys.iter().map(String::as_str).chain(stats).chain(LIMIT_FIELDS).collect();
+            self.report(at, with_suggestion(format!("unknown property `{name}`"), name, &names));
         }
     }
 
-    /// `retry("throttled", 5000, "why")`: the class, then a wait, then a reason.
+    /// Checks `retry("throttled", 5000, "why")`: the class, then the wait, then the reason.
     fn verdict(&mut self, call: &FnCallExpr) {
         let classes = CLASSES.map(|(name, _)| name);
-        if let Some(Expr::StringConstant(word, at)) = call.args.first()
-            && !classes.contains(&word.as_str())
+        if let Some(Expr::StringConstant(class, at)) = call.args.first()
+            && !classes.contains(&class.as_str())
         {
-            self.refuse(*at, format!("no such class {word:?}; {}", suggestion(word, &classes)));
+            self.report(*at, with_suggestion(format!("unknown class {class:?}"), class, &classes));
         }
         let Some(wait) = call.args.get(1) else { return };
         let at = wait.start_position();
-        let is_text = self.kinds.of(wait) == Some(Kind::Text);
+        let is_string = self.types.of(wait) == Some(ValueType::String);
         let message = match wait {
             Expr::StringConstant(text, _) if is_time(text) => {
-                format!("{text:?} would be the reason; a wait is a number of milliseconds, as in 5000")
+                format!("{text:?} is taken as the reason; write the wait as a number of milliseconds, as in 5000")
             }
-            _ if is_text && call.args.len() == 3 => {
+            _ if is_string && call.args.len() == 3 => {
                 format!("the wait comes before the reason, as in {}(\"throttled\", 5000, \"why\")", call.name)
             }
-            Expr::IntegerConstant(..=-1, _) => "a wait is at least 0 milliseconds".to_owned(),
-            Expr::FloatConstant(ms, _) if **ms < 0.0 => "a wait is at least 0 milliseconds".to_owned(),
+            Expr::IntegerConstant(..=-1, _) => "the wait must be at least 0 milliseconds".to_owned(),
+            Expr::FloatConstant(ms, _) if **ms < 0.0 => "the wait must be at least 0 milliseconds".to_owned(),
             _ => return,
         };
-        self.refuse(at, message);
+        self.report(at, message);
     }
 
     fn window(&mut self, call: &FnCallExpr, at: Position) {
-        // What is written out can be checked before anything depends on it.
+        // Only a literal can be checked before traffic depends on it.
         let Some(Expr::StringConstant(range, at)) = call.args.first() else {
-            return self.refuse(at, "expected a duration written out, as in window(\"1h\")".into());
+            return self.report(at, "expected a literal duration, as in window(\"1h\")".into());
         };
         match parse_duration(range) {
-            Ok(Duration::ZERO) => self.refuse(*at, "expected a duration above zero".into()),
+            Ok(Duration::ZERO) => self.report(*at, "expected a duration greater than zero".into()),
             Ok(_) => {}
-            Err(message) => self.refuse(*at, message),
+            Err(message) => self.report(*at, message),
         }
     }
 
     fn setting(&mut self, call: &FnCallExpr, at: Position) {
         let [Expr::StringConstant(name, _), default] = call.args.as_slice() else {
-            return self.refuse(at, "expected a name and a default written out, as in setting(\"longest\", 60)".into());
+            return self
+                .report(at, "expected a literal name and a literal default, as in setting(\"max_wait\", 60)".into());
         };
         let default = match default {
             Expr::StringConstant(..) => Setting::Text(String::new()),
             Expr::BoolConstant(..) => Setting::Flag(false),
             Expr::IntegerConstant(..) | Expr::FloatConstant(..) => Setting::Number(0.0),
             other => {
-                let message = "expected a default written out: a text, a number, true or false";
-                return self.refuse(other.start_position(), message.into());
+                let message = "expected a literal default: a string, a number or a boolean";
+                return self.report(other.start_position(), message.into());
             }
         };
-        if let Err(message) = self.findings.set(name, default) {
-            self.refuse(at, message);
+        if let Err(message) = self.usage.add_setting(name, default) {
+            self.report(at, message);
         }
     }
 
-    fn refuse(&mut self, at: Position, message: String) {
-        self.problems.insert(problem(at, message));
+    fn report(&mut self, at: Position, message: String) {
+        self.problems.insert(diagnostic(at, message));
     }
 }
 

@@ -1,110 +1,111 @@
-//! The functions that scripts of every kind call: metrics, limits, settings, the log.
+//! The functions that scripts of every kind can call: metrics, limits, settings and the log.
 
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Position};
 use tidegate_core::config::Setting;
 use tidegate_core::units::parse_duration;
 use tidegate_core::{LimitState, Stats};
 
-use super::names::FIGURES;
-use super::run::{log, look, with_call};
+use super::contract::STATS;
+use super::run::{log, query_view, with_call};
 
-/// The longest text of an input that a script gets to see, in bytes.
-const MAX_INPUT: usize = 8 * 1024;
+/// The maximum size of an input string that a script receives, in bytes.
+const MAX_INPUT_SIZE: usize = 8 * 1024;
 
-/// As much of a text as a script gets to see: a body of megabytes must not become a fault for its size.
-pub fn clip(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MAX_INPUT)]
+/// Truncates a string to the size that a script receives, so that a response body of megabytes does not make the
+/// script fail because of its size.
+pub fn truncate(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_INPUT_SIZE)]
 }
 
-/// A number that scripts see: all of theirs have fractions.
+/// Converts an integer to the number type of the script's inputs, which are all floating-point numbers.
 #[allow(clippy::cast_precision_loss, reason = "2^53 milliseconds are 285,000 years")]
-pub const fn number(whole: u64) -> f64 {
-    whole as f64
+pub const fn float(integer: u64) -> f64 {
+    integer as f64
 }
 
-/// How a value that is none of ours is called.
-pub fn named(type_name: &str) -> &str {
+/// Returns the name of a Rhai type as error messages show it.
+pub fn type_label(type_name: &str) -> &str {
     match type_name {
-        "()" => "nothing",
-        "string" => "a text",
-        "bool" => "true or false",
+        "()" => "no value",
+        "string" => "a string",
+        "bool" => "a boolean",
         "i64" | "f64" => "a number",
-        "array" => "a list",
+        "array" => "an array",
         other => other,
     }
 }
 
-/// A value that is not what was expected.
+/// Returns the error for a value that is not what was expected.
 pub fn mismatch(expected: &str, found: &str) -> Box<EvalAltResult> {
     Box::new(EvalAltResult::ErrorMismatchOutputType(expected.to_owned(), found.to_owned(), Position::NONE))
 }
 
-/// The functions themselves.
+/// Registers the functions with an engine.
 pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Stats>("a window").register_type_with_name::<LimitState>("a limit");
-    for (name, read) in FIGURES {
+    for (name, read) in STATS {
         engine.register_get(name, move |stats: &mut Stats| read(stats));
     }
-    #[allow(clippy::cast_precision_loss, reason = "a level beyond 2^53 tokens is refused by the quota")]
+    #[allow(clippy::cast_precision_loss, reason = "the quota rejects a limit of more than 2^53 tokens")]
     engine
         .register_get("available", |limit: &mut LimitState| limit.available as f64)
-        .register_get("burst", |limit: &mut LimitState| number(limit.burst))
+        .register_get("burst", |limit: &mut LimitState| float(limit.burst))
         .register_get("rate", |limit: &mut LimitState| limit.rate)
-        .register_get("full_in_ms", |limit: &mut LimitState| number(limit.full_in_ms))
+        .register_get("full_in_ms", |limit: &mut LimitState| float(limit.full_in_ms))
         .register_fn("window", window)
         .register_fn("limit", limit)
         .register_fn("log", |text: &str| log(text))
-        .register_fn("setting", |name: &str, default: &str| match set(name) {
+        .register_fn("setting", |name: &str, default: &str| match configured_setting(name) {
             Some(Setting::Text(text)) => text,
             _ => default.to_owned(),
         })
-        .register_fn("setting", |name: &str, default: bool| match set(name) {
+        .register_fn("setting", |name: &str, default: bool| match configured_setting(name) {
             Some(Setting::Flag(flag)) => flag,
             _ => default,
         })
-        .register_fn("setting", setting_number)
+        .register_fn("setting", number_setting)
         .register_fn("setting", |name: &str, default: i64| {
-            #[allow(clippy::cast_precision_loss, reason = "a default that someone wrote down")]
-            setting_number(name, default as f64)
+            #[allow(clippy::cast_precision_loss, reason = "a default is written by hand and stays far below 2^53")]
+            number_setting(name, default as f64)
         })
         .register_fn("header", |name: &str| {
-            found(with_call(|call| {
+            string_or_empty(with_call(|call| {
                 call.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
             }))
         });
 }
 
-/// A text that may be absent; then it is empty.
-pub fn found(text: Option<String>) -> Dynamic {
-    self::text(text.as_deref().unwrap_or_default())
+/// Converts a string that may be absent to a script value; an absent one becomes the empty string.
+pub fn string_or_empty(text: Option<String>) -> Dynamic {
+    string(text.as_deref().unwrap_or_default())
 }
 
-fn set(name: &str) -> Option<Setting> {
+fn configured_setting(name: &str) -> Option<Setting> {
     with_call(|call| call.settings.get(name).cloned())
 }
 
-fn setting_number(name: &str, default: f64) -> f64 {
-    match set(name) {
+fn number_setting(name: &str, default: f64) -> f64 {
+    match configured_setting(name) {
         Some(Setting::Number(number)) => number,
         _ => default,
     }
 }
 
 fn window(range: &str) -> Result<Stats, Box<EvalAltResult>> {
-    // The check at load has read the same text.
+    // The load-time checks have accepted the same string.
     let range = parse_duration(range).map_err(|message| mismatch("a duration", &message))?;
-    Ok(look(|view, platform, endpoint| view.window(platform, endpoint, range))?.unwrap_or_default())
+    Ok(query_view(|view, platform, endpoint| view.window(platform, endpoint, range))?.unwrap_or_default())
 }
 
 fn limit(name: &str) -> Result<LimitState, Box<EvalAltResult>> {
     let unknown = || {
-        let message = format!("no limit is called {name:?}");
+        let message = format!("unknown limit {name:?}");
         Box::new(EvalAltResult::ErrorRuntime(message.into(), Position::NONE))
     };
-    look(|view, _, _| view.limit(name))?.flatten().ok_or_else(unknown)
+    query_view(|view, _, _| view.limit(name))?.flatten().ok_or_else(unknown)
 }
 
-/// A text as scripts have it; most are so short that they need no memory of their own.
-pub fn text(text: &str) -> Dynamic {
-    ImmutableString::from(clip(text)).into()
+/// Converts a string to a script value. Short strings need no allocation.
+pub fn string(text: &str) -> Dynamic {
+    ImmutableString::from(truncate(text)).into()
 }

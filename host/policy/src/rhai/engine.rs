@@ -1,56 +1,57 @@
-//! The engines: what scripts may use, and how far they may go.
+//! Creates the Rhai engines: what scripts can use, and the limits on what they use.
 
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage,
     BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, OptimizationLevel, Position};
-use tidegate_core::config::Bounds;
+use tidegate_core::config::PolicyLimits;
 
-use super::run::is_over;
+use super::run::tick;
 
-/// An engine whose limits are the same in debug and release builds.
-pub fn new(bounds: &Bounds) -> Engine {
+/// Creates an engine. Its limits are the same in debug and release builds.
+pub fn new(limits: &PolicyLimits) -> Engine {
     let mut engine = Engine::new_raw();
     register_packages(&mut engine);
     engine
-        // Unoptimised until the script was checked: the optimiser drops branches together with their mistakes.
+        // The optimizer removes dead branches together with their mistakes, so it runs only after the checks.
         .set_optimization_level(OptimizationLevel::None)
         .set_strict_variables(true)
-        // A key that is missing is a mistake when read, and assigning new ones is a way around the limit on sizes.
+        // Reading a missing key is a mistake, and adding keys would circumvent the limit on the size of maps.
         .on_map_missing_property(|_, key, _| {
-            let message = format!("no such key {key:?}; a map keeps the keys it was written with");
+            let message = format!("unknown key {key:?}; a map has only the keys of its literal");
             Err(Box::new(EvalAltResult::ErrorRuntime(message.into(), Position::NONE)))
         })
-        .set_max_operations(bounds.max_operations)
-        .set_max_call_levels(bounds.max_depth)
+        .set_max_operations(limits.max_operations)
+        .set_max_call_levels(limits.max_call_depth)
         .set_max_expr_depths(64, 32)
-        .set_max_string_size(bounds.max_text)
-        // The longest single operation, comparing lists in lists, grows with the square of their length.
-        .set_max_array_size(bounds.max_items)
-        .set_max_map_size(bounds.max_items)
+        .set_max_string_size(limits.max_string_size)
+        // The time of the slowest operation, comparing nested arrays, grows with the square of their length.
+        .set_max_array_size(limits.max_collection_size)
+        .set_max_map_size(limits.max_collection_size)
         .set_max_variables(128)
         .set_max_functions(64)
         .set_max_modules(0)
-        // The table of interned texts is behind one lock for all threads.
+        // All threads share one lock on the table of interned strings.
         .set_max_strings_interned(0)
         .disable_symbol("eval")
         .disable_symbol("import")
         .disable_symbol("export")
-        // Copies of curried functions are deep and count as no operation: each doubles the one before.
+        // Copying a curried function copies its arguments and counts as no operation, so repeated currying doubles
+        // the memory each time.
         .disable_symbol("curry")
-        .on_progress(|_| is_over().then_some(Dynamic::UNIT))
+        .on_progress(|_| tick().then_some(Dynamic::UNIT))
         .on_print(|text| tracing::debug!(target: "tidegate::policy", "{text}"))
         .on_debug(|text, _, position| tracing::debug!(target: "tidegate::policy", ?position, "{text}"));
-    bound_replace(&mut engine, bounds.max_text);
-    bound_pieces(&mut engine, bounds.max_items);
+    limit_replace(&mut engine, limits.max_string_size);
+    limit_splits(&mut engine, limits.max_collection_size);
     super::common::register(&mut engine);
     super::retry::register(&mut engine);
     super::admit::register(&mut engine);
     engine
 }
 
-/// All of the standard library but what reads the clock, sleeps, leaves the script or handles bytes.
+/// Registers the standard library, without the functions that read the clock, sleep, access files or handle bytes.
 fn register_packages(engine: &mut Engine) {
     ArithmeticPackage::new().register_into_engine(engine);
     BasicArrayPackage::new().register_into_engine(engine);
@@ -63,11 +64,12 @@ fn register_packages(engine: &mut Engine) {
     MoreStringPackage::new().register_into_engine(engine);
 }
 
-/// The library's `replace` builds its whole answer before the size is checked: two texts of 64 KiB make 4 GiB.
-fn bound_replace(engine: &mut Engine, most: usize) {
+/// Replaces the library's `replace`, which builds its whole result before its size is checked: two strings of 64 KiB
+/// would give a result of 4 GiB.
+fn limit_replace(engine: &mut Engine, max_size: usize) {
     let replace = move |text: &mut ImmutableString, find: &str, with: &str| -> Result<(), Box<EvalAltResult>> {
         let size = text.len() + text.matches(find).count() * with.len();
-        if size > most {
+        if size > max_size {
             return Err(Box::new(EvalAltResult::ErrorDataTooLarge("Length of string".to_owned(), Position::NONE)));
         }
         *text = text.replace(find, with).into();
@@ -79,25 +81,30 @@ fn bound_replace(engine: &mut Engine, most: usize) {
     });
 }
 
-/// The library's splitting makes all pieces before they are counted: of a text of 64 KiB as many texts.
-fn bound_pieces(engine: &mut Engine, most: usize) {
-    // One more than there may be is refused as all of them would be.
-    fn pieces<T: Into<Dynamic>>(all: impl Iterator<Item = T>, most: usize) -> Array {
-        all.take(most + 1).map(Into::into).collect()
+/// Replaces the library's functions that split strings, which create all pieces before they are counted: a string of
+/// 64 KiB would become 65,536 strings.
+fn limit_splits(engine: &mut Engine, max_pieces: usize) {
+    // One piece above the limit is enough: the engine then rejects the array.
+    fn pieces<T: Into<Dynamic>>(all: impl Iterator<Item = T>, max_pieces: usize) -> Array {
+        all.take(max_pieces + 1).map(Into::into).collect()
     }
     let at_least_one = |segments: i64| usize::try_from(segments).unwrap_or(0).max(1);
     engine
-        .register_fn("to_chars", move |text: &str| pieces(text.chars(), most))
+        .register_fn("to_chars", move |text: &str| pieces(text.chars(), max_pieces))
         .register_fn("split", move |text: &str| match text {
-            "" => pieces([""].into_iter(), most),
-            text => pieces(text.split_whitespace(), most),
+            "" => pieces([""].into_iter(), max_pieces),
+            text => pieces(text.split_whitespace(), max_pieces),
         })
-        .register_fn("split", move |text: &str, by: &str| pieces(text.split(by), most))
-        .register_fn("split", move |text: &str, by: char| pieces(text.split(by), most))
-        .register_fn("split_rev", move |text: &str, by: &str| pieces(text.rsplit(by), most))
-        .register_fn("split_rev", move |text: &str, by: char| pieces(text.rsplit(by), most))
-        .register_fn("split", move |text: &str, by: &str, n: i64| pieces(text.splitn(at_least_one(n), by), most))
-        .register_fn("split", move |text: &str, by: char, n: i64| pieces(text.splitn(at_least_one(n), by), most))
-        .register_fn("split_rev", move |text: &str, by: &str, n: i64| pieces(text.rsplitn(at_least_one(n), by), most))
-        .register_fn("split_rev", move |text: &str, by: char, n: i64| pieces(text.rsplitn(at_least_one(n), by), most));
+        .register_fn("split", move |text: &str, by: &str| pieces(text.split(by), max_pieces))
+        .register_fn("split", move |text: &str, by: char| pieces(text.split(by), max_pieces))
+        .register_fn("split_rev", move |text: &str, by: &str| pieces(text.rsplit(by), max_pieces))
+        .register_fn("split_rev", move |text: &str, by: char| pieces(text.rsplit(by), max_pieces))
+        .register_fn("split", move |text: &str, by: &str, n: i64| pieces(text.splitn(at_least_one(n), by), max_pieces))
+        .register_fn("split", move |text: &str, by: char, n: i64| pieces(text.splitn(at_least_one(n), by), max_pieces))
+        .register_fn("split_rev", move |text: &str, by: &str, n: i64| {
+            pieces(text.rsplitn(at_least_one(n), by), max_pieces)
+        })
+        .register_fn("split_rev", move |text: &str, by: char, n: i64| {
+            pieces(text.rsplitn(at_least_one(n), by), max_pieces)
+        });
 }

@@ -1,29 +1,29 @@
-//! Conditions that are plain formulas over figures, such as `error_rate > 0.1 && count >= 20`: they need no
-//! interpreter, and without it take a few nanoseconds.
+//! Evaluates alert conditions that are plain formulas over statistics, such as `error_rate > 0.1 && count >= 20`,
+//! without the interpreter. This takes a few nanoseconds.
 //!
-//! A formula has no loops, no variables of its own and no calls, so it ends after as many steps as it has parts.
+//! A formula has no loops, no variables of its own and no calls, so its evaluation always ends.
 
 use rhai::{AST, Expr, FnCallExpr, Stmt};
 use tidegate_core::Stats;
 
-use super::names::{FIGURES, Figure};
+use super::contract::{STATS, StatGetter};
 
-/// A condition without anything that the interpreter is needed for.
+/// A condition that can be evaluated without the interpreter.
 #[derive(Debug)]
 pub enum Formula {
     Constant(bool),
-    Compare(Comparison, Number, Number),
+    Compare(Comparison, Operand, Operand),
     Not(Box<Self>),
     All(Vec<Self>),
     Any(Vec<Self>),
 }
 
-/// A number inside a formula.
+/// A numeric operand of a formula.
 #[derive(Debug)]
-pub enum Number {
+pub enum Operand {
     Constant(f64),
-    Figure(Figure),
-    Of(Operation, Box<(Self, Self)>),
+    Stat(StatGetter),
+    Arithmetic(Operation, Box<(Self, Self)>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,89 +46,97 @@ pub enum Operation {
 }
 
 impl Formula {
-    /// The formula that a script is, if it is one.
-    pub fn of(script: &AST) -> Option<Self> {
+    /// Converts a script to a formula; returns `None` if the script needs the interpreter.
+    pub fn from_script(script: &AST) -> Option<Self> {
         match script.statements() {
-            [Stmt::Expr(value)] => Self::of_value(value),
-            [Stmt::FnCall(call, _)] => Self::of_call(call),
+            [Stmt::Expr(value)] => Self::from_expr(value),
+            [Stmt::FnCall(call, _)] => Self::from_call(call),
             _ => None,
         }
     }
 
-    fn of_value(value: &Expr) -> Option<Self> {
-        let every = |parts: &[Expr]| parts.iter().map(Self::of_value).collect::<Option<Vec<_>>>();
+    fn from_expr(value: &Expr) -> Option<Self> {
+        let every = |parts: &[Expr]| parts.iter().map(Self::from_expr).collect::<Option<Vec<_>>>();
         match value {
             Expr::BoolConstant(holds, _) => Some(Self::Constant(*holds)),
             Expr::And(parts, _) => every(parts).map(Self::All),
             Expr::Or(parts, _) => every(parts).map(Self::Any),
-            Expr::FnCall(call, _) => Self::of_call(call),
+            Expr::FnCall(call, _) => Self::from_call(call),
             _ => None,
         }
     }
 
-    fn of_call(call: &FnCallExpr) -> Option<Self> {
+    fn from_call(call: &FnCallExpr) -> Option<Self> {
         match (operator(call)?, &*call.args) {
-            ("!", [value]) => Some(Self::Not(Box::new(Self::of_value(value)?))),
+            ("!", [value]) => Some(Self::Not(Box::new(Self::from_expr(value)?))),
             (name, [left, right]) => {
-                let comparison = Comparison::named(name)?;
-                let (left, right) = Number::pair(left, right)?;
+                let comparison = Comparison::parse(name)?;
+                let (left, right) = Operand::pair(left, right)?;
                 Some(Self::Compare(comparison, left, right))
             }
             _ => None,
         }
     }
 
-    /// Whether it holds for these figures.
-    pub fn holds(&self, stats: &Stats) -> bool {
+    /// Evaluates the formula.
+    pub fn evaluate(&self, stats: &Stats) -> bool {
         match self {
             Self::Constant(holds) => *holds,
-            Self::Compare(comparison, left, right) => comparison.holds(left.value(stats), right.value(stats)),
-            Self::Not(inner) => !inner.holds(stats),
-            Self::All(parts) => parts.iter().all(|part| part.holds(stats)),
-            Self::Any(parts) => parts.iter().any(|part| part.holds(stats)),
+            Self::Compare(comparison, left, right) => comparison.apply(left.value(stats), right.value(stats)),
+            Self::Not(inner) => !inner.evaluate(stats),
+            Self::All(parts) => parts.iter().all(|part| part.evaluate(stats)),
+            Self::Any(parts) => parts.iter().any(|part| part.evaluate(stats)),
         }
     }
 }
 
-impl Number {
-    fn of(value: &Expr) -> Option<Self> {
+impl Operand {
+    fn from_expr(value: &Expr) -> Option<Self> {
         match value {
             Expr::FloatConstant(number, _) => Some(Self::Constant(**number)),
-            #[expect(clippy::cast_precision_loss, reason = "as the interpreter does beside a number with a fraction")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "the interpreter makes the same conversion when the other side is a float"
+            )]
             Expr::IntegerConstant(number, _) => Some(Self::Constant(*number as f64)),
             Expr::Variable(name, ..) if name.2.is_empty() => {
-                FIGURES.iter().find(|(figure, _)| *figure == name.1).map(|(_, read)| Self::Figure(*read))
+                STATS.iter().find(|(stat, _)| *stat == name.1).map(|(_, read)| Self::Stat(*read))
             }
             Expr::FnCall(call, _) => {
-                let (operation, [left, right]) = (Operation::named(operator(call)?)?, &*call.args) else { return None };
-                Some(Self::Of(operation, Box::new(Self::pair(left, right)?)))
+                let (operation, [left, right]) = (Operation::parse(operator(call)?)?, &*call.args) else { return None };
+                Some(Self::Arithmetic(operation, Box::new(Self::pair(left, right)?)))
             }
             _ => None,
         }
     }
 
-    /// Both sides of an operator. Two whole numbers have an arithmetic of their own, which is left to the interpreter.
+    /// Converts both sides of an operator; returns `None` for two integer literals, because integer arithmetic is left to
+    /// the interpreter.
     fn pair(left: &Expr, right: &Expr) -> Option<(Self, Self)> {
-        let whole = |side: &Expr| matches!(side, Expr::IntegerConstant(..));
-        if whole(left) && whole(right) { None } else { Some((Self::of(left)?, Self::of(right)?)) }
+        let is_integer = |side: &Expr| matches!(side, Expr::IntegerConstant(..));
+        if is_integer(left) && is_integer(right) {
+            None
+        } else {
+            Some((Self::from_expr(left)?, Self::from_expr(right)?))
+        }
     }
 
     fn value(&self, stats: &Stats) -> f64 {
         match self {
             Self::Constant(number) => *number,
-            Self::Figure(read) => read(stats),
-            Self::Of(operation, sides) => operation.of(sides.0.value(stats), sides.1.value(stats)),
+            Self::Stat(read) => read(stats),
+            Self::Arithmetic(operation, sides) => operation.apply(sides.0.value(stats), sides.1.value(stats)),
         }
     }
 }
 
-/// The operator that a call is, if it is one.
+/// Returns the operator of a call; `None` if the call is a function call.
 fn operator(call: &FnCallExpr) -> Option<&str> {
     call.op_token.as_ref().map(|_| call.name.as_str())
 }
 
 impl Operation {
-    fn named(name: &str) -> Option<Self> {
+    fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "+" => Self::Add,
             "-" => Self::Subtract,
@@ -139,7 +147,7 @@ impl Operation {
         })
     }
 
-    fn of(self, left: f64, right: f64) -> f64 {
+    fn apply(self, left: f64, right: f64) -> f64 {
         match self {
             Self::Add => left + right,
             Self::Subtract => left - right,
@@ -151,7 +159,7 @@ impl Operation {
 }
 
 impl Comparison {
-    fn named(name: &str) -> Option<Self> {
+    fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "==" => Self::Equal,
             "!=" => Self::NotEqual,
@@ -163,24 +171,24 @@ impl Comparison {
         })
     }
 
-    /// As Rhai compares numbers with fractions: those that differ by no more than rounding does are equal.
+    /// Compares floats as Rhai does: values that differ by no more than a rounding error are equal.
     ///
     /// Source: Rhai 1.27, `func/builtin.rs`, the operators of floats.
-    fn holds(self, left: f64, right: f64) -> bool {
-        const SLACK: f64 = f64::EPSILON;
+    fn apply(self, left: f64, right: f64) -> bool {
+        const TOLERANCE: f64 = f64::EPSILON;
         let scale = if left * right == 0.0 { 1.0 } else { left.abs().max(right.abs()) };
-        // What is no number beside 0.
+        // NaN compared with 0.
         if scale == 0.0 {
             return matches!(self, Self::Equal | Self::GreaterOrEqual | Self::LessOrEqual);
         }
-        let apart = (left - right) / scale;
+        let difference = (left - right) / scale;
         match self {
-            Self::Equal => apart.abs() <= SLACK,
-            Self::NotEqual => apart.abs() > SLACK,
-            Self::Greater => apart > SLACK,
-            Self::GreaterOrEqual => apart > -SLACK,
-            Self::Less => (right - left) / scale > SLACK,
-            Self::LessOrEqual => (right - left) / scale > -SLACK,
+            Self::Equal => difference.abs() <= TOLERANCE,
+            Self::NotEqual => difference.abs() > TOLERANCE,
+            Self::Greater => difference > TOLERANCE,
+            Self::GreaterOrEqual => difference > -TOLERANCE,
+            Self::Less => (right - left) / scale > TOLERANCE,
+            Self::LessOrEqual => (right - left) / scale > -TOLERANCE,
         }
     }
 }
@@ -193,16 +201,16 @@ mod tests {
 
     fn formula(text: &str) -> Option<Formula> {
         let (engine, mut scope) = (Engine::new(), Scope::new());
-        for (name, _) in FIGURES {
+        for (name, _) in STATS {
             scope.push_dynamic(name, rhai::Dynamic::UNIT);
         }
         scope.push_dynamic("platform", rhai::Dynamic::UNIT);
         let script = engine.compile_with_scope(&scope, text).unwrap();
-        Formula::of(&engine.optimize_ast(&Scope::new(), script, OptimizationLevel::Simple))
+        Formula::from_script(&engine.optimize_ast(&Scope::new(), script, OptimizationLevel::Simple))
     }
 
     #[test]
-    fn plain_conditions_are_formulas() {
+    fn conditions_over_statistics_become_formulas() {
         let stats = Stats { count: 40, errors: 4, error_rate: 0.1, p95: 250.0, ..Stats::default() };
         let rows = [
             ("error_rate > 0.05", true),
@@ -213,12 +221,12 @@ mod tests {
             ("true", true),
         ];
         for (text, expected) in rows {
-            assert_eq!(formula(text).map(|formula| formula.holds(&stats)), Some(expected), "{text}");
+            assert_eq!(formula(text).map(|formula| formula.evaluate(&stats)), Some(expected), "{text}");
         }
     }
 
     #[test]
-    fn the_rest_is_left_to_the_interpreter() {
+    fn other_scripts_need_the_interpreter() {
         let rows = [
             "window(\"1h\").error_rate > 0.1",
             "platform == \"taobao\"",

@@ -1,23 +1,23 @@
-//! Policies as Rhai scripts: parsed once, checked for misspelt names at load, bounded while they run.
+//! Policies written as Rhai scripts. A script is parsed once and checked when it is loaded; limits apply while it runs.
 
 mod admit;
 mod alert;
 mod bodies;
 mod check;
 mod common;
+mod contract;
 mod dates;
 mod engine;
-mod findings;
 mod formula;
 mod hints;
-mod kinds;
-mod names;
+mod pitfalls;
 mod retry;
 mod review;
 mod run;
 mod script;
 mod tokens;
-mod traps;
+mod types;
+mod usage;
 
 pub use self::review::review;
 
@@ -25,60 +25,76 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rhai::Engine;
-use tidegate_core::config::reader::Problem;
-use tidegate_core::config::{Bounds, Config, Terms};
+use tidegate_core::config::reader::Diagnostic;
+use tidegate_core::config::{Config, PolicyLimits, ResolvedPolicyConfig};
 use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy};
 
 use crate::origin::Origin;
 
-/// The engines of a process, one for all scripts of the same bounds: a script keeps to those of the engine that parsed it.
-pub struct Rhai {
-    functions: names::Functions,
-    engines: Mutex<Vec<(Bounds, Arc<Engine>)>>,
+/// The Rhai engines of a process. Scripts with the same limits share an engine, because Rhai takes the limits of a
+/// script from the engine that parsed it.
+pub struct RhaiEngines {
+    functions: contract::FunctionArities,
+    engines: Mutex<Vec<(PolicyLimits, Arc<Engine>)>>,
 }
 
-/// What a script is parsed with.
-type Tools<'a> = (Arc<Engine>, &'a names::Functions);
+/// The engine that parses a script, and the functions of that engine.
+type EngineParts<'a> = (Arc<Engine>, &'a contract::FunctionArities);
 
-impl Rhai {
-    /// No engine yet.
+impl RhaiEngines {
+    /// Creates an empty set of engines.
     pub fn new() -> Self {
-        let functions = names::functions(&engine::new(&Config::default().policies.bounds));
+        let functions = contract::functions(&engine::new(&Config::default().policies.limits));
         Self { functions, engines: Mutex::default() }
     }
 
-    /// Reads a retry classifier and tries it on samples.
+    /// Loads a retry classifier: parses and checks it, and runs it on the samples.
     ///
     /// # Errors
-    /// Every problem that was found, at its place in the script.
-    pub fn retry(&self, text: &str, origin: Origin, terms: &Terms) -> Result<Arc<dyn RetryPolicy>, Vec<Problem>> {
-        Ok(Arc::new(retry::RetryScript::load(self.tools(terms), text, origin, terms)?))
+    /// Returns every problem with its position in the script.
+    pub fn load_retry(
+        &self,
+        text: &str,
+        origin: Origin,
+        config: &ResolvedPolicyConfig,
+    ) -> Result<Arc<dyn RetryPolicy>, Vec<Diagnostic>> {
+        Ok(Arc::new(retry::RetryScript::load(self.parts(config), text, origin, config)?))
     }
 
-    /// Reads an alert condition and tries it on samples.
+    /// Loads an alert condition: parses and checks it, and runs it on the samples.
     ///
     /// # Errors
-    /// Every problem that was found, at its place in the script.
-    pub fn alert(&self, text: &str, origin: Origin, terms: &Terms) -> Result<Arc<dyn AlertPolicy>, Vec<Problem>> {
-        Ok(Arc::new(alert::AlertScript::load(self.tools(terms), text, origin, terms)?))
+    /// Returns every problem with its position in the script.
+    pub fn load_alert(
+        &self,
+        text: &str,
+        origin: Origin,
+        config: &ResolvedPolicyConfig,
+    ) -> Result<Arc<dyn AlertPolicy>, Vec<Diagnostic>> {
+        Ok(Arc::new(alert::AlertScript::load(self.parts(config), text, origin, config)?))
     }
 
-    /// Reads an admission script and tries it on samples.
+    /// Loads an admission script: parses and checks it, and runs it on the samples.
     ///
     /// # Errors
-    /// Every problem that was found, at its place in the script.
-    pub fn admit(&self, text: &str, origin: Origin, terms: &Terms) -> Result<Arc<dyn AdmitPolicy>, Vec<Problem>> {
-        Ok(Arc::new(admit::AdmitScript::load(self.tools(terms), text, origin, terms)?))
+    /// Returns every problem with its position in the script.
+    pub fn load_admit(
+        &self,
+        text: &str,
+        origin: Origin,
+        config: &ResolvedPolicyConfig,
+    ) -> Result<Arc<dyn AdmitPolicy>, Vec<Diagnostic>> {
+        Ok(Arc::new(admit::AdmitScript::load(self.parts(config), text, origin, config)?))
     }
 
-    fn tools(&self, terms: &Terms) -> Tools<'_> {
+    fn parts(&self, config: &ResolvedPolicyConfig) -> EngineParts<'_> {
         let mut engines = self.engines.lock();
-        let known = engines.iter().find(|(bounds, _)| *bounds == terms.bounds).map(|(_, engine)| Arc::clone(engine));
+        let known = engines.iter().find(|(limits, _)| *limits == config.limits).map(|(_, engine)| Arc::clone(engine));
         let engine = known.unwrap_or_else(|| {
-            // One that no script holds any more has had its time.
+            // Drop the engines that no script uses any more.
             engines.retain(|(_, engine)| Arc::strong_count(engine) > 1);
-            let engine = Arc::new(engine::new(&terms.bounds));
-            engines.push((terms.bounds, Arc::clone(&engine)));
+            let engine = Arc::new(engine::new(&config.limits));
+            engines.push((config.limits, Arc::clone(&engine)));
             engine
         });
         (engine, &self.functions)

@@ -1,153 +1,159 @@
-//! What belongs to the script that runs on this thread: its deadline, and what its functions answer by.
+//! The state of the script that runs on the current thread: its deadline, and the data that its functions return.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rhai::{EvalAltResult, Position};
-use tidegate_core::View;
+use tidegate_core::HostView;
 use tidegate_core::config::Settings;
 
-use crate::say::say;
+use crate::policy_log::log_line;
 
-/// The clock is read once in this many operations: often enough for a deadline of a millisecond, and cheap.
-const CLOCK_EVERY: u32 = 16;
-/// The clock is read first here: a condition such as `error_rate > 0.1` is over by then, and reads none.
-const CLOCK_FIRST: u32 = 4;
-/// So many operations take no longer than this. What passed beyond it between two readings, the thread stood still.
-const LONGEST: Duration = Duration::from_millis(2);
-/// However long the thread stood still: a script ends after so many deadlines of real time.
-const PATIENCE: u32 = 4;
-/// The lines that one verdict may log; what is beyond is dropped.
+/// The number of operations between two readings of the clock: often enough for a deadline of a millisecond, and cheap.
+const CLOCK_INTERVAL: u32 = 16;
+/// The number of operations before the first reading. A condition such as `error_rate > 0.1` ends earlier, and never
+/// reads the clock.
+const FIRST_CLOCK_READING: u32 = 4;
+/// The maximum time that counts against the deadline between two readings. The operations in between never take longer,
+/// so the thread was suspended for the rest of the time.
+const MAX_INTERVAL: Duration = Duration::from_millis(2);
+/// The script ends after its deadline times this factor of real time, even if its thread was suspended.
+const MAX_REAL_TIME_FACTOR: u32 = 4;
+/// The maximum number of lines that one evaluation logs; further lines are dropped.
 const MAX_LINES: u32 = 16;
-/// The windows and limits that one verdict may ask for.
-const MAX_QUESTIONS: u32 = 64;
+/// The maximum number of calls of `window` and `limit` in one evaluation.
+const MAX_QUERIES: u32 = 64;
 
-/// What the functions of the running script answer by; a script that calls none of them is run without.
+/// The data that functions such as `header`, `window` and `setting` return. A script that calls none of them runs
+/// without it.
 #[derive(Default)]
-pub struct Call {
-    /// The file, for its log.
+pub struct CallContext {
+    /// The file name of the policy, for its log.
     pub policy: Arc<str>,
-    /// The chosen headers.
+    /// The selected HTTP headers.
     pub headers: Vec<(String, String)>,
-    /// The labels of a request.
+    /// The labels of the request.
     pub labels: Vec<(String, String)>,
-    /// Metrics and limits, with the platform and the endpoint that windows are of.
-    pub sight: Option<(Arc<dyn View>, String, Option<String>)>,
-    /// What the policy is set to.
+    /// The metrics and limits, with the platform and the endpoint of the windows.
+    pub view: Option<(Arc<dyn HostView>, String, Option<String>)>,
+    /// The settings of the policy.
     pub settings: Arc<Settings>,
-    /// How much was logged.
+    /// The number of logged lines.
     pub lines: u32,
-    /// How much was asked.
-    pub questions: u32,
+    /// The number of calls of `window` and `limit`.
+    pub queries: u32,
 }
 
 thread_local! {
-    static CLOCK: Clock = const { Clock::new() };
-    static CALL: RefCell<Option<Call>> = const { RefCell::new(None) };
+    static CLOCK: ScriptClock = const { ScriptClock::new() };
+    static CALL: RefCell<Option<CallContext>> = const { RefCell::new(None) };
 }
 
-/// How long the running script has run.
-struct Clock {
+/// Measures the running time of a script.
+struct ScriptClock {
     deadline: Cell<Duration>,
-    since: Cell<Option<Instant>>,
-    /// When it was read last, since then.
+    started_at: Cell<Option<Instant>>,
+    /// The time of the last reading, since the start.
     last: Cell<Duration>,
-    /// What was used of the deadline.
+    /// The time that counts against the deadline.
     used: Cell<Duration>,
-    /// Counted here, since the engine counts the operations of a function that a list calls apart and forgets them.
+    /// Counted here, because the engine counts the operations of a function that an array calls separately, and then
+    /// discards the count.
     operations: Cell<u32>,
-    /// Whether the deadline was found to have passed. It stays so until the call ends: the library's printing of lists
-    /// swallows the error that ends a script, and a clock read in there each time would never end it.
-    over: Cell<bool>,
+    /// Whether the deadline has passed. Stays set until the call ends: the library's printing of arrays swallows the
+    /// error that ends a script, so a clock that is read there each time would never end it.
+    expired: Cell<bool>,
 }
 
-impl Clock {
+impl ScriptClock {
     const fn new() -> Self {
         Self {
             deadline: Cell::new(Duration::MAX),
-            since: Cell::new(None),
+            started_at: Cell::new(None),
             last: Cell::new(Duration::ZERO),
             used: Cell::new(Duration::ZERO),
             operations: Cell::new(0),
-            over: Cell::new(false),
+            expired: Cell::new(false),
         }
     }
 
-    fn begin(&self, deadline: Duration) {
+    fn start(&self, deadline: Duration) {
         self.deadline.set(deadline);
-        self.since.set(None);
+        self.started_at.set(None);
         self.last.set(Duration::ZERO);
         self.used.set(Duration::ZERO);
         self.operations.set(0);
-        self.over.set(false);
+        self.expired.set(false);
     }
 
-    fn is_over(&self) -> bool {
+    /// Counts an operation and returns whether the deadline has passed.
+    fn tick(&self) -> bool {
         let operations = self.operations.get().wrapping_add(1);
         self.operations.set(operations);
-        match self.since.get() {
-            None if operations >= CLOCK_FIRST => self.since.set(Some(Instant::now())),
-            Some(since) if !self.over.get() && operations.is_multiple_of(CLOCK_EVERY) => {
-                self.read(since.elapsed());
+        match self.started_at.get() {
+            None if operations >= FIRST_CLOCK_READING => self.started_at.set(Some(Instant::now())),
+            Some(started_at) if !self.expired.get() && operations.is_multiple_of(CLOCK_INTERVAL) => {
+                self.update(started_at.elapsed());
             }
             _ => {}
         }
-        self.over.get()
+        self.expired.get()
     }
 
-    fn read(&self, now: Duration) {
-        let used = self.used.get() + now.saturating_sub(self.last.get()).min(LONGEST);
+    /// Adds the time since the last reading; `now` is the time since the start.
+    fn update(&self, now: Duration) {
+        let used = self.used.get() + now.saturating_sub(self.last.get()).min(MAX_INTERVAL);
         self.last.set(now);
         self.used.set(used);
         let deadline = self.deadline.get();
-        self.over.set(used >= deadline || now >= deadline.saturating_mul(PATIENCE));
+        self.expired.set(used >= deadline || now >= deadline.saturating_mul(MAX_REAL_TIME_FACTOR));
     }
 }
 
-/// Runs `f` with the deadline in force, and with `call` at hand where its functions need one.
-pub fn during<T>(call: Option<Call>, deadline: Duration, f: impl FnOnce() -> T) -> T {
-    CLOCK.with(|clock| clock.begin(deadline));
+/// Runs a script: sets its deadline and its call context for the duration of `f`.
+pub fn run_with<T>(call: Option<CallContext>, deadline: Duration, f: impl FnOnce() -> T) -> T {
+    CLOCK.with(|clock| clock.start(deadline));
     let Some(call) = call else { return f() };
     CALL.set(Some(call));
-    let answer = f();
+    let result = f();
     CALL.set(None);
-    answer
+    result
 }
 
-/// Whether the script on this thread has used up its time.
-pub fn is_over() -> bool {
-    CLOCK.with(Clock::is_over)
+/// Counts an operation of the running script and returns whether its deadline has passed.
+pub fn tick() -> bool {
+    CLOCK.with(ScriptClock::tick)
 }
 
-/// What belongs to the running call.
-pub fn with_call<T: Default>(f: impl FnOnce(&mut Call) -> T) -> T {
+/// Calls `f` with the context of the running call; returns the default value if there is none.
+pub fn with_call<T: Default>(f: impl FnOnce(&mut CallContext) -> T) -> T {
     CALL.with_borrow_mut(|call| call.as_mut().map(f).unwrap_or_default())
 }
 
-/// Asks for metrics or limits.
+/// Calls `f` with the metrics and limits, the platform and the endpoint of the running call.
 ///
 /// # Errors
-/// Where it is asked too often for one verdict.
-pub fn look<T>(f: impl FnOnce(&dyn View, &str, Option<&str>) -> T) -> Result<Option<T>, Box<EvalAltResult>> {
+/// Returns an error if the script has made too many queries in this evaluation.
+pub fn query_view<T>(f: impl FnOnce(&dyn HostView, &str, Option<&str>) -> T) -> Result<Option<T>, Box<EvalAltResult>> {
     with_call(|call| {
-        call.questions += 1;
-        if call.questions > MAX_QUESTIONS {
-            return Some(Err(format!("asked the host more than {MAX_QUESTIONS} times for one verdict")));
+        call.queries += 1;
+        if call.queries > MAX_QUERIES {
+            return Some(Err(format!("read more than {MAX_QUERIES} windows and limits for one verdict")));
         }
-        let (view, platform, endpoint) = call.sight.as_ref()?;
+        let (view, platform, endpoint) = call.view.as_ref()?;
         Some(Ok(f(&**view, platform, endpoint.as_deref())))
     })
     .transpose()
     .map_err(|message| Box::new(EvalAltResult::ErrorRuntime(message.into(), Position::NONE)))
 }
 
-/// Writes a line of the script into the host's log.
+/// Writes a line of the script to the host's log.
 pub fn log(text: &str) {
     with_call(|call| {
         call.lines += 1;
         if call.lines <= MAX_LINES {
-            say(tracing::Level::INFO, &call.policy, text);
+            log_line(tracing::Level::INFO, &call.policy, text);
         }
     });
 }
@@ -157,16 +163,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_is_charged_for_what_it_ran_and_not_for_what_its_thread_stood_still() {
+    fn time_of_a_suspended_thread_does_not_count_against_the_deadline() {
         let ms = Duration::from_millis;
-        // When the clock was read, in milliseconds, and whether a deadline of 5 ms has passed then.
+        // The times of the readings, in milliseconds, and whether a deadline of 5 ms has passed at the last one.
         let rows: [(&[u64], bool); 5] =
             [(&[1, 2, 3, 4], false), (&[1, 2, 3, 4, 5], true), (&[19], false), (&[9, 10, 19], true), (&[20], true)];
         for (readings, expected) in rows {
-            let clock = Clock::new();
-            clock.begin(ms(5));
-            readings.iter().for_each(|at| clock.read(ms(*at)));
-            assert_eq!(clock.over.get(), expected, "{readings:?}");
+            let clock = ScriptClock::new();
+            clock.start(ms(5));
+            readings.iter().for_each(|at| clock.update(ms(*at)));
+            assert_eq!(clock.expired.get(), expected, "{readings:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A script: from its text to a value.
+//! Parses, checks and runs a script.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,21 +7,21 @@ use parking_lot::Mutex;
 use rhai::{
     AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, Identifier, OptimizationLevel, Position, Scope,
 };
-use tidegate_core::config::reader::Problem;
-use tidegate_core::config::{Settings, Terms};
+use tidegate_core::config::reader::Diagnostic;
+use tidegate_core::config::{ResolvedPolicyConfig, Settings};
 use tidegate_core::{Fault, FaultKind};
 
 use super::check;
-use super::findings::Needs;
+use super::contract::{Contract, FunctionArities};
 use super::hints;
-use super::names::{Contract, Functions};
-use super::run::{Call, during};
+use super::run::{CallContext, run_with};
 use super::tokens::Tokens;
+use super::usage::HostNeeds;
 use crate::origin::Origin;
 
-/// How long a script may take on a sample; a busy machine must not make a good script look bad.
+/// The deadline of a script on a sample. It is generous, so that a busy machine does not reject a good script.
 pub const SAMPLE_DEADLINE: Duration = Duration::from_secs(2);
-/// What a script may define to check its settings.
+/// The function that a script may define to check its settings.
 pub const CONFIGURE: &str = "configure";
 
 /// A parsed and checked script.
@@ -30,40 +30,41 @@ pub struct Script {
     ast: AST,
     origin: Origin,
     deadline: Duration,
-    /// The inputs that it reads, by their place in the contract: the others need not be made.
+    /// The inputs that the script reads, with their indexes in the contract; other inputs are not computed.
     inputs: Vec<(usize, Identifier)>,
-    needs: Needs,
-    /// What it is set to.
+    needs: HostNeeds,
+    /// The settings of the policy.
     settings: Arc<Settings>,
-    /// What evaluations leave for the next: found functions, and room for variables.
+    /// Runtimes for the next evaluations, which reuse the resolved functions and the memory for variables.
     #[expect(
         clippy::vec_box,
-        reason = "a runtime is taken and put back at each evaluation: a pointer moves, not its 400 bytes"
+        reason = "each evaluation takes a runtime and puts it back: this moves a pointer, not 400 bytes"
     )]
-    idle: Mutex<Vec<Box<Runtime>>>,
+    idle: Mutex<Vec<Box<ScriptRuntime>>>,
 }
 
-struct Runtime {
+struct ScriptRuntime {
     global: GlobalRuntimeState,
     caches: Caches,
     scope: Scope<'static>,
 }
 
-/// A fault with its place in the script.
-pub struct Misstep {
+/// An error of a running script, with its position in the script.
+pub struct ScriptError {
     kind: FaultKind,
-    problem: Problem,
+    diagnostic: Diagnostic,
 }
 
-impl Misstep {
-    /// The misstep as a problem of the script.
-    pub fn into_problem(self) -> Problem {
-        self.problem
+impl ScriptError {
+    /// Returns the error as a diagnostic.
+    pub fn into_diagnostic(self) -> Diagnostic {
+        self.diagnostic
     }
 
-    /// The misstep as a problem of the script, found by trying it on a sample.
-    pub fn on_sample(self, sample: &str) -> Problem {
-        Problem { message: format!("{} (tried on {sample})", self.problem.message), ..self.problem }
+    /// Returns the error as a diagnostic that names the sample on which it occurred.
+    pub fn on_sample(self, sample: &str) -> Diagnostic {
+        let message = format!("{} (tried on {sample})", self.diagnostic.message);
+        Diagnostic { message, ..self.diagnostic }
     }
 }
 
@@ -71,63 +72,63 @@ impl Script {
     /// Parses and checks a script.
     ///
     /// # Errors
-    /// Every problem, at its place in the script.
+    /// Returns every problem with its position in the script.
     pub fn parse(
-        (engine, functions): (Arc<Engine>, &Functions),
+        (engine, functions): (Arc<Engine>, &FunctionArities),
         text: &str,
         origin: Origin,
         contract: &Contract,
-        terms: &Terms,
-    ) -> Result<Self, Vec<Problem>> {
+        config: &ResolvedPolicyConfig,
+    ) -> Result<Self, Vec<Diagnostic>> {
         let parse = |names: &mut dyn Iterator<Item = &'static str>| {
             let mut scope = Scope::new();
             for name in names {
                 scope.push_dynamic(name, Dynamic::UNIT);
             }
-            engine.compile_with_scope(&scope, text).map_err(|error| vec![hints::of(&error, text, contract)])
+            engine.compile_with_scope(&scope, text).map_err(|error| vec![hints::explain(&error, text, contract)])
         };
         let ast = parse(&mut contract.inputs.iter().map(|(name, _)| *name))?;
-        let findings = check::check(&ast, &Tokens::of(&engine, text), contract, functions)?;
-        findings.refuse_odd_settings(&terms.settings)?;
-        let read = contract.inputs.iter().enumerate().map(|(at, (name, _))| (at, *name));
-        let read: Vec<_> = read.filter(|(_, name)| findings.reads(name)).collect();
-        let ast = parse(&mut read.iter().map(|(_, name)| *name))?;
-        let inputs = read.into_iter().map(|(at, name)| (at, name.into())).collect();
+        let usage = check::check(&ast, &Tokens::lex(&engine, text), contract, functions)?;
+        usage.check_settings(&config.settings)?;
+        let inputs = contract.inputs.iter().enumerate().map(|(index, (name, _))| (index, *name));
+        let inputs: Vec<_> = inputs.filter(|(_, name)| usage.reads(name)).collect();
+        let ast = parse(&mut inputs.iter().map(|(_, name)| *name))?;
+        let inputs = inputs.into_iter().map(|(index, name)| (index, name.into())).collect();
         let ast = engine.optimize_ast(&Scope::new(), ast, OptimizationLevel::Simple);
-        let (settings, needs, idle) = (Arc::new(terms.settings.clone()), findings.needs(), Mutex::default());
-        let script = Self { engine, ast, origin, deadline: terms.deadline, inputs, needs, settings, idle };
+        let (settings, needs, idle) = (Arc::new(config.settings.clone()), usage.host_needs(), Mutex::default());
+        let script = Self { engine, ast, origin, deadline: config.deadline, inputs, needs, settings, idle };
         script.configure()?;
         Ok(script)
     }
 
-    /// What was parsed.
+    /// Returns the syntax tree of the script.
     pub const fn ast(&self) -> &AST {
         &self.ast
     }
 
-    /// Lets the script check its settings.
-    fn configure(&self) -> Result<(), Vec<Problem>> {
+    /// Calls the function `configure` of the script, if it has one, so that the script can check its settings.
+    fn configure(&self) -> Result<(), Vec<Diagnostic>> {
         if !self.ast.iter_functions().any(|function| function.name == CONFIGURE && function.params.is_empty()) {
             return Ok(());
         }
-        let call = Call { settings: Arc::clone(&self.settings), ..Call::default() };
+        let call = CallContext { settings: Arc::clone(&self.settings), ..CallContext::default() };
         let options = rhai::CallFnOptions::new().eval_ast(false);
-        let checked: Result<Dynamic, _> = during(Some(call), SAMPLE_DEADLINE, || {
+        let result: Result<Dynamic, _> = run_with(Some(call), SAMPLE_DEADLINE, || {
             self.engine.call_fn_with_options(options, &mut Scope::new(), &self.ast, CONFIGURE, ())
         });
-        checked.map(drop).map_err(|error| {
-            let mut problem = misstep(*error, SAMPLE_DEADLINE).problem;
-            problem.message = format!("it refused its settings: {}", problem.message);
-            vec![problem]
+        result.map(drop).map_err(|error| {
+            let mut diagnostic = script_error(*error, SAMPLE_DEADLINE).diagnostic;
+            diagnostic.message = format!("it refused its settings: {}", diagnostic.message);
+            vec![diagnostic]
         })
     }
 
-    /// What its functions need, if it calls any that need something.
-    pub fn call(&self, make: impl FnOnce(Needs) -> Call) -> Option<Call> {
+    /// Returns the context for a call, if the functions that the script calls need one.
+    pub fn call_context(&self, create: impl FnOnce(HostNeeds) -> CallContext) -> Option<CallContext> {
         if !self.needs.any {
             return None;
         }
-        let mut call = make(self.needs);
+        let mut call = create(self.needs);
         if self.needs.settings {
             call.settings = Arc::clone(&self.settings);
         }
@@ -137,46 +138,48 @@ impl Script {
         Some(call)
     }
 
-    /// Runs the script on inputs by their place in the contract; `read` makes an answer of its last value, or says what
-    /// was expected. `None` for the deadline means the policy's own.
+    /// Runs the script.
+    ///
+    /// `input` returns the value of the input at an index of the contract. `convert` converts the last value of the
+    /// script, or says what was expected. Without a `deadline`, the deadline of the policy applies.
     pub fn run<T>(
         &self,
         input: impl Fn(usize) -> Dynamic,
-        call: Option<Call>,
+        call: Option<CallContext>,
         deadline: Option<Duration>,
-        read: impl FnOnce(Dynamic) -> Result<T, String>,
-    ) -> Result<T, Misstep> {
+        convert: impl FnOnce(Dynamic) -> Result<T, String>,
+    ) -> Result<T, ScriptError> {
         let deadline = deadline.unwrap_or(self.deadline);
         let idle = self.idle.lock().pop();
-        let mut runtime = idle.unwrap_or_else(|| Box::new(Runtime::new(&self.engine, &self.ast)));
-        for (at, name) in &self.inputs {
-            runtime.scope.push_dynamic(name.clone(), input(*at));
+        let mut runtime = idle.unwrap_or_else(|| Box::new(ScriptRuntime::new(&self.engine, &self.ast)));
+        for (index, name) in &self.inputs {
+            runtime.scope.push_dynamic(name.clone(), input(*index));
         }
-        let value = during(call, deadline, || runtime.evaluate(&self.engine, &self.ast));
-        // One that failed may have stopped anywhere, so the next evaluation begins with another.
-        let value = value.map_err(|error| misstep(*error, deadline))?;
+        let value = run_with(call, deadline, || runtime.evaluate(&self.engine, &self.ast));
+        // A runtime that failed may have stopped in any state, so it is not reused.
+        let value = value.map_err(|error| script_error(*error, deadline))?;
         runtime.clear();
         self.idle.lock().push(runtime);
-        read(value).map_err(|message| Misstep {
+        convert(value).map_err(|message| ScriptError {
             kind: FaultKind::Type,
-            problem: problem(self.ast.statements().last().map_or(Position::NONE, rhai::Stmt::position), message),
+            diagnostic: diagnostic(self.ast.statements().last().map_or(Position::NONE, rhai::Stmt::position), message),
         })
     }
 
-    /// The misstep as a fault, with its place in the file.
-    pub fn fault(&self, misstep: Misstep) -> Fault {
-        Fault::new(misstep.kind, self.origin.show(misstep.problem))
+    /// Returns the error as a fault, with its position in the file.
+    pub fn fault(&self, error: ScriptError) -> Fault {
+        Fault::new(error.kind, self.origin.show(error.diagnostic))
     }
 }
 
-impl Runtime {
+impl ScriptRuntime {
     fn new(engine: &Engine, ast: &AST) -> Self {
         let mut global = engine.new_global_runtime_state();
         global.lib.push(Arc::clone(ast.shared_lib()));
         Self { global, caches: Caches::new(), scope: Scope::new() }
     }
 
-    #[expect(deprecated, reason = "the one way to keep what was found of functions from one evaluation to the next")]
+    #[expect(deprecated, reason = "the only way to keep the resolved functions from one evaluation to the next")]
     fn evaluate(&mut self, engine: &Engine, ast: &AST) -> Result<Dynamic, Box<EvalAltResult>> {
         engine.eval_statements_raw(&mut self.global, &mut self.caches, &mut self.scope, ast.statements())
     }
@@ -188,14 +191,14 @@ impl Runtime {
     }
 }
 
-/// A problem at a position of the script; without one, at its beginning.
-pub fn problem(at: Position, message: impl Into<String>) -> Problem {
-    Problem { line: at.line().unwrap_or(1), column: at.position().unwrap_or(1), message: message.into() }
+/// Creates a diagnostic at a position of the script; a missing position means the start of the script.
+pub fn diagnostic(at: Position, message: impl Into<String>) -> Diagnostic {
+    Diagnostic { line: at.line().unwrap_or(1), column: at.position().unwrap_or(1), message: message.into() }
 }
 
-/// What went wrong, with its place in the script.
-pub fn misstep(error: EvalAltResult, deadline: Duration) -> Misstep {
-    // What went wrong inside a function of the script is told at the place inside.
+/// Converts an error of the engine.
+pub fn script_error(error: EvalAltResult, deadline: Duration) -> ScriptError {
+    // An error inside a function of the script is reported at its position inside the function.
     let inner = error.unwrap_inner();
     let at = if inner.position().is_none() { error.position() } else { inner.position() };
     let kind = match inner {
@@ -208,14 +211,14 @@ pub fn misstep(error: EvalAltResult, deadline: Duration) -> Misstep {
         _ => FaultKind::Trap,
     };
     let message = match inner {
-        EvalAltResult::ErrorTerminated(..) => format!("took longer than {deadline:?}"),
-        EvalAltResult::ErrorMismatchOutputType(expected, found, _) => format!("expected {expected}, not {found}"),
+        EvalAltResult::ErrorTerminated(..) => format!("ran longer than {deadline:?}"),
+        EvalAltResult::ErrorMismatchOutputType(expected, found, _) => format!("expected {expected}, found {found}"),
         other => without_position(&other.to_string()),
     };
-    Misstep { kind, problem: problem(at, message) }
+    ScriptError { kind, diagnostic: diagnostic(at, message) }
 }
 
-/// Rhai's words without the place at their end, which is told in front.
+/// Returns Rhai's message without the position at its end, which the diagnostic already has.
 fn without_position(message: &str) -> String {
-    message.rsplit_once(" (line ").map_or(message, |(words, _)| words).to_owned()
+    message.rsplit_once(" (line ").map_or(message, |(text, _)| text).to_owned()
 }

@@ -1,54 +1,62 @@
-//! What scripts may say, and where a mistake is shown.
+//! Tests of what scripts can use, and of the positions and texts of their errors.
 
 use std::time::Duration;
 
 use std::sync::Arc;
 
-use tidegate_core::config::{Config, Terms};
-use tidegate_core::{Action, AlertVerdict, Class, Failure, FaultKind, Snapshot, Stats, Verdict, View, Windows};
+use tidegate_core::config::{Config, ResolvedPolicyConfig};
+use tidegate_core::{Action, AlertVerdict, Class, Failure, FaultKind, FnHostView, HostView, Snapshot, Stats, Verdict};
 
-use super::Rhai;
+use super::RhaiEngines;
 use crate::origin::Origin;
 
-/// Long enough for a busy machine: what is bounded here is bounded by operations.
-fn terms() -> Terms {
-    let mut terms = Config::default().policies.terms("retry/x.rhai");
-    terms.deadline = Duration::from_secs(5);
-    terms.bounds.max_operations = 100_000;
-    terms
+/// A configuration whose deadline is long enough for a busy machine; the limit on operations ends endless scripts.
+fn policy_config() -> ResolvedPolicyConfig {
+    let mut policy_config = Config::default().policies.resolve("retry/x.rhai");
+    policy_config.deadline = Duration::from_secs(5);
+    policy_config.limits.max_operations = 100_000;
+    policy_config
 }
 
-fn view() -> Arc<dyn View> {
-    Arc::new(Windows(|range: Duration| Stats { p95: range.as_secs_f64(), ..Stats::default() }))
+fn view() -> Arc<dyn HostView> {
+    Arc::new(FnHostView(|range: Duration| Stats { p95: range.as_secs_f64(), ..Stats::default() }))
 }
 
 fn retry(script: &str, failure: &Failure) -> Verdict {
-    let policy = Rhai::new().retry(script, Origin::file("x.rhai"), &terms());
+    let policy = RhaiEngines::new().load_retry(script, Origin::file("x.rhai"), &policy_config());
     policy.unwrap_or_else(|problems| panic!("{problems:#?}")).classify(failure, &view()).unwrap()
 }
 
 fn alert(script: &str, snapshot: &Snapshot) -> AlertVerdict {
-    let policy = Rhai::new().alert(script, Origin::file("x.rhai"), &terms());
+    let policy = RhaiEngines::new().load_alert(script, Origin::file("x.rhai"), &policy_config());
     policy.unwrap_or_else(|problems| panic!("{problems:#?}")).evaluate(snapshot, &view()).unwrap()
 }
 
-fn refused(result: Result<impl Sized, Vec<tidegate_core::config::reader::Problem>>) -> String {
-    let problems = result.err().expect("it was taken");
+fn rejection(result: Result<impl Sized, Vec<tidegate_core::config::reader::Diagnostic>>) -> String {
+    let problems = result.err().expect("the script was accepted");
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[track_caller]
-fn refused_retry(script: &str, expected: &str) {
-    assert_eq!(refused(Rhai::new().retry(script, Origin::file("x.rhai"), &terms())), expected, "{script}");
+fn assert_retry_rejected(script: &str, expected: &str) {
+    assert_eq!(
+        rejection(RhaiEngines::new().load_retry(script, Origin::file("x.rhai"), &policy_config())),
+        expected,
+        "{script}"
+    );
 }
 
 #[track_caller]
-fn refused_alert(script: &str, expected: &str) {
-    assert_eq!(refused(Rhai::new().alert(script, Origin::file("x.rhai"), &terms())), expected, "{script}");
+fn assert_alert_rejected(script: &str, expected: &str) {
+    assert_eq!(
+        rejection(RhaiEngines::new().load_alert(script, Origin::file("x.rhai"), &policy_config())),
+        expected,
+        "{script}"
+    );
 }
 
 #[test]
-fn a_retry_script_sees_the_whole_failure() {
+fn retry_script_reads_every_field_of_a_failure() {
     let failure = Failure {
         platform: "taobao".into(),
         endpoint: "orders".into(),
@@ -85,26 +93,26 @@ fn a_retry_script_sees_the_whole_failure() {
 }
 
 #[test]
-fn what_a_failure_lacks_is_zero_or_empty() {
+fn missing_fields_of_a_failure_are_zero_or_empty() {
     let script = "abstain(`${status}|${code}|${sub_code}|${message}|${retry_after_ms}|${platform}`)";
     assert_eq!(retry(script, &Failure::default()).reason.as_deref(), Some("0.0||||0.0|"));
 }
 
 #[test]
-fn every_form_of_a_verdict() {
+fn every_form_of_a_verdict_is_returned() {
     let ms = Duration::from_millis;
     let rows = [
         ("retry(\"transient\")", Verdict::retry(Class::Transient)),
-        ("retry(\"throttled\", 250)", Verdict::retry(Class::Throttled).after(ms(250))),
-        ("retry(\"throttled\", 250.5)", Verdict::retry(Class::Throttled).after(ms(250))),
+        ("retry(\"throttled\", 250)", Verdict::retry(Class::Throttled).with_delay(ms(250))),
+        ("retry(\"throttled\", 250.5)", Verdict::retry(Class::Throttled).with_delay(ms(250))),
         ("retry(\"throttled\", 0)", Verdict::retry(Class::Throttled)),
-        ("retry(\"auth\", \"why\")", Verdict::retry(Class::Auth).because("why")),
-        ("retry(\"quota\", 1, \"why\")", Verdict::retry(Class::Quota).after(ms(1)).because("why")),
-        ("retry(\"quota\", 1.0, \"why\")", Verdict::retry(Class::Quota).after(ms(1)).because("why")),
+        ("retry(\"auth\", \"why\")", Verdict::retry(Class::Auth).with_reason("why")),
+        ("retry(\"quota\", 1, \"why\")", Verdict::retry(Class::Quota).with_delay(ms(1)).with_reason("why")),
+        ("retry(\"quota\", 1.0, \"why\")", Verdict::retry(Class::Quota).with_delay(ms(1)).with_reason("why")),
         ("give_up(\"permanent\")", Verdict::give_up(Class::Permanent)),
-        ("give_up(\"auth\", \"why\")", Verdict::give_up(Class::Auth).because("why")),
+        ("give_up(\"auth\", \"why\")", Verdict::give_up(Class::Auth).with_reason("why")),
         ("abstain()", Verdict::abstain()),
-        ("return abstain(\"why\"); 5", Verdict::abstain().because("why")),
+        ("return abstain(\"why\"); 5", Verdict::abstain().with_reason("why")),
     ];
     for (script, expected) in rows {
         assert_eq!(retry(script, &Failure::default()), expected, "{script}");
@@ -112,7 +120,7 @@ fn every_form_of_a_verdict() {
 }
 
 #[test]
-fn scripts_may_have_functions_lists_and_maps() {
+fn scripts_can_use_functions_arrays_and_maps() {
     let script = r#"
         fn busy(status) { status in [429, 503] }
         let words = #{ soon: 100, later: 5000 };
@@ -128,7 +136,7 @@ fn scripts_may_have_functions_lists_and_maps() {
 }
 
 #[test]
-fn an_alert_script_answers_with_a_truth_or_a_text() {
+fn alert_script_returns_a_boolean_or_a_string() {
     let stats = Stats { count: 10, errors: 2, error_rate: 0.2, p95: 80.0, ..Stats::default() };
     let snapshot = Snapshot { platform: "taobao".into(), endpoint: None, stats };
     let firing = |detail: Option<&str>| AlertVerdict::Firing { detail: detail.map(str::to_owned) };
@@ -147,81 +155,86 @@ fn an_alert_script_answers_with_a_truth_or_a_text() {
 }
 
 #[test]
-fn a_misspelt_name_is_refused_at_its_place_with_the_one_that_was_meant() {
-    refused_alert("eror_rate > 0.1", "1:1: no such name `eror_rate`; did you mean `error_rate`?");
-    refused_alert("count > 5 &&\n  p59 > 1", "2:3: no such name `p59`; did you mean `p50`?");
-    refused_alert("window(\"1h\").p96 > 1", "1:14: no such property `p96`; did you mean `p95`?");
-    refused_alert("let w = window(\"1h\"); w.cuont > 1", "1:25: no such property `cuont`; did you mean `count`?");
-    refused_alert("windw(\"1h\").p95 > 1", "1:1: no such function `windw`; did you mean `window`?");
-    refused_alert(
+fn misspelled_name_is_rejected_with_its_position_and_a_suggestion() {
+    assert_alert_rejected("eror_rate > 0.1", "1:1: unknown variable `eror_rate` (did you mean `error_rate`?)");
+    assert_alert_rejected("count > 5 &&\n  p59 > 1", "2:3: unknown variable `p59` (did you mean `p50`?)");
+    assert_alert_rejected("window(\"1h\").p96 > 1", "1:14: unknown property `p96` (did you mean `p95`?)");
+    assert_alert_rejected(
+        "let w = window(\"1h\"); w.cuont > 1",
+        "1:25: unknown property `cuont` (did you mean `count`?)",
+    );
+    assert_alert_rejected("windw(\"1h\").p95 > 1", "1:1: unknown function `windw` (did you mean `window`?)");
+    assert_alert_rejected(
         "if false { eror_rate > 1 } else { true }",
-        "1:12: no such name `eror_rate`; did you mean `error_rate`?",
+        "1:12: unknown variable `eror_rate` (did you mean `error_rate`?)",
     );
-    refused_retry("giveup(\"auth\")", "1:1: no such function `giveup`; did you mean `give_up`?");
-    refused_retry(
+    assert_retry_rejected("giveup(\"auth\")", "1:1: unknown function `giveup` (did you mean `give_up`?)");
+    assert_retry_rejected(
         "if code.start_with(\"isv\") { abstain() } else { abstain() }",
-        "1:9: no such function `start_with`; did you mean `starts_with`?",
+        "1:9: unknown function `start_with` (did you mean `starts_with`?)",
     );
-    refused_retry("retry(\"trottled\")", "1:7: no such class \"trottled\"; did you mean `throttled`?");
-    refused_retry(
+    assert_retry_rejected("retry(\"trottled\")", "1:7: unknown class \"trottled\" (did you mean `throttled`?)");
+    assert_retry_rejected(
         "if kind == \"timeuot\" { retry(\"transient\") } else { abstain() }",
-        "1:12: `kind` is never \"timeuot\"; did you mean `timeout`?",
+        "1:12: `kind` is never \"timeuot\" (did you mean `timeout`?)",
     );
-    refused_retry("retry(\"auth\", 1, \"x\", 2)", "1:1: `retry` does not take 4 arguments");
-    refused_retry(
+    assert_retry_rejected("retry(\"auth\", 1, \"x\", 2)", "1:1: `retry` does not take 4 arguments");
+    assert_retry_rejected(
         "fn f() { code == \"7\" }\nif f() { abstain() } else { abstain() }",
-        "1:10: a function sees only its arguments; hand `code` over as one",
+        "1:10: a function sees only its arguments; pass `code` as an argument",
     );
 }
 
 #[test]
-fn every_mistake_of_a_script_is_told_at_once() {
-    refused_alert(
+fn all_mistakes_of_a_script_are_reported_together() {
+    assert_alert_rejected(
         "windw(\"1h\").p95 > 1 || window(\"1h\").p96 > 1\n|| p95 > \"5\"",
-        "1:1: no such function `windw`; did you mean `window`?\n\
-         1:37: no such property `p96`; did you mean `p95`?\n\
-         2:8: `>` between a number and a text is always false; make both the same",
+        "1:1: unknown function `windw` (did you mean `window`?)\n\
+         1:37: unknown property `p96` (did you mean `p95`?)\n\
+         2:8: `>` between a number and a string is always false; compare values of the same type",
     );
 }
 
 #[test]
 fn each_kind_of_script_has_its_own_functions() {
-    refused_alert(
+    assert_alert_rejected(
         "give_up(\"auth\")",
-        "1:1: no such function `give_up`; known here: `window`, `limit`, `log`, `setting`",
+        "1:1: unknown function `give_up`; expected one of `window`, `limit`, `log`, `setting`",
     );
     let functions = "`window`, `limit`, `log`, `setting`, `retry`, `give_up`, `abstain`, `header`, `seconds_in`, `epoch_ms`, \
                      `day_ends_in_ms`";
-    refused_retry("deny(\"no\")", &format!("1:1: no such function `deny`; known here: {functions}"));
+    assert_retry_rejected("deny(\"no\")", &format!("1:1: unknown function `deny`; expected one of {functions}"));
 }
 
 #[test]
-fn comparisons_that_never_hold_are_refused() {
-    let never = "between a number and a text is always false; make both the same";
-    refused_retry("if status == \"429\" { abstain() } else { abstain() }", &format!("1:11: `==` {never}"));
-    refused_alert("window(\"1h\").p95 > \"5\"", &format!("1:18: `>` {never}"));
-    let text = "between a text and a number is always";
-    refused_retry(
+fn comparisons_that_are_always_true_or_false_are_rejected() {
+    let never = "between a number and a string is always false; compare values of the same type";
+    assert_retry_rejected("if status == \"429\" { abstain() } else { abstain() }", &format!("1:11: `==` {never}"));
+    assert_alert_rejected("window(\"1h\").p95 > \"5\"", &format!("1:18: `>` {never}"));
+    let text = "between a string and a number is always";
+    assert_retry_rejected(
         "if code == 7 { abstain() } else { abstain() }",
-        &format!("1:9: `==` {text} false; make both the same"),
+        &format!("1:9: `==` {text} false; compare values of the same type"),
     );
-    refused_retry(
+    assert_retry_rejected(
         "if code != 7 { abstain() } else { abstain() }",
-        &format!("1:9: `!=` {text} true; make both the same"),
+        &format!("1:9: `!=` {text} true; compare values of the same type"),
     );
-    refused_retry(
+    assert_retry_rejected(
         "if code in [7, 8] { abstain() } else { abstain() }",
-        &format!("1:13: `==` {text} false; make both the same\n1:16: `==` {text} false; make both the same"),
+        &format!(
+            "1:13: `==` {text} false; compare values of the same type\n1:16: `==` {text} false; compare values of the same type"
+        ),
     );
-    refused_alert(
+    assert_alert_rejected(
         "error_rate > 1 / 10",
-        "1:16: dividing whole numbers drops the fraction; write one with a point, as in 1.0 / 10",
+        "1:16: dividing integers drops the fraction; write one with a decimal point, as in 1.0 / 10",
     );
-    refused_retry(
+    assert_retry_rejected(
         "switch status { 429 => retry(\"throttled\"), _ => abstain() }",
-        "1:8: `switch` never finds a number with a fraction; write `switch to_int(…)`, or `if`",
+        "1:8: `switch` never matches a number that can have a fraction; write `switch to_int(…)`, or use `if`",
     );
-    // A name that the script gives a value of its own is the script's own business.
+    // A variable that the script declares itself may have any type.
     assert_eq!(
         retry("let status = \"429\"; if status == \"429\" { retry(\"auth\") } else { abstain() }", &Failure::default())
             .action,
@@ -234,54 +247,58 @@ fn comparisons_that_never_hold_are_refused() {
 }
 
 #[test]
-fn a_window_is_written_out_so_that_it_is_checked_before_anything_depends_on_it() {
-    refused_alert("let r = \"1h\"; window(r).p95 > 1", "1:15: expected a duration written out, as in window(\"1h\")");
-    refused_alert("window(\"0s\").p95 > 1", "1:8: expected a duration above zero");
-    let problem = refused(Rhai::new().alert("window(\"soon\").p95 > 1", Origin::file("x.rhai"), &terms()));
+fn window_range_must_be_a_valid_literal() {
+    assert_alert_rejected(
+        "let r = \"1h\"; window(r).p95 > 1",
+        "1:15: expected a literal duration, as in window(\"1h\")",
+    );
+    assert_alert_rejected("window(\"0s\").p95 > 1", "1:8: expected a duration greater than zero");
+    let problem =
+        rejection(RhaiEngines::new().load_alert("window(\"soon\").p95 > 1", Origin::file("x.rhai"), &policy_config()));
     assert!(problem.starts_with("1:8: expected a duration such as"), "{problem}");
 }
 
 #[test]
-fn what_does_not_parse_or_leaves_the_sandbox_is_refused() {
-    for (script, place) in [
+fn syntax_errors_and_functions_outside_the_sandbox_are_rejected() {
+    for (script, prefix) in [
         ("error_rate >", "1:13: "),
         ("eval(\"true\")", "1:1: "),
         ("import \"x\" as x; true", "1:1: "),
-        ("sleep(10); true", "1:1: no such function `sleep`"),
-        ("timestamp() > 1", "1:1: no such function `timestamp`"),
-        ("parse_json(\"{}\"); true", "1:1: no such function `parse_json`"),
+        ("sleep(10); true", "1:1: unknown function `sleep`"),
+        ("timestamp() > 1", "1:1: unknown function `timestamp`"),
+        ("parse_json(\"{}\"); true", "1:1: unknown function `parse_json`"),
     ] {
-        let problem = refused(Rhai::new().alert(script, Origin::file("x.rhai"), &terms()));
-        assert!(problem.starts_with(place), "{script}: {problem}");
+        let problem = rejection(RhaiEngines::new().load_alert(script, Origin::file("x.rhai"), &policy_config()));
+        assert!(problem.starts_with(prefix), "{script}: {problem}");
     }
 }
 
 #[test]
-fn a_script_that_fails_on_a_sample_is_refused() {
-    refused_retry(
+fn script_that_fails_on_a_sample_is_rejected() {
+    assert_retry_rejected(
         "",
-        "1:1: expected retry(…), give_up(…) or abstain() as the last value, not nothing (tried on an empty failure)",
+        "1:1: expected retry(…), give_up(…) or abstain() as the last value, found no value (tried on an empty failure)",
     );
-    refused_retry(
+    assert_retry_rejected(
         "if status == 503 { retry(\"transient\") }",
-        "1:1: expected retry(…), give_up(…) or abstain() as the last value, not nothing (tried on an empty failure)",
+        "1:1: expected retry(…), give_up(…) or abstain() as the last value, found no value (tried on an empty failure)",
     );
-    refused_alert(
+    assert_alert_rejected(
         "p95",
-        "1:1: expected true, false or a text as the last value, not a number (tried on an empty window)",
+        "1:1: expected true, false or a string as the last value, found a number (tried on an empty window)",
     );
-    refused_alert("if count > 0 { throw \"no\" }\nfalse", "1:16: Runtime error: no (tried on a busy window)");
-    refused_alert(
+    assert_alert_rejected("if count > 0 { throw \"no\" }\nfalse", "1:16: Runtime error: no (tried on a busy window)");
+    assert_alert_rejected(
         "if error_rate > 0.1 { \"\" } else { false }",
-        "1:1: expected true, false or a text as the last value, not an empty text (tried on a busy window)",
+        "1:1: expected true, false or a string as the last value, found an empty string (tried on a busy window)",
     );
 }
 
 #[test]
-fn a_fault_says_what_and_where() {
+fn fault_has_a_position_and_a_message() {
     let script = "let x = platform;\nif x == \"real\" { throw \"boom\" }\nabstain()";
-    let policy = Rhai::new()
-        .retry(script, Origin::file("retry/x.rhai"), &terms())
+    let policy = RhaiEngines::new()
+        .load_retry(script, Origin::file("retry/x.rhai"), &policy_config())
         .unwrap_or_else(|problems| panic!("{problems:#?}"));
     let fault = policy.classify(&Failure { platform: "real".into(), ..Failure::default() }, &view()).unwrap_err();
     assert_eq!((fault.kind, fault.message.as_str()), (FaultKind::Trap, "retry/x.rhai:2:18: Runtime error: boom"));

@@ -1,29 +1,30 @@
-//! The words of a script in their order: what its tree does not keep, such as the cases of a `switch`.
+//! The tokens of a script in their order. They contain what the syntax tree does not keep, such as the cases of a
+//! `switch`.
 
 use rhai::{Engine, Position, Token};
 
-/// The words of a script.
+/// The tokens of a script.
 pub struct Tokens(Vec<(Token, Position)>);
 
-/// A value that is written out.
+/// A literal value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
-    /// In quotes.
-    Text(String),
-    /// In digits.
+    /// A string.
+    String(String),
+    /// A number.
     Number(f64),
 }
 
-/// Functions whose arguments name things; those texts are not compared with anything.
-const NAMING: [&str; 10] =
+/// Functions whose string arguments are names or reasons, which are not compared with anything.
+const NAMING_FUNCTIONS: [&str; 10] =
     ["retry", "give_up", "abstain", "allow", "deny", "window", "limit", "log", "header", "label"];
 
 impl Tokens {
-    /// Reads a script that parses.
-    pub fn of(engine: &Engine, text: &str) -> Self {
+    /// Splits a script that can be parsed into tokens.
+    pub fn lex(engine: &Engine, text: &str) -> Self {
         let (tokens, control) = engine.lex([&text]);
         let mut all = Vec::new();
-        // The braces that are open inside each `${`: at its end the text goes on.
+        // The number of open braces inside each `${`; when it closes, the string continues.
         let mut open: Vec<usize> = Vec::new();
         for (token, at) in tokens {
             match &token {
@@ -46,15 +47,15 @@ impl Tokens {
         Self(all)
     }
 
-    /// Whether a name stands anywhere.
-    pub fn has(&self, name: &str) -> bool {
+    /// Returns whether the script contains an identifier.
+    pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|(token, _)| matches!(token, Token::Identifier(known) if known.as_str() == name))
     }
 
-    /// The values that the script may compare something with, in their order.
+    /// Returns the literals that the script may compare something with, in their order and without duplicates.
     pub fn constants(&self) -> Vec<Literal> {
-        let mut found = Vec::new();
-        // How deep in parentheses a function began whose texts only name things.
+        let mut constants = Vec::new();
+        // The depth of the parenthesis that opened the arguments of a naming function.
         let (mut depth, mut naming) = (0_usize, None);
         for (index, (token, _)) in self.0.iter().enumerate() {
             match token {
@@ -67,25 +68,25 @@ impl Tokens {
                 }
                 Token::RightParen => {
                     depth = depth.saturating_sub(1);
-                    naming = naming.filter(|began| *began < depth);
+                    naming = naming.filter(|start| *start < depth);
                 }
-                _ => found.extend(literal(token).filter(|value| {
-                    let named = naming.is_some() && matches!(value, Literal::Text(_));
-                    !named && !found.contains(value)
+                _ => constants.extend(literal(token).filter(|value| {
+                    let named = naming.is_some() && matches!(value, Literal::String(_));
+                    !named && !constants.contains(value)
                 })),
             }
         }
-        found
+        constants
     }
 
-    /// The values written out as cases of the `switch` at a position.
+    /// Returns the literal cases of the `switch` at a position.
     pub fn cases(&self, switch: Position) -> Vec<(Literal, Position)> {
-        let mut found = Vec::new();
-        let mut words = self.0.iter().skip_while(|(_, at)| *at != switch).skip(1).peekable();
+        let mut cases = Vec::new();
+        let mut rest = self.0.iter().skip_while(|(_, at)| *at != switch).skip(1).peekable();
         let mut depth = 0_usize;
-        // Whether a case stands here, and not what follows its arrow or its `if`.
+        // Whether the token belongs to a case, and not to what follows its arrow or its `if`.
         let mut is_case = false;
-        while let Some((token, at)) = words.next() {
+        while let Some((token, at)) = rest.next() {
             match token {
                 Token::LeftBrace if depth == 0 => {
                     depth = 1;
@@ -97,29 +98,29 @@ impl Tokens {
                     if depth == 0 {
                         break;
                     }
-                    // A block ends its case, and needs no comma.
-                    let next = words.peek().map(|(token, _)| token);
+                    // A block ends its case without a comma.
+                    let next = rest.peek().map(|(token, _)| token);
                     let ends = *token == Token::RightBrace && next.is_some_and(|next| literal(next).is_some());
                     is_case |= depth == 1 && ends;
                 }
                 Token::Comma if depth == 1 => is_case = true,
                 Token::DoubleArrow | Token::If if depth == 1 => is_case = false,
-                _ if depth == 1 && is_case => found.extend(literal(token).map(|value| (value, *at))),
+                _ if depth == 1 && is_case => cases.extend(literal(token).map(|value| (value, *at))),
                 _ => {}
             }
         }
-        found
+        cases
     }
 }
 
 fn is_naming(token: &Token) -> bool {
-    matches!(token, Token::Identifier(name) if NAMING.contains(&name.as_str()))
+    matches!(token, Token::Identifier(name) if NAMING_FUNCTIONS.contains(&name.as_str()))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a number that someone wrote down")]
+#[expect(clippy::cast_precision_loss, reason = "a literal is written by hand and stays far below 2^53")]
 fn literal(token: &Token) -> Option<Literal> {
     match token {
-        Token::StringConstant(text) => Some(Literal::Text(text.to_string())),
+        Token::StringConstant(text) => Some(Literal::String(text.to_string())),
         Token::IntegerConstant(number) => Some(Literal::Number(*number as f64)),
         Token::FloatConstant(number) => Some(Literal::Number(*number.0)),
         _ => None,

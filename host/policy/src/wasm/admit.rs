@@ -1,33 +1,33 @@
-//! Admission: a request in, whether and how it goes out.
+//! Wasm admission policies: a request in, an admission out.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{Admission, AdmitPolicy, Fault, Request, View};
+use tidegate_core::{Admission, AdmitPolicy, Fault, HostView, Request};
 
 use super::bindings::admit::Admit;
 use super::bindings::admit::tidegate::policy::admit_types as wit;
 use super::guest::Guests;
-use super::{MAX_TEXT, cut};
+use super::{MAX_TEXT_SIZE, cut};
 use crate::admission;
 
-/// An admission policy that runs as Wasm.
+/// An admission policy that is a Wasm component.
 pub struct WasmAdmit {
-    /// Its instances.
+    /// The instances of the component.
     pub guests: Guests<Admit>,
-    /// Whether it asks for metrics or limits.
-    pub looks: bool,
+    /// Whether it imports metrics or limits.
+    pub reads_host: bool,
 }
 
 impl AdmitPolicy for WasmAdmit {
-    fn admit(&self, request: &Request, view: &Arc<dyn View>) -> Result<Admission, Fault> {
+    fn admit(&self, request: &Request, view: &Arc<dyn HostView>) -> Result<Admission, Fault> {
         self.admit_within(None, request, view)
     }
 }
 
 impl WasmAdmit {
-    /// Asks about an ordinary request, within a deadline of its own.
-    pub fn check(&self, deadline: Duration, view: &Arc<dyn View>) -> Result<Admission, Fault> {
+    /// Evaluates the policy for a typical request, within this deadline.
+    pub fn check(&self, deadline: Duration, view: &Arc<dyn HostView>) -> Result<Admission, Fault> {
         let sample = Request { platform: "sample".to_owned(), endpoint: "sample".to_owned(), ..Request::default() };
         self.admit_within(Some(deadline), &sample, view)
     }
@@ -36,11 +36,11 @@ impl WasmAdmit {
         &self,
         deadline: Option<Duration>,
         request: &Request,
-        view: &Arc<dyn View>,
+        view: &Arc<dyn HostView>,
     ) -> Result<Admission, Fault> {
         let headers: Vec<_> = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let labels: Vec<_> = request.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let asked = wit::Request {
+        let input = wit::Request {
             platform: &request.platform,
             endpoint: &request.endpoint,
             method: &request.method,
@@ -49,21 +49,23 @@ impl WasmAdmit {
             labels: &labels,
         };
         let verdict = self.guests.call(deadline, |store, guest| {
-            if self.looks {
+            if self.reads_host {
                 store.data_mut().call.begin(view, &request.platform, None);
             }
-            guest.call_admit(store, asked)
+            guest.call_admit(store, input)
         })?;
-        admission::checked(inbound(verdict))
+        admission::validate(admission_from_wit(verdict))
     }
 }
 
-fn inbound(verdict: wit::Verdict) -> Admission {
+fn admission_from_wit(verdict: wit::Verdict) -> Admission {
     match verdict {
         wit::Verdict::Default => Admission::Default,
         wit::Verdict::Allow(wit::Allowance { cost, scope }) => {
             Admission::Allow { cost, scope: scope.into_iter().collect() }
         }
-        wit::Verdict::Deny(wit::Denial { reason, status }) => Admission::Deny { reason: cut(reason, MAX_TEXT), status },
+        wit::Verdict::Deny(wit::Denial { reason, status }) => {
+            Admission::Deny { reason: cut(reason, MAX_TEXT_SIZE), status }
+        }
     }
 }

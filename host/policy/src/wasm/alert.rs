@@ -1,60 +1,62 @@
-//! Alert conditions: a snapshot in, quiet or firing out.
+//! Wasm alert conditions: a snapshot in, quiet or firing out.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{AlertPolicy, AlertVerdict, Fault, Snapshot, Stats, View};
+use tidegate_core::{AlertPolicy, AlertVerdict, Fault, HostView, Snapshot, Stats};
 
 use super::bindings::alert::Alert;
 use super::bindings::alert::tidegate::policy::alert_types as wit;
 use super::bindings::v0_1;
 use super::guest::Guests;
-use super::{MAX_TEXT, cut, imports};
+use super::{MAX_TEXT_SIZE, cut, imports};
 
-/// An instance of a condition, by the version of its contract.
+/// An instance of a condition, by the version of the contract.
 pub enum AlertGuest {
-    /// 0.2.0
+    /// Contract 0.2.0.
     Current(Alert),
-    /// 0.1.0
+    /// Contract 0.1.0.
     V0_1(v0_1::alert::Alert),
 }
 
-/// An alert condition that runs as Wasm.
+/// An alert condition that is a Wasm component.
 pub struct WasmAlert {
-    /// Its instances.
+    /// The instances of the component.
     pub guests: Guests<AlertGuest>,
 }
 
 impl AlertPolicy for WasmAlert {
-    fn evaluate(&self, snapshot: &Snapshot, view: &Arc<dyn View>) -> Result<AlertVerdict, Fault> {
+    fn evaluate(&self, snapshot: &Snapshot, view: &Arc<dyn HostView>) -> Result<AlertVerdict, Fault> {
         self.evaluate_within(None, snapshot, view)
     }
 }
 
 impl WasmAlert {
-    /// Asks about an ordinary snapshot, within a deadline of its own.
-    pub fn check(&self, deadline: Duration, view: &Arc<dyn View>) -> Result<AlertVerdict, Fault> {
-        self.evaluate_within(Some(deadline), &sample(), view)
+    /// Evaluates the condition for a typical snapshot, within this deadline.
+    pub fn check(&self, deadline: Duration, view: &Arc<dyn HostView>) -> Result<AlertVerdict, Fault> {
+        self.evaluate_within(Some(deadline), &sample_snapshot(), view)
     }
 
     fn evaluate_within(
         &self,
         deadline: Option<Duration>,
         snapshot: &Snapshot,
-        view: &Arc<dyn View>,
+        view: &Arc<dyn HostView>,
     ) -> Result<AlertVerdict, Fault> {
         self.guests.call(deadline, |store, guest| {
             store.data_mut().call.begin(view, &snapshot.platform, snapshot.endpoint.as_deref());
             match guest {
-                AlertGuest::Current(guest) => guest.call_evaluate(store, outbound(snapshot)).map(inbound),
+                AlertGuest::Current(guest) => {
+                    guest.call_evaluate(store, snapshot_to_wit(snapshot)).map(verdict_from_wit)
+                }
                 AlertGuest::V0_1(guest) => super::v0_1::evaluate(guest, store, snapshot),
             }
         })
     }
 }
 
-/// A minute such as every platform has.
-fn sample() -> Snapshot {
+/// Returns the statistics of a typical minute.
+fn sample_snapshot() -> Snapshot {
     let stats = Stats {
         count: 100,
         success: 95,
@@ -73,17 +75,19 @@ fn sample() -> Snapshot {
     Snapshot { platform: "sample".to_owned(), endpoint: None, stats }
 }
 
-fn outbound(snapshot: &Snapshot) -> wit::Snapshot<'_> {
+fn snapshot_to_wit(snapshot: &Snapshot) -> wit::Snapshot<'_> {
     wit::Snapshot {
         platform: &snapshot.platform,
         endpoint: snapshot.endpoint.as_deref(),
-        stats: imports::outbound(&snapshot.stats),
+        stats: imports::stats_to_wit(&snapshot.stats),
     }
 }
 
-fn inbound(verdict: wit::Verdict) -> AlertVerdict {
+fn verdict_from_wit(verdict: wit::Verdict) -> AlertVerdict {
     match verdict {
         wit::Verdict::Quiet => AlertVerdict::Quiet,
-        wit::Verdict::Firing(detail) => AlertVerdict::Firing { detail: detail.map(|detail| cut(detail, MAX_TEXT)) },
+        wit::Verdict::Firing(detail) => {
+            AlertVerdict::Firing { detail: detail.map(|detail| cut(detail, MAX_TEXT_SIZE)) }
+        }
     }
 }

@@ -1,12 +1,12 @@
-//! The host's half of the contract, generated from `sdk/wit`.
+//! The host bindings of the contract, generated from `sdk/wit`.
 
-/// The world of retry classifiers, and what all worlds share.
+/// The world of retry classifiers, and the interfaces that all worlds share.
 pub mod retry {
     wasmtime::component::bindgen!({
         world: "retry",
         path: "wit",
         imports: { default: trappable },
-        // A failure is passed by reference: a verdict clones none of its texts.
+        // Inputs are passed by reference, so that a call copies none of their strings.
         ownership: Borrowing { duplicate_if_necessary: false },
     });
 }
@@ -45,10 +45,10 @@ pub mod admit {
     });
 }
 
-/// What the worlds have in common.
+/// The interfaces that all worlds share.
 pub use retry::tidegate::policy as shared;
 
-/// Contract 0.1.0, whose guests keep loading.
+/// Contract 0.1.0, whose guests still load.
 pub mod v0_1 {
     /// The world of retry classifiers.
     pub mod retry {

@@ -1,5 +1,5 @@
-//! From bytes to a component: on a thread of its own, so that one which takes long holds nobody up, and not at all where
-//! the cache has the result.
+//! Compiles components: in a background thread, so that a long compilation delays nothing else, and not at all if the
+//! cache has the result.
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,105 +13,105 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 use wit_component::ComponentEncoder;
 
-use super::cache::Cache;
-use crate::engines::Progress;
+use super::cache::ComponentCache;
+use crate::engines::CompileProgress;
 use crate::files::hash;
 
-/// Compiled components that nobody loaded yet, at most.
-const AHEAD: usize = 8;
+/// The maximum number of compiled components that wait to be loaded.
+const MAX_UNCLAIMED: usize = 8;
 
-type Compiled = Result<Component, String>;
+type CompileResult = Result<Component, String>;
 
-/// The bytes of a component with their hash, which takes a third of a start.
-pub struct Binary<'a> {
+/// The bytes of a Wasm file, with their hash. Computing the hash takes a third of a start.
+pub struct WasmBinary<'a> {
     bytes: &'a [u8],
     hash: Cow<'a, str>,
 }
 
-impl<'a> Binary<'a> {
-    /// Bytes whose SHA-256 is known already.
+impl<'a> WasmBinary<'a> {
+    /// Creates a binary whose SHA-256 is known.
     pub fn hashed(bytes: &'a [u8], hash: &'a str) -> Self {
         Self { bytes, hash: hash.into() }
     }
 }
 
-impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Binary<'a> {
+impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for WasmBinary<'a> {
     fn from(bytes: &'a T) -> Self {
         Self { bytes: bytes.as_ref(), hash: hash(bytes.as_ref()).into() }
     }
 }
 
 /// Compiles components.
-pub struct Compiler(Arc<Shared>);
+pub struct Compiler(Arc<CompilerInner>);
 
-struct Shared {
+struct CompilerInner {
     engine: Engine,
-    cache: Option<Cache>,
-    jobs: Mutex<Vec<Job>>,
+    cache: Option<ComponentCache>,
+    jobs: Mutex<Vec<CompileJob>>,
     done: Condvar,
 }
 
-/// A compilation that runs, or whose result nobody took yet.
-struct Job {
+/// A compilation that runs, or whose result was not taken yet.
+struct CompileJob {
     hash: String,
-    result: Option<Compiled>,
+    result: Option<CompileResult>,
 }
 
 impl Compiler {
-    /// A compiler with the cache of the configuration; one that cannot be used costs each start its compilations.
+    /// Creates a compiler with the configured cache. Without a usable cache, every start compiles its components.
     pub fn new(engine: Engine, config: &PoliciesConfig) -> Self {
         let cache = config.cache.as_ref().and_then(|dir| {
-            let opened = Cache::open(dir, config.cache_size, &engine);
-            opened.inspect_err(|error| tracing::warn!("{error}; until a restart every start compiles anew")).ok()
+            let opened = ComponentCache::open(dir, config.cache_size, &engine);
+            opened.inspect_err(|error| tracing::warn!(%error, "component cache disabled until restart")).ok()
         });
-        Self(Arc::new(Shared { engine, cache, jobs: Mutex::default(), done: Condvar::new() }))
+        Self(Arc::new(CompilerInner { engine, cache, jobs: Mutex::default(), done: Condvar::new() }))
     }
 
-    /// The engine that components run on.
+    /// Returns the engine that runs the components.
     pub fn engine(&self) -> &Engine {
         &self.0.engine
     }
 
-    /// The component in these bytes.
+    /// Returns the compiled component of a binary.
     ///
     /// # Errors
-    /// One sentence that says what was expected and what the bytes are.
-    pub fn component(&self, Binary { bytes, hash }: &Binary<'_>) -> Compiled {
-        if !self.0.runs(hash)
-            && let Some(found) = self.0.cached(hash)
+    /// Returns a message with the expected and the actual format of the bytes.
+    pub fn component(&self, WasmBinary { bytes, hash }: &WasmBinary<'_>) -> CompileResult {
+        if !self.0.has_job(hash)
+            && let Some(component) = self.0.load_cached(hash)
         {
-            return Ok(found);
+            return Ok(component);
         }
         loop {
-            self.begin(hash, bytes)?;
-            // Unless another took it.
-            if let Some(compiled) = self.0.take(hash) {
-                return compiled;
+            self.start(hash, bytes)?;
+            // Another thread may have taken the result.
+            if let Some(result) = self.0.take_result(hash) {
+                return result;
             }
         }
     }
 
-    /// Sees to it that a component is there at once when it is loaded, and waits for that so long at most.
-    pub fn prepare(&self, patience: Duration, Binary { bytes, hash }: &Binary<'_>) -> Progress {
-        let until = Instant::now() + patience;
-        if !self.0.runs(hash) && self.0.cache.as_ref().is_some_and(|cache| cache.has(hash)) {
-            return Progress::Ready;
+    /// Compiles a component ahead of its loading, and waits at most `timeout` for the result.
+    pub fn prepare(&self, timeout: Duration, WasmBinary { bytes, hash }: &WasmBinary<'_>) -> CompileProgress {
+        let until = Instant::now() + timeout;
+        if !self.0.has_job(hash) && self.0.cache.as_ref().is_some_and(|cache| cache.has(hash)) {
+            return CompileProgress::Ready;
         }
-        match self.begin(hash, bytes) {
-            // One that cannot begin fails at once when it is loaded.
-            Err(_) => Progress::Ready,
-            Ok(_) if self.0.wait(hash, until) => Progress::Ready,
-            Ok(begun) => {
-                if begun {
-                    Progress::Begun
+        match self.start(hash, bytes) {
+            // If the compilation cannot start, loading fails without delay.
+            Err(_) => CompileProgress::Ready,
+            Ok(_) if self.0.wait_until(hash, until) => CompileProgress::Ready,
+            Ok(started) => {
+                if started {
+                    CompileProgress::Started
                 } else {
-                    Progress::UnderWay
+                    CompileProgress::InProgress
                 }
             }
         }
     }
 
-    /// Waits while the component of this hash is compiled.
+    /// Waits while the component with this hash is compiled.
     pub fn wait(&self, hash: &str) {
         let mut jobs = self.0.jobs.lock();
         while is_running(&jobs, hash) {
@@ -119,40 +119,40 @@ impl Compiler {
         }
     }
 
-    /// Compiles a component, unless that is under way or done; whether it begins now.
-    fn begin(&self, hash: &str, bytes: &[u8]) -> Result<bool, String> {
+    /// Starts the compilation of a component, unless it was started before. Returns whether this call started it.
+    fn start(&self, hash: &str, bytes: &[u8]) -> Result<bool, String> {
         let mut jobs = self.0.jobs.lock();
         if jobs.iter().any(|job| job.hash == hash) {
             return Ok(false);
         }
-        let (shared, hash, bytes) = (Arc::clone(&self.0), hash.to_owned(), bytes.to_vec());
-        let job = Job { hash: hash.clone(), result: None };
+        let (inner, hash, bytes) = (Arc::clone(&self.0), hash.to_owned(), bytes.to_vec());
+        let job = CompileJob { hash: hash.clone(), result: None };
         let compile = move || {
-            let compiled = catch_unwind(AssertUnwindSafe(|| shared.compile(&hash, &bytes)));
-            shared.finish(&hash, compiled.unwrap_or_else(|_| Err("its compiler panicked".to_owned())));
+            let result = catch_unwind(AssertUnwindSafe(|| inner.compile(&hash, &bytes)));
+            inner.finish(&hash, result.unwrap_or_else(|_| Err("the Wasm compiler panicked".to_owned())));
         };
-        let started = thread::Builder::new().name("tidegate-compile".to_owned()).spawn(compile);
-        started.map_err(|error| format!("no thread to compile it on: {error}"))?;
+        let spawned = thread::Builder::new().name("tidegate-compile".to_owned()).spawn(compile);
+        spawned.map_err(|error| format!("cannot start a compiler thread: {error}"))?;
         jobs.push(job);
         Ok(true)
     }
 }
 
-fn is_running(jobs: &[Job], hash: &str) -> bool {
+fn is_running(jobs: &[CompileJob], hash: &str) -> bool {
     jobs.iter().any(|job| job.hash == hash && job.result.is_none())
 }
 
-impl Shared {
-    fn runs(&self, hash: &str) -> bool {
+impl CompilerInner {
+    fn has_job(&self, hash: &str) -> bool {
         self.jobs.lock().iter().any(|job| job.hash == hash)
     }
 
-    fn cached(&self, hash: &str) -> Option<Component> {
+    fn load_cached(&self, hash: &str) -> Option<Component> {
         self.cache.as_ref().and_then(|cache| cache.load(&self.engine, hash))
     }
 
-    fn compile(&self, hash: &str, bytes: &[u8]) -> Compiled {
-        let encoded = as_component(bytes)?;
+    fn compile(&self, hash: &str, bytes: &[u8]) -> CompileResult {
+        let encoded = encode_component(bytes)?;
         let component = Component::new(&self.engine, encoded.as_deref().unwrap_or(bytes))
             .map_err(|error| format!("is not a component that can run here: {error:#}"))?;
         if let Some(cache) = &self.cache {
@@ -161,21 +161,21 @@ impl Shared {
         Ok(component)
     }
 
-    fn finish(&self, hash: &str, compiled: Compiled) {
+    fn finish(&self, hash: &str, result: CompileResult) {
         let mut jobs = self.jobs.lock();
-        let waiting: Vec<_> = jobs.iter().filter(|job| job.result.is_some()).map(|job| job.hash.clone()).collect();
-        if waiting.len() >= AHEAD {
-            jobs.retain(|job| job.hash != waiting[0]);
+        let unclaimed: Vec<_> = jobs.iter().filter(|job| job.result.is_some()).map(|job| job.hash.clone()).collect();
+        if unclaimed.len() >= MAX_UNCLAIMED {
+            jobs.retain(|job| job.hash != unclaimed[0]);
         }
         if let Some(job) = jobs.iter_mut().find(|job| job.hash == hash) {
-            job.result = Some(compiled);
+            job.result = Some(result);
         }
         drop(jobs);
         self.done.notify_all();
     }
 
-    /// Whether it is done by then.
-    fn wait(&self, hash: &str, until: Instant) -> bool {
+    /// Waits until the compilation is done. Returns `false` if it is not done at `until`.
+    fn wait_until(&self, hash: &str, until: Instant) -> bool {
         let mut jobs = self.jobs.lock();
         while is_running(&jobs, hash) {
             if self.done.wait_until(&mut jobs, until).timed_out() {
@@ -185,21 +185,21 @@ impl Shared {
         true
     }
 
-    /// The result, once it is there.
-    fn take(&self, hash: &str) -> Option<Compiled> {
+    /// Waits for the result of a compilation and takes it. Returns `None` if there is no such job.
+    fn take_result(&self, hash: &str) -> Option<CompileResult> {
         let mut jobs = self.jobs.lock();
         loop {
-            let at = jobs.iter().position(|job| job.hash == hash)?;
-            if jobs[at].result.is_some() {
-                return jobs.remove(at).result;
+            let index = jobs.iter().position(|job| job.hash == hash)?;
+            if jobs[index].result.is_some() {
+                return jobs.remove(index).result;
             }
             self.done.wait(&mut jobs);
         }
     }
 }
 
-/// The component made of a core module; `None` where the bytes are a component already.
-fn as_component(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
+/// Encodes a core module as a component. Returns `None` if the bytes are a component already.
+fn encode_component(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
     match bytes.get(..8) {
         Some(b"\0asm\x0d\0\x01\0") => Ok(None),
         Some(b"\0asm\x01\0\0\0") => ComponentEncoder::default()

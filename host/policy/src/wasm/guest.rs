@@ -1,142 +1,145 @@
-//! The guests of one policy: instances made on demand, called within a deadline, kept while they behave.
+//! The guests of one policy: instances that are created on demand, called within a deadline, and reused until they
+//! fault.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidegate_core::config::{Isolation, Terms};
-use tidegate_core::units::show_duration;
+use tidegate_core::config::{Isolation, ResolvedPolicyConfig};
+use tidegate_core::units::format_duration;
 use tidegate_core::{Fault, FaultKind};
 use wasmtime::{Engine, Error, Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use super::engine::TICK;
-use super::imports::Call;
-use super::limits::Limits;
-use super::pool::{Owner, Pool};
+use super::imports::CallContext;
+use super::limits::GuestLimits;
+use super::pool::{Pool, PoolOwner};
 
-/// A store frees nothing that its guest gave back, so an instance is retired after so many calls; making the next
-/// one costs some 20 µs.
-const CALLS_OF_AN_INSTANCE: u32 = 1_000;
+/// The maximum number of calls of one instance. A store does not free what its guest deallocated, so the instance is
+/// replaced after these calls. A new one costs about 20 µs.
+const MAX_CALLS_PER_INSTANCE: u32 = 1_000;
 
-/// The most bytes the host copies out of a guest for one verdict.
-const MAX_ANSWER: usize = 64 * 1024;
+/// The maximum number of bytes that the host copies out of a guest for one verdict.
+const MAX_VERDICT_SIZE: usize = 64 * 1024;
 
-/// What a store carries for its guest.
-pub struct State {
-    limits: Limits,
-    allowance: Allowance,
-    /// What its host functions answer by.
-    pub call: Call,
+/// The host state of a store.
+pub struct GuestState {
+    limits: GuestLimits,
+    cpu_budget: CpuBudget,
+    /// The context of the host functions.
+    pub call: CallContext,
 }
 
 /// How much longer a guest may run.
 ///
-/// Epochs pass while a thread waits for a CPU, and a busy machine makes threads wait longer than a deadline. So at each
-/// tick that the running guest meets, the CPU time of its thread is looked at. Few verdicts meet any.
-struct Allowance {
+/// Epochs also pass while a thread waits for a CPU, and on a busy machine a thread may wait longer than a deadline.
+/// Therefore the CPU time of the thread is read at each tick during which the guest runs. Few calls last until a tick.
+struct CpuBudget {
     deadline: Duration,
-    /// The tick in which it began.
-    begun: u64,
-    /// The CPU time at the first tick that it met, and what counts as used by then.
-    since: Option<(Duration, Duration)>,
+    /// The tick in which the call began.
+    start_tick: u64,
+    /// The CPU time at the first tick during the call, and the time that counts as used until then.
+    first_tick: Option<(Duration, Duration)>,
 }
 
-/// How many ticks have passed.
-pub type Ticks = Arc<AtomicU64>;
+/// The number of ticks that have passed.
+pub type TickCounter = Arc<AtomicU64>;
 
-/// One instance in its store.
-pub struct Guest<B> {
-    store: Store<State>,
+/// One instance and its store.
+pub struct GuestInstance<B> {
+    store: Store<GuestState>,
     exports: B,
     calls: u32,
 }
 
-/// Makes an instance in a store and sets it up.
-pub type Start<B> = Box<dyn Fn(&mut Store<State>) -> wasmtime::Result<B> + Send + Sync>;
+/// Creates an instance in a store and configures it.
+pub type StartGuest<B> = Box<dyn Fn(&mut Store<GuestState>) -> wasmtime::Result<B> + Send + Sync>;
 
-/// Boxed, since an instance is taken from the pool and put back at each call: a pointer moves, not half a kilobyte.
-pub type Room<B> = Pool<Box<Guest<B>>>;
+/// The instances are boxed, because each call takes one from the pool and returns it: this moves a pointer instead of
+/// half a kilobyte.
+pub type InstancePool<B> = Pool<Box<GuestInstance<B>>>;
 
 /// The guests of one policy.
 pub struct Guests<B> {
     engine: Engine,
-    ticks: Ticks,
-    pool: Arc<Room<B>>,
-    owner: Owner,
+    ticks: TickCounter,
+    pool: Arc<InstancePool<B>>,
+    owner: PoolOwner,
     policy: Arc<str>,
-    terms: Terms,
-    start: Start<B>,
+    config: ResolvedPolicyConfig,
+    start: StartGuest<B>,
 }
 
 impl<B> Guests<B> {
-    /// No guest yet; `start` makes them, each within the terms of this policy.
+    /// Creates the guests of a policy, without an instance yet. `start` creates instances, within the policy's limits.
     pub fn new(
-        (engine, ticks): (&Engine, &Ticks),
-        pool: &Arc<Room<B>>,
+        (engine, ticks): (&Engine, &TickCounter),
+        pool: &Arc<InstancePool<B>>,
         policy: &str,
-        terms: &Terms,
-        start: Start<B>,
+        config: &ResolvedPolicyConfig,
+        start: StartGuest<B>,
     ) -> Self {
-        let owner = Owner::new(terms.bounds.max_instances);
+        let owner = PoolOwner::new(config.limits.max_instances);
         let (engine, ticks, pool) = (engine.clone(), Arc::clone(ticks), Arc::clone(pool));
-        Self { engine, ticks, pool, owner, policy: policy.into(), terms: terms.clone(), start }
+        Self { engine, ticks, pool, owner, policy: policy.into(), config: config.clone(), start }
     }
 
-    /// Calls a guest, a warm one where there is one; `None` for the deadline means the policy's own.
+    /// Calls a guest, a warm one if possible. A `deadline` of `None` means the policy's own.
     ///
-    /// The deadline holds for making an instance and the call together.
+    /// The deadline covers the creation of an instance and the call together.
     pub fn call<R>(
         &self,
         deadline: Option<Duration>,
-        ask: impl FnOnce(&mut Store<State>, &B) -> wasmtime::Result<R>,
+        call: impl FnOnce(&mut Store<GuestState>, &B) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
-        let deadline = deadline.unwrap_or(self.terms.deadline);
+        let deadline = deadline.unwrap_or(self.config.deadline);
         let mut lease = self.pool.lease(&self.owner);
-        let ready = match lease.instance.take() {
+        let instance = match lease.instance.take() {
             Some(mut warm) => {
-                self.allow(&mut warm.store, deadline);
+                self.set_deadline(&mut warm.store, deadline);
                 warm
             }
-            None => self.make(deadline)?,
+            None => self.create(deadline)?,
         };
-        let guest = lease.instance.insert(ready);
-        guest.store.data_mut().limits.begin();
-        let answer = ask(&mut guest.store, &guest.exports);
-        let warned = guest.store.data_mut().call.end();
+        let guest = lease.instance.insert(instance);
+        guest.store.data_mut().limits.reset_exceeded();
+        let result = call(&mut guest.store, &guest.exports);
+        let warning = guest.store.data_mut().call.end();
         guest.calls += 1;
-        let reused = self.terms.bounds.isolation == Isolation::Reuse && guest.calls < CALLS_OF_AN_INSTANCE;
-        lease.keep = answer.is_ok() && reused;
-        answer.map_err(|error| {
-            with_warning(fault(&error, guest.store.data().limits.was_denied(), deadline, FaultKind::Type), warned)
+        let may_reuse = self.config.limits.isolation == Isolation::Reuse && guest.calls < MAX_CALLS_PER_INSTANCE;
+        lease.is_reusable = result.is_ok() && may_reuse;
+        result.map_err(|error| {
+            let exceeded = guest.store.data().limits.was_exceeded();
+            with_warning(fault(&error, exceeded, deadline, FaultKind::Type), warning)
         })
     }
 
-    /// Gives a guest its deadline.
-    fn allow(&self, store: &mut Store<State>, deadline: Duration) {
-        let begun = self.ticks.load(Ordering::Relaxed);
-        store.data_mut().allowance = Allowance { deadline, begun, since: None };
+    fn set_deadline(&self, store: &mut Store<GuestState>, deadline: Duration) {
+        let start_tick = self.ticks.load(Ordering::Relaxed);
+        store.data_mut().cpu_budget = CpuBudget { deadline, start_tick, first_tick: None };
         store.set_epoch_deadline(1);
     }
 
-    fn make(&self, deadline: Duration) -> Result<Box<Guest<B>>, Fault> {
-        let state = State {
-            limits: Limits::new(&self.terms.bounds),
-            allowance: Allowance { deadline, begun: 0, since: None },
-            call: Call::of(&self.policy),
+    fn create(&self, deadline: Duration) -> Result<Box<GuestInstance<B>>, Fault> {
+        let state = GuestState {
+            limits: GuestLimits::new(&self.config.limits),
+            cpu_budget: CpuBudget { deadline, start_tick: 0, first_tick: None },
+            call: CallContext::new(&self.policy),
         };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.limits);
-        store.set_hostcall_fuel(MAX_ANSWER);
+        store.set_hostcall_fuel(MAX_VERDICT_SIZE);
         let ticks = Arc::clone(&self.ticks);
         store.epoch_deadline_callback(move |mut context| {
-            Ok(context.data_mut().allowance.tick(ticks.load(Ordering::Relaxed)))
+            Ok(context.data_mut().cpu_budget.on_tick(ticks.load(Ordering::Relaxed)))
         });
-        self.allow(&mut store, deadline);
+        self.set_deadline(&mut store, deadline);
         match (self.start)(&mut store) {
-            Ok(exports) => Ok(Box::new(Guest { store, exports, calls: 0 })),
+            Ok(exports) => Ok(Box::new(GuestInstance { store, exports, calls: 0 })),
             Err(error) => {
-                let warned = store.data_mut().call.end();
-                Err(with_warning(fault(&error, store.data().limits.was_denied(), deadline, FaultKind::Trap), warned))
+                let warning = store.data_mut().call.end();
+                let exceeded = store.data().limits.was_exceeded();
+                Err(with_warning(fault(&error, exceeded, deadline, FaultKind::Trap), warning))
             }
         }
     }
@@ -144,69 +147,72 @@ impl<B> Guests<B> {
 
 impl<B> Drop for Guests<B> {
     fn drop(&mut self) {
-        self.pool.forget(&self.owner);
+        self.pool.remove_owner(&self.owner);
     }
 }
 
-impl Allowance {
-    /// Looks at what is used, at this tick; never ends a guest at the first, which may come at any moment.
-    fn tick(&mut self, tick: u64) -> UpdateDeadline {
+impl CpuBudget {
+    /// Decides at a tick whether the guest may go on. It never ends a guest at the first tick, which may come right
+    /// after the start.
+    fn on_tick(&mut self, tick: u64) -> UpdateDeadline {
         let cpu = cpu_time();
-        let Some((cpu_before, used_before)) = self.since else {
-            self.since = Some((cpu, self.before(tick)));
+        let Some((cpu_before, used_before)) = self.first_tick else {
+            self.first_tick = Some((cpu, self.used_before(tick)));
             return UpdateDeadline::Continue(1);
         };
-        // Ticks do not come to the microsecond, and one that comes a little early is not to cost another.
+        // Ticks are not exact, and one that comes a little early must not grant a further tick.
         let used = used_before + cpu.saturating_sub(cpu_before) + TICK / 4;
         if used >= self.deadline { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) }
     }
 
-    /// What counts as used before the first tick that was met: the tick in which it began, and those that were missed.
+    /// Returns the time that counts as used before the first tick during the call: the tick in which the call began,
+    /// and the missed ones.
     ///
-    /// It missed them in one long instruction, or while its thread stood still: reading the CPU time at each call, to
-    /// tell, would cost a third of a verdict. So they count, and half of the deadline is left in any case.
-    fn before(&self, tick: u64) -> Duration {
-        let missed = u32::try_from(tick.saturating_sub(self.begun + 1)).unwrap_or(u32::MAX);
+    /// Ticks are missed during one long instruction, or while the thread waits for a CPU. To tell these apart, the CPU
+    /// time would have to be read at the start of each call, which costs a third of a call. Therefore missed ticks
+    /// count, but at most for half of the deadline.
+    fn used_before(&self, tick: u64) -> Duration {
+        let missed = u32::try_from(tick.saturating_sub(self.start_tick + 1)).unwrap_or(u32::MAX);
         TICK + TICK.saturating_mul(missed).min(self.deadline / 2)
     }
 }
 
-/// What this thread has used of a CPU.
+/// Returns the CPU time that this thread has used.
 fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default() // it counts up from zero
+    Duration::try_from(time).unwrap_or_default() // it starts at zero, so it is never negative
 }
 
-/// A trap says where a guest ended; the guest's last warning, if it gave one, says why.
-fn with_warning(mut fault: Fault, warned: Option<String>) -> Fault {
-    if let (FaultKind::Trap, Some(line)) = (fault.kind, warned.as_deref().and_then(|words| words.lines().next())) {
+/// Adds the guest's last warning to a trap. The trap only says where the guest ended; the warning may say why.
+fn with_warning(mut fault: Fault, warning: Option<String>) -> Fault {
+    if let (FaultKind::Trap, Some(line)) = (fault.kind, warning.as_deref().and_then(|text| text.lines().next())) {
         fault.message = format!("{}: {line}", fault.message);
     }
     fault
 }
 
-/// The fault that an error of wasmtime is; `other` where it is no trap.
-fn fault(error: &Error, denied: bool, deadline: Duration, other: FaultKind) -> Fault {
+/// Converts a Wasmtime error to a fault. `other` is the kind of an error that is not a trap.
+fn fault(error: &Error, exceeded: bool, deadline: Duration, other: FaultKind) -> Fault {
     let trap = error.downcast_ref::<Trap>();
     let kind = match trap {
         Some(Trap::Interrupt) => FaultKind::Deadline,
         Some(Trap::StackOverflow | Trap::AllocationTooLarge) => FaultKind::Memory,
-        _ if denied => FaultKind::Memory,
+        _ if exceeded => FaultKind::Memory,
         Some(_) => FaultKind::Trap,
         None => other,
     };
-    let what = match (kind, trap) {
-        (FaultKind::Deadline, _) => format!("ran longer than {}", show_duration(deadline)),
-        (FaultKind::Memory, Some(Trap::StackOverflow)) => "calls nested too deeply".to_owned(),
-        (FaultKind::Memory, _) => "wanted more memory than it may have".to_owned(),
+    let message = match (kind, trap) {
+        (FaultKind::Deadline, _) => format!("ran longer than {}", format_duration(deadline)),
+        (FaultKind::Memory, Some(Trap::StackOverflow)) => "stack overflow: calls nested too deeply".to_owned(),
+        (FaultKind::Memory, _) => "exceeded its memory limit".to_owned(),
         (_, Some(trap)) => trap.to_string(),
         (_, None) => format!("{error:#}"),
     };
     let backtrace = error.downcast_ref::<WasmBacktrace>();
     let function = backtrace.and_then(|trace| trace.frames().iter().find_map(|frame| frame.func_name()));
     match function {
-        Some(name) => Fault::new(kind, format!("{what}, in {name}")),
-        None => Fault::new(kind, what),
+        Some(name) => Fault::new(kind, format!("{message}, in {name}")),
+        None => Fault::new(kind, message),
     }
 }
 
@@ -214,24 +220,24 @@ fn fault(error: &Error, denied: bool, deadline: Duration, other: FaultKind) -> F
 mod tests {
     use super::*;
 
-    fn before(deadline_ms: u64, begun: u64, tick: u64) -> u128 {
-        let allowance = Allowance { deadline: Duration::from_millis(deadline_ms), begun, since: None };
-        allowance.before(tick).as_micros()
+    fn used_before_us(deadline_ms: u64, start_tick: u64, tick: u64) -> u128 {
+        let budget = CpuBudget { deadline: Duration::from_millis(deadline_ms), start_tick, first_tick: None };
+        budget.used_before(tick).as_micros()
     }
 
     #[test]
-    fn ticks_that_were_missed_count_up_to_half_of_the_deadline() {
+    fn missed_ticks_count_up_to_half_of_the_deadline() {
         let rows =
             [((5, 7, 8), 1_000), ((5, 7, 10), 3_000), ((5, 7, 11), 3_500), ((5, 7, 999), 3_500), ((1, 0, 9), 1_500)];
-        for ((deadline, begun, tick), expected) in rows {
-            assert_eq!(before(deadline, begun, tick), expected, "{deadline} ms, from {begun} to {tick}");
+        for ((deadline, start, tick), expected) in rows {
+            assert_eq!(used_before_us(deadline, start, tick), expected, "{deadline} ms, from {start} to {tick}");
         }
     }
 
     #[test]
-    fn a_guest_is_never_ended_at_the_first_tick_that_it_meets() {
-        let mut allowance = Allowance { deadline: Duration::from_millis(1), begun: 0, since: None };
-        assert!(matches!(allowance.tick(99), UpdateDeadline::Continue(1)));
-        assert!(matches!(allowance.tick(100), UpdateDeadline::Interrupt), "and at the second its time is over");
+    fn guest_is_not_ended_at_its_first_tick() {
+        let mut budget = CpuBudget { deadline: Duration::from_millis(1), start_tick: 0, first_tick: None };
+        assert!(matches!(budget.on_tick(99), UpdateDeadline::Continue(1)));
+        assert!(matches!(budget.on_tick(100), UpdateDeadline::Interrupt), "the deadline has passed at the second tick");
     }
 }

@@ -1,104 +1,103 @@
-//! The host functions: few, bounded, read-only.
+//! The functions that the host provides to guests: few, bounded and read-only.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{Stats, View};
+use tidegate_core::{HostView, Stats};
 
 use super::bindings::shared::{figures, limits, log, metrics, retry_types, settings_types};
 use super::bindings::{admit, alert, v0_1};
-use super::guest::State;
-use super::{MAX_TEXT, cut};
-use crate::say::say;
+use super::guest::GuestState;
+use super::{MAX_TEXT_SIZE, cut};
+use crate::policy_log::log_line;
 
-/// The lines that one verdict may log; what is beyond is dropped.
+/// The maximum number of lines that one call may log. Further lines are dropped.
 const MAX_LINES: u32 = 16;
-/// The windows and limits that one verdict may ask for.
-const MAX_QUESTIONS: u32 = 64;
+/// The maximum number of windows and limits that one call may read.
+const MAX_READS: u32 = 64;
 
-/// What the host functions of a guest answer by.
-pub struct Call {
+/// What the host functions need to know about the running call.
+pub struct CallContext {
     policy: Arc<str>,
-    sight: Option<Sight>,
+    scope: Option<CallScope>,
     lines: u32,
-    questions: u32,
-    /// The last warning: where the call traps then, it says more than the trap does.
-    warned: Option<String>,
+    reads: u32,
+    /// The last warning. If the call traps, the warning says more than the trap.
+    last_warning: Option<String>,
 }
 
-/// What the running call may look at.
-struct Sight {
-    view: Arc<dyn View>,
+/// What the running call may read.
+struct CallScope {
+    view: Arc<dyn HostView>,
     platform: String,
     endpoint: Option<String>,
 }
 
-impl Call {
-    /// Nothing to be seen yet.
-    pub fn of(policy: &Arc<str>) -> Self {
-        Self { policy: Arc::clone(policy), sight: None, lines: 0, questions: 0, warned: None }
+impl CallContext {
+    /// Creates a context in which nothing can be read yet.
+    pub fn new(policy: &Arc<str>) -> Self {
+        Self { policy: Arc::clone(policy), scope: None, lines: 0, reads: 0, last_warning: None }
     }
 
-    /// Opens the view, for a call about this scope.
-    pub fn begin(&mut self, view: &Arc<dyn View>, platform: &str, endpoint: Option<&str>) {
+    /// Allows reads for a call about this platform and endpoint.
+    pub fn begin(&mut self, view: &Arc<dyn HostView>, platform: &str, endpoint: Option<&str>) {
         let (platform, endpoint) = (platform.to_owned(), endpoint.map(str::to_owned));
-        self.sight = Some(Sight { view: Arc::clone(view), platform, endpoint });
+        self.scope = Some(CallScope { view: Arc::clone(view), platform, endpoint });
     }
 
-    /// Closes it, and tells the last warning.
+    /// Ends the call. Returns its last warning.
     pub fn end(&mut self) -> Option<String> {
-        self.sight = None;
+        self.scope = None;
         self.lines = 0;
-        self.questions = 0;
-        self.warned.take()
+        self.reads = 0;
+        self.last_warning.take()
     }
 
-    fn asked(&mut self) -> wasmtime::Result<&Sight> {
-        self.questions += 1;
-        if self.questions > MAX_QUESTIONS {
-            return Err(wasmtime::Error::msg(format!(
-                "asked the host more than {MAX_QUESTIONS} times for one verdict"
-            )));
+    /// Counts a read, and returns what may be read.
+    fn count_read(&mut self) -> wasmtime::Result<&CallScope> {
+        self.reads += 1;
+        if self.reads > MAX_READS {
+            return Err(wasmtime::Error::msg(format!("read more than {MAX_READS} windows and limits for one verdict")));
         }
-        let outside = || wasmtime::Error::msg("asked the host for figures outside of a verdict");
-        self.sight.as_ref().ok_or_else(outside)
+        let outside = || wasmtime::Error::msg("read metrics or limits outside of a verdict");
+        self.scope.as_ref().ok_or_else(outside)
     }
 
     fn window(&mut self, range_ms: u64) -> wasmtime::Result<Stats> {
-        let sight = self.asked()?;
-        Ok(sight.view.window(&sight.platform, sight.endpoint.as_deref(), Duration::from_millis(range_ms)))
+        let scope = self.count_read()?;
+        Ok(scope.view.window(&scope.platform, scope.endpoint.as_deref(), Duration::from_millis(range_ms)))
     }
 }
 
-impl log::Host for State {
+impl log::Host for GuestState {
     fn log(&mut self, level: log::Level, text: String) -> wasmtime::Result<()> {
         let call = &mut self.call;
         call.lines += 1;
         if call.lines > MAX_LINES {
             return Ok(());
         }
-        let (policy, text) = (&*call.policy, cut(text, MAX_TEXT));
+        let (policy, text) = (&*call.policy, cut(text, MAX_TEXT_SIZE));
         match level {
-            log::Level::Debug => say(tracing::Level::DEBUG, policy, &text),
-            log::Level::Info => say(tracing::Level::INFO, policy, &text),
+            log::Level::Debug => log_line(tracing::Level::DEBUG, policy, &text),
+            log::Level::Info => log_line(tracing::Level::INFO, policy, &text),
             log::Level::Warn => {
-                say(tracing::Level::WARN, policy, &text);
-                call.warned = Some(text);
+                log_line(tracing::Level::WARN, policy, &text);
+                call.last_warning = Some(text);
             }
         }
         Ok(())
     }
 }
 
-impl metrics::Host for State {
+impl metrics::Host for GuestState {
     fn window(&mut self, range_ms: u64) -> wasmtime::Result<figures::Stats> {
-        self.call.window(range_ms).map(|stats| outbound(&stats))
+        self.call.window(range_ms).map(|stats| stats_to_wit(&stats))
     }
 }
 
-impl limits::Host for State {
+impl limits::Host for GuestState {
     fn limit(&mut self, name: String) -> wasmtime::Result<Option<limits::State>> {
-        let state = self.call.asked()?.view.limit(&name);
+        let state = self.call.count_read()?.view.limit(&name);
         Ok(state.map(|state| limits::State {
             available: state.available,
             burst: state.burst,
@@ -108,21 +107,21 @@ impl limits::Host for State {
     }
 }
 
-impl v0_1::alert::tidegate::policy::metrics::Host for State {
+impl v0_1::alert::tidegate::policy::metrics::Host for GuestState {
     fn window(&mut self, range_ms: u64) -> wasmtime::Result<v0_1::alert::tidegate::policy::alert_types::Stats> {
-        self.call.window(range_ms).map(|stats| super::v0_1::outbound(&stats))
+        self.call.window(range_ms).map(|stats| super::v0_1::stats_to_wit(&stats))
     }
 }
 
-impl settings_types::Host for State {}
-impl retry_types::Host for State {}
-impl figures::Host for State {}
-impl alert::tidegate::policy::alert_types::Host for State {}
-impl admit::tidegate::policy::admit_types::Host for State {}
-impl v0_1::alert::tidegate::policy::alert_types::Host for State {}
+impl settings_types::Host for GuestState {}
+impl retry_types::Host for GuestState {}
+impl figures::Host for GuestState {}
+impl alert::tidegate::policy::alert_types::Host for GuestState {}
+impl admit::tidegate::policy::admit_types::Host for GuestState {}
+impl v0_1::alert::tidegate::policy::alert_types::Host for GuestState {}
 
-/// Figures as guests see them.
-pub fn outbound(stats: &Stats) -> figures::Stats {
+/// Converts statistics to the type of the contract.
+pub fn stats_to_wit(stats: &Stats) -> figures::Stats {
     figures::Stats {
         count: stats.count,
         success: stats.success,

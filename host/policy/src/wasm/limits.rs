@@ -1,73 +1,73 @@
-//! What one instance may take, and whether it was refused anything.
+//! The resource limits of one instance, and whether it exceeded them.
 
-use tidegate_core::config::Bounds;
+use tidegate_core::config::PolicyLimits;
 use wasmtime::{ResourceLimiter, Result, StoreLimits, StoreLimitsBuilder};
 
-/// The most core instances of one component; a Rust guest has 3, an interpreter some 20.
-pub const INSTANCES: u32 = 32;
-/// The most tables of one component.
-pub const TABLES: u32 = 16;
-/// The most memories of one component; together they stay below the limit of memory. A JavaScript guest has 3.
-pub const MEMORIES: u32 = 4;
+/// The maximum number of core instances of one component. A Rust guest has 3, an interpreter about 20.
+pub const MAX_CORE_INSTANCES: u32 = 32;
+/// The maximum number of tables of one component.
+pub const MAX_TABLES: u32 = 16;
+/// The maximum number of memories of one component. They share one size limit. A JavaScript guest has 3.
+pub const MAX_MEMORIES: u32 = 4;
 
-/// The limits of one store.
-pub struct Limits {
-    counts: StoreLimits,
+/// The resource limits of one store.
+pub struct GuestLimits {
+    store_limits: StoreLimits,
     max_memory: usize,
     memory: usize,
-    denied: bool,
+    was_exceeded: bool,
 }
 
-impl Limits {
-    /// Limits that allow `max_memory` bytes over all memories of the store.
-    pub fn new(bounds: &Bounds) -> Self {
-        let counts = StoreLimitsBuilder::new()
-            .instances(INSTANCES as usize)
-            .tables(TABLES as usize)
-            .table_elements(bounds.max_table)
-            .memories(MEMORIES as usize)
+impl GuestLimits {
+    /// Creates limits that allow `max_memory` bytes for all memories of the store together.
+    pub fn new(limits: &PolicyLimits) -> Self {
+        let store_limits = StoreLimitsBuilder::new()
+            .instances(MAX_CORE_INSTANCES as usize)
+            .tables(MAX_TABLES as usize)
+            .table_elements(limits.max_table_elements)
+            .memories(MAX_MEMORIES as usize)
             .build();
-        Self { counts, max_memory: bounds.max_memory, memory: 0, denied: false }
+        Self { store_limits, max_memory: limits.max_memory, memory: 0, was_exceeded: false }
     }
 
-    /// Forgets earlier refusals, so that [`Limits::was_denied`] speaks of the call that begins.
-    pub fn begin(&mut self) {
-        self.denied = false;
+    /// Resets [`GuestLimits::was_exceeded`] for the next call.
+    pub fn reset_exceeded(&mut self) {
+        self.was_exceeded = false;
     }
 
-    /// Whether the guest wanted more than it may have.
-    pub fn was_denied(&self) -> bool {
-        self.denied
+    /// Whether the guest exceeded a limit since the last reset.
+    pub fn was_exceeded(&self) -> bool {
+        self.was_exceeded
     }
 }
 
-impl ResourceLimiter for Limits {
+impl ResourceLimiter for GuestLimits {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
         let total = self.memory.saturating_add(desired.saturating_sub(current));
-        let allowed = total <= self.max_memory && maximum.is_none_or(|most| desired <= most);
+        let allowed = total <= self.max_memory && maximum.is_none_or(|max| desired <= max);
         if allowed {
             self.memory = total;
         }
-        self.denied |= !allowed;
+        self.was_exceeded |= !allowed;
         Ok(allowed)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
-        let allowed = self.counts.table_growing(current, desired, maximum)?;
-        self.denied |= !allowed;
+        let allowed = self.store_limits.table_growing(current, desired, maximum)?;
+        self.was_exceeded |= !allowed;
         Ok(allowed)
     }
 
     fn instances(&self) -> usize {
-        self.counts.instances()
+        self.store_limits.instances()
     }
 
     fn tables(&self) -> usize {
-        self.counts.tables()
+        self.store_limits.tables()
     }
 
     fn memories(&self) -> usize {
-        self.counts.memories()
+        self.store_limits.memories()
     }
 }
 
@@ -75,29 +75,29 @@ impl ResourceLimiter for Limits {
 mod tests {
     use super::*;
 
-    /// The bounds of a policy of so many bytes and table entries.
-    fn limits(max_memory: usize, max_table: usize) -> Limits {
-        let bounds = tidegate_core::config::Config::default().policies.bounds;
-        Limits::new(&Bounds { max_memory, max_table, ..bounds })
+    /// Returns the limits of a policy with this memory and table size.
+    fn limits(max_memory: usize, max_table_elements: usize) -> GuestLimits {
+        let limits = tidegate_core::config::Config::default().policies.limits;
+        GuestLimits::new(&PolicyLimits { max_memory, max_table_elements, ..limits })
     }
 
     #[test]
-    fn memories_share_one_limit_and_a_refusal_is_remembered_for_its_call() {
+    fn memories_share_one_limit_and_an_excess_is_reported_until_reset() {
         let mut limits = limits(100, 1);
         assert!(limits.memory_growing(0, 60, None).unwrap());
         assert!(limits.memory_growing(0, 40, None).unwrap(), "exactly the limit is allowed");
-        assert!(!limits.was_denied());
-        assert!(!limits.memory_growing(60, 61, None).unwrap(), "one byte beyond is not");
-        assert!(limits.was_denied());
-        limits.begin();
-        assert!(!limits.was_denied());
+        assert!(!limits.was_exceeded());
+        assert!(!limits.memory_growing(60, 61, None).unwrap(), "one byte more is not");
+        assert!(limits.was_exceeded());
+        limits.reset_exceeded();
+        assert!(!limits.was_exceeded());
     }
 
     #[test]
-    fn a_table_ends_at_its_limit() {
+    fn table_cannot_grow_beyond_its_limit() {
         let mut limits = limits(0, 20);
         assert!(limits.table_growing(0, 20, None).unwrap());
         assert!(!limits.table_growing(0, 20 + 1, None).unwrap());
-        assert!(limits.was_denied());
+        assert!(limits.was_exceeded());
     }
 }

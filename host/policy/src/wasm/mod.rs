@@ -1,8 +1,8 @@
-//! Policies as Wasm components: compiled once, called on warm instances, contained by epochs and limits.
+//! Wasm policies: components that are compiled once, run on warm instances, and are bounded by deadlines and limits.
 //!
-//! A policy is a component of a world of `sdk/wit`, or a core module that carries such a component's metadata. Every
-//! call runs on an instance with a store of its own. An instance that faulted is dropped, since a trap leaves its
-//! memory in an unknown state; one that answered is kept warm for the next call.
+//! A policy is a component of a world in `sdk/wit`, or a core module with such a component's metadata. Every call runs
+//! on an instance with its own store. After a fault the instance is dropped, because a trap leaves its memory in an
+//! unknown state. After a success it is kept warm for the next call.
 
 mod admit;
 mod alert;
@@ -18,15 +18,15 @@ mod retry;
 mod v0_1;
 mod world;
 
-pub use compiler::Binary;
+pub use compiler::WasmBinary;
 pub use engine::WasmEngine;
 
-/// The longest text that the host takes over from a verdict, in bytes.
-const MAX_TEXT: usize = 512;
+/// The maximum size of a text that the host copies from a verdict, in bytes.
+const MAX_TEXT_SIZE: usize = 512;
 
-/// A guest's text, cut where a character ends.
-fn cut(mut text: String, most: usize) -> String {
-    text.truncate(text.floor_char_boundary(most));
+/// Cuts a guest's text at a size, between two characters.
+fn cut(mut text: String, max_size: usize) -> String {
+    text.truncate(text.floor_char_boundary(max_size));
     text
 }
 
@@ -35,15 +35,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_cut_at_the_limit_and_never_within_a_character() {
+    fn text_is_cut_at_the_limit_and_never_within_a_character() {
         let rows = [
-            ("a".repeat(MAX_TEXT), MAX_TEXT),
-            ("a".repeat(MAX_TEXT + 1), MAX_TEXT),
-            ("限".repeat(200), MAX_TEXT / 3 * 3),
+            ("a".repeat(MAX_TEXT_SIZE), MAX_TEXT_SIZE),
+            ("a".repeat(MAX_TEXT_SIZE + 1), MAX_TEXT_SIZE),
+            ("限".repeat(200), MAX_TEXT_SIZE / 3 * 3),
             ("short".to_owned(), 5),
         ];
-        for (text, kept) in rows {
-            assert_eq!(cut(text, MAX_TEXT).len(), kept);
+        for (text, expected_size) in rows {
+            assert_eq!(cut(text, MAX_TEXT_SIZE).len(), expected_size);
         }
     }
 }

@@ -1,119 +1,121 @@
-//! Room for a bounded number of instances, shared by the policies of one world.
+//! A pool of a bounded number of instances, shared by the policies of one world.
 //!
-//! The pooling allocator answers the instance after its last with an error, so instances are counted here first, and
-//! who finds no room waits. An idle instance never stands in the way of another policy: the one idle longest goes.
+//! Wasmtime's pooling allocator returns an error when its capacity is exceeded. Therefore instances are counted here
+//! first, and a caller waits if the pool is full. An idle instance never blocks another policy: the one that has been
+//! idle longest is dropped.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
-/// A bounded number of instances; each belongs to an owner, the policy it was made from.
+/// A bounded number of instances. Each one belongs to an owner: the policy that it was created from.
 pub struct Pool<T> {
-    room: usize,
-    shelf: Mutex<Shelf<T>>,
+    capacity: usize,
+    state: Mutex<PoolState<T>>,
     freed: Condvar,
 }
 
-/// `taken + idle.len()` never exceeds the room.
-struct Shelf<T> {
-    taken: usize,
-    /// Idle longest first.
+/// `leased + idle.len()` never exceeds the capacity.
+struct PoolState<T> {
+    leased: usize,
+    /// The idle instances with their owners, longest idle first.
     idle: VecDeque<(u64, T)>,
 }
 
-/// Whose instances they are.
-pub struct Owner {
+/// A policy that owns instances of a pool.
+pub struct PoolOwner {
     id: u64,
-    /// The most instances that it holds at one time.
-    most: usize,
-    /// Changed only while the shelf is locked.
-    busy: AtomicUsize,
+    /// The maximum number of instances that are leased at one time.
+    max_leased: usize,
+    /// Changed only while the pool's state is locked.
+    leased: AtomicUsize,
 }
 
-impl Owner {
-    /// An owner that holds so many instances at most.
-    pub fn new(most: usize) -> Self {
+impl PoolOwner {
+    /// Creates an owner that leases at most this many instances at one time.
+    pub fn new(max_leased: usize) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), most, busy: AtomicUsize::new(0) }
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), max_leased, leased: AtomicUsize::new(0) }
     }
 }
 
-/// The right to hold one instance; it ends by drop, after the instance itself is gone or back on the shelf.
+/// The right to use one instance. When it is dropped, its instance is dropped or returned to the pool first.
 pub struct Lease<'a, T> {
     pool: &'a Pool<T>,
-    owner: &'a Owner,
-    /// The instance: a warm one, or `None` where the holder is to make one.
+    owner: &'a PoolOwner,
+    /// A warm instance, or `None` if the holder must create one.
     pub instance: Option<T>,
-    /// Whether the instance may serve again.
-    pub keep: bool,
+    /// Whether the instance returns to the pool.
+    pub is_reusable: bool,
 }
 
 impl<T> Pool<T> {
-    /// A pool for so many instances, idle ones included.
-    pub fn new(room: usize) -> Self {
-        Self { room, shelf: Mutex::new(Shelf { taken: 0, idle: VecDeque::new() }), freed: Condvar::new() }
+    /// Creates a pool for this many instances, idle ones included.
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity, state: Mutex::new(PoolState { leased: 0, idle: VecDeque::new() }), freed: Condvar::new() }
     }
 
-    /// A lease for this owner; waits while every instance is busy, or as many of its own as it may hold.
-    pub fn lease<'a>(&'a self, owner: &'a Owner) -> Lease<'a, T> {
-        let mut shelf = self.shelf.lock();
+    /// Returns a lease for this owner. Waits while every instance is leased, or while the owner has reached its
+    /// maximum.
+    pub fn lease<'a>(&'a self, owner: &'a PoolOwner) -> Lease<'a, T> {
+        let mut state = self.state.lock();
         let (instance, evicted) = loop {
-            if owner.busy.load(Ordering::Relaxed) >= owner.most {
-                self.freed.wait(&mut shelf);
+            if owner.leased.load(Ordering::Relaxed) >= owner.max_leased {
+                self.freed.wait(&mut state);
                 continue;
             }
-            if let Some(warm) = shelf.take_warm(owner.id) {
+            if let Some(warm) = state.take_warm(owner.id) {
                 break (Some(warm), None);
             }
-            if shelf.taken + shelf.idle.len() < self.room {
+            if state.leased + state.idle.len() < self.capacity {
                 break (None, None);
             }
-            if let Some((_, oldest)) = shelf.idle.pop_front() {
+            if let Some((_, oldest)) = state.idle.pop_front() {
                 break (None, Some(oldest));
             }
-            self.freed.wait(&mut shelf);
+            self.freed.wait(&mut state);
         };
-        shelf.taken += 1;
-        owner.busy.fetch_add(1, Ordering::Relaxed);
-        drop(shelf);
-        // Outside the lock, since it unmaps memory; before the lease is used, since it frees the slot.
+        state.leased += 1;
+        owner.leased.fetch_add(1, Ordering::Relaxed);
+        drop(state);
+        // Outside of the lock, because it unmaps memory. Before the lease is used, because it frees the slot.
         drop(evicted);
-        Lease { pool: self, owner, instance, keep: false }
+        Lease { pool: self, owner, instance, is_reusable: false }
     }
 
-    /// Drops the idle instances of an owner that will not come back.
-    pub fn forget(&self, owner: &Owner) {
-        let mut shelf = self.shelf.lock();
-        let (gone, stay): (VecDeque<_>, VecDeque<_>) = shelf.idle.drain(..).partition(|(of, _)| *of == owner.id);
-        let freed = gone.len();
-        shelf.idle = stay;
-        shelf.taken += freed;
-        drop(shelf);
-        drop(gone);
-        self.shelf.lock().taken -= freed;
+    /// Drops the idle instances of an owner that is no longer used.
+    pub fn remove_owner(&self, owner: &PoolOwner) {
+        let mut state = self.state.lock();
+        let (removed, kept): (VecDeque<_>, VecDeque<_>) = state.idle.drain(..).partition(|(id, _)| *id == owner.id);
+        let freed = removed.len();
+        state.idle = kept;
+        state.leased += freed;
+        drop(state);
+        drop(removed);
+        self.state.lock().leased -= freed;
         self.freed.notify_all();
     }
 }
 
-impl<T> Shelf<T> {
-    /// The owner's instance that was used last: its memory is the likeliest to be cached.
+impl<T> PoolState<T> {
+    /// Takes the owner's most recently used instance: its memory is the most likely to be in the CPU cache.
     fn take_warm(&mut self, owner: u64) -> Option<T> {
-        let at = self.idle.iter().rposition(|(of, _)| *of == owner)?;
-        self.idle.remove(at).map(|(_, instance)| instance)
+        let index = self.idle.iter().rposition(|(id, _)| *id == owner)?;
+        self.idle.remove(index).map(|(_, instance)| instance)
     }
 }
 
 impl<T> Drop for Lease<'_, T> {
     fn drop(&mut self) {
-        let kept = self.instance.take_if(|_| self.keep);
+        let reusable = self.instance.take_if(|_| self.is_reusable);
         drop(self.instance.take());
-        let mut shelf = self.pool.shelf.lock();
-        shelf.taken -= 1;
-        self.owner.busy.fetch_sub(1, Ordering::Relaxed);
-        shelf.idle.extend(kept.map(|instance| (self.owner.id, instance)));
-        drop(shelf);
-        // All, since the first may be one that holds as many as it may.
+        let mut state = self.pool.state.lock();
+        state.leased -= 1;
+        self.owner.leased.fetch_sub(1, Ordering::Relaxed);
+        state.idle.extend(reusable.map(|instance| (self.owner.id, instance)));
+        drop(state);
+        // Wakes all threads, because the first one may belong to an owner that has reached its maximum.
         self.pool.freed.notify_all();
     }
 }
@@ -126,79 +128,79 @@ mod tests {
 
     use super::*;
 
-    /// Puts an instance on the shelf.
-    fn stock(pool: &Pool<&'static str>, owner: &Owner, instance: &'static str) {
+    /// Adds an idle instance.
+    fn add_idle(pool: &Pool<&'static str>, owner: &PoolOwner, instance: &'static str) {
         let mut lease = pool.lease(owner);
         lease.instance = Some(instance);
-        lease.keep = true;
+        lease.is_reusable = true;
     }
 
-    fn owners<const N: usize>() -> [Owner; N] {
-        std::array::from_fn(|_| Owner::new(9))
+    fn owners<const N: usize>() -> [PoolOwner; N] {
+        std::array::from_fn(|_| PoolOwner::new(9))
     }
 
     #[test]
-    fn an_owner_gets_its_own_warm_instance_back() {
+    fn owner_gets_its_own_warm_instance() {
         let (pool, [one, two, three]) = (Pool::new(3), owners());
-        stock(&pool, &one, "of one");
-        stock(&pool, &two, "of two");
+        add_idle(&pool, &one, "of one");
+        add_idle(&pool, &two, "of two");
         assert_eq!(pool.lease(&one).instance, Some("of one"));
         assert_eq!(pool.lease(&three).instance, None);
     }
 
     #[test]
-    fn an_instance_that_is_not_kept_is_gone() {
+    fn instance_that_is_not_reusable_is_dropped() {
         let (pool, [one]) = (Pool::new(1), owners());
-        stock(&pool, &one, "poisoned");
+        add_idle(&pool, &one, "poisoned");
         drop(pool.lease(&one));
         assert_eq!(pool.lease(&one).instance, None);
     }
 
     #[test]
-    fn the_instance_idle_longest_makes_room_for_another_owner() {
+    fn longest_idle_instance_is_evicted_for_another_owner() {
         let (pool, [one, two, three]) = (Pool::new(2), owners());
-        stock(&pool, &one, "older");
-        stock(&pool, &two, "newer");
+        add_idle(&pool, &one, "older");
+        add_idle(&pool, &two, "newer");
         assert_eq!(pool.lease(&three).instance, None);
-        assert_eq!(pool.lease(&one).instance, None, "the older one made room");
+        assert_eq!(pool.lease(&one).instance, None, "the older one was evicted");
         assert_eq!(pool.lease(&two).instance, Some("newer"));
     }
 
     #[test]
-    fn a_forgotten_owner_leaves_its_room() {
+    fn removing_an_owner_drops_its_idle_instances() {
         let (pool, [one]) = (Pool::new(1), owners());
-        stock(&pool, &one, "old generation");
-        pool.forget(&one);
+        add_idle(&pool, &one, "old generation");
+        pool.remove_owner(&one);
         assert_eq!(pool.lease(&one).instance, None);
     }
 
     #[test]
-    fn who_finds_no_room_waits_until_there_is_some() {
-        waits(&Pool::new(1), &Owner::new(9), &Owner::new(9));
+    fn lease_waits_while_the_pool_is_full() {
+        assert_waits(&Pool::new(1), &PoolOwner::new(9), &PoolOwner::new(9));
     }
 
     #[test]
-    fn who_holds_as_many_as_it_may_waits_however_much_room_there_is() {
-        let (pool, one) = (Pool::new(9), Owner::new(1));
-        waits(&pool, &one, &one);
+    fn lease_waits_while_the_owner_is_at_its_maximum() {
+        let (pool, one) = (Pool::new(9), PoolOwner::new(1));
+        assert_waits(&pool, &one, &one);
         let _held = pool.lease(&one);
-        drop(pool.lease(&Owner::new(1)));
+        drop(pool.lease(&PoolOwner::new(1)));
     }
 
-    /// While `first` holds its lease, `second` gets none.
-    fn waits(pool: &Pool<()>, first: &Owner, second: &Owner) {
+    /// Asserts that `second` gets no lease while `first` has one.
+    fn assert_waits(pool: &Pool<()>, first: &PoolOwner, second: &PoolOwner) {
         let lease = pool.lease(first);
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| {
+            let waiter = scope.spawn(|| {
                 let lease = pool.lease(second);
-                tell.send(()).unwrap();
+                sender.send(()).unwrap();
                 drop(lease);
             });
-            assert!(told.try_recv().is_err(), "the room is taken");
+            assert!(receiver.try_recv().is_err(), "the pool is full");
             drop(lease);
-            told.recv_timeout(Duration::from_secs(30)).unwrap();
-            waiting.join().unwrap();
+            receiver.recv_timeout(Duration::from_secs(30)).unwrap();
+            waiter.join().unwrap();
         });
     }
 }

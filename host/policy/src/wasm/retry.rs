@@ -1,69 +1,71 @@
-//! Retry classifiers: a failure in, a verdict out.
+//! Wasm retry classifiers: a failure in, a verdict out.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{Action, Class, Failure, FailureKind, Fault, FaultKind, RetryPolicy, Verdict, View};
+use tidegate_core::{Action, Class, Failure, FailureKind, Fault, FaultKind, HostView, RetryPolicy, Verdict};
 
 use super::bindings::retry::Retry;
 use super::bindings::shared::retry_types as wit;
 use super::bindings::v0_1;
 use super::guest::Guests;
-use super::{MAX_TEXT, cut};
+use super::{MAX_TEXT_SIZE, cut};
 
-/// An instance of a classifier, by the version of its contract.
+/// An instance of a classifier, by the version of the contract.
 pub enum RetryGuest {
-    /// 0.2.0
+    /// Contract 0.2.0.
     Current(Retry),
-    /// 0.1.0
+    /// Contract 0.1.0.
     V0_1(v0_1::retry::Retry),
 }
 
-/// A classifier that runs as Wasm.
+/// A retry classifier that is a Wasm component.
 pub struct WasmRetry {
-    /// Its instances.
+    /// The instances of the component.
     pub guests: Guests<RetryGuest>,
-    /// Whether it asks for metrics or limits.
-    pub looks: bool,
+    /// Whether it imports metrics or limits.
+    pub reads_host: bool,
 }
 
 impl RetryPolicy for WasmRetry {
-    fn classify(&self, failure: &Failure, view: &Arc<dyn View>) -> Result<Verdict, Fault> {
+    fn classify(&self, failure: &Failure, view: &Arc<dyn HostView>) -> Result<Verdict, Fault> {
         self.classify_within(None, failure, view)
     }
 }
 
 impl WasmRetry {
-    /// Asks about an ordinary failure, within a deadline of its own.
-    pub fn check(&self, deadline: Duration, view: &Arc<dyn View>) -> Result<Verdict, Fault> {
-        self.classify_within(Some(deadline), &sample(), view)
+    /// Evaluates the classifier for a typical failure, within this deadline.
+    pub fn check(&self, deadline: Duration, view: &Arc<dyn HostView>) -> Result<Verdict, Fault> {
+        self.classify_within(Some(deadline), &sample_failure(), view)
     }
 
     fn classify_within(
         &self,
         deadline: Option<Duration>,
         failure: &Failure,
-        view: &Arc<dyn View>,
+        view: &Arc<dyn HostView>,
     ) -> Result<Verdict, Fault> {
         let headers: Vec<_> = failure.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let verdict = self.guests.call(deadline, |store, guest| {
-            if self.looks {
+            if self.reads_host {
                 store.data_mut().call.begin(view, &failure.platform, None);
             }
             match guest {
-                RetryGuest::Current(guest) => guest.call_classify(store, outbound(failure, &headers)).map(inbound),
+                RetryGuest::Current(guest) => {
+                    guest.call_classify(store, failure_to_wit(failure, &headers)).map(verdict_from_wit)
+                }
                 RetryGuest::V0_1(guest) => super::v0_1::classify(guest, store, failure, &headers),
             }
         })?;
         if verdict.class.is_none() && verdict.action != Action::Default {
-            return Err(Fault::new(FaultKind::Type, "a verdict without a class, which only `default` may be"));
+            return Err(Fault::new(FaultKind::Type, "missing class: every verdict except `default` has one"));
         }
         Ok(verdict)
     }
 }
 
-/// A failure such as every platform has.
-fn sample() -> Failure {
+/// Returns a typical failure.
+fn sample_failure() -> Failure {
     Failure {
         platform: "sample".to_owned(),
         endpoint: "sample".to_owned(),
@@ -73,7 +75,7 @@ fn sample() -> Failure {
     }
 }
 
-fn outbound<'a>(failure: &'a Failure, headers: &'a [(&'a str, &'a str)]) -> wit::Failure<'a> {
+fn failure_to_wit<'a>(failure: &'a Failure, headers: &'a [(&'a str, &'a str)]) -> wit::Failure<'a> {
     wit::Failure {
         platform: &failure.platform,
         endpoint: &failure.endpoint,
@@ -94,7 +96,7 @@ fn outbound<'a>(failure: &'a Failure, headers: &'a [(&'a str, &'a str)]) -> wit:
     }
 }
 
-fn inbound(verdict: wit::Verdict) -> Verdict {
+fn verdict_from_wit(verdict: wit::Verdict) -> Verdict {
     let action = match verdict.action {
         wit::Action::Retry => Action::Retry,
         wit::Action::GiveUp => Action::GiveUp,
@@ -107,5 +109,10 @@ fn inbound(verdict: wit::Verdict) -> Verdict {
         wit::Class::Auth => Class::Auth,
         wit::Class::Permanent => Class::Permanent,
     });
-    Verdict { action, class, after_ms: verdict.after_ms, reason: verdict.reason.map(|reason| cut(reason, MAX_TEXT)) }
+    Verdict {
+        action,
+        class,
+        after_ms: verdict.after_ms,
+        reason: verdict.reason.map(|reason| cut(reason, MAX_TEXT_SIZE)),
+    }
 }

@@ -1,4 +1,4 @@
-//! Guests of contract 0.1.0: what they do not know of is left out.
+//! Runs guests of contract 0.1.0. Fields that this contract does not have are omitted.
 
 use tidegate_core::{Action, AlertVerdict, Class, Failure, FailureKind, Snapshot, Stats, Verdict};
 use wasmtime::{Result, Store};
@@ -7,17 +7,17 @@ use super::bindings::v0_1::alert::Alert;
 use super::bindings::v0_1::alert::tidegate::policy::alert_types as alert;
 use super::bindings::v0_1::retry::Retry;
 use super::bindings::v0_1::retry::tidegate::policy::retry_types as retry;
-use super::guest::State;
-use super::{MAX_TEXT, cut};
+use super::guest::GuestState;
+use super::{MAX_TEXT_SIZE, cut};
 
-/// Asks a classifier.
+/// Evaluates a classifier.
 pub fn classify(
     guest: &Retry,
-    store: &mut Store<State>,
+    store: &mut Store<GuestState>,
     failure: &Failure,
     headers: &[(&str, &str)],
 ) -> Result<Verdict> {
-    let asked = retry::Failure {
+    let input = retry::Failure {
         platform: &failure.platform,
         endpoint: &failure.endpoint,
         kind: match failure.kind {
@@ -34,7 +34,7 @@ pub fn classify(
         headers,
         retry_after_ms: failure.retry_after_ms,
     };
-    let verdict = guest.call_classify(store, asked)?;
+    let verdict = guest.call_classify(store, input)?;
     let action = match verdict.action {
         retry::Action::Retry => Action::Retry,
         retry::Action::GiveUp => Action::GiveUp,
@@ -47,25 +47,27 @@ pub fn classify(
         retry::Class::Auth => Class::Auth,
         retry::Class::Permanent => Class::Permanent,
     });
-    let reason = verdict.reason.map(|reason| cut(reason, MAX_TEXT));
+    let reason = verdict.reason.map(|reason| cut(reason, MAX_TEXT_SIZE));
     Ok(Verdict { action, class, after_ms: verdict.after_ms, reason })
 }
 
-/// Asks a condition.
-pub fn evaluate(guest: &Alert, store: &mut Store<State>, snapshot: &Snapshot) -> Result<AlertVerdict> {
-    let asked = alert::Snapshot {
+/// Evaluates a condition.
+pub fn evaluate(guest: &Alert, store: &mut Store<GuestState>, snapshot: &Snapshot) -> Result<AlertVerdict> {
+    let input = alert::Snapshot {
         platform: &snapshot.platform,
         endpoint: snapshot.endpoint.as_deref(),
-        stats: outbound(&snapshot.stats),
+        stats: stats_to_wit(&snapshot.stats),
     };
-    Ok(match guest.call_evaluate(store, asked)? {
+    Ok(match guest.call_evaluate(store, input)? {
         alert::Verdict::Quiet => AlertVerdict::Quiet,
-        alert::Verdict::Firing(detail) => AlertVerdict::Firing { detail: detail.map(|detail| cut(detail, MAX_TEXT)) },
+        alert::Verdict::Firing(detail) => {
+            AlertVerdict::Firing { detail: detail.map(|detail| cut(detail, MAX_TEXT_SIZE)) }
+        }
     })
 }
 
-/// Figures as those guests see them.
-pub fn outbound(stats: &Stats) -> alert::Stats {
+/// Converts statistics to the type of contract 0.1.0.
+pub fn stats_to_wit(stats: &Stats) -> alert::Stats {
     alert::Stats {
         count: stats.count,
         success: stats.success,

@@ -1,102 +1,106 @@
-//! Whether a component is of the world and of a version that a policy of its kind needs.
+//! Checks that a component belongs to the right world, in a supported version of the contract.
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// The version of the contract that is built now.
+/// The current version of the contract.
 const CURRENT: &str = "0.2.0";
-/// The versions whose guests load.
-const KNOWN: [&str; 2] = [CURRENT, "0.1.0"];
-/// What every name of the contract begins with.
+/// The supported versions of the contract.
+const SUPPORTED: [&str; 2] = [CURRENT, "0.1.0"];
+/// The prefix of every name of the contract.
 const PACKAGE: &str = "tidegate:policy/";
 
-/// What one kind of policy exports.
-pub struct World {
+/// The world of one kind of policy.
+pub struct PolicyWorld {
     name: &'static str,
     export: &'static str,
-    /// Whether contract 0.1.0 had it.
-    old: bool,
+    /// Whether contract 0.1.0 has this world.
+    in_v0_1: bool,
 }
 
-/// Retry classifiers.
-pub const RETRY: World = World { name: "retry", export: "classify", old: true };
-/// Alert conditions.
-pub const ALERT: World = World { name: "alert", export: "evaluate", old: true };
-/// Admission policies.
-pub const ADMIT: World = World { name: "admit", export: "admit", old: false };
+/// The world of retry classifiers.
+pub const RETRY: PolicyWorld = PolicyWorld { name: "retry", export: "classify", in_v0_1: true };
+/// The world of alert conditions.
+pub const ALERT: PolicyWorld = PolicyWorld { name: "alert", export: "evaluate", in_v0_1: true };
+/// The world of admission policies.
+pub const ADMIT: PolicyWorld = PolicyWorld { name: "admit", export: "admit", in_v0_1: false };
 
 /// The version of the contract that a component was built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// The one that is built now.
+pub enum ContractVersion {
+    /// The current version.
     Current,
-    /// The first, without settings.
+    /// 0.1.0, which has no settings.
     V0_1,
 }
 
-impl World {
-    /// The version of the component.
+impl PolicyWorld {
+    /// Returns the contract version of a component.
     ///
     /// # Errors
-    /// One sentence that says what it is and what was expected.
-    pub fn version(&self, engine: &Engine, component: &Component) -> Result<Version, String> {
+    /// Returns a message with the actual and the expected world if the component does not belong to this world.
+    pub fn version(&self, engine: &Engine, component: &Component) -> Result<ContractVersion, String> {
         let ty = component.component_type();
         for (name, _) in ty.imports(engine) {
-            self.import(name)?;
+            self.check_import(name)?;
         }
         let exports: Vec<_> = ty.exports(engine).map(|(name, _)| name).collect();
         let has = |name: &str| exports.contains(&name);
         match (has(self.export), has("configure")) {
-            (true, true) => Ok(Version::Current),
-            (true, false) if self.old => Ok(Version::V0_1),
-            _ => Err(format!("expected {}; this one {}", self.title(), described(&exports))),
+            (true, true) => Ok(ContractVersion::Current),
+            (true, false) if self.in_v0_1 => Ok(ContractVersion::V0_1),
+            _ => Err(format!("expected {}; this one {}", self.description(), describe_exports(&exports))),
         }
     }
 
-    /// Whether the component asks for metrics or limits.
-    pub fn looks(&self, engine: &Engine, component: &Component) -> bool {
+    /// Whether the component imports metrics or limits.
+    pub fn reads_host(&self, engine: &Engine, component: &Component) -> bool {
         let ty = component.component_type();
-        let asks = |name: &str| name.contains("/metrics@") || name.contains("/limits@");
-        ty.imports(engine).any(|(name, _)| asks(name))
+        let is_read = |name: &str| name.contains("/metrics@") || name.contains("/limits@");
+        ty.imports(engine).any(|(name, _)| is_read(name))
     }
 
-    fn import(&self, name: &str) -> Result<(), String> {
+    fn check_import(&self, name: &str) -> Result<(), String> {
         let Some(rest) = name.strip_prefix(PACKAGE) else {
-            let gets = "a policy gets log, metrics and limits of the contract and nothing else, no WASI either";
-            return Err(format!("expected {}; this one asks the host for `{name}`: {gets}", self.title()));
+            let allowed =
+                "a policy may import `log`, `metrics` and `limits` of the contract and nothing else, no WASI either";
+            return Err(format!("expected {}; this one asks the host for `{name}`: {allowed}", self.description()));
         };
         match rest.rsplit_once('@') {
-            Some((_, version)) if KNOWN.contains(&version) => Ok(()),
+            Some((_, version)) if SUPPORTED.contains(&version) => Ok(()),
             version => {
-                let found = version.map_or("no version", |(_, version)| version);
-                let known = KNOWN.join(" or ");
-                Err(format!("expected {}; this one is built for {found} of the contract, not {known}", self.title()))
+                let actual = version.map_or("no version", |(_, version)| version);
+                let supported = SUPPORTED.join(" or ");
+                Err(format!(
+                    "expected {}; this one is built for {actual} of the contract, not {supported}",
+                    self.description()
+                ))
             }
         }
     }
 
-    fn title(&self) -> String {
+    fn description(&self) -> String {
         format!(
             "a component of the world {PACKAGE}{}@{CURRENT}, which exports `configure` and `{}`",
             self.name, self.export
         )
     }
 
-    /// The refusal of a component that wants what the host does not have.
-    pub fn unlinkable(&self, error: &wasmtime::Error) -> String {
-        format!("expected {}, and gets nothing else from the host: {error:#}", self.title())
+    /// Returns the error for a component whose imports the host does not provide.
+    pub fn import_error(&self, error: &wasmtime::Error) -> String {
+        format!("expected {}; this one has imports that the host does not provide: {error:#}", self.description())
     }
 
-    /// The refusal of a component whose exports have other types.
-    pub fn mistyped(&self, error: &wasmtime::Error) -> String {
-        format!("expected {}; this one's have other types: {error:#}", self.title())
+    /// Returns the error for a component whose exports have the wrong types.
+    pub fn export_type_error(&self, error: &wasmtime::Error) -> String {
+        format!("expected {}; this one exports them with other types: {error:#}", self.description())
     }
 }
 
-/// What a component is, by its exports.
-fn described(exports: &[&str]) -> String {
-    let of = [RETRY, ALERT, ADMIT].into_iter().find(|world| exports.contains(&world.export));
-    match (of, exports) {
+/// Describes a component by its exports.
+fn describe_exports(exports: &[&str]) -> String {
+    let world = [RETRY, ALERT, ADMIT].into_iter().find(|world| exports.contains(&world.export));
+    match (world, exports) {
         (Some(world), _) => format!("is of the world `{}`", world.name),
         (None, []) => "exports nothing".to_owned(),
         (None, names) => {

@@ -1,7 +1,7 @@
-//! One platform's bucket in Redis; what holds while Redis is away.
+//! One platform's bucket in Redis, and what its limit does while Redis is unavailable.
 
-mod flight;
-mod local;
+mod batch;
+mod local_share;
 mod reply;
 
 use std::sync::Arc;
@@ -11,84 +11,85 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidegate_core::clock::{micros, millis};
 use tidegate_core::config::LimitConfig;
-use tidegate_core::store::{LimitStatus, LimitStore, OnFailure, Reserved, Signal, StoreError};
-use tidegate_core::{Clock, Decision, Quota, Receipt, Ticket, Timestamp};
+use tidegate_core::store::{LimitStatus, LimitStore, OnRedisFailure, Signal, StoreError, StoreReservation};
+use tidegate_core::{Clock, Decision, Quota, ReservationId, Ticket, Timestamp};
 
 use crate::Redis;
-use flight::{Gate, Landing, Luggage, Op};
-use local::{AGAIN, Share};
-use reply::{Answer, Answered, Head, quota_text};
+use batch::{BatchHeader, Batcher, LimitOp, UnclaimedReply};
+use local_share::{LocalShare, RETRY_AFTER};
+use reply::{BucketState, OpOutcome, OpReply, format_quota};
 
 /// The bucket of one platform, shared by all processes that use the same Redis and prefix.
-pub struct RedisLimit(Arc<Shared>);
+pub struct RedisLimit(Arc<LimitInner>);
 
-struct Shared {
+struct LimitInner {
     redis: Redis,
-    /// The bucket, those who wait, the reply to the last flight, receipts that were given back.
+    platform: String,
+    /// The bucket, its waiting calls, the reply to the last batch, cancelled reservations.
     keys: [String; 4],
     channel: String,
     clock: Arc<dyn Clock>,
-    /// Redis's own clock decides, except in tests.
-    time: Option<Arc<dyn Clock>>,
-    gate: Gate,
-    /// The process, as receipts have it.
+    /// Replaces the clock of the Redis server, for tests.
+    script_clock: Option<Arc<dyn Clock>>,
+    batcher: Batcher,
+    /// This process's id in reservation ids.
     origin: u64,
-    tickets: AtomicU64,
-    state: Mutex<State>,
-    /// Held so that the channel stays subscribed.
-    _moved: Mutex<Box<dyn Signal>>,
+    next_ticket: AtomicU64,
+    state: Mutex<LimitState>,
+    /// Keeps the channel subscribed.
+    _changed: Mutex<Box<dyn Signal>>,
 }
 
-struct State {
+struct LimitState {
     configured: LimitConfig,
-    /// Whether Redis has still to hear of it.
-    news: bool,
-    seen: Option<Seen>,
-    /// There while Redis is away.
-    share: Option<Arc<Share>>,
+    /// Whether this process still has to announce the configured quota to Redis.
+    config_changed: bool,
+    cached: Option<CachedBucket>,
+    /// The local share, while Redis is unavailable.
+    share: Option<Arc<LocalShare>>,
 }
 
-/// What a flight said of the bucket, and when.
-struct Seen {
-    head: Head,
-    at: Timestamp,
+/// The state of the bucket in the last reply, and when that was received.
+struct CachedBucket {
+    bucket: BucketState,
+    received_at: Timestamp,
 }
 
-/// A place in the queue of a bucket.
-pub enum Place {
-    /// In Redis.
+/// A reservation that may have to wait for its slot.
+pub enum RedisTicket {
+    /// A reservation in Redis.
     Shared {
-        /// The script's name of it.
+        /// The script's name of the reservation, with its cost.
         ticket: String,
-        /// Which bucket it belongs to: one that lost its data knows nothing of it.
-        born: u64,
-        /// When its slot comes, in microseconds of the process's clock.
+        /// The bucket that granted it; a bucket that was created later does not know it.
+        created_at: u64,
+        /// When the slot comes, in microseconds of this process's clock.
         due: AtomicU64,
     },
-    /// In this process's share.
-    Share(Arc<Share>, Ticket, u64),
-    /// Let go without asking.
+    /// A reservation of that cost in this process's local share.
+    Local(Arc<LocalShare>, Ticket, u64),
+    /// Granted without a bucket, by `on_redis_failure = "open"`.
     Open,
 }
 
 impl RedisLimit {
-    /// The bucket of `platform`. Redis hears of the configuration as soon as it can.
+    /// Returns the limit of `platform`. Its configuration is sent to Redis as soon as possible.
     #[must_use]
     pub fn new(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
         Self::open(redis, platform, limit, clock, true, None)
     }
 
-    /// The same for one who only looks: the limit in Redis stays as it is, whatever the configuration here says.
+    /// Returns the limit of `platform` without sending its configuration: the quota in Redis stays as it is.
     #[must_use]
-    pub fn observed(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
+    pub fn read_only(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
         Self::open(redis, platform, limit, clock, false, None)
     }
 
-    /// A bucket that goes by `clock` instead of Redis's own, for tests.
+    /// Returns a limit that uses `clock` instead of the Redis server's clock, for tests.
     #[must_use]
-    pub fn timed(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
-        let time = Some(Arc::clone(&clock));
-        Self::open(redis, platform, limit, clock, true, time)
+    pub fn with_clock(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
+        let script_clock = Some(Arc::clone(&clock));
+        Self::open(redis, platform, limit, clock, true, script_clock)
     }
 
     fn open(
@@ -96,190 +97,203 @@ impl RedisLimit {
         platform: &str,
         limit: LimitConfig,
         clock: Arc<dyn Clock>,
-        news: bool,
-        time: Option<Arc<dyn Clock>>,
+        config_changed: bool,
+        script_clock: Option<Arc<dyn Clock>>,
     ) -> Self {
         let keys = redis.keys();
-        let channel = keys.limit_moved(platform);
-        let shared = Arc::new(Shared {
+        let channel = keys.limit_changed(platform);
+        let inner = Arc::new(LimitInner {
+            platform: platform.to_owned(),
             keys: [
                 keys.limit(platform),
                 keys.limit_waiting(platform),
-                keys.limit_flight(platform, redis.process()),
-                keys.limit_spent(platform),
+                keys.limit_batch(platform, redis.process()),
+                keys.limit_cancelled(platform),
             ],
             origin: u64::from_str_radix(redis.process(), 16).unwrap_or(0),
-            _moved: Mutex::new(redis.signal(&channel)),
+            _changed: Mutex::new(redis.signal(&channel)),
             channel,
             redis,
             clock,
-            time,
-            gate: Gate::default(),
-            tickets: AtomicU64::new(0),
-            state: Mutex::new(State { configured: limit, news, seen: None, share: None }),
+            script_clock,
+            batcher: Batcher::default(),
+            next_ticket: AtomicU64::new(0),
+            state: Mutex::new(LimitState { configured: limit, config_changed, cached: None, share: None }),
         });
-        if news {
-            drop(shared.board(Op::Status));
+        if config_changed {
+            drop(inner.enqueue(LimitOp::Status));
         }
-        Self(shared)
+        Self(inner)
     }
 
-    /// Asks and gives the answer to one operation that must not fail silently.
-    async fn ask(&self, op: Op) -> Result<Head, StoreError> {
-        self.0.ask(op).await.map(|(head, _)| head)
+    /// Runs one operation and returns the state of the bucket.
+    async fn run(&self, op: LimitOp) -> Result<BucketState, StoreError> {
+        self.0.run(op).await.map(|(bucket, _)| bucket)
     }
 }
 
-impl Shared {
-    async fn ask(self: &Arc<Self>, op: Op) -> Result<(Head, Answer), StoreError> {
-        let gone = StoreError::away("the runtime that speaks to Redis has ended");
-        self.board(op).await.unwrap_or(Err(gone)).map(Landing::claim)
+impl LimitInner {
+    async fn run(self: &Arc<Self>, op: LimitOp) -> Result<(BucketState, OpReply), StoreError> {
+        let ended = StoreError::unavailable("redis unavailable: its tokio runtime has ended");
+        self.enqueue(op).await.unwrap_or(Err(ended)).map(UnclaimedReply::claim)
     }
 
-    /// Asks Redis for a slot.
+    /// Reserves tokens in Redis.
     async fn reserve(
         self: &Arc<Self>,
         cost: u64,
         within: Duration,
-    ) -> Result<Result<Reserved<Place>, Decision>, StoreError> {
-        // One that is known to be away is not even asked: decisions go on at the speed of memory.
-        if let Some(reason) = self.redis.away(&self.keys[0]) {
-            return Err(StoreError::away(&*reason));
+    ) -> Result<Result<StoreReservation<RedisTicket>, Decision>, StoreError> {
+        // While Redis is known to be unavailable nothing is sent, so decisions are as fast as in memory.
+        if let Some(reason) = self.redis.unavailable_reason(&self.keys[0]) {
+            return Err(StoreError::unavailable(&*reason));
         }
-        let number = self.tickets.fetch_add(1, Ordering::Relaxed);
-        let ticket = ticket(self.origin, number);
-        let (head, answer) = self.ask(Op::Reserve { ticket: ticket.clone(), cost, within_us: micros(within) }).await?;
-        Ok(match answer.answered {
-            Answered::Done { wait, remaining } => {
+        let number = self.next_ticket.fetch_add(1, Ordering::Relaxed);
+        let ticket = ticket_name(self.origin, number);
+        let op = LimitOp::Reserve { ticket: ticket.clone(), cost, within_us: micros(within) };
+        let (bucket, reply) = self.run(op).await?;
+        Ok(match reply.outcome {
+            OpOutcome::Done { wait, remaining } => {
                 let due = AtomicU64::new((self.clock.now() + wait).as_micros());
-                let ticket = Place::Shared { ticket: format!("{ticket}:{cost}"), born: head.born, due };
-                let receipt = Receipt { origin: self.origin, number, ..answer.receipt(&head, cost) };
-                Ok(Reserved { ticket, wait, remaining, receipt: Some(receipt) })
+                let ticket =
+                    RedisTicket::Shared { ticket: format!("{ticket}:{cost}"), created_at: bucket.created_at, due };
+                let id = ReservationId { origin: self.origin, number, ..reply.reservation_id(&bucket, cost) };
+                Ok(StoreReservation { ticket, wait, remaining, id: Some(id) })
             }
-            Answered::Limited { retry_after } => Err(Decision::Limited { retry_after }),
-            Answered::Never { max } => Err(Decision::Never { max }),
+            OpOutcome::Limited { retry_after } => Err(Decision::Limited { retry_after }),
+            OpOutcome::Never { max } => Err(Decision::Never { max }),
         })
     }
 
-    /// What the next flight carries.
-    fn luggage(&self) -> Luggage {
+    /// Returns what the next batch carries beside its operations.
+    fn batch_header(&self) -> BatchHeader {
         let (state, now) = (self.state.lock(), self.clock.now());
-        let in_force = state.seen.as_ref().map_or(state.configured.quota, |seen| seen.head.quota);
-        // A bucket that was seen less full than it would be by now has been lost, not forgotten.
-        let lost = state.seen.as_ref().is_some_and(|seen| now - seen.at < seen.head.full_in);
-        let news = if state.news { quota_text(state.configured.quota) } else { String::new() };
-        let time = self.time.as_ref().map_or_else(String::new, |time| time.now().as_micros().to_string());
-        let lost = if lost { "1" } else { "0" };
-        let texts = [self.channel.clone(), time, lost.to_owned(), quota_text(in_force), news];
-        Luggage {
-            arguments: texts.into_iter().map(String::into_bytes).collect(),
+        let quota = state.cached.as_ref().map_or(state.configured.quota, |cached| cached.bucket.quota);
+        // Redis keeps a bucket; if it is missing before it would have been full again, its data was lost.
+        let not_full_yet = |cached: &CachedBucket| now - cached.received_at < cached.bucket.full_in;
+        let start_empty = if state.cached.as_ref().is_some_and(not_full_yet) { "1" } else { "0" };
+        let announced_quota = state.config_changed.then_some(state.configured.quota);
+        let time = self.script_clock.as_ref().map_or_else(String::new, |clock| clock.now().as_micros().to_string());
+        let args = [
+            self.channel.clone(),
+            time,
+            start_empty.to_owned(),
+            format_quota(quota),
+            announced_quota.map_or_else(String::new, format_quota),
+        ];
+        BatchHeader {
+            args: args.into_iter().map(String::into_bytes).collect(),
             debt: state.share.as_ref().map_or(0, |share| share.debt(now)),
-            news: state.news.then_some(state.configured.quota),
+            announced_quota,
         }
     }
 
-    /// Takes note of what a flight brought.
-    fn landed(&self, luggage: &Luggage, head: &Head) {
-        let at = self.clock.now();
+    /// Stores the state of the bucket in a reply, and ends the use of the local share.
+    fn handle_reply(&self, header: &BatchHeader, bucket: &BucketState) {
+        let received_at = self.clock.now();
         let mut state = self.state.lock();
-        // What was configured while the flight was in the air is still news.
-        state.news &= luggage.news != Some(state.configured.quota);
-        state.seen = Some(Seen { head: head.clone(), at });
+        // A quota that was configured after the batch was sent still has to be announced.
+        state.config_changed &= header.announced_quota != Some(state.configured.quota);
+        state.cached = Some(CachedBucket { bucket: bucket.clone(), received_at });
         if state.share.take().is_some() {
-            tracing::info!(bucket = self.keys[0], debited = luggage.debt, "the shared limit is in force again");
+            tracing::info!(limit = self.platform, debited = header.debt, "redis recovered, limit is shared again");
         }
     }
 
-    /// What holds while Redis gives no answer.
-    fn alone(&self, cost: u64, within: Duration) -> Result<Reserved<Place>, Decision> {
+    /// Decides by `on_redis_failure`, without Redis.
+    fn reserve_degraded(&self, cost: u64, within: Duration) -> Result<StoreReservation<RedisTicket>, Decision> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         match state.configured.on_redis_failure {
-            OnFailure::Open => Ok(Reserved { ticket: Place::Open, wait: Duration::ZERO, remaining: 0, receipt: None }),
-            OnFailure::Closed => Err(Decision::Limited { retry_after: AGAIN }),
-            OnFailure::Local => {
+            OnRedisFailure::Open => {
+                Ok(StoreReservation { ticket: RedisTicket::Open, wait: Duration::ZERO, remaining: 0, id: None })
+            }
+            OnRedisFailure::Closed => Err(Decision::Limited { retry_after: RETRY_AFTER }),
+            OnRedisFailure::Local => {
                 if state.share.is_none() {
-                    let quota = state.seen.as_ref().map_or(state.configured.quota, |seen| seen.head.quota);
+                    let quota = state.cached.as_ref().map_or(state.configured.quota, |cached| cached.bucket.quota);
                     let processes = self.redis.processes();
-                    tracing::warn!(bucket = self.keys[0], processes, "going on with this process's share");
-                    state.share = Share::empty(quota, processes, now).map(Arc::new);
+                    tracing::warn!(limit = self.platform, processes, "redis unavailable, limit uses its local share");
+                    state.share = LocalShare::empty(quota, processes, now).map(Arc::new);
                 }
-                let share = state.share.clone().ok_or(Decision::Limited { retry_after: AGAIN })?;
+                let share = state.share.clone().ok_or(Decision::Limited { retry_after: RETRY_AFTER })?;
                 drop(state);
                 let (ticket, wait, remaining) = share.reserve(cost, within, now)?;
-                Ok(Reserved { ticket: Place::Share(share, ticket, cost), wait, remaining, receipt: None })
+                let ticket = RedisTicket::Local(share, ticket, cost);
+                Ok(StoreReservation { ticket, wait, remaining, id: None })
             }
         }
     }
 
-    fn closed(&self) -> bool {
-        self.state.lock().configured.on_redis_failure == OnFailure::Closed
+    fn fails_closed(&self) -> bool {
+        self.state.lock().configured.on_redis_failure == OnRedisFailure::Closed
     }
 }
 
 impl LimitStore for RedisLimit {
-    type Ticket = Place;
-    type Moved = Box<dyn Signal>;
+    type Ticket = RedisTicket;
+    type Changed = Box<dyn Signal>;
 
-    async fn reserve(&self, cost: u64, within: Duration) -> Result<Reserved<Place>, Decision> {
-        let asked = self.0.clock.now();
+    async fn reserve(&self, cost: u64, within: Duration) -> Result<StoreReservation<RedisTicket>, Decision> {
+        let started_at = self.0.clock.now();
         match self.0.reserve(cost, within).await {
-            Ok(ended) => ended,
-            Err(_) if !within.is_zero() && self.0.closed() => {
-                // Whoever has time to wait for a slot has time to wait for Redis.
-                let _ = tokio::time::timeout(within, self.0.redis.back(&self.0.keys[0])).await;
-                let left = (asked + within) - self.0.clock.now();
-                self.0.reserve(cost, left).await.unwrap_or_else(|_| self.0.alone(cost, left))
+            Ok(decision) => decision,
+            Err(_) if !within.is_zero() && self.0.fails_closed() => {
+                // A call that may wait for its slot may also wait for Redis.
+                let _ = tokio::time::timeout(within, self.0.redis.recovered(&self.0.keys[0])).await;
+                let time_left = (started_at + within) - self.0.clock.now();
+                let decision = self.0.reserve(cost, time_left).await;
+                decision.unwrap_or_else(|_| self.0.reserve_degraded(cost, time_left))
             }
-            Err(_) => self.0.alone(cost, within),
+            Err(_) => self.0.reserve_degraded(cost, within),
         }
     }
 
-    async fn look(&self, place: &Place) -> Duration {
-        match place {
-            Place::Open => Duration::ZERO,
-            Place::Share(share, ticket, _) => share.look(ticket, self.0.clock.now()),
-            Place::Shared { ticket, born, due } => {
-                let answer = self.0.ask(Op::Look { ticket: ticket.clone() }).await;
+    async fn remaining_wait(&self, ticket: &RedisTicket) -> Duration {
+        match ticket {
+            RedisTicket::Open => Duration::ZERO,
+            RedisTicket::Local(share, ticket, _) => share.remaining_wait(ticket, self.0.clock.now()),
+            RedisTicket::Shared { ticket, created_at, due } => {
+                let result = self.0.run(LimitOp::RemainingWait { ticket: ticket.clone() }).await;
                 let now = self.0.clock.now();
-                if let Ok((head, Answer { answered: Answered::Done { wait, .. }, .. })) = answer
-                    && head.born == *born
+                if let Ok((bucket, OpReply { outcome: OpOutcome::Done { wait, .. }, .. })) = result
+                    && bucket.created_at == *created_at
                 {
                     due.store((now + wait).as_micros(), Ordering::Relaxed);
                 }
-                // Where nobody knows better, what was promised holds.
+                // Without a newer value, the last known one stays valid.
                 Timestamp::from_micros(due.load(Ordering::Relaxed)) - now
             }
         }
     }
 
-    fn cancel(&self, place: Place) {
-        match place {
-            Place::Open => {}
-            Place::Share(share, ticket, cost) => share.cancel(&ticket, cost, self.0.clock.now()),
-            Place::Shared { ticket, .. } => drop(self.0.board(Op::Cancel { ticket })),
+    fn cancel_wait(&self, ticket: RedisTicket) {
+        match ticket {
+            RedisTicket::Open => {}
+            RedisTicket::Local(share, ticket, cost) => share.cancel_wait(&ticket, cost, self.0.clock.now()),
+            RedisTicket::Shared { ticket, .. } => drop(self.0.enqueue(LimitOp::CancelWait { ticket })),
         }
     }
 
-    async fn give_back(&self, receipt: &Receipt) -> Result<(), StoreError> {
-        let ticket = ticket(receipt.origin, receipt.number);
-        self.ask(Op::GiveBack { ticket, receipt: *receipt }).await.map(drop)
+    async fn cancel(&self, id: &ReservationId) -> Result<(), StoreError> {
+        let ticket = ticket_name(id.origin, id.number);
+        self.run(LimitOp::Cancel { ticket, id: *id }).await.map(drop)
     }
 
-    fn moved(&self) -> Box<dyn Signal> {
+    fn changed(&self) -> Box<dyn Signal> {
         self.0.redis.signal(&self.0.channel)
     }
 
     fn quota(&self) -> Quota {
         let state = self.0.state.lock();
-        state.seen.as_ref().map_or(state.configured.quota, |seen| seen.head.quota)
+        state.cached.as_ref().map_or(state.configured.quota, |cached| cached.bucket.quota)
     }
 
-    fn seen(&self) -> LimitStatus {
+    fn cached_status(&self) -> LimitStatus {
         let (state, now) = (self.0.state.lock(), self.0.clock.now());
-        match &state.seen {
-            Some(seen) => status(&seen.head, now - seen.at),
-            // Not heard of yet: as if nobody had called.
+        match &state.cached {
+            Some(cached) => status_after(&cached.bucket, now - cached.received_at),
+            // Before the first reply, the bucket is assumed to be full.
             None => LimitStatus {
                 rate: state.configured.quota.rate().to_string(),
                 burst: state.configured.quota.burst(),
@@ -290,40 +304,40 @@ impl LimitStore for RedisLimit {
     }
 
     async fn status(&self) -> Result<LimitStatus, StoreError> {
-        self.ask(Op::Status).await.map(|head| status(&head, Duration::ZERO))
+        self.run(LimitOp::Status).await.map(|bucket| status_after(&bucket, Duration::ZERO))
     }
 
     async fn update(&self, quota: Quota) -> Result<(), StoreError> {
-        self.ask(Op::Update { quota: quota_text(quota) }).await.map(drop)
+        self.run(LimitOp::Update { quota: format_quota(quota) }).await.map(drop)
     }
 
-    fn configure(&self, quota: Quota, on_failure: OnFailure) {
+    fn configure(&self, quota: Quota, on_failure: OnRedisFailure) {
         let mut state = self.0.state.lock();
         state.configured = LimitConfig { quota, on_redis_failure: on_failure };
-        state.news = true;
+        state.config_changed = true;
         drop(state);
-        drop(self.0.board(Op::Status));
+        drop(self.0.enqueue(LimitOp::Status));
     }
 
     async fn reset(&self) -> Result<(), StoreError> {
-        self.ask(Op::Reset).await.map(drop)
+        self.run(LimitOp::Reset).await.map(drop)
     }
 }
 
-/// The script's name of a place: no two processes have the same.
-fn ticket(origin: u64, number: u64) -> String {
+/// Returns the script's name of a reservation, which is unique among all processes.
+fn ticket_name(origin: u64, number: u64) -> String {
     format!("{origin:x}.{number}")
 }
 
-/// What a bucket is like so long after it was heard of, if nobody has called since.
-fn status(head: &Head, later: Duration) -> LimitStatus {
-    let quota = head.quota;
-    let flowed = u128::from(micros(later)) * u128::from(quota.units_per_us()) / u128::from(quota.units_per_token());
+/// Returns the status of a bucket after `elapsed` without calls.
+fn status_after(bucket: &BucketState, elapsed: Duration) -> LimitStatus {
+    let quota = bucket.quota;
+    let refilled = u128::from(micros(elapsed)) * u128::from(quota.units_per_us()) / u128::from(quota.units_per_token());
     let burst = i64::try_from(quota.burst()).unwrap_or(i64::MAX);
     LimitStatus {
         rate: quota.rate().to_string(),
         burst: quota.burst(),
-        available: head.level.saturating_add(i64::try_from(flowed).unwrap_or(i64::MAX)).min(burst),
-        full_in_ms: millis(head.full_in.saturating_sub(later)),
+        available: bucket.level.saturating_add(i64::try_from(refilled).unwrap_or(i64::MAX)).min(burst),
+        full_in_ms: millis(bucket.full_in.saturating_sub(elapsed)),
     }
 }

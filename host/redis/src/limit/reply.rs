@@ -1,102 +1,105 @@
-//! What the limit's script answers, as numbers with names.
+//! Parses the reply of the limit script.
 
 use std::time::Duration;
 
 use redis::Value;
-use tidegate_core::{Quota, Rate, Receipt, StoreError, Timestamp};
+use tidegate_core::{Quota, Rate, ReservationId, StoreError, Timestamp};
 
-/// What a flight says of the bucket.
+use crate::codec::reply_text;
+
+/// The state of the bucket after a batch.
 #[derive(Clone, Debug)]
-pub struct Head {
-    /// When the bucket was made; another one has forgotten who waited for the first.
-    pub born: u64,
-    /// The quota in force.
+pub struct BucketState {
+    /// When the bucket was created; a bucket that was created again does not know the earlier one's waiting calls.
+    pub created_at: u64,
+    /// The active quota.
     pub quota: Quota,
-    /// Whole tokens; below zero where calls wait for them.
+    /// Whole tokens; below zero while calls wait for tokens.
     pub level: i64,
-    /// How long until it is full.
+    /// How long until the bucket is full.
     pub full_in: Duration,
-    /// Its time.
-    pub mark: Timestamp,
+    /// The bucket's time.
+    pub updated_at: Timestamp,
 }
 
-/// What a flight says to one operation, and how the bucket was after it.
+/// The result of one operation, and the state of the bucket after it.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer {
-    pub answered: Answered,
+pub struct OpReply {
+    pub outcome: OpOutcome,
     /// The level in units.
     pub level: i64,
-    /// Units that had been given back by then.
+    /// Units that cancellations have returned.
     pub returned: i64,
-    /// Changes by then.
+    /// The number of updates and resets.
     pub epoch: u64,
 }
 
-impl Answer {
-    /// What a reservation of `cost` that was answered so can be given back with.
-    pub fn receipt(&self, head: &Head, cost: u64) -> Receipt {
+impl OpReply {
+    /// Returns the id of a reservation of `cost` with this reply; the caller sets origin and number.
+    pub fn reservation_id(&self, bucket: &BucketState, cost: u64) -> ReservationId {
         let (level, returned, epoch) = (self.level.into(), self.returned.into(), self.epoch);
-        Receipt { origin: 0, number: 0, cost, at: head.mark, level, returned, epoch }
+        ReservationId { origin: 0, number: 0, cost, at: bucket.updated_at, level, returned, epoch }
     }
 }
 
-/// The answer itself.
+/// The result of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answered {
-    /// Done, or granted: how long until the slot comes, and tokens left.
+pub enum OpOutcome {
+    /// Done or granted, with the wait until the slot comes and the tokens that are left.
     Done { wait: Duration, remaining: u64 },
-    /// Refused: how long until it fits.
+    /// Refused, with the time until the same cost fits.
     Limited { retry_after: Duration },
-    /// Above the burst.
+    /// Refused because the cost is above the burst.
     Never { max: u64 },
 }
 
-/// A whole answer.
-pub struct Reply {
-    pub head: Head,
-    pub answers: Vec<Answer>,
+/// The reply to a batch.
+pub struct BatchReply {
+    pub bucket: BucketState,
+    /// One reply for each operation, in order.
+    pub replies: Vec<OpReply>,
 }
 
-/// A quota as the script reads it.
-pub fn quota_text(quota: Quota) -> String {
+/// Formats a quota as an argument of the script.
+pub fn format_quota(quota: Quota) -> String {
     let (rate, period_us) = (quota.rate(), quota.rate().period().as_micros());
-    let (flow, token) = (quota.units_per_us(), quota.units_per_token());
-    format!("{} {period_us} {} {flow} {token}", rate.tokens(), quota.burst())
+    let (units_per_us, units_per_token) = (quota.units_per_us(), quota.units_per_token());
+    format!("{} {period_us} {} {units_per_us} {units_per_token}", rate.tokens(), quota.burst())
 }
 
-/// Reads the script's answer.
-pub fn read(value: &Value) -> Result<Reply, StoreError> {
-    let text = match value {
-        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
-        Value::SimpleString(text) => Some(text.as_str()),
-        _ => None,
-    };
-    let strange = || StoreError::refused("the limit's script answered what this version does not read");
-    let numbers: Option<Vec<i64>> = text.and_then(|text| text.split(' ').map(|one| one.parse().ok()).collect());
-    let numbers = numbers.ok_or_else(strange)?;
-    let (head, rest) = numbers.split_first_chunk::<9>().ok_or_else(strange)?;
-    let answers = rest.chunks_exact(6).map(answer).collect();
-    Ok(Reply { head: self::head(*head).ok_or_else(strange)?, answers })
+/// Parses the reply of the script.
+pub fn parse(reply: &Value) -> Result<BatchReply, StoreError> {
+    let invalid = || StoreError::failed("unexpected reply to the limit script");
+    let numbers = reply_text(reply)
+        .and_then(|text| text.split(' ').map(|number| number.parse().ok()).collect::<Option<Vec<i64>>>())
+        .ok_or_else(invalid)?;
+    let (head, rest) = numbers.split_first_chunk::<9>().ok_or_else(invalid)?;
+    let replies = rest.chunks_exact(6).map(parse_op_reply).collect();
+    Ok(BatchReply { bucket: parse_bucket_state(*head).ok_or_else(invalid)?, replies })
 }
 
-fn head([born, tokens, period_us, burst, _, _, level, full_in_us, mark_us]: [i64; 9]) -> Option<Head> {
-    let whole = |number: i64| u64::try_from(number).ok();
-    let rate = Rate::new(whole(tokens)?, Duration::from_micros(whole(period_us)?)).ok()?;
-    let quota = Quota::new(rate, whole(burst)?).ok()?;
-    let (full_in, mark) = (Duration::from_micros(whole(full_in_us)?), Timestamp::from_micros(whole(mark_us)?));
-    Some(Head { born: whole(born)?, quota, level, full_in, mark })
+fn parse_bucket_state(
+    [created_at, tokens, period_us, burst, _, _, level, full_in_us, updated_at_us]: [i64; 9],
+) -> Option<BucketState> {
+    let unsigned = |number: i64| u64::try_from(number).ok();
+    let rate = Rate::new(unsigned(tokens)?, Duration::from_micros(unsigned(period_us)?)).ok()?;
+    let quota = Quota::new(rate, unsigned(burst)?).ok()?;
+    let full_in = Duration::from_micros(unsigned(full_in_us)?);
+    let updated_at = Timestamp::from_micros(unsigned(updated_at_us)?);
+    Some(BucketState { created_at: unsigned(created_at)?, quota, level, full_in, updated_at })
 }
 
-fn answer(six: &[i64]) -> Answer {
-    let epoch = u64::try_from(six[5]).unwrap_or(0);
-    Answer { answered: answered(six[0], six[1], six[2]), level: six[3], returned: six[4], epoch }
+fn parse_op_reply(numbers: &[i64]) -> OpReply {
+    let epoch = u64::try_from(numbers[5]).unwrap_or(0);
+    let outcome = parse_outcome(numbers[0], numbers[1], numbers[2]);
+    OpReply { outcome, level: numbers[3], returned: numbers[4], epoch }
 }
 
-fn answered(kind: i64, a: i64, b: i64) -> Answered {
-    let whole = |number: i64| u64::try_from(number).unwrap_or(0);
-    match kind {
-        1 => Answered::Done { wait: Duration::from_micros(whole(a)), remaining: whole(b) },
-        0 => Answered::Limited { retry_after: Duration::from_micros(whole(a)) },
-        _ => Answered::Never { max: whole(a) },
+fn parse_outcome(code: i64, first: i64, second: i64) -> OpOutcome {
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+    match code {
+        1 => OpOutcome::Done { wait: Duration::from_micros(unsigned(first)), remaining: unsigned(second) },
+        0 => OpOutcome::Limited { retry_after: Duration::from_micros(unsigned(first)) },
+        _ => OpOutcome::Never { max: unsigned(first) },
     }
 }

@@ -1,20 +1,20 @@
-//! Windows as the fields of a hash, and the names of times.
+//! Encodes windows as the fields of a hash, and the times of windows as parts of keys.
 
 use std::collections::BTreeMap;
 
-use tidegate_core::window::{Grain, Window};
+use tidegate_core::window::{Resolution, Window};
 
-/// The field that says up to which minute an hour or a day has been rolled up.
-const REACHES: &str = "reaches";
+/// The field with the last minute that an hour or day includes.
+const ROLLED_UP_TO: &str = "rolled_up_to";
 
-/// The fields of a window that are above zero; those of the durations have the numbers of their buckets as names.
-pub fn of(window: &Window) -> Vec<(String, u64)> {
+/// Returns the non-zero fields of a window. A duration bucket's field is named after its number.
+pub fn encode(window: &Window) -> Vec<(String, u64)> {
     let named = [
         ("count", window.success + window.errors),
         ("success_count", window.success),
         ("error_count", window.errors),
         ("limited_count", window.limited),
-        // Counts are signed there; 292,000 years of calls in one interval do not fit.
+        // Redis counts in signed integers; only 292,000 years of calls in one interval would exceed them.
         ("total_duration_us", window.total_us.min(i64::MAX.unsigned_abs())),
     ];
     let named = named.into_iter().map(|(name, count)| (name.to_owned(), count));
@@ -22,8 +22,8 @@ pub fn of(window: &Window) -> Vec<(String, u64)> {
     named.chain(buckets).filter(|(_, count)| *count > 0).collect()
 }
 
-/// A window as it was read, and up to which minute it has been rolled up.
-pub fn read(fields: &BTreeMap<String, u64>) -> (Window, Option<u64>) {
+/// Returns the window with these fields, and the last minute that it includes if it is an hour or day.
+pub fn decode(fields: &BTreeMap<String, u64>) -> (Window, Option<u64>) {
     let field = |name: &str| fields.get(name).copied().unwrap_or_default();
     let mut window = Window {
         success: field("success_count"),
@@ -34,20 +34,20 @@ pub fn read(fields: &BTreeMap<String, u64>) -> (Window, Option<u64>) {
     };
     let buckets = fields.iter().filter_map(|(name, count)| Some((name.parse().ok()?, *count)));
     buckets.for_each(|(index, count)| window.sketch.add(index, count));
-    (window, fields.get(REACHES).copied())
+    (window, fields.get(ROLLED_UP_TO).copied())
 }
 
-/// The name of a window's time: `29391240` (minutes since 1970), `2026-11-23T08` or `2026-11-23`, in UTC.
-pub fn time(grain: Grain, at_ms: u64) -> String {
-    match grain {
-        Grain::Minute => (at_ms / grain.millis()).to_string(),
-        Grain::Hour => format!("{}T{:02}", date(at_ms), at_ms % Grain::Day.millis() / grain.millis()),
-        Grain::Day => date(at_ms),
+/// Returns a window's time in UTC as part of its key: `29391240` (minutes since 1970), `2026-11-23T08`, `2026-11-23`.
+pub fn time_name(resolution: Resolution, at_ms: u64) -> String {
+    match resolution {
+        Resolution::Minute => (at_ms / resolution.millis()).to_string(),
+        Resolution::Hour => format!("{}T{:02}", date(at_ms), at_ms % Resolution::Day.millis() / resolution.millis()),
+        Resolution::Day => date(at_ms),
     }
 }
 
 fn date(at_ms: u64) -> String {
-    let mut days = at_ms / Grain::Day.millis();
+    let mut days = at_ms / Resolution::Day.millis();
     let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let mut year = 1970;
     while days >= 365 + u64::from(leap(year)) {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_the_names_of_the_calendar() {
+    fn time_names_follow_the_calendar() {
         let rows = [
             (0, "0", "1970-01-01T00"),
             (951_782_399_999, "15863039", "2000-02-28T23"),
@@ -82,20 +82,20 @@ mod tests {
             (4_107_542_400_000, "68459040", "2100-03-01T00"),
         ];
         for (at_ms, minute, hour) in rows {
-            assert_eq!(time(Grain::Minute, at_ms), minute);
-            assert_eq!(time(Grain::Hour, at_ms), hour);
-            assert_eq!(time(Grain::Day, at_ms), hour[..10]);
+            assert_eq!(time_name(Resolution::Minute, at_ms), minute);
+            assert_eq!(time_name(Resolution::Hour, at_ms), hour);
+            assert_eq!(time_name(Resolution::Day, at_ms), hour[..10]);
         }
     }
 
     #[test]
-    fn a_window_comes_back_from_its_fields() {
+    fn encoded_windows_decode_to_the_same_window() {
         let mut window =
             Window { success: 3, errors: 1, limited: 7, total_us: 123_456_789_012_345, ..Window::default() };
         [0, 17, 550, 551, 552].into_iter().for_each(|index| window.sketch.add(index, u64::from(index) + 1));
-        let fields: BTreeMap<String, u64> = of(&window).into_iter().collect();
+        let fields: BTreeMap<String, u64> = encode(&window).into_iter().collect();
         assert_eq!(fields["count"], 4);
-        assert_eq!(read(&fields), (window, None));
-        assert_eq!(of(&Window::default()), []);
+        assert_eq!(decode(&fields), (window, None));
+        assert_eq!(encode(&Window::default()), []);
     }
 }

@@ -1,7 +1,7 @@
-//! The figures of all processes, in Redis.
+//! The metrics of all processes, in Redis.
 
 mod fields;
-mod outbox;
+mod pending_batches;
 mod read;
 
 use std::collections::BTreeMap;
@@ -10,157 +10,160 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::FromRedisValue;
-use tidegate_core::store::{Answer, Counted, MetricStore};
-use tidegate_core::window::Grain;
+use tidegate_core::store::{MetricDeltas, MetricStore, StoreFuture};
+use tidegate_core::window::Resolution;
 use tidegate_core::{Clock, Stats, StoreError};
 use tidegate_lua::{METRICS_ADD, METRICS_NAMES, METRICS_PENDING, METRICS_ROLL, Script};
 use tokio::task::JoinSet;
 
 use crate::Redis;
-use crate::answers::{text, understood};
-use outbox::{Batch, Outbox};
+use crate::codec::{decode_reply, encode_arg};
+use pending_batches::{MetricBatch, PendingBatches};
 
-/// How long a question may take: nobody's call waits for it.
-const WITHIN: Duration = Duration::from_secs(2);
+/// How long a request may take; no call to a platform waits for it.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many questions go in one round trip: the minutes of an hour, and few enough to leave room for decisions.
-const AT_ONCE: usize = 64;
+/// The maximum number of commands in one round trip, and of concurrent roll-ups: enough for the minutes of an hour, and
+/// few enough to leave room for decisions.
+const MAX_CONCURRENCY: usize = 64;
 
-/// The endpoint under which further ones are counted.
-const OTHER: &str = "other";
+/// The endpoint under which further endpoints are counted.
+const OTHER_ENDPOINT: &str = "other";
 
 const HOUR_S: u64 = 3_600;
 const DAY_S: u64 = 86_400;
 
-/// How many minutes are asked for at once when they are rolled up.
-const MOST_ROLLED: i64 = 1_000;
+/// The maximum number of minutes that one roll-up request returns.
+const MAX_PENDING_MINUTES: i64 = 1_000;
 
-/// A [`MetricStore`] that processes share; clones share it.
+/// A [`MetricStore`] that all processes with the same Redis and prefix share; clones are the same store.
 #[derive(Clone)]
 pub struct RedisMetrics(Arc<Inner>);
 
 struct Inner {
     redis: Redis,
     max_endpoints: usize,
-    /// Tells the batches of this store from those of any other.
+    /// A random id that distinguishes the batches of this store from those of others.
     source: String,
     clock: Option<Arc<dyn Clock>>,
-    outboxes: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<Outbox>>>>,
+    /// The counts of each platform that are not written yet.
+    pending: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<PendingBatches>>>>,
 }
 
 impl RedisMetrics {
-    /// Figures at the server's time; at most `max_endpoints` names are kept apart for each platform.
+    /// Returns a store that uses the Redis server's clock. Each platform has at most `max_endpoints` endpoints with
+    /// counts of their own; further endpoints are counted together as `other`.
     #[must_use]
     pub fn new(redis: Redis, max_endpoints: usize) -> Self {
-        Self::make(redis, max_endpoints, None)
+        Self::open(redis, max_endpoints, None)
     }
 
-    /// The same at the time of a clock, for tests.
+    /// Returns a store that uses `clock`, for tests.
     #[must_use]
     pub fn with_clock(redis: Redis, max_endpoints: usize, clock: Arc<dyn Clock>) -> Self {
-        Self::make(redis, max_endpoints, Some(clock))
+        Self::open(redis, max_endpoints, Some(clock))
     }
 
-    fn make(redis: Redis, max_endpoints: usize, clock: Option<Arc<dyn Clock>>) -> Self {
+    fn open(redis: Redis, max_endpoints: usize, clock: Option<Arc<dyn Clock>>) -> Self {
         let source = format!("{:016x}", rand::random::<u64>());
-        Self(Arc::new(Inner { redis, max_endpoints, source, clock, outboxes: Mutex::default() }))
+        Self(Arc::new(Inner { redis, max_endpoints, source, clock, pending: Mutex::default() }))
     }
 
-    /// The time as scripts take it: nothing, unless there is a clock.
-    fn now(&self) -> Vec<u8> {
+    /// Returns the time as an argument of scripts: empty if they use the server's clock.
+    fn time_arg(&self) -> Vec<u8> {
         let now_us = self.0.clock.as_ref().map(|clock| clock.unix_ms() * 1_000);
-        now_us.map_or_else(Vec::new, text)
+        now_us.map_or_else(Vec::new, encode_arg)
     }
 
-    async fn ask<T: FromRedisValue>(
+    async fn run_script<T: FromRedisValue>(
         &self,
         script: &Script,
         keys: &[String],
         args: &[Vec<u8>],
     ) -> Result<T, StoreError> {
-        let value = self.0.redis.run_within(WITHIN, script, keys, args).await?;
-        understood(script.name, value)
+        let reply = self.0.redis.run_within(REQUEST_TIMEOUT, script, keys, args).await?;
+        decode_reply(script.name, reply)
     }
 
-    /// Adds names to those that were counted lately and answers with all.
-    async fn names(&self, key: String, add: &[String]) -> Result<Vec<String>, StoreError> {
-        let mut args = vec![self.now(), text(31 * DAY_S)];
-        args.extend(add.iter().map(|name| name.clone().into_bytes()));
-        self.ask(&METRICS_NAMES, &[key], &args).await
+    /// Adds names of platforms or endpoints, and returns all names that had calls recently.
+    async fn update_names(&self, key: String, added: &[String]) -> Result<Vec<String>, StoreError> {
+        let mut args = vec![self.time_arg(), encode_arg(31 * DAY_S)];
+        args.extend(added.iter().map(|name| name.clone().into_bytes()));
+        self.run_script(&METRICS_NAMES, &[key], &args).await
     }
 
-    fn outbox(&self, platform: &str) -> Arc<tokio::sync::Mutex<Outbox>> {
-        Arc::clone(self.0.outboxes.lock().entry(platform.to_owned()).or_default())
+    fn pending_batches(&self, platform: &str) -> Arc<tokio::sync::Mutex<PendingBatches>> {
+        Arc::clone(self.0.pending.lock().entry(platform.to_owned()).or_default())
     }
 
-    /// Sends all that a platform's outbox holds, in order; what fails stays first.
-    async fn send(self, platform: String) -> Result<bool, StoreError> {
-        let outbox = self.outbox(&platform);
-        let mut outbox = outbox.lock().await;
-        let mut any = false;
-        while let Some(batch) = outbox.next() {
-            self.send_one(&platform, batch).await?;
-            outbox.arrived();
-            any = true;
+    /// Writes a platform's pending batches in order; returns whether there were any. A batch that fails stays first.
+    async fn write_batches(self, platform: String) -> Result<bool, StoreError> {
+        let pending = self.pending_batches(&platform);
+        let mut pending = pending.lock().await;
+        let mut any_written = false;
+        while let Some(batch) = pending.next() {
+            self.write_batch(&platform, batch).await?;
+            pending.confirm();
+            any_written = true;
         }
-        Ok(any)
+        Ok(any_written)
     }
 
-    async fn send_one(&self, platform: &str, batch: &Batch) -> Result<u64, StoreError> {
-        let keys = self.0.redis.keys();
-        let declared = [
-            keys.batch(platform, &self.0.source),
-            keys.windows_pending(platform),
-            keys.endpoints(platform),
-            keys.windows_closed(platform),
+    async fn write_batch(&self, platform: &str, batch: &MetricBatch) -> Result<u64, StoreError> {
+        let builder = self.0.redis.keys();
+        let keys = [
+            builder.metrics_batch(platform, &self.0.source),
+            builder.windows_pending(platform),
+            builder.endpoints(platform),
+            builder.windows_closed(platform),
         ];
         let mut args = vec![
-            text(batch.number),
-            self.now(),
-            keys.windows(platform).into_bytes(),
-            text(self.0.max_endpoints),
-            text(OTHER),
-            text(7 * DAY_S),
-            text(2 * DAY_S),
-            text(31 * DAY_S),
+            encode_arg(batch.number),
+            self.time_arg(),
+            builder.windows(platform).into_bytes(),
+            encode_arg(self.0.max_endpoints),
+            encode_arg(OTHER_ENDPOINT),
+            encode_arg(7 * DAY_S),
+            encode_arg(2 * DAY_S),
+            encode_arg(31 * DAY_S),
         ];
         for (series, fields) in &batch.series {
-            args.extend([text(series), text(fields.len())]);
-            args.extend(fields.iter().flat_map(|(field, count)| [text(field), text(count)]));
+            args.extend([encode_arg(series), encode_arg(fields.len())]);
+            args.extend(fields.iter().flat_map(|(field, count)| [encode_arg(field), encode_arg(count)]));
         }
-        self.ask(&METRICS_ADD, &declared, &args).await
+        self.run_script(&METRICS_ADD, &keys, &args).await
     }
 
-    async fn add_all(&self, counted: Counted) -> Result<(), StoreError> {
-        for (platform, counted) in counted {
-            self.outbox(&platform).lock().await.take(counted);
+    async fn add_deltas(&self, deltas: MetricDeltas) -> Result<(), StoreError> {
+        for (platform, windows) in deltas {
+            self.pending_batches(&platform).lock().await.add(windows);
         }
-        let platforms: Vec<String> = self.0.outboxes.lock().keys().cloned().collect();
-        let mut sending = JoinSet::new();
+        let platforms: Vec<String> = self.0.pending.lock().keys().cloned().collect();
+        let mut writes = JoinSet::new();
         for platform in platforms {
             let store = self.clone();
-            sending.spawn(async move { (store.send(platform.clone()).await, platform) });
+            writes.spawn(async move { (store.write_batches(platform.clone()).await, platform) });
         }
-        // Where a part of the server is away, the others still get theirs.
-        let (mut sent, mut failed) = (Vec::new(), None);
-        for (outcome, platform) in sending.join_all().await {
-            match outcome {
-                Ok(true) => sent.push(platform),
+        // An unavailable node of a cluster does not prevent writes to the others.
+        let (mut written, mut last_error) = (Vec::new(), None);
+        for (result, platform) in writes.join_all().await {
+            match result {
+                Ok(true) => written.push(platform),
                 Ok(false) => {}
-                Err(error) => failed = Some(error),
+                Err(error) => last_error = Some(error),
             }
         }
-        if !sent.is_empty() {
-            self.names(self.0.redis.keys().platforms(), &sent).await?;
+        if !written.is_empty() {
+            self.update_names(self.0.redis.keys().platforms(), &written).await?;
         }
-        failed.map_or(Ok(()), Err)
+        last_error.map_or(Ok(()), Err)
     }
 
-    /// The time in milliseconds, and which series have minutes that are not rolled up yet, oldest first.
-    async fn pending(&self, platform: &str, most: i64) -> Result<(u64, Vec<(u64, String)>), StoreError> {
+    /// Returns the time in milliseconds, and the minutes of each series that are not rolled up yet, oldest first.
+    async fn pending_minutes(&self, platform: &str, max: i64) -> Result<(u64, Vec<(u64, String)>), StoreError> {
         let keys = [self.0.redis.keys().windows_pending(platform)];
-        let (now_ms, members): (u64, Vec<String>) =
-            self.ask(&METRICS_PENDING, &keys, &[self.now(), text(most)]).await?;
+        let args = [self.time_arg(), encode_arg(max)];
+        let (now_ms, members): (u64, Vec<String>) = self.run_script(&METRICS_PENDING, &keys, &args).await?;
         let split = |member: String| {
             let digits = member.find(|c: char| !c.is_ascii_digit()).unwrap_or(member.len());
             Some((member[..digits].parse().ok()?, member[digits..].to_owned()))
@@ -168,104 +171,105 @@ impl RedisMetrics {
         Ok((now_ms, members.into_iter().filter_map(split).collect()))
     }
 
-    /// Rolls up one platform, a minute at a time, so that every hour grows in the order of its minutes.
-    async fn roll_up_one(&self, platform: &str) -> Result<u64, StoreError> {
-        let mut rolled = 0;
+    /// Rolls up one platform, one minute after another, so that every hour includes its minutes in order.
+    async fn roll_up_platform(&self, platform: &str) -> Result<u64, StoreError> {
+        let mut rolled_up = 0;
         loop {
-            let (now_ms, pending) = self.pending(platform, MOST_ROLLED).await?;
-            let ended = pending.into_iter().filter(|(minute, _)| (minute + 1) * Grain::Minute.millis() <= now_ms);
+            let (now_ms, pending) = self.pending_minutes(platform, MAX_PENDING_MINUTES).await?;
+            let ended = pending.into_iter().filter(|(minute, _)| (minute + 1) * Resolution::Minute.millis() <= now_ms);
             let mut minutes: BTreeMap<u64, Vec<String>> = BTreeMap::new();
             ended.for_each(|(minute, series)| minutes.entry(minute).or_default().push(series));
-            let before = rolled;
+            let before = rolled_up;
             for (minute, series) in minutes {
-                rolled += self.roll_minute(platform, minute, series).await?;
+                rolled_up += self.roll_up_minute(platform, minute, series).await?;
             }
-            if rolled == before {
-                return Ok(rolled);
+            if rolled_up == before {
+                return Ok(rolled_up);
             }
         }
     }
 
-    async fn roll_minute(&self, platform: &str, minute: u64, all: Vec<String>) -> Result<u64, StoreError> {
-        let (mut rolling, mut rolled) = (JoinSet::new(), 0);
-        for series in all {
-            if rolling.len() >= AT_ONCE {
-                rolled += joined(&mut rolling).await?.unwrap_or(0);
+    async fn roll_up_minute(&self, platform: &str, minute: u64, all_series: Vec<String>) -> Result<u64, StoreError> {
+        let (mut tasks, mut rolled_up) = (JoinSet::new(), 0);
+        for series in all_series {
+            if tasks.len() >= MAX_CONCURRENCY {
+                rolled_up += join_next(&mut tasks).await?.unwrap_or(0);
             }
             let (store, platform) = (self.clone(), platform.to_owned());
-            rolling.spawn(async move { store.roll_series(&platform, minute, &series).await });
+            tasks.spawn(async move { store.roll_up_series(&platform, minute, &series).await });
         }
-        while let Some(one) = joined(&mut rolling).await? {
-            rolled += one;
+        while let Some(count) = join_next(&mut tasks).await? {
+            rolled_up += count;
         }
-        Ok(rolled)
+        Ok(rolled_up)
     }
 
-    async fn roll_series(&self, platform: &str, minute: u64, series: &str) -> Result<u64, StoreError> {
-        let keys = self.0.redis.keys();
-        let window = |grain| keys.window(platform, series, &fields::time(grain, minute * Grain::Minute.millis()));
-        let declared = [
-            keys.windows_pending(platform),
-            keys.windows_closed(platform),
-            window(Grain::Minute),
-            window(Grain::Hour),
-            window(Grain::Day),
+    async fn roll_up_series(&self, platform: &str, minute: u64, series: &str) -> Result<u64, StoreError> {
+        let builder = self.0.redis.keys();
+        let start_ms = minute * Resolution::Minute.millis();
+        let window = |resolution| builder.window(platform, series, &fields::time_name(resolution, start_ms));
+        let keys = [
+            builder.windows_pending(platform),
+            builder.windows_closed(platform),
+            window(Resolution::Minute),
+            window(Resolution::Hour),
+            window(Resolution::Day),
         ];
         let args = [
-            self.now(),
-            text(minute),
-            text(format!("{minute}{series}")),
-            text(3 * HOUR_S),
-            text(2 * DAY_S),
-            text(32 * DAY_S),
-            text(2 * DAY_S),
+            self.time_arg(),
+            encode_arg(minute),
+            encode_arg(format!("{minute}{series}")),
+            encode_arg(3 * HOUR_S),
+            encode_arg(2 * DAY_S),
+            encode_arg(32 * DAY_S),
+            encode_arg(2 * DAY_S),
         ];
-        self.ask(&METRICS_ROLL, &declared, &args).await
+        self.run_script(&METRICS_ROLL, &keys, &args).await
     }
 }
 
 impl MetricStore for RedisMetrics {
-    fn add(&self, counted: Counted) -> Answer<'_, ()> {
-        Box::pin(self.add_all(counted))
+    fn add(&self, deltas: MetricDeltas) -> StoreFuture<'_, ()> {
+        Box::pin(self.add_deltas(deltas))
     }
 
-    fn figures<'a>(&'a self, platform: &'a str, endpoint: Option<&'a str>, range: Duration) -> Answer<'a, Stats> {
+    fn stats<'a>(&'a self, platform: &'a str, endpoint: Option<&'a str>, range: Duration) -> StoreFuture<'a, Stats> {
         Box::pin(self.read(platform, endpoint, range))
     }
 
-    fn endpoints(&self) -> Answer<'_, BTreeMap<String, Vec<String>>> {
+    fn endpoints(&self) -> StoreFuture<'_, BTreeMap<String, Vec<String>>> {
         Box::pin(async {
-            let (mut asking, mut all) = (JoinSet::new(), BTreeMap::new());
-            for platform in self.names(self.0.redis.keys().platforms(), &[]).await? {
+            let (mut tasks, mut all) = (JoinSet::new(), BTreeMap::new());
+            for platform in self.update_names(self.0.redis.keys().platforms(), &[]).await? {
                 let (store, key) = (self.clone(), self.0.redis.keys().endpoints(&platform));
-                asking.spawn(async move { Ok((platform, store.names(key, &[]).await?)) });
+                tasks.spawn(async move { Ok((platform, store.update_names(key, &[]).await?)) });
             }
-            while let Some((platform, endpoints)) = joined(&mut asking).await? {
+            while let Some((platform, endpoints)) = join_next(&mut tasks).await? {
                 all.insert(platform, endpoints);
             }
             Ok(all)
         })
     }
 
-    fn roll_up(&self) -> Answer<'_, u64> {
+    fn roll_up(&self) -> StoreFuture<'_, u64> {
         Box::pin(async {
-            let (mut rolled, mut failed) = (0, None);
-            for platform in self.names(self.0.redis.keys().platforms(), &[]).await? {
-                match self.roll_up_one(&platform).await {
-                    Ok(more) => rolled += more,
-                    Err(error) => failed = Some(error),
+            let (mut rolled_up, mut last_error) = (0, None);
+            for platform in self.update_names(self.0.redis.keys().platforms(), &[]).await? {
+                match self.roll_up_platform(&platform).await {
+                    Ok(count) => rolled_up += count,
+                    Err(error) => last_error = Some(error),
                 }
             }
-            failed.map_or(Ok(rolled), Err)
+            last_error.map_or(Ok(rolled_up), Err)
         })
     }
 }
 
-/// The next answer of those asked for; a task that failed is a fault of ours, and its question is open still.
-async fn joined<T: 'static>(asked: &mut JoinSet<Result<T, StoreError>>) -> Result<Option<T>, StoreError> {
-    match asked.join_next().await {
+/// Returns the result of the next task that ends; `None` if there are no tasks left. A task that panicked is an error.
+async fn join_next<T: 'static>(tasks: &mut JoinSet<Result<T, StoreError>>) -> Result<Option<T>, StoreError> {
+    match tasks.join_next().await {
         None => Ok(None),
-        Some(Ok(answer)) => answer.map(Some),
-        Some(Err(panic)) => Err(StoreError::refused(format!("a question to Redis failed: {panic}"))),
+        Some(Ok(result)) => result.map(Some),
+        Some(Err(panic)) => Err(StoreError::failed(format!("a request to redis failed: {panic}"))),
     }
 }

@@ -1,4 +1,4 @@
-//! From the source of a Wasm policy to the component that a host loads.
+//! Builds Wasm components from Rust and JavaScript projects.
 
 mod javascript;
 mod rust;
@@ -9,93 +9,95 @@ use std::path::{Path, PathBuf};
 
 use wit_component::DecodedWasm;
 
-/// What each world exports, and the directory that a host reads its components from.
-const WORLDS: [(&str, &str); 3] = [("classify", "retry"), ("evaluate", "alerts"), ("admit", "admit")];
+/// The function that each kind of component exports, and the folder that the server loads that kind from.
+const EXPORTS_AND_FOLDERS: [(&str, &str); 3] = [("classify", "retry"), ("evaluate", "alerts"), ("admit", "admit")];
 
-/// Why there is no component.
+/// Why a build failed.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Failed {
-    /// What it takes is not on this machine, or not where it was looked for; the words say how to mend that.
-    Missing(String),
-    /// The source is no policy; the words say why, or that a compiler has said so.
-    Refused(String),
+pub enum BuildError {
+    /// A tool, a project file or a permission is missing. The message says how to fix it.
+    Setup(String),
+    /// The source is not a valid policy. The message gives the reason, or refers to the output of the compiler.
+    Source(String),
 }
 
-/// A component that lies where a host finds it.
+/// A component that has been written to the policy directory.
 #[derive(Debug)]
-pub struct Built {
-    /// Where it lies.
+pub struct BuiltComponent {
+    /// The path of the component.
     pub path: PathBuf,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: usize,
-    /// Whether it differs from what lay there.
+    /// Whether the component differs from the file that was there before.
     pub changed: bool,
-    /// What built it, for people.
-    pub with: String,
+    /// The name of the toolchain that built it.
+    pub built_with: String,
 }
 
-/// Builds the project in a directory and writes `policies/KIND/NAME.wasm`; the kind is that of the function it exports.
+/// Builds a project and writes `policies/KIND/NAME.wasm`. The function that the component exports determines the kind.
 ///
 /// # Errors
-/// Where a tool is missing, or the project is none or does not compile.
-pub fn build(project: &Path, name: &str, policies: &Path) -> Result<Built, Failed> {
-    let (component, with) = if project.join("Cargo.toml").is_file() {
+/// Returns an error if a tool is missing, if the directory is not a project, or if the project does not compile.
+pub fn build(project: &Path, name: &str, policies: &Path) -> Result<BuiltComponent, BuildError> {
+    let (component, built_with) = if project.join("Cargo.toml").is_file() {
         rust::component(project)?
     } else if project.join("package.json").is_file() {
         javascript::component(project)?
     } else {
-        return Err(Failed::Missing(format!(
-            "{}: expected a Cargo.toml or a package.json; `tidegate new retry NAME --lang rust` (or js) makes a project",
+        return Err(BuildError::Setup(format!(
+            "{}: expected a Cargo.toml or a package.json; create a project with `tidegate new retry NAME --lang rust` \
+             (or js)",
             project.display()
         )));
     };
-    let kind = kind(&component)?;
-    let dir = policies.join(kind);
+    let folder = folder(&component)?;
+    let dir = policies.join(folder);
     let path = dir.join(format!("{name}.wasm"));
     let script = dir.join(format!("{name}.rhai"));
-    // Conditions are named with their ending, so two may have one name.
-    if kind != "alerts" && script.is_file() {
-        let beside = if kind == "retry" {
-            format!("build with --name {name}.candidate, which runs beside it, or ")
+    // Rules name their conditions with the file extension, so a script and a component may have the same name.
+    if folder != "alerts" && script.is_file() {
+        let alternative = if folder == "retry" {
+            format!("build it as a candidate with --name {name}.candidate, or ")
         } else {
             String::new()
         };
         let (component, script) = (path.display(), script.display());
-        return Err(Failed::Refused(format!(
-            "{component} would claim the same platform as {script}: {beside}remove the script"
+        return Err(BuildError::Source(format!(
+            "{component} would apply to the same platform as {script}; {alternative}remove the script"
         )));
     }
     let changed = fs::read(&path).map_or(true, |old| old != component);
     if changed {
-        write(&dir, name, &component)
-            .map_err(|error| Failed::Missing(format!("{} cannot be written: {error}", path.display())))?;
+        write_component(&dir, name, &component)
+            .map_err(|error| BuildError::Setup(format!("cannot write {}: {error}", path.display())))?;
     }
-    Ok(Built { path, size: component.len(), changed, with })
+    Ok(BuiltComponent { path, size: component.len(), changed, built_with })
 }
 
-/// Whole or not at all: a host may be watching, and takes no notice of a name that begins with a dot.
-fn write(dir: &Path, name: &str, component: &[u8]) -> std::io::Result<()> {
-    let part = dir.join(format!(".{name}.wasm.{}", std::process::id()));
+/// Writes the component to a temporary file and renames it, so that a running server never loads a partial file. The
+/// server ignores the temporary file because its name begins with a dot.
+fn write_component(dir: &Path, name: &str, component: &[u8]) -> std::io::Result<()> {
+    let temporary = dir.join(format!(".{name}.wasm.{}", std::process::id()));
     fs::create_dir_all(dir)?;
-    fs::write(&part, component)
-        .and_then(|()| fs::rename(&part, dir.join(format!("{name}.wasm"))))
-        .inspect_err(|_| drop(fs::remove_file(&part)))
+    fs::write(&temporary, component)
+        .and_then(|()| fs::rename(&temporary, dir.join(format!("{name}.wasm"))))
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 
-/// The directory for components of this component's world.
-fn kind(component: &[u8]) -> Result<&'static str, Failed> {
+/// Returns the folder for this component, from the function that it exports.
+fn folder(component: &[u8]) -> Result<&'static str, BuildError> {
     let decoded = wit_component::decode(component);
     let Ok(DecodedWasm::Component(resolve, world)) = decoded else {
-        return Err(Failed::Refused("what was built is no component".to_owned()));
+        return Err(BuildError::Source("the output of the build is not a Wasm component".to_owned()));
     };
     let exports: Vec<_> = resolve.worlds[world].exports.keys().map(|key| resolve.name_world_key(key)).collect();
-    let found = WORLDS.iter().find(|(export, _)| exports.iter().any(|name| name == export));
-    found.map(|(_, dir)| *dir).ok_or_else(|| {
-        let has = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
-        let wanted = WORLDS.map(|(export, _)| export).join(", ");
-        Failed::Refused(format!(
-            "it exports {has}, and a policy exports one of {wanted}: in Rust by `tidegate_sdk::export_retry!(…)` and \
-             its like, in JavaScript by a function of that name in policy.js"
+    let matching = EXPORTS_AND_FOLDERS.iter().find(|(export, _)| exports.iter().any(|name| name == export));
+    matching.map(|(_, folder)| *folder).ok_or_else(|| {
+        let actual = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+        let expected = EXPORTS_AND_FOLDERS.map(|(export, _)| export).join(", ");
+        BuildError::Source(format!(
+            "the component exports {actual}; a policy must export one of {expected}: in Rust, use a macro such as \
+             `tidegate_sdk::export_retry!`; in JavaScript, export a function of that name from policy.js"
         ))
     })
 }
@@ -105,24 +107,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_without_a_project_is_told_what_makes_one() {
+    fn a_directory_without_a_project_is_a_setup_error() {
         let dir = tempfile::tempdir().unwrap();
-        let failed = build(dir.path(), "shop", dir.path()).unwrap_err();
-        let Failed::Missing(message) = failed else { panic!("{failed:?}") };
+        let error = build(dir.path(), "shop", dir.path()).unwrap_err();
+        let BuildError::Setup(message) = error else { panic!("{error:?}") };
         assert!(message.contains("expected a Cargo.toml or a package.json"), "{message}");
     }
 
     #[test]
-    fn what_is_written_is_whole_and_leaves_nothing_beside_it() {
+    fn writing_a_component_leaves_no_temporary_file() {
         let dir = tempfile::tempdir().unwrap();
         let retry = dir.path().join("retry");
         for text in ["first", "second"] {
-            write(&retry, "shop", text.as_bytes()).unwrap();
+            write_component(&retry, "shop", text.as_bytes()).unwrap();
             assert_eq!(fs::read_to_string(retry.join("shop.wasm")).unwrap(), text);
         }
         assert_eq!(fs::read_dir(&retry).unwrap().count(), 1);
         fs::create_dir(retry.join("taken.wasm")).unwrap();
-        assert!(write(&retry, "taken", b"x").is_err());
-        assert_eq!(fs::read_dir(&retry).unwrap().count(), 2, "nothing half written stays");
+        assert!(write_component(&retry, "taken", b"x").is_err());
+        assert_eq!(fs::read_dir(&retry).unwrap().count(), 2, "no partial file is left");
     }
 }

@@ -1,4 +1,4 @@
-//! A Rust project: cargo makes a core module, which carries what it takes to make it a component.
+//! Builds Rust projects: cargo compiles a core module with embedded WIT metadata, which is then encoded as a component.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::process::Stdio;
 use serde_json::Value;
 use wit_component::ComponentEncoder;
 
-use super::Failed;
+use super::BuildError;
 use super::toolchain::{self, TARGET, Toolchain};
 
-/// Small and self-contained: what a policy panics about cannot be caught by anyone, and names alone tell where.
+/// The build profile. Panics abort, because nothing in a policy can catch them. Symbol names stay, for backtraces.
 const PROFILE: [(&str, &str); 4] = [
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3"),
     ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
@@ -18,20 +18,21 @@ const PROFILE: [(&str, &str); 4] = [
     ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
 ];
 
-/// The component of the project in this directory, and what built it.
-pub fn component(project: &Path) -> Result<(Vec<u8>, String), Failed> {
+/// Builds the project and returns the component and the name of the toolchain.
+pub fn component(project: &Path) -> Result<(Vec<u8>, String), BuildError> {
     let toolchain = toolchain::find()?;
     let path = compile(&toolchain, project)?;
-    let core = fs::read(&path).map_err(|error| Failed::Refused(format!("{}: {error}", path.display())))?;
+    let core = fs::read(&path).map_err(|error| BuildError::Source(format!("{}: {error}", path.display())))?;
     let component = ComponentEncoder::default().validate(true).module(&core).and_then(|mut encoder| encoder.encode());
-    let component = component.map_err(|error| Failed::Refused(format!("it is no component: {error:#}")))?;
+    let component =
+        component.map_err(|error| BuildError::Source(format!("cannot encode the module as a component: {error:#}")))?;
     Ok((component, toolchain.name.to_owned()))
 }
 
-/// Compiles a project and returns where its core module lies.
-fn compile(toolchain: &Toolchain, project: &Path) -> Result<PathBuf, Failed> {
+/// Compiles the project and returns the path of its core module.
+fn compile(toolchain: &Toolchain, project: &Path) -> Result<PathBuf, BuildError> {
     let manifest = fs::canonicalize(project.join("Cargo.toml"))
-        .map_err(|error| Failed::Missing(format!("{}: {error}", project.display())))?;
+        .map_err(|error| BuildError::Setup(format!("{}: {error}", project.display())))?;
     let output = toolchain
         .cargo()
         .args(["build", "--release", "--lib", "--target", TARGET, "--message-format=json-render-diagnostics"])
@@ -41,16 +42,18 @@ fn compile(toolchain: &Toolchain, project: &Path) -> Result<PathBuf, Failed> {
         .envs(PROFILE)
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|error| Failed::Missing(format!("cargo cannot be run: {error}")))?;
+        .map_err(|error| BuildError::Setup(format!("cannot run cargo: {error}")))?;
     if !output.status.success() {
-        return Err(Failed::Refused("cargo said why above".to_owned()));
+        return Err(BuildError::Source("compilation failed; see the output of cargo above".to_owned()));
     }
     core_module(&String::from_utf8_lossy(&output.stdout), &manifest).ok_or_else(|| {
-        Failed::Refused("it has no cdylib: its Cargo.toml needs `crate-type = [\"cdylib\", \"rlib\"]`".to_owned())
+        BuildError::Source(
+            "the project builds no cdylib; add `crate-type = [\"cdylib\", \"rlib\"]` to [lib] in Cargo.toml".to_owned(),
+        )
     })
 }
 
-/// The Wasm file among the messages of cargo about this package.
+/// Returns the path of the Wasm file that cargo's JSON messages report for this package.
 fn core_module(messages: &str, manifest: &Path) -> Option<PathBuf> {
     let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let of_project = artifacts.filter(|message| message["manifest_path"].as_str().map(Path::new) == Some(manifest));
@@ -63,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_core_module_is_the_one_of_the_project_itself() {
+    fn core_module_ignores_artifacts_of_dependencies() {
         let messages = r#"
             {"reason":"compiler-artifact","manifest_path":"/w/sdk/Cargo.toml","filenames":["/t/sdk.wasm"]}
             {"reason":"compiler-artifact","manifest_path":"/w/pdd/Cargo.toml","filenames":["/t/libpdd.rlib","/t/pdd.wasm"]}

@@ -1,33 +1,33 @@
-//! Finding something that builds Wasm from Rust: the active toolchain, or Debian's own with its standard library's source.
+//! Finds a Rust toolchain that can build Wasm: the active one, or Debian's with the source of the standard library.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::Failed;
+use super::BuildError;
 
-/// What guests are compiled for: no system interface at all.
+/// The target of Wasm policies, which has no system interface.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Variables of the toolchain that may run this program, which another one must not see.
-const ACTIVE: [&str; 4] = ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTDOC", "LD_LIBRARY_PATH"];
+/// Environment variables that the active toolchain may have set, and that another toolchain must not inherit.
+const ACTIVE_TOOLCHAIN_VARIABLES: [&str; 4] = ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTDOC", "LD_LIBRARY_PATH"];
 
 /// A cargo that can build for [`TARGET`].
 pub struct Toolchain {
-    /// What it is, for people.
+    /// The name that is shown to the user.
     pub name: &'static str,
-    /// What `cargo build` needs besides the target.
+    /// Additional arguments of `cargo build`.
     pub args: &'static [&'static str],
     cargo: OsString,
     env: &'static [(&'static str, &'static str)],
-    hidden: &'static [&'static str],
+    removed_variables: &'static [&'static str],
 }
 
 impl Toolchain {
-    /// A cargo command in the toolchain's environment.
+    /// Returns a cargo command with the toolchain's environment.
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(&self.cargo);
-        for name in self.hidden {
+        for name in self.removed_variables {
             command.env_remove(name);
         }
         command.envs(self.env.iter().copied());
@@ -35,25 +35,26 @@ impl Toolchain {
     }
 }
 
-/// The first toolchain that can build for the target.
-pub fn find() -> Result<Toolchain, Failed> {
+/// Finds the first toolchain that can build for [`TARGET`].
+pub fn find() -> Result<Toolchain, BuildError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     if has_target(&rustc) {
-        return Ok(Toolchain { name: "the active toolchain", args: &[], cargo, env: &[], hidden: &[] });
+        return Ok(Toolchain { name: "the active toolchain", args: &[], cargo, env: &[], removed_variables: &[] });
     }
-    if debian_is_complete() {
-        return Ok(debian());
+    if has_debian_toolchain() {
+        return Ok(debian_toolchain());
     }
-    let first = if runs(&cargo) { "" } else { "install Rust (https://rustup.rs), then " };
-    Err(Failed::Missing(format!(
-        "nothing here builds Wasm from Rust: {first}run `rustup target add {TARGET}`, or on Debian `apt-get install -y \
-         --no-install-recommends rustc-web cargo-web rust-web-src lld`"
+    let install_rust = if runs(&cargo) { "" } else { "install Rust (https://rustup.rs), then " };
+    Err(BuildError::Setup(format!(
+        "no Rust toolchain with the target {TARGET} found; {install_rust}run `rustup target add {TARGET}`, or on \
+         Debian `apt-get install -y --no-install-recommends rustc-web cargo-web rust-web-src lld`"
     )))
 }
 
-/// Debian ships no standard library for the target, so it is built along, which a stable compiler must be told to do.
-fn debian() -> Toolchain {
+/// Returns Debian's toolchain. Debian has no compiled standard library for the target, so cargo builds it too;
+/// `RUSTC_BOOTSTRAP` enables that on a stable compiler.
+fn debian_toolchain() -> Toolchain {
     Toolchain {
         name: "Debian's Rust",
         args: &["-Zbuild-std=std,panic_abort"],
@@ -63,7 +64,7 @@ fn debian() -> Toolchain {
             ("RUSTC_BOOTSTRAP", "1"),
             ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld"),
         ],
-        hidden: &ACTIVE,
+        removed_variables: &ACTIVE_TOOLCHAIN_VARIABLES,
     }
 }
 
@@ -73,7 +74,7 @@ fn has_target(rustc: &OsStr) -> bool {
     files.is_some_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libstd-")))
 }
 
-fn debian_is_complete() -> bool {
+fn has_debian_toolchain() -> bool {
     let source =
         sysroot("/usr/bin/rustc".as_ref()).map(|root| root.join("lib/rustlib/src/rust/library/std/Cargo.toml"));
     source.is_some_and(|source| source.is_file())
@@ -95,15 +96,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debian_does_not_inherit_the_active_toolchain() {
-        let command = debian().cargo();
+    fn debian_toolchain_does_not_inherit_variables_of_the_active_one() {
+        let command = debian_toolchain().cargo();
         let env: Vec<_> = command.get_envs().collect();
         assert!(env.contains(&("RUSTUP_TOOLCHAIN".as_ref(), None)));
         assert!(env.contains(&("RUSTC".as_ref(), Some("/usr/bin/rustc".as_ref()))));
     }
 
     #[test]
-    fn a_compiler_that_is_not_there_has_no_target() {
+    fn a_missing_compiler_has_no_target() {
         assert!(!has_target("/nonexistent/rustc".as_ref()));
         assert!(!runs("/nonexistent/cargo".as_ref()));
     }

@@ -1,4 +1,4 @@
-//! The fields of cases, each read as what it is.
+//! Reads the fields of test cases.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use tidegate::core::units::parse_duration;
 use tidegate::core::{Failure, FailureKind, FaultKind, LimitState, Request, Snapshot, Stats};
 use tidegate::policy::PolicyKind;
 
-use super::input::Answer;
+use super::input::PlatformResponse;
 
 const CLASSES: [&str; 5] = ["throttled", "quota", "transient", "auth", "permanent"];
 
-/// A failure; its platform is empty where none is named.
+/// Reads a failure. Its platform is empty if the case does not name one.
 pub fn failure(input: &mut Section<'_>) -> Failure {
     let kinds = [
         ("timeout", FailureKind::Timeout),
@@ -32,37 +32,40 @@ pub fn failure(input: &mut Section<'_>) -> Failure {
         code: input.optional("code", string),
         sub_code: input.optional("sub_code", string),
         message: input.optional("message", string),
-        headers: lowered(input.values("headers", string)),
+        headers: lower_case_names(input.values("headers", string)),
         retry_after_ms: whole(input, "retry_after_ms"),
     }
 }
 
-/// An answer as it comes over the wire.
-pub fn answer(input: &mut Section<'_>) -> Option<Answer> {
-    let status =
-        if input.has("status") { status(input) } else { input.required("status", integer(100..=999)).and(None) };
+/// Reads an HTTP response of a platform.
+pub fn response(input: &mut Section<'_>) -> Option<PlatformResponse> {
+    let status = if input.contains_key("status") {
+        status(input)
+    } else {
+        input.required("status", integer(100..=999)).and(None)
+    };
     let headers = input.values("headers", string);
     let body = input.optional("body", string).unwrap_or_default();
-    let answer = Answer::new(status?, &headers, body);
-    if answer.is_none() {
-        input.refuse_value("headers", "expected names and values that HTTP can carry");
+    let response = PlatformResponse::new(status?, &headers, body);
+    if response.is_none() {
+        input.reject_value("headers", "expected valid HTTP header names and values");
     }
-    answer
+    response
 }
 
-/// A request; its platform is empty where none is named.
+/// Reads a request. Its platform is empty if the case does not name one.
 pub fn request(input: &mut Section<'_>) -> Request {
     Request {
         platform: input.optional("platform", string).unwrap_or_default(),
         endpoint: input.optional("endpoint", string).unwrap_or_default(),
         method: input.optional("method", string).unwrap_or_else(|| Request::default().method),
         at_ms: whole(input, "at_ms").unwrap_or(0),
-        headers: lowered(input.values("headers", string)),
+        headers: lower_case_names(input.values("headers", string)),
         labels: input.values("labels", string),
     }
 }
 
-/// What a rule looks at.
+/// Reads the snapshot that a condition is evaluated on.
 pub fn snapshot(input: &mut Section<'_>) -> Snapshot {
     Snapshot {
         platform: input.optional("platform", string).unwrap_or_default(),
@@ -71,39 +74,42 @@ pub fn snapshot(input: &mut Section<'_>) -> Snapshot {
     }
 }
 
-/// Other windows, by their range.
+/// Reads additional windows, by range.
 pub fn windows(section: &mut Section<'_>) -> BTreeMap<String, Stats> {
     let tables = section.tables("windows").into_iter();
-    let window = |(name, mut table): (reader::Text, Section<'_>)| {
+    let window = |(name, mut table): (reader::SpannedString, Section<'_>)| {
         if parse_duration(&name.value).is_err() {
-            table.refuse("expected a duration such as \"1h\" as its name");
+            table.reject("expected a duration such as \"1h\" as the key");
         }
         (name.value, stats(&mut table))
     };
     tables.map(window).collect()
 }
 
-/// Limits, by name.
+/// Reads the state of limits, by name.
 pub fn limits(section: &mut Section<'_>) -> BTreeMap<String, LimitState> {
     let tables = section.tables("limits").into_iter();
     tables.map(|(name, mut table)| (name.value, limit(&mut table))).collect()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the range is that of whole numbers a float holds")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the range contains only whole numbers that f64 represents exactly"
+)]
 fn limit(input: &mut Section<'_>) -> LimitState {
-    const MOST: f64 = 9_007_199_254_740_992.0;
+    const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
     LimitState {
-        available: input.optional("available", number(-MOST..=MOST)).unwrap_or_default() as i64,
+        available: input.optional("available", number(-MAX_WHOLE..=MAX_WHOLE)).unwrap_or_default() as i64,
         burst: whole(input, "burst").unwrap_or_default(),
-        rate: input.optional("rate", number(0.0..=MOST)).unwrap_or_default(),
+        rate: input.optional("rate", number(0.0..=MAX_WHOLE)).unwrap_or_default(),
         full_in_ms: whole(input, "full_in_ms").unwrap_or_default(),
     }
 }
 
 fn stats(input: &mut Section<'_>) -> Stats {
-    let mut figure = |name| input.optional(name, number(f64::MIN..=f64::MAX)).unwrap_or_default();
-    let [total_ms, error_rate, success_rate] = ["total_ms", "error_rate", "success_rate"].map(&mut figure);
-    let [limited_rate, rps, p50, p95, p99] = ["limited_rate", "rps", "p50", "p95", "p99"].map(&mut figure);
+    let mut float = |name| input.optional(name, number(f64::MIN..=f64::MAX)).unwrap_or_default();
+    let [total_ms, error_rate, success_rate] = ["total_ms", "error_rate", "success_rate"].map(&mut float);
+    let [limited_rate, rps, p50, p95, p99] = ["limited_rate", "rps", "p50", "p95", "p99"].map(&mut float);
     let mut count = |name| whole(input, name).unwrap_or_default();
     let [count, success, errors, limited, from_ms, to_ms] =
         ["count", "success", "errors", "limited", "from_ms", "to_ms"].map(&mut count);
@@ -125,7 +131,7 @@ fn stats(input: &mut Section<'_>) -> Stats {
     }
 }
 
-/// What must be answered, as a policy's verdict is shown.
+/// Reads the expected fields of a verdict. They have the same form as in the verdict's JSON.
 pub fn expected(expect: &mut Section<'_>, kind: Option<PolicyKind>) -> Value {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Option<Value>| fields.extend(value.map(|value| (name.to_owned(), value)));
@@ -136,12 +142,12 @@ pub fn expected(expect: &mut Section<'_>, kind: Option<PolicyKind>) -> Value {
             put("class", word(expect, "class", &CLASSES));
             put("after_ms", whole(expect, "after_ms").map(Value::from));
             put("reason", expect.optional("reason", string).map(Value::from));
-            put("success", expect.optional("success", yes).map(Value::from));
+            put("success", expect.optional("success", true_value).map(Value::from));
         }
         Some(PolicyKind::Admit) => {
             put("action", word(expect, "action", &["allow", "deny", "default"]));
             put("cost", whole(expect, "cost").map(Value::from));
-            let scope = expect.has("scope").then(|| expect.values("scope", string));
+            let scope = expect.contains_key("scope").then(|| expect.values("scope", string));
             put(
                 "scope",
                 scope.map(|scope| scope.into_iter().map(|(name, value)| (name, Value::from(value))).collect()),
@@ -155,7 +161,7 @@ pub fn expected(expect: &mut Section<'_>, kind: Option<PolicyKind>) -> Value {
         }
     }
     if expect.is_empty() {
-        expect.refuse("it is empty, so the case cannot fail");
+        expect.reject("expected at least one field, because a case without expected fields cannot fail");
     }
     Value::Object(fields)
 }
@@ -173,14 +179,14 @@ fn word(expect: &mut Section<'_>, name: &'static str, words: &[&'static str]) ->
     expect.optional(name, choice(&words)).map(Value::from)
 }
 
-fn yes(value: &reader::Value<'_>) -> Option<bool> {
+fn true_value(value: &reader::TomlValue<'_>) -> Option<bool> {
     match scalar(value)? {
         Setting::Flag(true) => Some(true),
-        _ => value.refuse("expected true, where the answer is no failure"),
+        _ => value.reject("expected true, which means that the response is not a failure"),
     }
 }
 
-/// Headers as policies see them: names in lower case.
-fn lowered(headers: BTreeMap<String, String>) -> Vec<(String, String)> {
+/// Returns headers as policies get them, with names in lower case.
+fn lower_case_names(headers: BTreeMap<String, String>) -> Vec<(String, String)> {
     headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
 }

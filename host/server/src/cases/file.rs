@@ -1,157 +1,162 @@
-//! A case file as people write it.
+//! Parses case files.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tidegate::core::config::reader::{self, Section, parsed, scalar, string, text};
+use tidegate::core::config::reader::{self, Section, parsed, scalar, spanned_string, string};
 use tidegate::core::config::{PoliciesConfig, PolicyConfig, Settings};
-use tidegate::core::{Failure, LimitState, Request, Stats, View};
+use tidegate::core::{Failure, HostView, LimitState, Request, Stats};
 use tidegate::policy::PolicyKind;
 
 use super::fields;
-use super::find::Tested;
-use super::given::Given;
-use super::input::{AlertInput, Answer};
+use super::find::TestedPolicy;
+use super::input::{AlertInput, PlatformResponse};
+use super::view::FixedView;
 
 /// The cases of one policy.
 #[derive(Debug)]
 pub struct CaseFile {
-    /// What the policy is set to, for all cases.
+    /// The settings of the policy, which apply to all cases.
     pub settings: Option<Settings>,
-    /// The cases, in their order.
+    /// The cases, in the order of the file.
     pub cases: Vec<Case>,
 }
 
-/// One case.
+/// A test case.
 #[derive(Debug)]
 pub struct Case {
-    /// What it shows.
+    /// The name, which says what the case shows.
     pub name: String,
-    /// The line that its name stands in.
+    /// The line of the name in the case file.
     pub line: usize,
-    /// The rule that is asked, where it is one of `alerts.toml`.
+    /// The name of the rule to evaluate, for rules of `alerts.toml`.
     pub rule: Option<String>,
-    /// What must be answered, by field.
+    /// The expected fields of the verdict.
     pub expect: Value,
-    /// What is asked.
-    pub(super) asked: Asked,
+    /// The input of the policy.
+    pub(super) input: CaseInput,
     at_ms: u64,
-    /// What `window` answers, by range; a condition's other windows are as the rule's own.
+    /// The windows that `window` returns, by range. For a condition, other windows equal the rule's own.
     windows: BTreeMap<String, Stats>,
-    /// What `limit` answers, by name.
+    /// The limits that `limit` returns, by name.
     limits: BTreeMap<String, LimitState>,
 }
 
-/// What a policy is asked.
+/// The input of a policy.
 #[derive(Debug)]
-pub enum Asked {
-    /// A retry policy, about a failure.
+pub enum CaseInput {
+    /// A failure, for a retry policy.
     Failure(Failure),
-    /// A retry policy, about the failure that an answer holds.
-    Answer(Answer),
-    /// An admission policy.
+    /// An HTTP response, for a retry policy. The policy gets the failure that the response describes.
+    Response(PlatformResponse),
+    /// A request, for an admission policy.
     Request(Request),
-    /// A condition.
+    /// A snapshot, for an alert condition.
     Alert(AlertInput),
 }
 
 impl CaseFile {
-    /// Reads the cases of a policy of a kind; of rules, where there is none.
+    /// Parses the cases of a policy of this kind, or of the rules in `alerts.toml` if `kind` is `None`.
     ///
     /// # Errors
-    /// Every mistake as `file:line:column: message`, one a line.
+    /// Returns all errors as `file:line:column: message`, one per line.
     pub fn parse(file: &str, text: &str, kind: Option<PolicyKind>) -> Result<Self, String> {
         let read = reader::read(text, |top| {
-            let settings = top.has("settings").then(|| top.values("settings", scalar));
-            let sections = top.sections("case");
+            let settings = top.contains_key("settings").then(|| top.values("settings", scalar));
+            let sections = top.table_array("case");
             if sections.is_empty() {
-                top.refuse("no case; expected [[case]] with a name, an input and what to expect");
+                top.reject("no cases; expected at least one [[case]] with `name`, `input` and `expect`");
             }
             let cases: Vec<_> = sections.into_iter().map(|mut section| case(&mut section, kind)).collect();
             Some(Self { settings, cases: cases.into_iter().collect::<Option<_>>()? })
         });
-        let line = |problem: &reader::Problem| format!("{file}:{problem}");
-        read.map_err(|problems| problems.iter().map(line).collect::<Vec<_>>().join("\n"))
+        let line = |diagnostic: &reader::Diagnostic| format!("{file}:{diagnostic}");
+        read.map_err(|diagnostics| diagnostics.iter().map(line).collect::<Vec<_>>().join("\n"))
     }
 
-    /// The configuration with the settings of this file.
-    pub(super) fn with_settings(&self, tested: &Tested, kind: PolicyKind, config: &PoliciesConfig) -> PoliciesConfig {
+    /// Returns the configuration with the settings of this case file.
+    pub(super) fn with_settings(
+        &self,
+        tested: &TestedPolicy,
+        kind: PolicyKind,
+        config: &PoliciesConfig,
+    ) -> PoliciesConfig {
         let mut config = config.clone();
         if let Some(settings) = &self.settings {
             let name = format!("{}/{}", kind.folder(), tested.platform());
-            let own = PolicyConfig { deadline: None, bounds: config.bounds, settings: Settings::new() };
-            config.each.entry(name).or_insert(own).settings.clone_from(settings);
+            let default = PolicyConfig { deadline: None, limits: config.limits, settings: Settings::new() };
+            config.overrides.entry(name).or_insert(default).settings.clone_from(settings);
         }
         config
     }
 }
 
 fn case(section: &mut Section<'_>, kind: Option<PolicyKind>) -> Option<Case> {
-    let name = section.required("name", text);
+    let name = section.required("name", spanned_string);
     let rule = if kind.is_none() { section.required("rule", string) } else { None };
-    let at_ms = section.optional("at", parsed(milliseconds)).unwrap_or(0);
-    let asked = match kind {
+    let at_ms = section.optional("at", parsed(unix_ms)).unwrap_or(0);
+    let input = match kind {
         Some(PolicyKind::Retry) => failure(section),
         Some(PolicyKind::Admit) => {
-            section.required_table("input").map(|mut it| Asked::Request(fields::request(&mut it)))
+            section.required_table("input").map(|mut table| CaseInput::Request(fields::request(&mut table)))
         }
         Some(PolicyKind::Alert) | None => alert(section),
     };
-    let expect = section.required_table("expect").map(|mut it| fields::expected(&mut it, kind));
+    let expect = section.required_table("expect").map(|mut table| fields::expected(&mut table, kind));
     let (windows, limits) = (fields::windows(section), fields::limits(section));
     let name = name?;
-    Some(Case { line: name.at.line, name: name.value, rule, expect: expect?, asked: asked?, at_ms, windows, limits })
+    Some(Case { line: name.at.line, name: name.value, rule, expect: expect?, input: input?, at_ms, windows, limits })
 }
 
-fn failure(section: &mut Section<'_>) -> Option<Asked> {
-    let input = section.table("input").map(|mut it| Asked::Failure(fields::failure(&mut it)));
-    let answer = section.table("answer").map(|mut it| fields::answer(&mut it).map(Asked::Answer));
-    match (input, answer) {
+fn failure(section: &mut Section<'_>) -> Option<CaseInput> {
+    let input = section.table("input").map(|mut table| CaseInput::Failure(fields::failure(&mut table)));
+    let response = section.table("answer").map(|mut table| fields::response(&mut table).map(CaseInput::Response));
+    match (input, response) {
         (Some(input), None) => Some(input),
-        (None, Some(answer)) => answer,
+        (None, Some(response)) => response,
         _ => {
-            section.refuse("expected an `input` or an `answer`, and not both");
+            section.reject("expected either `input` or `answer`");
             None
         }
     }
 }
 
-fn alert(section: &mut Section<'_>) -> Option<Asked> {
-    let snapshot = section.required_table("input").map(|mut it| fields::snapshot(&mut it));
-    Some(Asked::Alert(AlertInput { snapshot: snapshot?, windows: BTreeMap::new() }))
+fn alert(section: &mut Section<'_>) -> Option<CaseInput> {
+    let snapshot = section.required_table("input").map(|mut table| fields::snapshot(&mut table));
+    Some(CaseInput::Alert(AlertInput { snapshot: snapshot?, windows: BTreeMap::new() }))
 }
 
 impl Case {
-    /// What the policy finds where it looks.
-    pub(super) fn view(&self) -> Result<Arc<dyn View>, String> {
-        let otherwise = match &self.asked {
-            Asked::Alert(input) => input.snapshot.stats.clone(),
+    /// Creates the view that the policy reads windows and limits from.
+    pub(super) fn view(&self) -> Result<Arc<dyn HostView>, String> {
+        let default_window = match &self.input {
+            CaseInput::Alert(input) => input.snapshot.stats.clone(),
             _ => Stats::default(),
         };
-        Ok(Arc::new(Given::new(self.windows.clone(), self.limits.clone(), otherwise)?))
+        Ok(Arc::new(FixedView::new(self.windows.clone(), self.limits.clone(), default_window)?))
     }
 
-    /// The failure that a classifier is asked about; `None` where the answer holds none.
+    /// Returns the failure, with the platform and time of the case filled in.
     pub(super) fn failure(&self, failure: &Failure, platform: &str) -> Failure {
         let platform = if failure.platform.is_empty() { platform } else { &failure.platform };
         let at_ms = failure.at_ms.max(self.at_ms);
-        tidegate::heed_headers(Failure { platform: platform.to_owned(), at_ms, ..failure.clone() })
+        tidegate::normalize_failure(Failure { platform: platform.to_owned(), at_ms, ..failure.clone() })
     }
 
-    /// The failure that the body reader finds in an answer; `None` where there is none.
-    pub(super) fn found(&self, answer: &Answer, platform: &str) -> Option<Failure> {
-        answer.failure(platform, self.at_ms)
+    /// Returns the failure that a response describes, or `None` if the call succeeded.
+    pub(super) fn response_failure(&self, response: &PlatformResponse, platform: &str) -> Option<Failure> {
+        response.failure(platform, self.at_ms)
     }
 
-    /// The request that an admission policy is asked about.
+    /// Returns the request, with the platform and time of the case filled in.
     pub(super) fn request(&self, request: &Request, platform: &str) -> Request {
         let platform = if request.platform.is_empty() { platform } else { &request.platform };
         Request { platform: platform.to_owned(), at_ms: request.at_ms.max(self.at_ms), ..request.clone() }
     }
 }
 
-fn milliseconds(text: &str) -> Result<u64, String> {
+fn unix_ms(text: &str) -> Result<u64, String> {
     let time: Option<jiff::Timestamp> = text.parse().ok();
     let ms = time.and_then(|time| u64::try_from(time.as_millisecond()).ok());
     ms.ok_or_else(|| format!("expected a time such as \"2026-11-23T15:59:00Z\", not {text:?}"))
@@ -163,55 +168,55 @@ mod tests {
 
     const RETRY: Option<PolicyKind> = Some(PolicyKind::Retry);
 
-    fn refused(text: &str, kind: Option<PolicyKind>) -> Vec<String> {
-        let problems = CaseFile::parse("x", text, kind).unwrap_err();
-        problems.lines().map(str::to_owned).collect()
+    fn errors(text: &str, kind: Option<PolicyKind>) -> Vec<String> {
+        let errors = CaseFile::parse("x", text, kind).unwrap_err();
+        errors.lines().map(str::to_owned).collect()
     }
 
     #[test]
-    fn every_mistake_is_told_at_its_place() {
+    fn every_error_is_reported_with_its_position() {
         let text = "[[case]]\nname = 'a'\nat = 'noon'\ninput = { statsu = 3, status = '200', headers = { a = 1 } }\n\
                     expect = { action = 'rety', after_ms = -1 }\n[[case]]\ninput = {}\nexpect = {}\n";
         assert_eq!(
-            refused(text, RETRY),
+            errors(text, RETRY),
             [
                 "x:3:6: case.at: expected a time such as \"2026-11-23T15:59:00Z\", not \"noon\"",
-                "x:4:11: case.input.statsu: no such key; did you mean `status`?",
+                "x:4:11: case.input: unknown key `statsu` (did you mean `status`?)",
                 "x:4:32: case.input.status: expected a whole number from 100 to 999, found a string",
                 "x:4:55: case.input.headers.a: expected a string in quotes, found an integer",
                 "x:5:21: case.expect.action: expected \"retry\" or \"give_up\" or \"default\", not \"rety\"",
                 "x:5:40: case.expect.after_ms: expected a whole number of at least 0, not -1",
                 "x:6:1: case: `name` is missing",
-                "x:8:1: case.expect: it is empty, so the case cannot fail",
+                "x:8:1: case.expect: expected at least one field, because a case without expected fields cannot fail",
             ]
         );
     }
 
     #[test]
-    fn a_case_asks_one_thing_that_a_policy_of_its_kind_is_asked() {
-        let case = |rest: &str, kind| refused(&format!("[[case]]\nname = 'a'\n{rest}"), kind);
+    fn a_case_has_exactly_one_input_that_fits_its_policy_kind() {
+        let case = |rest: &str, kind| errors(&format!("[[case]]\nname = 'a'\n{rest}"), kind);
         let rows = [
-            ("expect = { action = 'retry' }", RETRY, "x:1:1: case: expected an `input` or an `answer`, and not both"),
+            ("expect = { action = 'retry' }", RETRY, "x:1:1: case: expected either `input` or `answer`"),
             (
                 "input = {}\nanswer = { status = 200 }\nexpect = { action = 'retry' }",
                 RETRY,
-                "x:1:1: case: expected an `input` or an `answer`, and not both",
+                "x:1:1: case: expected either `input` or `answer`",
             ),
             (
                 "answer = { status = 200, headers = { 'a b' = 'c' } }\nexpect = { action = 'retry' }",
                 RETRY,
-                "x:3:36: case.answer.headers: expected names and values that HTTP can carry",
+                "x:3:36: case.answer.headers: expected valid HTTP header names and values",
             ),
             ("input = {}\nexpect = { state = 'quiet' }", None, "x:1:1: case: `rule` is missing"),
             (
                 "input = { error_rte = 0.5 }\nexpect = { state = 'quiet' }",
                 Some(PolicyKind::Alert),
-                "x:3:11: case.input.error_rte: no such key; did you mean `error_rate`?",
+                "x:3:11: case.input: unknown key `error_rte` (did you mean `error_rate`?)",
             ),
             (
                 "input = {}\nwindows = { soon = {} }\nexpect = { state = 'quiet' }",
                 Some(PolicyKind::Alert),
-                "x:4:13: case.windows.soon: expected a duration such as \"1h\" as its name",
+                "x:4:13: case.windows.soon: expected a duration such as \"1h\" as the key",
             ),
             (
                 "input = {}\nexpect = { action = 'allow', cost = 'two' }",
@@ -222,6 +227,9 @@ mod tests {
         for (rest, kind, expected) in rows {
             assert_eq!(case(rest, kind), [expected], "{rest}");
         }
-        assert_eq!(refused("", RETRY), ["x:1:1: no case; expected [[case]] with a name, an input and what to expect"]);
+        assert_eq!(
+            errors("", RETRY),
+            ["x:1:1: no cases; expected at least one [[case]] with `name`, `input` and `expect`"]
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Which policies have cases.
+//! Finds policies and their case files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,24 +9,24 @@ use tidegate::policy::PolicyKind;
 
 use super::KINDS;
 
-/// What the names of case files end in.
-const ENDING: &str = ".test.toml";
-/// What the names of policies end in.
-const POLICIES: [&str; 2] = [".rhai", ".wasm"];
+/// The suffix of case files.
+const CASES_SUFFIX: &str = ".test.toml";
+/// The suffixes of policies.
+const POLICY_SUFFIXES: [&str; 2] = [".rhai", ".wasm"];
 
 /// A policy with its case file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Tested {
+pub struct TestedPolicy {
     /// The policy, or `alerts.toml`.
     pub policy: PathBuf,
-    /// Its cases.
+    /// The case file.
     pub cases: PathBuf,
-    /// What it decides; `None` for `alerts.toml`.
+    /// The kind of the policy, or `None` for `alerts.toml`.
     pub kind: Option<PolicyKind>,
 }
 
-impl Tested {
-    /// The platform, by the file's name.
+impl TestedPolicy {
+    /// Returns the platform, which is the first part of the file name.
     #[must_use]
     pub fn platform(&self) -> String {
         let name = self.policy.file_name().unwrap_or_default().to_string_lossy();
@@ -34,15 +34,15 @@ impl Tested {
     }
 }
 
-/// The policies of a directory that have cases, and the paths of those that have none.
+/// Returns the policies of a directory that have cases, and the paths of those that have none.
 ///
 /// # Errors
-/// Where the directory cannot be read.
-pub fn find(dir: &Path) -> io::Result<(Vec<Tested>, Vec<PathBuf>)> {
+/// Returns an error if the directory cannot be read.
+pub fn find(dir: &Path) -> io::Result<(Vec<TestedPolicy>, Vec<PathBuf>)> {
     let (mut tested, mut untested) = (BTreeSet::new(), vec![]);
-    let mut add = |tested: &mut BTreeSet<Tested>, policy: PathBuf, cases: PathBuf, kind| {
+    let mut add = |tested: &mut BTreeSet<TestedPolicy>, policy: PathBuf, cases: PathBuf, kind| {
         if cases.is_file() {
-            tested.insert(Tested { policy, cases, kind });
+            tested.insert(TestedPolicy { policy, cases, kind });
         } else {
             untested.push(policy);
         }
@@ -56,29 +56,29 @@ pub fn find(dir: &Path) -> io::Result<(Vec<Tested>, Vec<PathBuf>)> {
         let folder = dir.join(kind.folder());
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        let all: BTreeSet<_> = names.filter(|name| !name.starts_with(['.', '#'])).collect();
-        for name in all.iter().filter(|name| POLICIES.iter().any(|ending| name.ends_with(ending))) {
-            // A candidate must answer what the live one answers.
+        let names: BTreeSet<_> = names.filter(|name| !name.starts_with(['.', '#'])).collect();
+        for name in names.iter().filter(|name| POLICY_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))) {
+            // A candidate is tested with the cases of the policy that it is a candidate for.
             let stem = name.split('.').next().unwrap_or_default();
-            add(&mut tested, folder.join(name), folder.join(format!("{stem}{ENDING}")), Some(kind));
+            add(&mut tested, folder.join(name), folder.join(format!("{stem}{CASES_SUFFIX}")), Some(kind));
         }
-        // Cases without a policy would never run: they are of one that is missing, which is told when it is loaded.
-        for stem in all.iter().filter_map(|name| name.strip_suffix(ENDING)) {
-            let cases = folder.join(format!("{stem}{ENDING}"));
-            if !tested.iter().any(|one: &Tested| one.cases == cases) {
-                tested.insert(Tested { policy: folder.join(format!("{stem}.rhai")), cases, kind: Some(kind) });
+        // Cases without a policy become an error when they run, so that a missing policy is not overlooked.
+        for stem in names.iter().filter_map(|name| name.strip_suffix(CASES_SUFFIX)) {
+            let cases = folder.join(format!("{stem}{CASES_SUFFIX}"));
+            if !tested.iter().any(|tested: &TestedPolicy| tested.cases == cases) {
+                tested.insert(TestedPolicy { policy: folder.join(format!("{stem}.rhai")), cases, kind: Some(kind) });
             }
         }
     }
     Ok((tested.into_iter().collect(), untested))
 }
 
-impl Tested {
-    /// The policies that a file stands for: itself, or those whose cases it holds.
+impl TestedPolicy {
+    /// Returns the policies that a path selects: the policy itself, or all policies that use this case file.
     ///
     /// # Errors
-    /// One sentence where there is no such policy or it has no cases.
-    pub fn of(file: &Path) -> Result<Vec<Self>, String> {
+    /// Returns an error message if there is no such policy, or if it has no cases.
+    pub fn from_file(file: &Path) -> Result<Vec<Self>, String> {
         let path = std::path::absolute(file).map_err(|error| format!("{}: {error}", file.display()))?;
         let folder = path.parent().unwrap_or(&path);
         let dir = match PolicyKind::of(&path) {
@@ -90,10 +90,23 @@ impl Tested {
         }
         let (tested, untested) = find(dir).map_err(|error| format!("{}: {error}", file.display()))?;
         if untested.contains(&path) {
-            return Err(format!("{}: it has no cases; write them beside it, in a file {ENDING}", file.display()));
+            return Err(format!(
+                "{}: the policy has no cases; write them to {}",
+                file.display(),
+                cases_file(file).display()
+            ));
         }
-        let found: Vec<_> = tested.into_iter().filter(|one| one.policy == path || one.cases == path).collect();
-        let unknown = || format!("{}: neither a policy in retry/, alerts/ or admit/ nor its cases", file.display());
-        if found.is_empty() { Err(unknown()) } else { Ok(found) }
+        let selected: Vec<_> =
+            tested.into_iter().filter(|tested| tested.policy == path || tested.cases == path).collect();
+        let unknown = || {
+            format!("{}: expected a policy in a folder named retry, alerts or admit, or a case file", file.display())
+        };
+        if selected.is_empty() { Err(unknown()) } else { Ok(selected) }
     }
+}
+
+/// Returns the path of a policy's case file.
+fn cases_file(policy: &Path) -> PathBuf {
+    let name = policy.file_name().unwrap_or_default().to_string_lossy();
+    policy.with_file_name(format!("{}{CASES_SUFFIX}", name.split('.').next().unwrap_or_default()))
 }

@@ -1,46 +1,46 @@
-//! What policies are asked in cases and by `tidegate eval`.
+//! The inputs of policies in test cases and in `tidegate eval`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
-use tidegate::core::{Failure, Snapshot, Stats, View};
+use tidegate::core::{Failure, HostView, Snapshot, Stats};
 
-use super::given::Given;
+use super::view::FixedView;
 
-/// The input of an alert: the snapshot, and what `window("1h")` answers.
+/// The input of an alert policy: the snapshot, and what `window("1h")` and the like return.
 #[derive(Debug, Deserialize)]
 pub struct AlertInput {
-    /// What the rule's window holds.
+    /// The statistics of the rule's own window.
     #[serde(flatten)]
     pub snapshot: Snapshot,
-    /// Other windows by their range; those not given are as the rule's.
+    /// Other windows, by range. A window that is not listed has the statistics of the rule's own window.
     #[serde(default)]
     pub windows: BTreeMap<String, Stats>,
 }
 
 impl AlertInput {
-    /// The windows as a policy sees them.
+    /// Creates the view that the policy reads its windows from.
     ///
     /// # Errors
-    /// Where a range is no duration.
-    pub fn view(&self) -> Result<Arc<dyn View>, String> {
-        let given = Given::new(self.windows.clone(), BTreeMap::new(), self.snapshot.stats.clone())?;
-        Ok(Arc::new(given))
+    /// Returns an error if a range is not a valid duration.
+    pub fn view(&self) -> Result<Arc<dyn HostView>, String> {
+        let view = FixedView::new(self.windows.clone(), BTreeMap::new(), self.snapshot.stats.clone())?;
+        Ok(Arc::new(view))
     }
 }
 
-/// An answer of a platform as it comes over the wire.
+/// An HTTP response of a platform.
 #[derive(Debug)]
-pub struct Answer {
+pub struct PlatformResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: String,
 }
 
-impl Answer {
-    /// An answer; `None` where HTTP cannot carry it.
+impl PlatformResponse {
+    /// Creates a response. Returns `None` if the status or a header is not valid in HTTP.
     pub fn new(status: u16, headers: &BTreeMap<String, String>, body: String) -> Option<Self> {
         let header = |(name, value): (&String, &String)| {
             Some((name.parse::<HeaderName>().ok()?, value.parse::<HeaderValue>().ok()?))
@@ -49,7 +49,7 @@ impl Answer {
         Some(Self { status: StatusCode::from_u16(status).ok()?, headers, body })
     }
 
-    /// The failure that the body reader finds in it; `None` where the platform did what was asked.
+    /// Returns the failure that the response describes, or `None` if the call succeeded.
     #[must_use]
     pub fn failure(&self, platform: &str, at_ms: u64) -> Option<Failure> {
         tidegate::read_failure(platform, self.status, &self.headers, self.body.as_bytes(), at_ms)

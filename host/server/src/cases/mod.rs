@@ -1,13 +1,13 @@
-//! Cases of policies: what each is asked and what it must answer, in a file beside it.
+//! Test cases of policies: inputs and expected verdicts, in a file beside each policy.
 //!
-//! `retry/taobao.test.toml` holds the cases of `retry/taobao.rhai` (or `.wasm`), and `alerts.test.toml` those of the
+//! `retry/taobao.test.toml` contains the cases of `retry/taobao.rhai` (or `.wasm`), and `alerts.test.toml` those of the
 //! rules in `alerts.toml`.
 
 mod fields;
 mod file;
 mod find;
-mod given;
 mod input;
+mod view;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,155 +15,173 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tidegate::core::config::PoliciesConfig;
-use tidegate::core::config::reader::suggestion;
-use tidegate::core::{Fault, Snapshot, View};
-use tidegate::policy::{Loaded, Policies, PolicyKind, load_one};
+use tidegate::core::config::reader::with_suggestion;
+use tidegate::core::{Fault, HostView, Snapshot};
+use tidegate::policy::{LoadedPolicy, Policies, PolicyKind, load_one};
 
-pub(crate) use file::Asked as Question;
-pub use file::CaseFile;
-pub use find::{Tested, find};
-pub(crate) use given::Given;
-pub use input::{AlertInput, Answer};
+pub use file::{CaseFile, CaseInput};
+pub use find::{TestedPolicy, find};
+pub use input::{AlertInput, PlatformResponse};
+pub(crate) use view::FixedView;
 
-/// What became of one case.
+/// The result of one case.
 #[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    /// Its name.
+pub struct CaseResult {
+    /// The name of the case.
     pub name: String,
-    /// The line that it stands in.
+    /// The line of the case in its file.
     pub line: usize,
-    /// Where the answer is another than expected: the field, what was expected, what was given.
+    /// The fields that differ: name, expected value, actual value. Empty if the case passed.
     pub differences: Vec<(String, Value, Value)>,
 }
 
-/// Runs the cases of one policy; where they cannot be run at all, the problem as `file:line:column: message`.
+/// Runs the cases of one policy.
 ///
 /// # Errors
-/// A policy or a case file that cannot be read.
-pub fn run(tested: &Tested, config: &PoliciesConfig) -> Result<Vec<Outcome>, String> {
+/// Returns an error as `file:line:column: message` if the policy or the case file is missing or invalid.
+pub fn run(tested: &TestedPolicy, config: &PoliciesConfig) -> Result<Vec<CaseResult>, String> {
     let text =
         std::fs::read_to_string(&tested.cases).map_err(|error| format!("{}: {error}", tested.cases.display()))?;
     if !tested.policy.exists() {
         let (cases, stem) = (tested.cases.display(), tested.policy.with_extension(""));
         let stem = stem.display();
         return Err(format!(
-            "{cases}: there is no {stem}.rhai or {stem}.wasm; build it (`tidegate build`) or remove the cases"
+            "{cases}: found neither {stem}.rhai nor {stem}.wasm; build the policy with `tidegate build`, or remove the \
+             cases"
         ));
     }
     let file = CaseFile::parse(&tested.cases.display().to_string(), &text, tested.kind)?;
     let config = tested.kind.map_or_else(|| config.clone(), |kind| file.with_settings(tested, kind, config));
-    let asked = Asked::load(&tested.policy, tested.kind, &config)?;
+    let policy = PolicyUnderTest::load(&tested.policy, tested.kind, &config)?;
     file.cases
         .iter()
         .map(|case| {
-            let given = asked.answer(tested, case)?;
-            Ok(Outcome { name: case.name.clone(), line: case.line, differences: compare(&case.expect, &given) })
+            let actual = policy.run_case(tested, case)?;
+            Ok(CaseResult { name: case.name.clone(), line: case.line, differences: compare(&case.expect, &actual) })
         })
         .collect()
 }
 
-/// Who is asked: one policy, or the rules by name.
-pub(crate) enum Asked {
-    /// One policy.
-    Policy(Loaded),
-    /// The rules of a directory.
+/// A policy that is evaluated outside of a server, by `tidegate test` and `tidegate replay`.
+pub(crate) enum PolicyUnderTest {
+    /// A script or component.
+    Policy(LoadedPolicy),
+    /// The rules of a directory's `alerts.toml`, which are selected by name.
     Rules(Arc<Policies>),
 }
 
-impl Asked {
-    /// Loads a policy of a kind, or `alerts.toml` with the conditions beside it, where there is none.
+impl PolicyUnderTest {
+    /// Loads a policy of this kind, or `alerts.toml` and its conditions if `kind` is `None`.
     ///
     /// # Errors
-    /// Every problem as `file:line:column: message`, one a line.
+    /// Returns all errors as `file:line:column: message`, one per line.
     pub(crate) fn load(policy: &Path, kind: Option<PolicyKind>, config: &PoliciesConfig) -> Result<Self, String> {
         if kind.is_some() {
             return load_one(policy, kind, config).map(Self::Policy);
         }
-        // However often a condition misbehaves, every question gets its answer.
+        // A condition must not be quarantined here, however often it faults.
         let dir = policy.parent().unwrap_or(policy).to_owned();
         let policies = Policies::open(&PoliciesConfig { dir, max_faults: u32::MAX, ..config.clone() });
-        let refused = policies.reload().refused;
-        if refused.is_empty() { Ok(Self::Rules(policies)) } else { Err(refused.join("\n")) }
+        let errors = policies.reload().rejected;
+        if errors.is_empty() { Ok(Self::Rules(policies)) } else { Err(errors.join("\n")) }
     }
 
-    /// The verdict as JSON; `rule` is the one that is asked, among rules.
+    /// Evaluates the policy, or the rule named `rule`, and returns the verdict as JSON.
     ///
     /// # Errors
-    /// One sentence where this cannot be asked here.
-    pub(crate) fn ask(&self, question: &Question, rule: Option<&str>, view: &Arc<dyn View>) -> Result<Value, String> {
-        Ok(match (self, question) {
-            (Self::Policy(Loaded::Retry(policy)), Question::Failure(failure)) => told(policy.classify(failure, view)),
-            (Self::Policy(Loaded::Admit(policy)), Question::Request(request)) => told(policy.admit(request, view)),
-            (Self::Policy(Loaded::Alert(policy)), Question::Alert(input)) => {
-                told(policy.evaluate(&input.snapshot, view))
+    /// Returns an error message if the input is for another kind of policy, or if there is no such rule.
+    pub(crate) fn evaluate(
+        &self,
+        input: &CaseInput,
+        rule: Option<&str>,
+        view: &Arc<dyn HostView>,
+    ) -> Result<Value, String> {
+        Ok(match (self, input) {
+            (Self::Policy(LoadedPolicy::Retry(policy)), CaseInput::Failure(failure)) => {
+                verdict_json(policy.classify(failure, view))
             }
-            (Self::Rules(policies), Question::Alert(input)) => {
-                judged(policies, rule.unwrap_or_default(), &input.snapshot, view)?
+            (Self::Policy(LoadedPolicy::Admit(policy)), CaseInput::Request(request)) => {
+                verdict_json(policy.admit(request, view))
             }
-            _ => return Err("a policy of another kind is asked".to_owned()),
+            (Self::Policy(LoadedPolicy::Alert(policy)), CaseInput::Alert(input)) => {
+                verdict_json(policy.evaluate(&input.snapshot, view))
+            }
+            (Self::Rules(policies), CaseInput::Alert(input)) => {
+                evaluate_rule(policies, rule.unwrap_or_default(), &input.snapshot, view)?
+            }
+            _ => return Err("the input does not fit the kind of the policy".to_owned()),
         })
     }
 
-    fn answer(&self, tested: &Tested, case: &file::Case) -> Result<Value, String> {
-        let place =
+    /// Evaluates the policy on a case and returns the verdict as JSON.
+    fn run_case(&self, tested: &TestedPolicy, case: &file::Case) -> Result<Value, String> {
+        let at_case =
             |message: String| format!("{}:{}:1: case {:?}: {message}", tested.cases.display(), case.line, case.name);
-        let (platform, view) = (tested.platform(), case.view().map_err(place)?);
-        let failure = |failure| self.ask(&Question::Failure(failure), None, &view);
-        let answer = match &case.asked {
-            Question::Failure(asked) => failure(case.failure(asked, &platform)),
-            Question::Answer(answer) => case.found(answer, &platform).map_or(Ok(json!({ "success": true })), failure),
-            Question::Request(request) => self.ask(&Question::Request(case.request(request, &platform)), None, &view),
-            Question::Alert(_) => self.ask(&case.asked, case.rule.as_deref(), &view),
+        let (platform, view) = (tested.platform(), case.view().map_err(at_case)?);
+        let classify = |failure| self.evaluate(&CaseInput::Failure(failure), None, &view);
+        let verdict = match &case.input {
+            CaseInput::Failure(failure) => classify(case.failure(failure, &platform)),
+            CaseInput::Response(response) => {
+                case.response_failure(response, &platform).map_or(Ok(json!({ "success": true })), classify)
+            }
+            CaseInput::Request(request) => {
+                self.evaluate(&CaseInput::Request(case.request(request, &platform)), None, &view)
+            }
+            CaseInput::Alert(_) => self.evaluate(&case.input, case.rule.as_deref(), &view),
         };
-        answer.map_err(place)
+        verdict.map_err(at_case)
     }
 }
 
-/// What a rule answers, which is quiet with too few samples.
-fn judged(policies: &Policies, name: &str, snapshot: &Snapshot, view: &Arc<dyn View>) -> Result<Value, String> {
+/// Evaluates a rule. With fewer samples than `min_samples`, the result is quiet, as in a server.
+fn evaluate_rule(
+    policies: &Policies,
+    name: &str,
+    snapshot: &Snapshot,
+    view: &Arc<dyn HostView>,
+) -> Result<Value, String> {
     let rules = policies.rules();
     let names = || rules.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>();
     let rule = rules.iter().find(|rule| rule.name == name);
-    let rule = rule.ok_or_else(|| format!("no such rule {name:?}; {}", suggestion(name, &names())))?;
+    let rule = rule.ok_or_else(|| with_suggestion(format!("unknown rule {name:?}"), name, &names()))?;
     if snapshot.stats.count + snapshot.stats.limited < rule.min_samples {
         return Ok(json!({ "state": "quiet" }));
     }
-    Ok(told(rule.policy.evaluate(snapshot, view)))
+    Ok(verdict_json(rule.policy.evaluate(snapshot, view)))
 }
 
-/// A verdict as JSON; a fault by its kind.
-pub fn told(result: Result<impl Serialize, Fault>) -> Value {
+/// Returns a verdict as JSON. A fault has the fields `fault`, which is its kind, and `message`.
+pub fn verdict_json(result: Result<impl Serialize, Fault>) -> Value {
     match result {
         Ok(verdict) => serde_json::to_value(verdict).unwrap_or_default(),
         Err(fault) => json!({ "fault": fault.kind.name(), "message": fault.message }),
     }
 }
 
-/// Where an answer is another than expected; only what is named is compared.
-fn compare(expected: &Value, given: &Value) -> Vec<(String, Value, Value)> {
+/// Returns the fields that differ. Compares only fields that `expected` contains.
+fn compare(expected: &Value, actual: &Value) -> Vec<(String, Value, Value)> {
     let fields = expected.as_object().into_iter().flatten();
-    let differing = fields.filter(|(name, value)| !same(value, &given[name.as_str()]));
+    let differing = fields.filter(|(name, value)| !is_equal(value, &actual[name.as_str()]));
     let mut rows: Vec<_> =
-        differing.map(|(name, value)| (name.clone(), value.clone(), given[name.as_str()].clone())).collect();
-    // Why there is no verdict: it failed, or the answer was none of a failure.
-    let why = ["fault", "message", "success"].into_iter().filter(|name| expected[name].is_null());
-    if !rows.is_empty() && (given["fault"].is_string() || given["success"] == true) {
-        rows.extend(
-            why.filter(|name| !given[*name].is_null()).map(|name| (name.to_owned(), Value::Null, given[name].clone())),
-        );
+        differing.map(|(name, value)| (name.clone(), value.clone(), actual[name.as_str()].clone())).collect();
+    // Show why there is no verdict: the policy faulted, or the response is not a failure.
+    let reasons = ["fault", "message", "success"].into_iter().filter(|name| expected[name].is_null());
+    if !rows.is_empty() && (actual["fault"].is_string() || actual["success"] == true) {
+        let reasons = reasons.filter(|name| !actual[*name].is_null());
+        rows.extend(reasons.map(|name| (name.to_owned(), Value::Null, actual[name].clone())));
     }
     rows
 }
 
-/// Whether two values are the same; 5 and 5.0 are.
-fn same(one: &Value, other: &Value) -> bool {
-    match (one.as_f64(), other.as_f64()) {
-        (Some(one), Some(other)) => (one - other).abs() < f64::EPSILON * one.abs().max(1.0),
-        _ => one == other,
+/// Returns whether two values are equal. Numbers are compared by value: 5 equals 5.0.
+fn is_equal(left: &Value, right: &Value) -> bool {
+    match (left.as_f64(), right.as_f64()) {
+        (Some(left), Some(right)) => (left - right).abs() < f64::EPSILON * left.abs().max(1.0),
+        _ => left == right,
     }
 }
 
-/// What policies decide: each kind has its folder.
+/// All kinds of policies.
 pub(crate) const KINDS: [PolicyKind; 3] = [PolicyKind::Retry, PolicyKind::Alert, PolicyKind::Admit];
 
 #[cfg(test)]
@@ -171,20 +189,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_named_is_compared_and_numbers_by_value() {
-        let given = json!({ "action": "retry", "class": "throttled", "after_ms": 2000 });
-        assert_eq!(compare(&json!({ "action": "retry", "after_ms": 2000.0 }), &given), []);
+    fn only_expected_fields_are_compared_and_numbers_by_value() {
+        let actual = json!({ "action": "retry", "class": "throttled", "after_ms": 2000 });
+        assert_eq!(compare(&json!({ "action": "retry", "after_ms": 2000.0 }), &actual), []);
         let rows = [
             (json!({ "after_ms": 2001 }), ("after_ms", json!(2001), json!(2000))),
             (json!({ "reason": "x" }), ("reason", json!("x"), Value::Null)),
             (json!({ "after_ms": "2000" }), ("after_ms", json!("2000"), json!(2000))),
         ];
         let fault = json!({ "fault": "deadline", "message": "ran longer than 5ms" });
-        let told: Vec<_> =
+        let fields: Vec<_> =
             compare(&json!({ "action": "retry" }), &fault).into_iter().map(|(field, ..)| field).collect();
-        assert_eq!(told, ["action", "fault", "message"], "why there is no action");
-        for (expected, (field, wanted, got)) in rows {
-            assert_eq!(compare(&expected, &given), [(field.to_owned(), wanted, got)]);
+        assert_eq!(fields, ["action", "fault", "message"], "the fault says why there is no action");
+        for (expected, (field, expected_value, actual_value)) in rows {
+            assert_eq!(compare(&expected, &actual), [(field.to_owned(), expected_value, actual_value)]);
         }
     }
 }

@@ -1,51 +1,77 @@
-//! `tidegate alerts`: what holds now, and what people were told.
+//! `tidegate alerts`: prints active alerts and past notifications.
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::Usage;
-use super::place::{Ask, Where};
-use super::show::{self, text};
+use super::UsageError;
+use super::output::{self, text};
+use super::target::{ApiRequest, Target};
 
-/// Show what holds now, and what people were told.
+const EXAMPLES: &str = "\
+Examples:
+  tidegate alerts list                        print the alerts that are active now
+  tidegate alerts history --platform taobao   print the last 20 notifications about taobao";
+const LIST_EXAMPLES: &str = "\
+Examples:
+  tidegate alerts list
+  tidegate alerts list --json";
+const HISTORY_EXAMPLES: &str = "\
+Examples:
+  tidegate alerts history
+  tidegate alerts history --platform taobao --limit 100";
+
+/// The options of `tidegate alerts`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Alerts {
     #[command(subcommand)]
-    what: What,
+    command: AlertsCommand,
 }
 
 #[derive(Subcommand)]
-enum What {
-    /// The rules whose condition holds now.
+enum AlertsCommand {
+    /// Print the alerts that are active now.
+    ///
+    /// Prints the rule, its severity, the platform and endpoint (scope), the state (pending or firing), and how long
+    /// the condition has held.
+    #[command(after_help = LIST_EXAMPLES)]
     List {
         #[command(flatten)]
-        place: Where,
+        target: Target,
     },
-    /// What people were told, newest first.
+    /// Print past notifications, newest first.
+    ///
+    /// Prints time, severity, rule, transition, scope, and for each channel whether the notification was delivered.
+    #[command(after_help = HISTORY_EXAMPLES)]
     History {
-        /// One platform; all unless given.
+        /// Print only notifications about this platform [default: all platforms].
         #[arg(long)]
         platform: Option<String>,
-        /// The most messages.
-        #[arg(long, default_value_t = 20)]
+        /// Print at most this many notifications.
+        #[arg(long, value_name = "COUNT", default_value_t = 20)]
         limit: usize,
         #[command(flatten)]
-        place: Where,
+        target: Target,
     },
 }
 
 impl Alerts {
-    /// Asks and prints.
+    /// Sends the request and prints the response.
     ///
     /// # Errors
-    /// Wrong usage, or nobody who answers.
-    pub fn run(self) -> Result<ExitCode, Usage> {
-        match self.what {
-            What::List { place } => show::print(&place, Ask::Alerts { platform: None, limit: 0 }, active),
-            What::History { platform, limit, place } => show::print(&place, Ask::Alerts { platform, limit }, history),
-        }
+    /// Returns an error if the request is invalid, or if the server or Redis is unreachable.
+    pub fn run(self) -> Result<ExitCode, UsageError> {
+        let (request, target, format) = match self.command {
+            AlertsCommand::List { target } => {
+                (ApiRequest::Alerts { platform: None, limit: 0 }, target, active as fn(&Value) -> String)
+            }
+            AlertsCommand::History { platform, limit, target } => {
+                (ApiRequest::Alerts { platform, limit }, target, history as fn(&Value) -> String)
+            }
+        };
+        output::send_and_print(&target, request, format)
     }
 }
 
@@ -56,28 +82,28 @@ fn scope(value: &Value) -> String {
 fn active(value: &Value) -> String {
     let alerts = value["active"].as_array().into_iter().flatten();
     let rows = alerts.map(|alert| {
-        let lasted = show::millis(alert["for_ms"].as_u64().unwrap_or(0));
-        vec![text(&alert["rule"]), text(&alert["severity"]), scope(alert), text(&alert["state"]), lasted]
+        let duration = output::millis(alert["for_ms"].as_u64().unwrap_or(0));
+        vec![text(&alert["rule"]), text(&alert["severity"]), scope(alert), text(&alert["state"]), duration]
     });
-    show::table(&["rule", "severity", "scope", "state", "for"], rows)
+    output::table(&["rule", "severity", "scope", "state", "duration"], rows)
 }
 
 fn history(value: &Value) -> String {
     let records = value["history"].as_array().into_iter().flatten();
     let rows = records.map(|record| {
-        let when = show::moment(record["at_ms"].as_u64().unwrap_or(0));
-        let what = text(&record["transition"]).replace('_', " ");
-        vec![when, text(&record["severity"]), text(&record["rule"]), what, scope(record), deliveries(record)]
+        let time = output::timestamp(record["at_ms"].as_u64().unwrap_or(0));
+        let transition = text(&record["transition"]).replace('_', " ");
+        vec![time, text(&record["severity"]), text(&record["rule"]), transition, scope(record), deliveries(record)]
     });
-    show::table(&["when", "severity", "rule", "what", "scope", "told"], rows)
+    output::table(&["time", "severity", "rule", "transition", "scope", "delivered to"], rows)
 }
 
-/// Each channel with what became of the message there.
+/// Lists the channels of a notification, each failed one with its error.
 fn deliveries(record: &Value) -> String {
-    let all = record["deliveries"].as_array().into_iter().flatten();
-    let one = |delivery: &Value| match delivery["error"].as_str() {
+    let deliveries = record["deliveries"].as_array().into_iter().flatten();
+    let format = |delivery: &Value| match delivery["error"].as_str() {
         None => text(&delivery["channel"]),
-        Some(_) => format!("{} failed: {}", text(&delivery["channel"]), text(&delivery["error"])),
+        Some(_) => format!("{} (failed: {})", text(&delivery["channel"]), text(&delivery["error"])),
     };
-    all.map(one).collect::<Vec<_>>().join(", ")
+    deliveries.map(format).collect::<Vec<_>>().join(", ")
 }

@@ -1,4 +1,4 @@
-//! `tidegate check`: would configuration and policies be accepted, and is there a trap in what is?
+//! `tidegate check`: checks the configuration and all policies.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,90 +9,104 @@ use tidegate::Config;
 use tidegate::core::config::PoliciesConfig;
 use tidegate::policy::{Policies, PolicyStatus, review};
 
-use super::{Usage, answer, config_file, configuration};
+use super::{UsageError, config_file, configuration, print_result};
 
-/// Says whether configuration and policies would be accepted.
+const EXAMPLES: &str = "\
+Examples:
+  tidegate check                                 check ./tidegate.toml and its policies
+  tidegate check --strict                        fail if there are notes, for use in CI
+  tidegate check staging/policies --config staging.toml
+
+Example output:
+  tidegate.toml: limits: 18, channels: 1
+  retry/taobao.rhai: ok
+  note: policies/alerts.toml:5:14: `p95` is in milliseconds: write 2000 for 2 seconds";
+
+/// The options of `tidegate check`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Check {
-    /// The configuration; ./tidegate.toml where there is one, else the shipped defaults.
+    /// Read the configuration from this file [default: ./tidegate.toml if it exists, else the built-in defaults].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The directory of policies instead of the configured one.
+    /// The policy directory [default: `[policies] dir` in the configuration].
     #[arg(value_name = "DIR")]
     policies: Option<PathBuf>,
-    /// Answer no where there is a note.
+    /// Exit with 1 if there are notes.
     #[arg(long)]
     strict: bool,
-    /// Answer as JSON.
+    /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
 }
 
 impl Check {
-    /// Looks at everything and puts nothing in force; 1 where a policy would be refused.
+    /// Checks everything without activating anything. Returns exit status 1 if a policy is rejected.
     ///
     /// # Errors
-    /// A configuration that is wrong.
-    pub fn run(self) -> Result<ExitCode, Usage> {
+    /// Returns an error if the configuration is invalid or the policy directory does not exist.
+    pub fn run(self) -> Result<ExitCode, UsageError> {
         let file = config_file(self.config.clone());
         let config = configuration(file.as_deref())?;
         let dir = self.policies.clone().unwrap_or_else(|| config.policies.dir.clone());
         if !dir.is_dir() {
-            return Err(Usage(format!("{}: no such directory of policies", dir.display())));
+            return Err(UsageError(format!("{}: policy directory not found", dir.display())));
         }
         let config = Config { policies: PoliciesConfig { dir, ..config.policies.clone() }, ..config };
         let policies = Policies::open(&config.policies);
-        let problems: Vec<_> =
-            policies.reload().refused.iter().flat_map(|one| one.lines()).map(str::to_owned).collect();
+        let rejected = policies.reload().rejected;
+        let errors: Vec<_> = rejected.iter().flat_map(|file| file.lines()).map(str::to_owned).collect();
         let status = policies.status();
-        let notes = [notes(&policies, &config), in_policies(&status, &config.policies)].concat();
-        let good = problems.is_empty() && (notes.is_empty() || !self.strict);
-        let shown = file.map_or_else(|| "the shipped defaults".to_owned(), |file| file.display().to_string());
-        let mut text = vec![format!("{shown}: {} limits, {} channels", config.limits.len(), config.channels.len())];
-        text.extend(status.iter().filter(|one| one.stale.is_none()).map(|one| format!("{}: good", one.path)));
+        let notes = [configuration_notes(&policies, &config), policy_notes(&status, &config.policies)].concat();
+        let ok = errors.is_empty() && (notes.is_empty() || !self.strict);
+        let source = file.map_or_else(|| "built-in defaults".to_owned(), |file| file.display().to_string());
+        let mut text = vec![format!("{source}: limits: {}, channels: {}", config.limits.len(), config.channels.len())];
+        text.extend(status.iter().filter(|policy| policy.stale.is_none()).map(|policy| format!("{}: ok", policy.path)));
         text.extend(notes.iter().map(|note| format!("note: {note}")));
-        text.extend(problems.iter().cloned());
-        let paths: Vec<_> = status.iter().map(|one| &one.path).collect();
-        let value = json!({ "good": good, "policies": paths, "problems": problems, "notes": notes });
-        answer(self.json, &value, &text.join("\n"));
-        Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        text.extend(errors.iter().map(|error| format!("error: {error}")));
+        let paths: Vec<_> = status.iter().map(|policy| &policy.path).collect();
+        let value = json!({ "ok": ok, "policies": paths, "errors": errors, "notes": notes });
+        print_result(self.json, &value, &text.join("\n"));
+        Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
 }
 
-/// What is accepted and still worth a look: rules that look at nothing, or whose messages would reach nobody; settings
-/// of nobody; policies that nobody asks.
-fn notes(policies: &Policies, config: &Config) -> Vec<String> {
+/// Returns notes about parts of the configuration that do not fit together: rules that name an unknown channel or
+/// platform, settings for a policy that does not exist, and policies of a platform that has no limit.
+fn configuration_notes(policies: &Policies, config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     for rule in policies.rules().iter() {
+        let name = &rule.name;
         for channel in rule.channels.iter().filter(|name| !config.channels.contains_key(*name)) {
-            notes.push(format!("rule {} speaks to channel {channel}, and there is no [channels.{channel}]", rule.name));
+            notes.push(format!("rule `{name}` uses channel `{channel}`, but there is no [channels.{channel}]"));
         }
         for platform in rule.platforms.iter().filter(|name| !config.limits.contains_key(*name)) {
-            notes.push(format!("rule {} looks at platform {platform}, and limits has no {platform}", rule.name));
+            notes.push(format!("rule `{name}` uses platform `{platform}`, but there is no [limits.{platform}]"));
         }
     }
     let status = policies.status();
-    for name in config.policies.each.keys() {
-        let is_there = |one: &PolicyStatus| one.path.rsplit_once('.').is_some_and(|(stem, _)| stem == name);
-        if !status.iter().any(is_there) {
-            notes.push(format!("[policy.{name:?}] is of no policy: there is no {name}.rhai or {name}.wasm"));
+    for name in config.policies.overrides.keys() {
+        let has_name = |policy: &PolicyStatus| policy.path.rsplit_once('.').is_some_and(|(stem, _)| stem == name);
+        if !status.iter().any(has_name) {
+            notes.push(format!("[policy.{name:?}] has no effect: there is no {name}.rhai or {name}.wasm"));
         }
     }
-    for one in &status {
-        let platform = one.path.strip_prefix("retry/").or_else(|| one.path.strip_prefix("admit/"));
+    for policy in &status {
+        let path = &policy.path;
+        let platform = path.strip_prefix("retry/").or_else(|| path.strip_prefix("admit/"));
         let platform = platform.and_then(|name| name.split('.').next()).filter(|name| *name != "default");
         if let Some(platform) = platform.filter(|name| !config.limits.contains_key(*name)) {
-            notes.push(format!("{} is never asked: there is no [limits.{platform}]", one.path));
+            notes.push(format!("{path} is never used: there is no [limits.{platform}]"));
         }
     }
     notes
 }
 
-/// What is likely a mistake inside policies; of a file that is refused, only that is told.
-fn in_policies(status: &[PolicyStatus], config: &PoliciesConfig) -> Vec<String> {
-    let refused = status.iter().filter(|one| one.stale.is_some());
-    let refused: Vec<_> = refused.map(|one| format!("{}:", config.dir.join(&one.path).display())).collect();
+/// Returns notes about likely mistakes in policies. Skips rejected files: their errors are reported instead.
+fn policy_notes(status: &[PolicyStatus], config: &PoliciesConfig) -> Vec<String> {
+    let rejected = status.iter().filter(|policy| policy.stale.is_some());
+    let rejected: Vec<_> = rejected.map(|policy| format!("{}:", config.dir.join(&policy.path).display())).collect();
     let mut notes = review(config);
-    notes.retain(|note| !refused.iter().any(|file| note.starts_with(file)));
+    notes.retain(|note| !rejected.iter().any(|file| note.starts_with(file)));
     notes
 }

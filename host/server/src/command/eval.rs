@@ -1,4 +1,4 @@
-//! `tidegate eval`: one policy, one input, its verdict.
+//! `tidegate eval`: evaluates one policy on one input.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -8,105 +8,110 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tidegate::core::{Failure, Fault, Request, Stats, View, Windows};
-use tidegate::policy::{Loaded, PolicyKind, load_one};
+use tidegate::core::{Failure, Fault, FnHostView, HostView, Request, Stats};
+use tidegate::policy::{LoadedPolicy, PolicyKind, load_one};
 
-use super::{Usage, answer, config_file, configuration};
+use super::{UsageError, config_file, configuration, print_result};
 use crate::cases::{self, AlertInput};
 
-/// Ask one policy for its verdict on one input.
+const EXAMPLES: &str = r#"Examples:
+  echo '{"status": 429}' | tidegate eval policies/retry/default.rhai
+  tidegate eval policies/retry/taobao.rhai failure.json --json
+  echo '{"platform": "jd", "error_rate": 0.2, "count": 50}' |
+      tidegate eval policies/alerts/burn_rate.rhai"#;
+
+/// The options of `tidegate eval`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Eval {
     /// The policy: a .rhai script or a .wasm component.
     #[arg(value_name = "POLICY")]
     policy: PathBuf,
-    /// A file with the input as JSON: a failure for a retry policy, a snapshot for an alert, a request to admit; - reads
-    /// standard input.
+    /// A file with the input as JSON; `-` reads standard input.
     #[arg(value_name = "INPUT", default_value = "-")]
     input: PathBuf,
-    /// What the policy decides; by its folder (retry/, alerts/ or admit/) unless said.
+    /// The kind of the policy [default: from its folder, retry/, alerts/ or admit/].
     #[arg(long)]
-    kind: Option<Kind>,
-    /// The configuration, for deadlines and limits.
+    kind: Option<KindOption>,
+    /// Read deadlines, limits and settings from this configuration file [default: ./tidegate.toml if it exists].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Answer as JSON.
+    /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
 }
 
-/// What a policy decides.
 #[derive(Clone, Copy, ValueEnum)]
-enum Kind {
-    /// Whether a failed call is worth another attempt.
+enum KindOption {
+    /// Decides whether to retry a failed call.
     Retry,
-    /// Whether an alert condition holds.
+    /// Decides whether an alert condition holds.
     Alert,
-    /// Whether and how a request goes.
+    /// Decides whether to admit a request, and at what cost.
     Admit,
 }
 
 impl Eval {
-    /// Prints the verdict; 1 where the policy misbehaved.
+    /// Prints the verdict. Returns exit status 1 if the policy faults.
     ///
     /// # Errors
-    /// A policy or an input that cannot be read.
-    pub fn run(self) -> Result<ExitCode, Usage> {
+    /// Returns an error if the policy or the input cannot be read.
+    pub fn run(self) -> Result<ExitCode, UsageError> {
         let config = configuration(config_file(self.config.clone()).as_deref())?;
         let kind = self.kind.map(|kind| match kind {
-            Kind::Retry => PolicyKind::Retry,
-            Kind::Alert => PolicyKind::Alert,
-            Kind::Admit => PolicyKind::Admit,
+            KindOption::Retry => PolicyKind::Retry,
+            KindOption::Alert => PolicyKind::Alert,
+            KindOption::Admit => PolicyKind::Admit,
         });
-        let policy = load_one(&self.policy, kind, &config.policies).map_err(Usage)?;
+        let policy = load_one(&self.policy, kind, &config.policies).map_err(UsageError)?;
         let (verdict, text) = match policy {
-            Loaded::Retry(policy) => {
-                let failure = tidegate::heed_headers(read::<Failure>(&self.input)?);
-                told(policy.classify(&failure, &view()))
+            LoadedPolicy::Retry(policy) => {
+                let failure = tidegate::normalize_failure(read_json::<Failure>(&self.input)?);
+                format_verdict(policy.classify(&failure, &empty_view()))
             }
-            Loaded::Alert(policy) => {
-                let input: AlertInput = read(&self.input)?;
-                told(policy.evaluate(&input.snapshot, &input.view().map_err(Usage)?))
+            LoadedPolicy::Alert(policy) => {
+                let input: AlertInput = read_json(&self.input)?;
+                format_verdict(policy.evaluate(&input.snapshot, &input.view().map_err(UsageError)?))
             }
-            Loaded::Admit(policy) => {
-                let request: Request = read(&self.input)?;
-                told(policy.admit(&request, &view()))
+            LoadedPolicy::Admit(policy) => {
+                let request: Request = read_json(&self.input)?;
+                format_verdict(policy.admit(&request, &empty_view()))
             }
         };
-        answer(self.json, &verdict, &text);
+        print_result(self.json, &verdict, &text);
         Ok(if verdict.get("fault").is_none() { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
 }
 
-/// A view of nothing.
-fn view() -> Arc<dyn View> {
-    Arc::new(Windows(|_| Stats::default()))
+/// A view whose windows are empty.
+fn empty_view() -> Arc<dyn HostView> {
+    Arc::new(FnHostView(|_| Stats::default()))
 }
 
-/// The verdict as JSON and as a line of `name: value` pairs.
-fn told(result: Result<impl serde::Serialize, Fault>) -> (Value, String) {
-    let value = cases::told(result);
-    let pairs = value.as_object().into_iter().flatten();
-    let pairs =
-        pairs.map(|(name, value)| format!("{name}: {}", value.as_str().map_or(value.to_string(), str::to_owned)));
-    let text = pairs.collect::<Vec<_>>().join("\n");
+/// Returns the verdict as JSON, and as text with one `name: value` pair per line.
+fn format_verdict(result: Result<impl serde::Serialize, Fault>) -> (Value, String) {
+    let value = cases::verdict_json(result);
+    let fields = value.as_object().into_iter().flatten();
+    let lines =
+        fields.map(|(name, value)| format!("{name}: {}", value.as_str().map_or(value.to_string(), str::to_owned)));
+    let text = lines.collect::<Vec<_>>().join("\n");
     (value, text)
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Usage> {
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, UsageError> {
     let mut text = String::new();
     let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
     let read = if path == Path::new("-") {
         std::io::stdin().read_to_string(&mut text).map(drop)
     } else {
-        std::fs::read_to_string(path).map(|whole| text = whole)
+        std::fs::read_to_string(path).map(|content| text = content)
     };
-    read.map_err(|error| Usage(format!("{name}: {error}")))?;
+    read.map_err(|error| UsageError(format!("{name}: {error}")))?;
     serde_json::from_str(&text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let message = error.to_string();
-        // The position is told in front, as everywhere.
+        // The position is at the front of the message, as in all other errors.
         let message = message.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&message);
-        Usage(format!("{name}:{line}:{column}: {message}"))
+        UsageError(format!("{name}:{line}:{column}: {message}"))
     })
 }

@@ -1,48 +1,68 @@
-//! `tidegate locks`: who holds what, and taking it away.
+//! `tidegate locks`: prints and releases locks.
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::Usage;
-use super::place::{Ask, Where};
-use super::show::{self, number, text};
+use super::UsageError;
+use super::output::{self, number, text};
+use super::target::{ApiRequest, Target};
 
-/// Show who holds which lock, and take one away.
+const EXAMPLES: &str = "\
+Examples:
+  tidegate locks list                    print all locks that are held
+  tidegate locks release orders:taobao   release a lock that its owner does not release";
+const LIST_EXAMPLES: &str = "\
+Examples:
+  tidegate locks list
+  tidegate locks list --redis --json";
+const RELEASE_EXAMPLES: &str = "\
+Examples:
+  tidegate locks release orders:taobao";
+
+/// The options of `tidegate locks`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Locks {
     #[command(subcommand)]
-    what: What,
+    command: LocksCommand,
 }
 
 #[derive(Subcommand)]
-enum What {
-    /// The locks that are held now.
+enum LocksCommand {
+    /// Print the locks that are held.
+    ///
+    /// Prints the name, the owner, how often the owner has acquired the lock without releasing it (depth), the time
+    /// until the lock expires, and the fencing token.
+    #[command(after_help = LIST_EXAMPLES)]
     List {
         #[command(flatten)]
-        place: Where,
+        target: Target,
     },
-    /// Take a lock away from whoever holds it; its holder learns of it at its next extension.
+    /// Release a lock, whichever owner holds it.
+    ///
+    /// The owner is not notified: its next attempt to extend the lock fails. Exits with 1 if the lock is not held.
+    #[command(after_help = RELEASE_EXAMPLES)]
     Release {
         /// The lock's name.
         name: String,
         #[command(flatten)]
-        place: Where,
+        target: Target,
     },
 }
 
 impl Locks {
-    /// Asks and prints.
+    /// Sends the request and prints the response.
     ///
     /// # Errors
-    /// Wrong usage, or nobody who answers.
-    pub fn run(self) -> Result<ExitCode, Usage> {
-        match self.what {
-            What::List { place } => show::print(&place, Ask::Locks, table),
-            What::Release { name, place } => {
-                let told = format!("{name} is free");
-                show::print(&place, Ask::EvictLock(name), |_| told)
+    /// Returns an error if the request is invalid, or if the server or Redis is unreachable.
+    pub fn run(self) -> Result<ExitCode, UsageError> {
+        match self.command {
+            LocksCommand::List { target } => output::send_and_print(&target, ApiRequest::Locks, table),
+            LocksCommand::Release { name, target } => {
+                let message = format!("released {name}");
+                output::send_and_print(&target, ApiRequest::EvictLock(name), |_| message)
             }
         }
     }
@@ -50,8 +70,9 @@ impl Locks {
 
 fn table(locks: &Value) -> String {
     let rows = locks.as_array().into_iter().flatten().map(|lock| {
-        let ends = show::millis(lock["ttl_ms"].as_u64().unwrap_or(0));
-        vec![text(&lock["name"]), text(&lock["owner"]), number(&lock["depth"]), ends, number(&lock["fencing_token"])]
+        let expires_in = output::millis(lock["ttl_ms"].as_u64().unwrap_or(0));
+        let (depth, fencing_token) = (number(&lock["depth"]), number(&lock["fencing_token"]));
+        vec![text(&lock["name"]), text(&lock["owner"]), depth, expires_in, fencing_token]
     });
-    show::table(&["name", "owner", "depth", "ends in", "fencing token"], rows)
+    output::table(&["name", "owner", "depth", "expires in", "fencing token"], rows)
 }

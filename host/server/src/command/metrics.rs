@@ -1,54 +1,61 @@
-//! `tidegate metrics`: what became of the calls.
+//! `tidegate metrics`: prints the call statistics of a platform.
 
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::Value;
 
-use super::Usage;
-use super::place::{Ask, Where};
-use super::show::{self, number, per_cent};
+use super::UsageError;
+use super::output::{self, number, percentage};
+use super::target::{ApiRequest, Target};
 
-/// Show what became of the calls.
+const EXAMPLES: &str = "\
+Examples:
+  tidegate metrics taobao
+  tidegate metrics taobao --endpoint taobao.trade.get --range 24h
+  tidegate metrics taobao --range 5m --json";
+
+/// The options of `tidegate metrics`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Metrics {
-    /// The platform.
+    /// The platform's name.
     platform: String,
-    /// One endpoint; all of the platform unless given.
+    /// Print the statistics of this endpoint only [default: all endpoints together].
     #[arg(long)]
     endpoint: Option<String>,
-    /// How far back, such as 5m, 1h or 7d.
-    #[arg(long, default_value = "1h")]
+    /// The time range to report, up to now, such as 5m, 1h or 7d.
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
     range: String,
     #[command(flatten)]
-    place: Where,
+    target: Target,
 }
 
 impl Metrics {
-    /// Asks and prints.
+    /// Sends the request and prints the response.
     ///
     /// # Errors
-    /// Wrong usage, or nobody who answers.
-    pub fn run(self) -> Result<ExitCode, Usage> {
-        let Self { platform, endpoint, range, place } = self;
-        show::print(&place, Ask::Figures { platform, endpoint, range }, figures)
+    /// Returns an error if the request is invalid, or if the server or Redis is unreachable.
+    pub fn run(self) -> Result<ExitCode, UsageError> {
+        let Self { platform, endpoint, range, target } = self;
+        output::send_and_print(&target, ApiRequest::Metrics { platform, endpoint, range }, stats)
     }
 }
 
-fn figures(value: &Value) -> String {
-    let moment = |key: &str| show::moment(value[key].as_u64().unwrap_or(0));
-    let time = |key: &str| format!("{:.0} ms", value[key].as_f64().unwrap_or(0.0));
+fn stats(value: &Value) -> String {
+    let time = |key: &str| output::timestamp(value[key].as_u64().unwrap_or(0));
+    let latency = |key: &str| format!("{:.0} ms", value[key].as_f64().unwrap_or(0.0));
     let rows = [
-        ("from", moment("from_ms")),
-        ("to", moment("to_ms")),
+        ("from", time("from_ms")),
+        ("to", time("to_ms")),
         ("calls", number(&value["count"])),
-        ("success", format!("{} ({})", number(&value["success"]), per_cent(&value["success_rate"]))),
-        ("errors", format!("{} ({})", number(&value["errors"]), per_cent(&value["error_rate"]))),
-        ("limited", format!("{} ({})", number(&value["limited"]), per_cent(&value["limited_rate"]))),
+        ("success", format!("{} ({})", number(&value["success"]), percentage(&value["success_rate"]))),
+        ("errors", format!("{} ({})", number(&value["errors"]), percentage(&value["error_rate"]))),
+        ("limited", format!("{} ({})", number(&value["limited"]), percentage(&value["limited_rate"]))),
         ("calls/s", format!("{:.2}", value["rps"].as_f64().unwrap_or(0.0))),
-        ("p50", time("p50")),
-        ("p95", time("p95")),
-        ("p99", time("p99")),
+        ("p50", latency("p50")),
+        ("p95", latency("p95")),
+        ("p99", latency("p99")),
     ];
-    rows.map(|(name, figure)| format!("{name:<8} {figure}")).join("\n")
+    rows.map(|(name, value)| format!("{name:<8} {value}")).join("\n")
 }

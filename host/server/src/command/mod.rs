@@ -1,6 +1,6 @@
-//! The command line: a file a command.
+//! The command line. Each subcommand has its own file.
 //!
-//! Exit codes: 0 fine, 1 the answer is no, 2 wrong usage or configuration.
+//! Exit status: 0 success, 1 a check or test failed, 2 usage or configuration error, or server unreachable.
 
 mod alerts;
 mod bench;
@@ -11,11 +11,11 @@ mod limits;
 mod locks;
 mod metrics;
 mod new;
-mod place;
+mod output;
 mod replay;
 mod serve;
-mod show;
 mod status;
+mod target;
 mod test;
 
 use std::io::Write;
@@ -26,100 +26,169 @@ use clap::{Parser, Subcommand};
 use serde_json::Value;
 use tidegate::Config;
 
-/// Keeps calls to other people's APIs inside their limits, retries what is worth retrying, measures every call and
-/// raises alerts.
+const AFTER_HELP: &str = "\
+Exit status:
+  0  success
+  1  a check or test failed, or the named limit, lock or platform does not exist
+  2  usage or configuration error, or the server or Redis is unreachable
+
+Environment:
+  TIDEGATE_TOKEN  the token that commands send to the server (see --token-env)
+  RUST_LOG        the log filter of `tidegate serve`, by default `info`
+
+Examples:
+  tidegate new retry shop --lang rhai   create a retry policy and its test cases
+  tidegate test                         run the test cases of all policies
+  tidegate serve                        start the server on 127.0.0.1:8700
+  tidegate limits get                   print the state of every limit
+
+Run `tidegate COMMAND --help` for the options and examples of one command.";
+
+/// Keep calls to other people's APIs within their rate limits.
+///
+/// tidegate rate-limits, retries, measures and alerts on calls to APIs that you do not control. Rhai scripts and Wasm
+/// components ("policies") decide which calls to retry, when to alert and which requests to admit. The server reloads a
+/// policy when its file changes.
 #[derive(Parser)]
-#[command(name = "tidegate", version)]
+#[command(name = "tidegate", version, after_help = AFTER_HELP)]
 pub struct Options {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands of `tidegate`.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Run a host with an HTTP API.
+    /// Start the server with its HTTP API.
+    ///
+    /// Applies rate limits, records calls, evaluates policies and alert rules, and sends notifications. Logs go to
+    /// standard error.
+    ///
+    /// Changes to policies and to the configuration file take effect without a restart, except changes to the sections
+    /// `[server]`, `[redis]` and `[metrics]` and to directories.
+    ///
+    /// The server runs until it receives SIGINT (Ctrl-C) or SIGTERM. It then waits up to 10 seconds for open requests
+    /// to finish, and up to 10 seconds more for pending metrics and notifications.
     Serve(serve::Serve),
-    /// Say whether configuration and policies would be accepted, and note what is likely a mistake.
+    /// Check the configuration and all policies without starting the server.
     ///
-    /// A note is no refusal: a condition that no sample fulfils, a rate compared with 10, a division by 0 where there are no
-    /// calls. It says `file:line:column` and how to mend it.
+    /// Reports every error that would make the server reject a file, as `file:line:column: message`. Also reports
+    /// notes: findings that are valid but probably mistakes, such as a condition that is never true, a rate compared
+    /// with 10, or a division by zero when there are no calls.
+    ///
+    /// Exits with 1 if there are errors, or if there are notes and --strict is given.
     Check(check::Check),
-    /// Ask one policy for its verdict on one input.
+    /// Evaluate one policy on one JSON input and print its verdict.
+    ///
+    /// The input is a failure for a retry policy, a snapshot of metrics for an alert policy, or a request for an
+    /// admission policy. An alert input may have a `windows` object: the values that `window("1h")` and the like
+    /// return.
+    ///
+    /// Exits with 1 if the policy faults.
     Eval(eval::Eval),
-    /// Begin a policy, with tests that pass.
+    /// Create a policy and its test cases from a template.
+    ///
+    /// For Rhai, writes a script. For Rust and JavaScript, writes a project with its own tests; `tidegate build`
+    /// compiles it. Also writes a case file for `tidegate test`; all its cases pass. Never overwrites a file.
     New(new::New),
-    /// Build a Wasm policy from its Rust or JavaScript source.
+    /// Build Wasm policies from Rust or JavaScript projects.
+    ///
+    /// Writes POLICIES/KIND/NAME.wasm, where the function that the project exports determines KIND. A running server
+    /// loads the new component without a restart.
+    ///
+    /// Rust needs the target wasm32-unknown-unknown. JavaScript needs Node.js 18 or newer and npm, which installs the
+    /// compiler. If a tool is missing, the error says how to install it and the exit status is 2. Exits with 1 if a
+    /// project does not compile or is not a policy.
     Build(build::Build),
-    /// Run policies against the cases beside them.
+    /// Run the test cases of policies.
+    ///
+    /// The cases of `retry/shop.rhai` or `retry/shop.wasm` are in `retry/shop.test.toml`, and those of the rules in
+    /// `alerts.toml` are in `alerts.test.toml`. Policies without cases are listed as notes.
+    ///
+    /// Exits with 1 if a case fails or cannot be run.
     Test(test::Test),
-    /// Read a decision log again through the policies of today, and show where they decide otherwise.
+    /// Replay a decision log through the current policies and print what changed.
     ///
-    /// LOG is what `[decisions] file` names. Each line is asked of the policy in force, of its candidate
-    /// (`retry/jd.candidate.rhai` beside it) or of those named with --candidate; what was recorded is compared with what
-    /// they say: action, class, wait, cost, labels, status, state or fault, but no reasons. Differences that lead from one
-    /// action and class to another are one group, shown by its first.
+    /// LOG is the file that `[decisions] file` names. Each line is evaluated again by the active policy and its
+    /// candidates, and compared with the recorded verdict. The candidate of `retry/jd.rhai` is `retry/jd.candidate.rhai`, unless
+    /// --candidate names other files.
     ///
-    /// Windows and limits that a policy looked at stand in the line. Where it looks at others now, windows of a condition
-    /// are as the rule's own and everything else is empty; so many lines are told. What was masked in the log stays masked.
+    /// The comparison covers action, class, wait, cost, labels, status, state and fault kind, but not reasons.
+    /// Differences with the same recorded and current action and class are grouped; each group shows its first line.
     ///
-    /// Exit code 0: all decide as was recorded; 1: one decides otherwise; 2: a line, a policy or the usage is wrong.
+    /// Policies read windows and limits from the log line. If a policy now reads a window or limit that the line does
+    /// not contain, an alert condition gets the values of its own window, and everything else is empty. A note says how
+    /// many lines are affected. Values that are masked in the log stay masked.
+    ///
+    /// Exits with 0 if all verdicts match, 1 if at least one differs, and 2 if a line, a policy or the usage is
+    /// invalid.
     Replay(replay::Replay),
-    /// Look at limits, change them, fill them.
+    /// Print, change or reset rate limits.
     Limits(limits::Limits),
-    /// Show what became of the calls.
+    /// Print call counts, rates and latencies of a platform.
+    ///
+    /// Prints the number of calls, successes, errors and rate-limited calls, the calls per second, and the 50th, 95th
+    /// and 99th percentile of the duration.
     Metrics(metrics::Metrics),
-    /// Show what holds now, and what people were told.
+    /// Print active alerts and past notifications.
     Alerts(alerts::Alerts),
-    /// Show who holds which lock, and take one away.
+    /// Print or release locks.
     Locks(locks::Locks),
-    /// Show how the way to Redis is.
+    /// Print the health of the Redis connection.
+    ///
+    /// Prints the state of the connection as a whole and of each Redis server, and the number of tidegate processes
+    /// that share it.
     Status(status::Status),
-    /// Measure what the services cost on this machine.
+    /// Measure the performance of limits, locks, metrics and policies on this machine.
+    ///
+    /// `limiter`, `lock` and `metrics` start a temporary redis-server and also run `redis-benchmark` on it for
+    /// comparison. They need redis-server 7 or newer, or Valkey. `policy`, `reload` and `start` need no Redis.
     Bench(bench::Bench),
 }
 
-/// Wrong usage or configuration: told on the error stream, exit code 2.
+/// A usage or configuration error. Its exit status is 2.
 #[derive(Debug)]
-pub struct Usage(pub String);
+pub struct UsageError(pub String);
 
-impl Usage {
-    /// Tells it and gives the exit code.
+impl UsageError {
+    /// Prints the error on standard error and returns the exit status.
     #[must_use]
     pub fn report(&self) -> ExitCode {
-        complain(&self.0);
+        print_error(&self.0);
         ExitCode::from(2)
     }
 }
 
-/// The file that is read where none is named, if it is there.
+/// The configuration file that is read by default, if it exists.
 const DEFAULT_FILE: &str = "tidegate.toml";
 
-/// The file to read: the one that was named, else `tidegate.toml` where there is one.
-fn config_file(named: Option<PathBuf>) -> Option<PathBuf> {
-    named.or_else(|| Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)))
+/// Returns the configuration file to read: the given one, or `tidegate.toml` if it exists.
+fn config_file(path: Option<PathBuf>) -> Option<PathBuf> {
+    path.or_else(|| Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)))
 }
 
-/// Reads the configuration; without a file the shipped defaults hold. A channel that cannot be made is a mistake too.
-fn configuration(file: Option<&Path>) -> Result<Config, Usage> {
+/// Reads the configuration and checks that its channels can be created. Without a file, returns the built-in defaults.
+fn configuration(file: Option<&Path>) -> Result<Config, UsageError> {
     let Some(file) = file else { return Ok(Config::default()) };
-    let config = tidegate::read_config(file).map_err(Usage)?;
-    crate::notify::from_config(&config.channels).map_err(|error| Usage(format!("{}: {error}", file.display())))?;
+    let config = tidegate::read_config(file).map_err(UsageError)?;
+    crate::notify::from_config(&config.channels).map_err(|error| UsageError(format!("{}: {error}", file.display())))?;
     Ok(config)
 }
 
-/// Prints a line on standard output; a reader that went away is no error.
-fn say(line: &str) {
+/// Prints a line on standard output. Ignores write errors, such as a closed pipe.
+fn print(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Prints a line on standard error.
-fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+/// Prints an error on standard error; each line of the message is one error.
+fn print_error(message: &str) {
+    for line in message.lines() {
+        let _ = writeln!(std::io::stderr(), "error: {line}");
+    }
 }
 
-/// Prints JSON for programs or text for people.
-fn answer(json: bool, value: &Value, text: &str) {
-    if json { say(&value.to_string()) } else { say(text) }
+/// Prints `value` as JSON if `json` is set, or else `text`.
+fn print_result(json: bool, value: &Value, text: &str) {
+    if json { print(&value.to_string()) } else { print(text) }
 }

@@ -1,4 +1,4 @@
-//! `tidegate new`: the beginning of a policy, with its tests.
+//! `tidegate new`: creates a policy and its test cases.
 
 use std::fs;
 use std::io::{self, Write};
@@ -8,59 +8,64 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{Usage, answer, config_file, configuration};
-use crate::templates::{ADMIT, ALERT, RETRY, Texts};
+use super::{UsageError, config_file, configuration, print_result};
+use crate::templates::{ADMIT, ALERT, PolicyTemplates, RETRY};
 
-/// The longest name of a policy.
-const MAX_NAME: usize = 64;
+/// The maximum length of a policy's name, in characters.
+const MAX_NAME_LENGTH: usize = 64;
 
-/// Begin a policy, with tests that pass.
+const EXAMPLES: &str = "\
+Examples:
+  tidegate new retry shop --lang rhai          write policies/retry/shop.rhai and its test cases
+  tidegate new alert slow_calls --lang rhai    write policies/alerts/slow_calls.rhai
+  tidegate new admit shop --lang rust          write a project in policies/guests/shop_admit";
+
+/// The options of `tidegate new`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct New {
-    /// What the policy decides.
+    /// The kind of the policy.
     #[arg(value_name = "KIND")]
-    kind: Kind,
-    /// The platform's name, or the condition's: lower-case letters, digits and _.
-    #[arg(value_name = "NAME", value_parser = name)]
+    kind: KindOption,
+    /// The name of the platform, or of the alert condition: up to 64 lower-case letters, digits and `_`.
+    #[arg(value_name = "NAME", value_parser = policy_name)]
     name: String,
-    /// What it is written in.
+    /// The language of the policy.
     #[arg(long, value_name = "LANGUAGE")]
     lang: Language,
-    /// The directory of policies instead of the configured one.
+    /// Write to this policy directory [default: `[policies] dir` in the configuration].
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// The configuration, for the directory of policies.
+    /// Read the policy directory from this configuration file [default: ./tidegate.toml if it exists].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Answer as JSON.
+    /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
 }
 
-/// What a policy decides.
 #[derive(Clone, Copy, ValueEnum)]
-enum Kind {
-    /// Whether a failed call is worth another attempt.
+enum KindOption {
+    /// Decides whether to retry a failed call.
     Retry,
-    /// Whether an alert condition holds.
+    /// Decides whether an alert condition holds.
     Alert,
-    /// Whether a request goes, and what it costs.
+    /// Decides whether to admit a request, and at what cost.
     Admit,
 }
 
-/// What a policy is written in.
 #[derive(Clone, Copy, ValueEnum)]
 enum Language {
-    /// A script, in force as soon as it is saved.
+    /// A script that becomes active as soon as it is saved.
     Rhai,
-    /// A Wasm component, the fastest.
+    /// A Wasm component; the fastest to evaluate.
     Rust,
-    /// A Wasm component.
+    /// A Wasm component that contains a JavaScript engine.
     Js,
 }
 
-impl Kind {
-    fn texts(self) -> &'static Texts {
+impl KindOption {
+    fn templates(self) -> &'static PolicyTemplates {
         match self {
             Self::Retry => &RETRY,
             Self::Alert => &ALERT,
@@ -68,7 +73,7 @@ impl Kind {
         }
     }
 
-    /// The folder that a host reads such policies from.
+    /// The folder of the policy directory that contains policies of this kind.
     fn folder(self) -> &'static str {
         match self {
             Self::Retry => "retry",
@@ -79,57 +84,64 @@ impl Kind {
 }
 
 impl New {
-    /// Writes the files and says what to do next.
+    /// Writes the files and prints the next steps.
     ///
     /// # Errors
-    /// Something of that name that is there already, or a directory that cannot be written.
-    pub fn run(self) -> Result<ExitCode, Usage> {
-        let configured = self.dir.is_none();
+    /// Returns an error if a policy or project of that name already exists, or if a file cannot be written.
+    pub fn run(self) -> Result<ExitCode, UsageError> {
+        let uses_configured_dir = self.dir.is_none();
         let config = configuration(config_file(self.config.clone()).as_deref())?;
         let policies = self.dir.clone().unwrap_or(config.policies.dir);
-        let limited = self.name == "default" || config.limits.contains_key(&self.name);
-        let plan =
-            Plan { kind: self.kind, language: self.lang, name: &self.name, policies: &policies, configured, limited };
+        let has_limit = self.name == "default" || config.limits.contains_key(&self.name);
+        let plan = NewPolicyPlan {
+            kind: self.kind,
+            language: self.lang,
+            name: &self.name,
+            policies: &policies,
+            uses_configured_dir,
+            has_limit,
+        };
         let files = plan.files();
-        plan.refuse_what_exists(&files)?;
-        // All folders before any file: what cannot be written whole is not begun.
+        plan.check_nothing_exists(&files)?;
+        // Create all folders before any file, so that a missing permission leaves no partial policy.
         for folder in files.iter().filter_map(|(path, _)| path.parent()) {
-            fs::create_dir_all(folder).map_err(|error| Usage(format!("{}: {error}", folder.display())))?;
+            fs::create_dir_all(folder).map_err(|error| UsageError(format!("{}: {error}", folder.display())))?;
         }
         for (path, text) in &files {
-            write(path, text).map_err(|error| Usage(format!("{}: {error}", path.display())))?;
+            write_new_file(path, text).map_err(|error| UsageError(format!("{}: {error}", path.display())))?;
         }
-        let written: Vec<_> = files.iter().map(|(path, _)| path.display().to_string()).collect();
-        let next = plan.next();
-        let text = format!("written:\n  {}\nnext:\n  {}", plan.shown().join("\n  "), next.join("\n  "));
-        answer(self.json, &json!({ "written": written, "next": next }), &text);
+        let created: Vec<_> = files.iter().map(|(path, _)| path.display().to_string()).collect();
+        let next_steps = plan.next_steps();
+        let (paths, steps) = (plan.created_paths().join("\n  "), next_steps.join("\n  "));
+        let text = format!("created:\n  {paths}\nnext steps:\n  {steps}");
+        print_result(self.json, &json!({ "created": created, "next_steps": next_steps }), &text);
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// What is to be written where.
-struct Plan<'a> {
-    kind: Kind,
+/// Which files to write, and where.
+struct NewPolicyPlan<'a> {
+    kind: KindOption,
     language: Language,
     name: &'a str,
     policies: &'a Path,
-    /// Whether the directory of policies is the configured one, which no command needs to be told.
-    configured: bool,
-    /// Whether the configuration has a limit of that name: without one, nobody asks.
-    limited: bool,
+    /// Whether `policies` is the configured directory, so that the suggested commands need no option for it.
+    uses_configured_dir: bool,
+    /// Whether the configuration has a limit of that name. Without one, the policy is never used.
+    has_limit: bool,
 }
 
-impl Plan<'_> {
-    /// The file that a host reads: the script, or the component once it is built.
-    fn policy(&self, extension: &str) -> PathBuf {
+impl NewPolicyPlan<'_> {
+    /// The path of the script, or of the component once it is built.
+    fn policy_path(&self, extension: &str) -> PathBuf {
         self.policies.join(self.kind.folder()).join(format!("{}.{extension}", self.name))
     }
 
-    /// Where its source is; a platform may have policies of several kinds.
-    fn project(&self) -> PathBuf {
+    /// The project directory. Its name contains the kind, because a platform may have policies of several kinds.
+    fn project_dir(&self) -> PathBuf {
         let name = match self.kind {
-            Kind::Retry => self.name.to_owned(),
-            Kind::Alert | Kind::Admit => format!("{}_{}", self.name, self.kind.folder()),
+            KindOption::Retry => self.name.to_owned(),
+            KindOption::Alert | KindOption::Admit => format!("{}_{}", self.name, self.kind.folder()),
         };
         self.policies.join("guests").join(name)
     }
@@ -141,98 +153,104 @@ impl Plan<'_> {
         }
     }
 
-    /// Every file with its text.
+    /// The path and text of every file.
     fn files(&self) -> Vec<(PathBuf, String)> {
-        let texts = self.kind.texts();
+        let templates = self.kind.templates();
         let project = match self.language {
             Language::Rhai => vec![],
-            Language::Rust => texts.rust(),
-            Language::Js => texts.javascript(),
+            Language::Rust => templates.rust(),
+            Language::Js => templates.javascript(),
         };
         let mut files: Vec<_> =
-            project.into_iter().map(|(path, text)| (self.project().join(path), self.filled(text))).collect();
+            project.into_iter().map(|(path, text)| (self.project_dir().join(path), self.fill_in(text))).collect();
         if matches!(self.language, Language::Rhai) {
-            files.push((self.policy("rhai"), self.filled(texts.rhai)));
+            files.push((self.policy_path("rhai"), self.fill_in(templates.rhai)));
         }
-        files.push((self.policy("test.toml"), self.filled(texts.cases)));
+        files.push((self.policy_path("test.toml"), self.fill_in(templates.cases)));
         files
     }
 
-    fn filled(&self, text: &str) -> String {
-        let project = self.project();
+    /// Replaces the placeholders of a template.
+    fn fill_in(&self, text: &str) -> String {
+        let project = self.project_dir();
         let project = project.file_name().unwrap_or_default().to_string_lossy();
         text.replace("{{name}}", self.name)
             .replace("{{project}}", &project)
-            .replace("{{component}}", &self.policy("wasm").display().to_string())
-            .replace("{{build}}", &self.build())
-            .replace("{{test}}", &self.test())
+            .replace("{{component}}", &self.policy_path("wasm").display().to_string())
+            .replace("{{build}}", &self.build_command())
+            .replace("{{test}}", &self.test_command())
     }
 
-    /// A policy of that name in any language would claim the same platform.
-    fn refuse_what_exists(&self, files: &[(PathBuf, String)]) -> Result<(), Usage> {
-        let mut places = vec![self.policy("rhai"), self.policy("wasm")];
-        places.extend((!matches!(self.language, Language::Rhai)).then(|| self.project()));
-        places.extend(files.iter().map(|(path, _)| path.clone()));
-        match places.iter().find(|path| path.symlink_metadata().is_ok()) {
-            Some(there) => Err(Usage(format!(
-                "{} is there already, and nothing was written; remove it or choose another name",
-                there.display()
+    /// Returns an error if a file of the policy exists, also in another language: both would apply to one platform.
+    fn check_nothing_exists(&self, files: &[(PathBuf, String)]) -> Result<(), UsageError> {
+        let mut paths = vec![self.policy_path("rhai"), self.policy_path("wasm")];
+        paths.extend((!matches!(self.language, Language::Rhai)).then(|| self.project_dir()));
+        paths.extend(files.iter().map(|(path, _)| path.clone()));
+        match paths.iter().find(|path| path.symlink_metadata().is_ok()) {
+            Some(existing) => Err(UsageError(format!(
+                "{} already exists; nothing was written; remove it or choose another name",
+                existing.display()
             ))),
             None => Ok(()),
         }
     }
 
-    /// What people are told was written: the project as one.
-    fn shown(&self) -> Vec<String> {
+    /// The created paths as they are printed; a project is one path.
+    fn created_paths(&self) -> Vec<String> {
         let first = match self.language {
-            Language::Rhai => self.policy("rhai").display().to_string(),
-            Language::Rust | Language::Js => format!("{}/", self.project().display()),
+            Language::Rhai => self.policy_path("rhai").display().to_string(),
+            Language::Rust | Language::Js => format!("{}/", self.project_dir().display()),
         };
-        vec![first, self.policy("test.toml").display().to_string()]
+        vec![first, self.policy_path("test.toml").display().to_string()]
     }
 
-    fn next(&self) -> Vec<String> {
-        let project = self.project();
-        let mut next = match self.language {
+    fn next_steps(&self) -> Vec<String> {
+        let project = self.project_dir();
+        let mut steps = match self.language {
             Language::Rhai => vec![],
             Language::Rust => {
-                vec![format!("cargo test --manifest-path {}/Cargo.toml", project.display()), self.build()]
+                vec![format!("cargo test --manifest-path {}/Cargo.toml", project.display()), self.build_command()]
             }
-            Language::Js => vec![format!("npm test --prefix {}", project.display()), self.build()],
+            Language::Js => vec![format!("npm test --prefix {}", project.display()), self.build_command()],
         };
-        next.push(self.test());
-        if !matches!(self.kind, Kind::Alert) && !self.limited {
-            next.push(format!("in tidegate.toml: [limits.{}] with rate = \"10/s\" and burst = 10", self.name));
+        steps.push(self.test_command());
+        if !matches!(self.kind, KindOption::Alert) && !self.has_limit {
+            steps.push(format!("add to tidegate.toml: [limits.{}] with rate = \"10/s\" and burst = 10", self.name));
         }
-        if matches!(self.kind, Kind::Alert) {
+        if matches!(self.kind, KindOption::Alert) {
             let (name, extension) = (self.name, self.extension());
             let rules = self.policies.join("alerts.toml");
-            next.push(format!("in {}: [rules.{name}] with policy = \"alerts/{name}.{extension}\"", rules.display()));
+            steps.push(format!(
+                "add to {}: [rules.{name}] with policy = \"alerts/{name}.{extension}\"",
+                rules.display()
+            ));
         }
-        next
+        steps
     }
 
-    fn build(&self) -> String {
-        let policies = if self.configured { String::new() } else { format!(" --policies {}", self.policies.display()) };
-        let name = if matches!(self.kind, Kind::Retry) { String::new() } else { format!(" --name {}", self.name) };
-        format!("tidegate build {}{name}{policies}", self.project().display())
+    fn build_command(&self) -> String {
+        let policies =
+            if self.uses_configured_dir { String::new() } else { format!(" --policies {}", self.policies.display()) };
+        let name =
+            if matches!(self.kind, KindOption::Retry) { String::new() } else { format!(" --name {}", self.name) };
+        format!("tidegate build {}{name}{policies}", self.project_dir().display())
     }
 
-    fn test(&self) -> String {
-        format!("tidegate test {}", self.policy(self.extension()).display())
+    fn test_command(&self) -> String {
+        format!("tidegate test {}", self.policy_path(self.extension()).display())
     }
 }
 
-/// Writes a file that was not there before.
-fn write(path: &Path, text: &str) -> io::Result<()> {
+/// Writes a new file; fails if it exists.
+fn write_new_file(path: &Path, text: &str) -> io::Result<()> {
     fs::File::create_new(path)?.write_all(text.as_bytes())
 }
 
-/// A name that every file system, Cargo and a rule can have.
-fn name(text: &str) -> Result<String, String> {
+/// Accepts names that are valid on every file system, for Cargo and for alert rules.
+fn policy_name(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if text.is_empty() || text.len() > MAX_NAME || !text.chars().all(allowed) {
-        return Err(format!("expected 1 to {MAX_NAME} lower-case letters, digits and _, as in new_shop"));
+    if text.is_empty() || text.len() > MAX_NAME_LENGTH || !text.chars().all(allowed) {
+        return Err(format!("expected 1 to {MAX_NAME_LENGTH} lower-case letters, digits and `_`, such as new_shop"));
     }
     Ok(text.to_owned())
 }
@@ -242,14 +260,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_plain() {
-        let longest = "a".repeat(MAX_NAME);
+    fn names_contain_only_lower_case_letters_digits_and_underscores() {
+        let longest = "a".repeat(MAX_NAME_LENGTH);
         for good in ["taobao", "1688", "new_shop", "_", &longest] {
-            assert_eq!(name(good).as_deref(), Ok(good));
+            assert_eq!(policy_name(good).as_deref(), Ok(good));
         }
-        let longer = "a".repeat(MAX_NAME + 1);
+        let longer = "a".repeat(MAX_NAME_LENGTH + 1);
         for bad in ["", "Taobao", "new-shop", "a b", "../a", "a.b", "店", &longer] {
-            assert!(name(bad).is_err(), "{bad}");
+            assert!(policy_name(bad).is_err(), "{bad}");
         }
     }
 }

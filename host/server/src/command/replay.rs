@@ -1,4 +1,4 @@
-//! `tidegate replay`: what was decided before, and what would be decided now.
+//! `tidegate replay`: evaluates the decisions of a log again with the current policies.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -9,66 +9,76 @@ use clap::Args;
 use serde_json::{Value, json};
 use tidegate::core::config::PoliciesConfig;
 
-use super::{Usage, answer, complain, config_file, configuration, show};
-use crate::replay::{Group, Replay as Replayed, Tally, Words, replay};
+use super::{UsageError, config_file, configuration, output, print_error, print_result};
+use crate::replay::{DifferenceGroup, PolicyReport, ReplayReport, VerdictSummary, replay};
 
-/// The most lines that are no decision that are told one by one.
-const TOLD: usize = 20;
-/// The longest input in the table, in characters.
-const WIDTH: usize = 100;
-/// What an input is known by comes first …
-const FIRST: [&str; 3] = ["status", "code", "sub_code"];
-/// … and when it was, is told by its line.
-const TIMES: [&str; 4] = ["at_ms", "elapsed_ms", "from_ms", "to_ms"];
+/// The maximum number of invalid lines that are reported one by one.
+const MAX_REPORTED_LINES: usize = 20;
+/// The maximum length of an input in the table, in characters.
+const MAX_INPUT_CHARS: usize = 100;
+/// The input fields that are shown first, because they identify a failure.
+const FIRST_FIELDS: [&str; 3] = ["status", "code", "sub_code"];
+/// The input fields that are not shown: the log line has the time.
+const TIME_FIELDS: [&str; 4] = ["at_ms", "elapsed_ms", "from_ms", "to_ms"];
 
-/// Read a decision log again through the policies of today.
+const EXAMPLES: &str = "\
+Examples:
+  tidegate replay decisions.ndjson
+  tidegate replay decisions.ndjson --candidate new/retry/taobao.rhai
+  cat decisions.ndjson.1 decisions.ndjson | tidegate replay - --json";
+
+/// The options of `tidegate replay`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Replay {
-    /// The decision log; - reads standard input.
+    /// The decision log; `-` reads standard input.
     #[arg(value_name = "LOG")]
     log: PathBuf,
-    /// A policy for the place that its folder and name say (new/retry/jd.rhai is for retry/jd); may be repeated.
+    /// Evaluate this file as a candidate (may be repeated).
+    ///
+    /// Its folder and file name say which policy it is a candidate for: new/retry/jd.rhai is a candidate for retry/jd.
+    /// A file named alerts.toml is a candidate for the alert rules.
     #[arg(long = "candidate", value_name = "FILE")]
     candidates: Vec<PathBuf>,
-    /// The directory of policies instead of the configured one.
+    /// Load policies from this directory [default: `[policies] dir` in the configuration].
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
-    /// The configuration, for deadlines, limits and settings.
+    /// Read deadlines, limits and settings from this configuration file [default: ./tidegate.toml if it exists].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Answer as JSON.
+    /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
 }
 
 impl Replay {
-    /// Prints who decides otherwise; 1 where anybody does, 2 where a line could not be read.
+    /// Prints the differences. Returns exit status 1 if there are any, and 2 if a line is invalid.
     ///
     /// # Errors
-    /// A configuration, a log or a policy that cannot be read.
-    pub fn run(self) -> Result<ExitCode, Usage> {
+    /// Returns an error if the configuration, the log or a policy cannot be read.
+    pub fn run(self) -> Result<ExitCode, UsageError> {
         let config = configuration(config_file(self.config.clone()).as_deref())?.policies;
         let dir = self.policies.clone().unwrap_or_else(|| config.dir.clone());
         if !dir.is_dir() {
-            return Err(Usage(format!("{}: no such directory of policies", dir.display())));
+            return Err(UsageError(format!("{}: policy directory not found", dir.display())));
         }
-        let found = self.read(&PoliciesConfig { dir, ..config }).map_err(Usage)?;
-        found.broken.iter().take(TOLD).for_each(|problem| complain(problem));
-        if let Some(more @ 1..) = found.broken.len().checked_sub(TOLD) {
-            complain(&format!("… and {more} more lines that are no decision"));
+        let report = self.replay(&PoliciesConfig { dir, ..config }).map_err(UsageError)?;
+        report.invalid_lines.iter().take(MAX_REPORTED_LINES).for_each(|message| print_error(message));
+        if let Some(more @ 1..) = report.invalid_lines.len().checked_sub(MAX_REPORTED_LINES) {
+            print_error(&format!("{more} more invalid lines"));
         }
-        if found.lines == 0 && found.broken.is_empty() {
-            return Err(Usage(format!("{}: there is no decision in it", self.log.display())));
+        if report.lines == 0 && report.invalid_lines.is_empty() {
+            return Err(UsageError(format!("{}: the log contains no decisions", self.log.display())));
         }
-        answer(self.json, &json!(found), &text(&found));
-        Ok(match (found.broken.is_empty(), found.is_same()) {
+        print_result(self.json, &json!(report), &format_report(&report));
+        Ok(match (report.invalid_lines.is_empty(), report.is_unchanged()) {
             (false, _) => ExitCode::from(2),
             (true, false) => ExitCode::from(1),
             (true, true) => ExitCode::SUCCESS,
         })
     }
 
-    fn read(&self, config: &PoliciesConfig) -> Result<Replayed, String> {
+    fn replay(&self, config: &PoliciesConfig) -> Result<ReplayReport, String> {
         if self.log == Path::new("-") {
             return replay(io::stdin().lock(), "standard input", config, &self.candidates);
         }
@@ -78,52 +88,55 @@ impl Replay {
     }
 }
 
-fn text(found: &Replayed) -> String {
-    let totals = found.policies.iter().map(|tally| {
-        let counts = [tally.lines, tally.same, tally.different, tally.faults].map(|count| count.to_string());
-        std::iter::once(tally.policy.clone()).chain(counts).collect()
+fn format_report(report: &ReplayReport) -> String {
+    let totals = report.policies.iter().map(|policy| {
+        let counts = [policy.lines, policy.same, policy.different, policy.faults].map(|count| count.to_string());
+        std::iter::once(policy.policy.clone()).chain(counts).collect()
     });
-    let mut parts = vec![show::table(&["policy", "lines", "same", "different", "faults"], totals)];
-    if !found.is_same() {
-        let groups =
-            found.policies.iter().flat_map(|tally| tally.differences.iter().map(move |group| row(tally, group)));
-        parts.push(show::table(&["policy", "recorded", "now", "times", "first", "input"], groups));
+    let mut sections = vec![output::table(&["policy", "lines", "same", "different", "faults"], totals)];
+    if !report.is_unchanged() {
+        let policies = report.policies.iter();
+        let groups = policies.flat_map(|policy| policy.differences.iter().map(move |group| group_row(policy, group)));
+        sections.push(output::table(&["policy", "recorded", "current", "count", "first line", "input"], groups));
     }
-    if found.beyond > 0 {
-        let words = "lines on which a policy looked at a window or a limit that the log does not have (such a window of \
-                     a condition was as the rule's own, all else empty)";
-        parts.push(format!("note: {words}: {}", found.beyond));
+    if report.lines_with_missing_data > 0 {
+        sections.push(format!(
+            "note: {} lines lack a window or limit that a policy read; an alert condition got the values of its own \
+             window, everything else was empty",
+            report.lines_with_missing_data
+        ));
     }
-    parts.join("\n\n")
+    sections.join("\n\n")
 }
 
-fn row(tally: &Tally, group: &Group) -> Vec<String> {
-    let verdict = |verdict| Words::of(verdict).all();
+fn group_row(policy: &PolicyReport, group: &DifferenceGroup) -> Vec<String> {
+    let name = &policy.policy;
+    let summary = |verdict| VerdictSummary::new(verdict).to_string();
     vec![
-        group.rule.as_ref().map_or_else(|| tally.policy.clone(), |rule| format!("{}: {rule}", tally.policy)),
-        verdict(&group.recorded),
-        verdict(&group.now),
-        group.times.to_string(),
-        format!("line {}", group.line),
-        input(&group.input),
+        group.rule.as_ref().map_or_else(|| name.clone(), |rule| format!("{name}: {rule}")),
+        summary(&group.recorded),
+        summary(&group.current),
+        group.count.to_string(),
+        group.line.to_string(),
+        format_input(&group.input),
     ]
 }
 
-/// What was asked, without what is as always.
-fn input(input: &Value) -> String {
-    let usual = |name: &str, value: &Value| match value {
+/// Formats an input as `name value` pairs. Omits times and default values.
+fn format_input(input: &Value) -> String {
+    let is_default = |name: &str, value: &Value| match value {
         Value::Number(number) => number.as_f64() == Some(if name == "attempt" { 1.0 } else { 0.0 }),
         Value::String(text) => ["", "response", "GET"].contains(&text.as_str()),
         _ => false,
     };
     let fields = input.as_object().into_iter().flatten();
     let mut fields: Vec<_> =
-        fields.filter(|(name, value)| !TIMES.contains(&name.as_str()) && !usual(name, value)).collect();
-    fields.sort_by_key(|(name, _)| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
-    let shown = |value: &Value| if value.is_string() { show::text(value) } else { value.to_string() };
-    let shown: Vec<_> = fields.into_iter().map(|(name, value)| format!("{name} {}", shown(value))).collect();
-    let mut text = shown.join(", ");
-    if let Some((end, _)) = text.char_indices().nth(WIDTH) {
+        fields.filter(|(name, value)| !TIME_FIELDS.contains(&name.as_str()) && !is_default(name, value)).collect();
+    fields.sort_by_key(|(name, _)| FIRST_FIELDS.iter().position(|first| first == name).unwrap_or(FIRST_FIELDS.len()));
+    let plain = |value: &Value| if value.is_string() { output::text(value) } else { value.to_string() };
+    let pairs: Vec<_> = fields.into_iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
+    let mut text = pairs.join(", ");
+    if let Some((end, _)) = text.char_indices().nth(MAX_INPUT_CHARS) {
         text.truncate(end);
         text.push('…');
     }

@@ -1,4 +1,4 @@
-//! `tidegate serve`: a host with an HTTP API.
+//! `tidegate serve`: starts the server.
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -15,45 +15,56 @@ use tidegate::{Config, Host};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::{Usage, answer, config_file, configuration};
+use super::{UsageError, config_file, configuration, print_result};
 
-/// How long open requests may take to end, and then alerts on their way.
-const DRAIN: Duration = Duration::from_secs(10);
+/// The maximum time that shutdown waits for open requests, and then for pending metrics and notifications.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Run a host with an HTTP API.
+const EXAMPLES: &str = "\
+Examples:
+  tidegate serve                           use ./tidegate.toml, or the defaults
+  tidegate serve --config /etc/tidegate/tidegate.toml
+  tidegate serve --listen 127.0.0.1:0      listen on a free port
+  RUST_LOG=debug tidegate serve            log in more detail";
+
+/// The options of `tidegate serve`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Serve {
-    /// The configuration; ./tidegate.toml where there is one, else the shipped defaults.
+    /// Read the configuration from this file [default: ./tidegate.toml if it exists, else the built-in defaults].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The address to bind instead of the configured one; beyond loopback a token is demanded.
+    /// Listen on this address [default: `[server] listen` in the configuration].
+    ///
+    /// An address other than loopback requires a token: `token_env` or `token_file` in the `[server]` section.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// The directory of policies instead of the configured one.
+    /// Load policies from this directory [default: `[policies] dir` in the configuration].
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
-    /// Say where it listens as JSON.
+    /// Print the listening address as JSON.
     #[arg(long)]
     json: bool,
 }
 
 impl Serve {
-    /// Serves until interrupted or terminated.
+    /// Serves until the process receives SIGINT or SIGTERM.
     ///
     /// # Errors
-    /// A configuration that is wrong, or an address that cannot be bound.
-    pub fn run(self) -> Result<ExitCode, Usage> {
+    /// Returns an error if the configuration is invalid or the address cannot be bound.
+    pub fn run(self) -> Result<ExitCode, UsageError> {
         init_log();
         let file = config_file(self.config.clone());
         let config = configuration(file.as_deref())?;
         let address = self.listen.unwrap_or(config.server.listen);
         let token = config.server.token.clone();
         if !address.ip().is_loopback() && token.is_none() {
-            return Err(Usage(format!(
-                "{address} is reachable from elsewhere: set [server] token_env or token_file, or listen on 127.0.0.1"
+            return Err(UsageError(format!(
+                "{address}: listening beyond loopback requires a token; set [server] token_env or token_file, or \
+                 listen on 127.0.0.1"
             )));
         }
-        let runtime = tokio::runtime::Runtime::new().map_err(|error| Usage(error.to_string()))?;
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| UsageError(error.to_string()))?;
         let served = runtime.block_on(self.serve(config, file, address, token));
         runtime.shutdown_timeout(Duration::from_secs(1));
         served
@@ -65,56 +76,57 @@ impl Serve {
         file: Option<PathBuf>,
         address: SocketAddr,
         token: Option<Secret>,
-    ) -> Result<ExitCode, Usage> {
+    ) -> Result<ExitCode, UsageError> {
         let dir = self.policies.clone().unwrap_or_else(|| config.policies.dir.clone());
         if !dir.is_dir() {
-            tracing::warn!("{}: no such directory; the built-in fallback decides until it is there", dir.display());
+            tracing::warn!(directory = %dir.display(), "policy directory not found, using the built-in fallback");
         }
         let policies = Policies::open(&PoliciesConfig { dir, ..config.policies.clone() });
         let channels = Arc::new(crate::notify::from_config);
         let host = Host::builder().config(config).policies(Arc::clone(&policies)).notifiers(channels).build();
-        let host = host.map_err(|error| Usage(error.to_string()))?;
-        let listener = TcpListener::bind(address).await.map_err(|error| Usage(format!("{address}: {error}")))?;
-        let bound = listener.local_addr().map_err(|error| Usage(error.to_string()))?;
-        // The guards end their watching when they are dropped, at the end of this function.
-        let _config = file.map(|file| host.follow_config(&file)).transpose().map_err(unwatched)?;
-        let _policies = host.follow_policies().map_err(unwatched)?;
+        let host = host.map_err(|error| UsageError(error.to_string()))?;
+        let listener = TcpListener::bind(address).await.map_err(|error| UsageError(format!("{address}: {error}")))?;
+        let bound = listener.local_addr().map_err(|error| UsageError(error.to_string()))?;
+        // Watching for changes stops when these guards are dropped, at the end of this function.
+        let _config = file.map(|file| host.follow_config(&file)).transpose().map_err(watch_error)?;
+        let _policies = host.follow_policies().map_err(watch_error)?;
 
-        let (stop, stopping) = watch::channel(false);
-        let (quit, quitting) = watch::channel(false);
-        let running = tokio::spawn(host.clone().run(stopped(quitting)));
-        answer(self.json, &serde_json::json!({ "listening": bound }), &format!("listening on http://{bound}"));
-        let serving = axum::serve(listener, crate::http::router(host, token)).with_graceful_shutdown(stopped(stopping));
-        let serving = tokio::spawn(serving.into_future());
+        let (stop_http, http_stopping) = watch::channel(false);
+        let (stop_host, host_stopping) = watch::channel(false);
+        let host_task = tokio::spawn(host.clone().run(stopped(host_stopping)));
+        print_result(self.json, &serde_json::json!({ "listening": bound }), &format!("listening on http://{bound}"));
+        let server =
+            axum::serve(listener, crate::http::router(host, token)).with_graceful_shutdown(stopped(http_stopping));
+        let http_task = tokio::spawn(server.into_future());
 
-        terminated().await;
-        tracing::info!("ending");
-        let _ = stop.send(true);
-        if tokio::time::timeout(DRAIN, serving).await.is_err() {
-            tracing::warn!("ended with requests still open after {DRAIN:?}");
+        shutdown_signal().await;
+        tracing::info!("shutting down");
+        let _ = stop_http.send(true);
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, http_task).await.is_err() {
+            tracing::warn!(timeout = ?SHUTDOWN_TIMEOUT, "shutdown timed out, closing open requests");
         }
-        // What the last requests counted is flushed too.
-        let _ = quit.send(true);
-        if tokio::time::timeout(DRAIN, running).await.is_err() {
-            tracing::warn!("ended with alerts still on their way after {DRAIN:?}");
+        // The host stops after the HTTP server, so that it also flushes the metrics of the last requests.
+        let _ = stop_host.send(true);
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, host_task).await.is_err() {
+            tracing::warn!(timeout = ?SHUTDOWN_TIMEOUT, "shutdown timed out, metrics or notifications are lost");
         }
-        // Some of the last decisions may still wait to be written.
-        policies.log_decisions(&DecisionsConfig::off());
+        // Wait until the queued decisions are written to the decision log.
+        policies.configure_decision_log(&DecisionsConfig::off());
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn unwatched(error: std::io::Error) -> Usage {
-    Usage(format!("cannot follow edits: {error}"))
+fn watch_error(error: std::io::Error) -> UsageError {
+    UsageError(format!("cannot watch for file changes: {error}"))
 }
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // An error says that the sender is gone, which is an end as well.
+    // An error means that the sender was dropped, which also stops the task.
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-/// Ends when the process is asked to end: ctrl-c, or SIGTERM where there is one.
-async fn terminated() {
+/// Returns when the process receives Ctrl-C or, on Unix, SIGTERM.
+async fn shutdown_signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -131,8 +143,8 @@ async fn terminated() {
 
 fn init_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
-    // A log that is there already, as in a test, stays.
+    let use_colors = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(use_colors).with_writer(std::io::stderr);
+    // Fails if a logger is already installed, as in a test; then that one stays.
     let _ = log.try_init();
 }

@@ -1,47 +1,54 @@
-//! `tidegate status`: how the way to Redis is.
+//! `tidegate status`: prints the health of the Redis connection.
 
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::Value;
 
-use super::Usage;
-use super::place::{Ask, Where};
-use super::show::{self, number, text};
+use super::UsageError;
+use super::output::{self, number, text};
+use super::target::{ApiRequest, Target};
 
-/// Show how the way to Redis is.
+const EXAMPLES: &str = "\
+Examples:
+  tidegate status                                  ask the server on this machine
+  tidegate status --server http://10.0.0.5:8700    ask another server
+  tidegate status --redis --config tidegate.toml   connect to Redis directly";
+
+/// The options of `tidegate status`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Status {
     #[command(flatten)]
-    place: Where,
+    target: Target,
 }
 
 impl Status {
-    /// Asks and prints.
+    /// Sends the request and prints the response.
     ///
     /// # Errors
-    /// Wrong usage, or nobody who answers.
-    pub fn run(self) -> Result<ExitCode, Usage> {
-        show::print(&self.place, Ask::Redis, redis)
+    /// Returns an error if the request is invalid, or if the server is unreachable.
+    pub fn run(self) -> Result<ExitCode, UsageError> {
+        output::send_and_print(&self.target, ApiRequest::Redis, redis_health)
     }
 }
 
-fn redis(health: &Value) -> String {
+fn redis_health(health: &Value) -> String {
     if health["configured"] == false {
-        return "state lives in the server's memory; there is no [redis]".to_owned();
+        return "redis: not configured; all state is in the server's memory".to_owned();
     }
-    let head = format!(
-        "redis ({}): {} for {}; processes: {}; reconnections: {}",
+    let summary = format!(
+        "redis ({}): {} for {}; processes: {}; reconnects: {}",
         text(&health["kind"]),
         text(&health["state"]),
-        show::millis(health["since_ms"].as_u64().unwrap_or(0)),
+        output::millis(health["since_ms"].as_u64().unwrap_or(0)),
         number(&health["processes"]),
         number(&health["reconnects"]),
     );
     let servers = health["servers"].as_array().into_iter().flatten();
     let rows = servers.map(|server| {
-        let since = show::millis(server["since_ms"].as_u64().unwrap_or(0));
-        vec![text(&server["server"]), text(&server["state"]), since, text(&server["reason"])]
+        let duration = output::millis(server["since_ms"].as_u64().unwrap_or(0));
+        vec![text(&server["server"]), text(&server["state"]), duration, text(&server["reason"])]
     });
-    format!("{head}\n{}", show::table(&["server", "state", "for", "why"], rows))
+    format!("{summary}\n{}", output::table(&["server", "state", "duration", "reason"], rows))
 }

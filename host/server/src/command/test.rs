@@ -1,4 +1,4 @@
-//! `tidegate test`: policies against their cases.
+//! `tidegate test`: runs the test cases of policies.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,73 +10,86 @@ use sha2::{Digest, Sha256};
 use tidegate::core::config::PoliciesConfig;
 use tidegate::policy::watch::watch;
 
-use super::{Usage, answer, config_file, configuration, say};
-use crate::cases::{self, Outcome, Tested};
+use super::{UsageError, config_file, configuration, print, print_result};
+use crate::cases::{self, CaseResult, TestedPolicy};
 
-/// Run policies against the cases beside them.
+const EXAMPLES: &str = "\
+Examples:
+  tidegate test                               run all cases of the configured policy directory
+  tidegate test policies/retry/taobao.rhai    run the cases of one policy
+  tidegate test --watch                       run the cases again after each change
+
+Example case file, policies/retry/shop.test.toml:
+  [[case]]
+  name = \"too many calls\"
+  input = { status = 429 }
+  expect = { action = \"retry\", class = \"throttled\" }";
+
+/// The options of `tidegate test`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Test {
-    /// Directories of policies, policies, or their case files; the configured directory unless given.
+    /// Policies, case files, or policy directories [default: `[policies] dir` in the configuration].
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Run again whenever something changes.
+    /// Run the cases again whenever a policy or case file changes, until interrupted.
     #[arg(long, conflicts_with = "json")]
     watch: bool,
-    /// The configuration, for deadlines and limits.
+    /// Read deadlines, limits and settings from this configuration file [default: ./tidegate.toml if it exists].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Answer as JSON.
+    /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
 }
 
-/// What became of one policy's cases.
-struct Report {
-    tested: Tested,
-    outcomes: Result<Vec<Outcome>, String>,
+/// The test results of one policy.
+struct TestReport {
+    tested: TestedPolicy,
+    results: Result<Vec<CaseResult>, String>,
 }
 
 impl Test {
-    /// Prints what passed and what did not; 1 where anything did not.
+    /// Runs the cases and prints the results. Returns exit status 1 if a case fails.
     ///
     /// # Errors
-    /// A configuration or a path that cannot be read.
-    pub fn run(self) -> Result<ExitCode, Usage> {
+    /// Returns an error if the configuration or a path cannot be read.
+    pub fn run(self) -> Result<ExitCode, UsageError> {
         let config = configuration(config_file(self.config.clone()).as_deref())?.policies;
         let paths = if self.paths.is_empty() { vec![config.dir.clone()] } else { self.paths.clone() };
         if self.watch {
-            return follow(&paths, &config);
+            return run_on_changes(&paths, &config);
         }
-        let (good, value, text) = run(&paths, &config)?;
-        answer(self.json, &value, &text);
-        Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        let (ok, value, text) = run_tests(&paths, &config)?;
+        print_result(self.json, &value, &text);
+        Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
 }
 
-/// Runs all again whenever the contents of a file have changed.
-fn follow(paths: &[PathBuf], config: &PoliciesConfig) -> Result<ExitCode, Usage> {
-    let (tell, told) = mpsc::channel();
-    let notice = move || {
-        let _ = tell.send(()); // the loop below listens as long as there is a watch
+/// Runs all cases now and whenever the contents of a file have changed.
+fn run_on_changes(paths: &[PathBuf], config: &PoliciesConfig) -> Result<ExitCode, UsageError> {
+    let (sender, changes) = mpsc::channel();
+    let on_change = move || {
+        let _ = sender.send(()); // fails only after the loop below has ended
     };
-    let _watch = watch(paths.to_vec(), notice).map_err(|error| Usage(error.to_string()))?;
+    let _watch = watch(paths.to_vec(), on_change).map_err(|error| UsageError(error.to_string()))?;
     let mut last = None;
-    while told.recv().is_ok() {
-        let now = fingerprint(paths);
-        if last.as_ref() == Some(&now) {
+    while changes.recv().is_ok() {
+        let current = fingerprint(paths);
+        if last.as_ref() == Some(&current) {
             continue;
         }
-        last = Some(now);
-        let text = run(paths, config).map_or_else(|Usage(problem)| problem, |(_, _, text)| text);
-        say(&format!("\n{text}"));
+        last = Some(current);
+        let text = run_tests(paths, config).map_or_else(|UsageError(message)| message, |(_, _, text)| text);
+        print(&format!("\n{text}"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the files hold, in a few bytes.
+/// Returns a hash of the names and contents of all policies and case files.
 fn fingerprint(paths: &[PathBuf]) -> Vec<u8> {
     let (tested, untested) = collect(paths).unwrap_or_default();
-    let files = tested.iter().flat_map(|one| [&one.policy, &one.cases]).chain(&untested);
+    let files = tested.iter().flat_map(|tested| [&tested.policy, &tested.cases]).chain(&untested);
     let mut digest = Sha256::new();
     for file in files {
         digest.update(file.as_os_str().as_encoded_bytes());
@@ -85,94 +98,97 @@ fn fingerprint(paths: &[PathBuf]) -> Vec<u8> {
     digest.finalize().to_vec()
 }
 
-fn collect(paths: &[PathBuf]) -> Result<(Vec<Tested>, Vec<PathBuf>), Usage> {
+/// Returns the policies that have cases, and the paths of those that have none.
+fn collect(paths: &[PathBuf]) -> Result<(Vec<TestedPolicy>, Vec<PathBuf>), UsageError> {
     let (mut tested, mut untested) = (vec![], vec![]);
     for path in paths {
         if path.is_dir() {
-            let found = cases::find(path).map_err(|error| Usage(format!("{}: {error}", path.display())))?;
-            tested.extend(found.0);
-            untested.extend(found.1);
+            let (with_cases, without_cases) =
+                cases::find(path).map_err(|error| UsageError(format!("{}: {error}", path.display())))?;
+            tested.extend(with_cases);
+            untested.extend(without_cases);
         } else {
-            tested.extend(Tested::of(path).map_err(Usage)?);
+            tested.extend(TestedPolicy::from_file(path).map_err(UsageError)?);
         }
     }
     Ok((tested, untested))
 }
 
-fn run(paths: &[PathBuf], config: &PoliciesConfig) -> Result<(bool, Value, String), Usage> {
+/// Runs all cases. Returns whether all passed, and the results as JSON and as text.
+fn run_tests(paths: &[PathBuf], config: &PoliciesConfig) -> Result<(bool, Value, String), UsageError> {
     let (tested, untested) = collect(paths)?;
     if tested.is_empty() && untested.is_empty() {
-        return Err(Usage("no policy is here to be tested".to_owned()));
+        let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        return Err(UsageError(format!("{}: no policies found in retry/, alerts/ or admit/", paths.join(", "))));
     }
-    let report = |tested: Tested| Report { outcomes: cases::run(&tested, config), tested };
+    let report = |tested: TestedPolicy| TestReport { results: cases::run(&tested, config), tested };
     let reports: Vec<_> = tested.into_iter().map(report).collect();
-    let (passed, failed) = reports.iter().fold((0, 0), |(passed, failed), report| {
-        let (good, bad) = report.count();
-        (passed + good, failed + bad)
-    });
-    let mut lines: Vec<_> = reports.iter().flat_map(Report::lines).collect();
-    lines.extend(untested.iter().map(|policy| format!("note: {} has no cases", shown(policy))));
+    let (passed, failed) =
+        reports.iter().map(TestReport::count).fold((0, 0), |sum, (passed, failed)| (sum.0 + passed, sum.1 + failed));
+    let mut lines: Vec<_> = reports.iter().flat_map(TestReport::lines).collect();
+    lines.extend(untested.iter().map(|policy| format!("note: {} has no cases", short_name(policy))));
     lines.push(format!("{passed} passed, {failed} failed"));
     let value = json!({
         "passed": passed,
         "failed": failed,
-        "policies": reports.iter().map(Report::value).collect::<Vec<_>>(),
-        "without_cases": untested.iter().map(|policy| shown(policy)).collect::<Vec<_>>(),
+        "policies": reports.iter().map(TestReport::json).collect::<Vec<_>>(),
+        "without_cases": untested.iter().map(|policy| short_name(policy)).collect::<Vec<_>>(),
     });
     Ok((failed == 0, value, lines.join("\n")))
 }
 
-impl Report {
-    /// How many cases passed and failed; what cannot be run at all counts as one that failed.
+impl TestReport {
+    /// Returns the number of passed and failed cases. A policy whose cases cannot be run counts as one failed case.
     fn count(&self) -> (usize, usize) {
-        match &self.outcomes {
+        match &self.results {
             Err(_) => (0, 1),
-            Ok(outcomes) => {
-                let failed = outcomes.iter().filter(|outcome| !outcome.differences.is_empty()).count();
-                (outcomes.len() - failed, failed)
+            Ok(results) => {
+                let failed = results.iter().filter(|result| !result.differences.is_empty()).count();
+                (results.len() - failed, failed)
             }
         }
     }
 
     fn lines(&self) -> Vec<String> {
-        let name = shown(&self.tested.policy);
-        let outcomes = match &self.outcomes {
-            Err(problem) => return vec![format!("{name:<32} cannot be tested"), indented(problem, 2)],
-            Ok(outcomes) => outcomes,
+        let name = short_name(&self.tested.policy);
+        let results = match &self.results {
+            Err(error) => return vec![format!("{name:<32} cannot run"), indented(error, 2)],
+            Ok(results) => results,
         };
         let (passed, failed) = self.count();
         let mut lines = vec![format!("{name:<32} {passed:>3} passed {failed:>3} failed")];
-        for outcome in outcomes.iter().filter(|outcome| !outcome.differences.is_empty()) {
-            lines.push(format!("  {}:{}: {}", self.tested.cases.display(), outcome.line, outcome.name));
-            for (field, expected, given) in &outcome.differences {
-                lines.push(format!("    {field:<10} expected {}, given {}", plain(expected), plain(given)));
+        for result in results.iter().filter(|result| !result.differences.is_empty()) {
+            lines.push(format!("  {}:{}: {}", self.tested.cases.display(), result.line, result.name));
+            for (field, expected, actual) in &result.differences {
+                let (expected, actual) = (plain_text(expected), plain_text(actual));
+                lines.push(format!("    {field:<10} expected {expected}, got {actual}"));
             }
         }
         lines
     }
 
-    fn value(&self) -> Value {
-        let name = shown(&self.tested.policy);
-        match &self.outcomes {
-            Err(problem) => json!({ "policy": name, "problem": problem }),
-            Ok(outcomes) => json!({ "policy": name, "cases": outcomes }),
+    fn json(&self) -> Value {
+        let name = short_name(&self.tested.policy);
+        match &self.results {
+            Err(error) => json!({ "policy": name, "error": error }),
+            Ok(results) => json!({ "policy": name, "cases": results }),
         }
     }
 }
 
-/// The last two parts of a path, as in `retry/taobao.rhai`.
-fn shown(policy: &Path) -> String {
+/// Returns the last two parts of a path, such as `retry/taobao.rhai`.
+fn short_name(policy: &Path) -> String {
     let name = policy.file_name().unwrap_or_default().to_string_lossy();
     let folder = policy.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     if name == "alerts.toml" { name.into_owned() } else { format!("{folder}/{name}") }
 }
 
-fn indented(text: &str, by: usize) -> String {
-    text.lines().map(|line| format!("{:by$}{line}", "")).collect::<Vec<_>>().join("\n")
+fn indented(text: &str, spaces: usize) -> String {
+    text.lines().map(|line| format!("{:spaces$}{line}", "")).collect::<Vec<_>>().join("\n")
 }
 
-/// A value for people: texts without quotes, nothing as a word.
-fn plain(value: &Value) -> String {
+/// Formats a JSON value as text: strings without quotes, null as `nothing`.
+fn plain_text(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
         Value::String(text) => text.clone(),

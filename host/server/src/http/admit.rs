@@ -1,4 +1,4 @@
-//! Admission for gateways in any language: the policy's word and the limits, in one question.
+//! Admission for gateways in any language: one request evaluates the policy and reserves from the limits.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use serde::Deserialize;
 use serde_json::json;
 use tidegate::{Host, Outcome, Request};
 
+use super::error::{ApiError, JsonBody};
 use super::limits::refused;
-use super::reply::{Input, Problem};
 
-/// What is asked: a request, and how long it may wait.
+/// The body of `POST /v1/admit`: the request to admit, and how long it may wait.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ask {
+pub struct AdmitRequest {
     platform: String,
-    #[serde(default = "super::limits::other")]
+    #[serde(default = "super::limits::default_endpoint")]
     endpoint: String,
-    #[serde(default = "get")]
+    #[serde(default = "default_method")]
     method: String,
     #[serde(default)]
     headers: BTreeMap<String, String>,
@@ -31,21 +31,20 @@ pub struct Ask {
     wait_ms: u64,
 }
 
-fn get() -> String {
+fn default_method() -> String {
     "GET".to_owned()
 }
 
-/// Asks the policy, and takes from every limit that the request passes.
-pub async fn admit(State(host): State<Host>, Input(ask): Input<Ask>) -> Result<Response, Problem> {
-    let headers = ask.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+/// Evaluates the admission policy, then reserves from every limit that applies to the request.
+pub async fn admit(State(host): State<Host>, JsonBody(body): JsonBody<AdmitRequest>) -> Result<Response, ApiError> {
+    let headers = body.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
     let at_ms = host.clock().unix_ms();
-    let Ask { platform, endpoint, method, labels, wait_ms, .. } = ask;
+    let AdmitRequest { platform, endpoint, method, labels, wait_ms, .. } = body;
     let request = Request { platform, endpoint, method, at_ms, headers, labels };
-    let asked = request.clone();
-    let judge = host.clone();
-    // Policies may take their whole deadline, and other requests wait for the workers.
-    let answer = tokio::task::spawn_blocking(move || judge.admit(&asked)).await;
-    let admitted = match answer.map_err(|_| Problem::broken("the policy's thread failed"))?? {
+    let (policy_host, policy_request) = (host.clone(), request.clone());
+    // A policy may run until its deadline, so it must not block a worker that other requests need.
+    let evaluated = tokio::task::spawn_blocking(move || policy_host.admit(&policy_request)).await;
+    let admitted = match evaluated.map_err(|_| ApiError::internal("the policy task failed"))?? {
         Ok(admitted) => admitted,
         Err(denied) => {
             let body =
@@ -53,14 +52,15 @@ pub async fn admit(State(host): State<Host>, Input(ask): Input<Ask>) -> Result<R
             return Ok((StatusCode::FORBIDDEN, Json(body)).into_response());
         }
     };
-    match admitted.take(Duration::from_millis(wait_ms)).await {
-        Ok((remaining, receipts)) => {
-            let receipts: BTreeMap<_, _> = receipts.into_iter().map(|(name, one)| (name, one.to_string())).collect();
+    match admitted.reserve(Duration::from_millis(wait_ms)).await {
+        Ok((remaining, reservations)) => {
+            let reservations: BTreeMap<_, _> =
+                reservations.into_iter().map(|(limit, id)| (limit, id.to_string())).collect();
             let limits: Vec<_> = admitted.limits.iter().map(|(name, _)| name).collect();
             let (cost, by) = (admitted.cost.unwrap_or(1), &admitted.by);
             let body = json!({
-                "decision": "allowed", "cost": cost, "limits": limits, "remaining": remaining, "receipts": receipts,
-                "by": by,
+                "decision": "allowed", "cost": cost, "limits": limits, "remaining": remaining,
+                "reservations": reservations, "by": by,
             });
             Ok(Json(body).into_response())
         }

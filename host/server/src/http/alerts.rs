@@ -1,4 +1,4 @@
-//! Alerts and policies: what fires, what people were told, what is in force.
+//! Alerts and policies: active alerts, the history of notifications, and the status of every policy file.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,26 +6,29 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate::Host;
 
-use super::reply::{Params, Problem};
+use super::error::{ApiError, QueryParams};
 
-/// Which messages are asked for.
+/// The query of `GET /v1/alerts`: which notifications the history contains.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wanted {
+pub struct AlertsQuery {
     platform: Option<String>,
-    #[serde(default = "hundred")]
+    #[serde(default = "default_limit")]
     limit: usize,
 }
 
-fn hundred() -> usize {
+fn default_limit() -> usize {
     100
 }
 
-pub async fn list(State(host): State<Host>, Params(wanted): Params<Wanted>) -> Result<Json<Value>, Problem> {
-    if let Some(platform) = &wanted.platform {
+pub async fn list(
+    State(host): State<Host>,
+    QueryParams(query): QueryParams<AlertsQuery>,
+) -> Result<Json<Value>, ApiError> {
+    if let Some(platform) = &query.platform {
         host.limiter(platform)?;
     }
-    let history = host.alerts().history(wanted.platform.as_deref(), wanted.limit).await?;
+    let history = host.alerts().history(query.platform.as_deref(), query.limit).await?;
     Ok(Json(json!({ "active": host.alerts().active().await?, "history": history })))
 }
 
@@ -34,8 +37,8 @@ pub async fn policies(State(host): State<Host>) -> Json<Value> {
     Json(json!({
         "generation": policies.generation().number(),
         "policies": policies.status(),
-        "trouble": policies.generation().trouble(),
+        "directory_error": policies.generation().directory_error(),
         "config": host.config_status(),
-        "decisions": policies.decisions(),
+        "decisions": policies.decision_log_status(),
     }))
 }

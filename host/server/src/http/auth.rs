@@ -1,4 +1,4 @@
-//! The bearer token.
+//! Authentication by a bearer token.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,55 +12,58 @@ use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 use tidegate::core::Secret;
 
-use super::Problem;
+use super::ApiError;
 
-/// Knows the token by its hash alone.
+/// The configured token as a SHA-256 hash, or `None` if no token is configured.
 #[derive(Clone)]
-pub struct Guard(Option<Arc<[u8; 32]>>);
+pub struct TokenHash(Option<Arc<[u8; 32]>>);
 
-impl Guard {
-    /// Lets everyone in where there is no token.
+impl TokenHash {
+    /// Hashes the configured token, if there is one.
     pub fn new(token: Option<Secret>) -> Self {
         Self(token.map(|token| Arc::new(hash(token.expose()))))
     }
 }
 
-/// Lets a request pass where it shows the token; where there is none, where no web page can have sent it.
-pub async fn demand(State(guard): State<Guard>, request: Request, next: Next) -> Result<Response, Problem> {
-    match &guard.0 {
-        Some(expected) => show(request.headers(), expected)?,
-        None => local(request.headers())?,
+/// Rejects a request without the right bearer token. If no token is configured, rejects a request that a web page can
+/// have sent.
+pub async fn authorize(State(token): State<TokenHash>, request: Request, next: Next) -> Result<Response, ApiError> {
+    match &token.0 {
+        Some(expected) => check_token(request.headers(), expected)?,
+        None => check_local(request.headers())?,
     }
     Ok(next.run(request).await)
 }
 
-fn show(headers: &HeaderMap, expected: &[u8; 32]) -> Result<(), Problem> {
-    let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let shown =
-        shown.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    match shown {
-        // Hashes are compared, so the time taken says nothing about the token.
-        Some((_, shown)) if hash(shown.trim()) == *expected => Ok(()),
-        Some(_) => Err(Problem::unauthorized("the bearer token is not the one of [server] token")),
-        None => Err(Problem::unauthorized("expected the header \"Authorization: Bearer TOKEN\"")),
+fn check_token(headers: &HeaderMap, expected: &[u8; 32]) -> Result<(), ApiError> {
+    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let credentials =
+        header.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    match credentials {
+        // Comparing hashes reveals nothing about the token through timing.
+        Some((_, token)) if hash(token.trim()) == *expected => Ok(()),
+        Some(_) => Err(ApiError::unauthorized("wrong bearer token: expected the value of `[server] token`")),
+        None => Err(ApiError::unauthorized("missing bearer token: expected the header `Authorization: Bearer TOKEN`")),
     }
 }
 
-/// Without a token the door trusts this machine, but not the pages that a browser on it has open: those come with a
-/// foreign `Origin`, or (where a name was made to point here) with a foreign `Host`.
-fn local(headers: &HeaderMap) -> Result<(), Problem> {
+/// Rejects requests from web pages. Without a token the API trusts local programs, but not the pages in a local
+/// browser. Such a page sends a foreign `Origin`, or a foreign `Host` if a DNS name was made to point to this machine.
+fn check_local(headers: &HeaderMap) -> Result<(), ApiError> {
     let host = headers.get(HOST).map(HeaderValue::as_bytes);
-    let own = |origin: &HeaderValue| {
+    let same_origin = |origin: &HeaderValue| {
         let authority = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
         authority.is_some_and(|authority| host == Some(authority.as_bytes()))
     };
-    if host.is_none_or(is_loopback) && headers.get_all(ORIGIN).iter().all(own) {
+    if host.is_none_or(is_loopback) && headers.get_all(ORIGIN).iter().all(same_origin) {
         return Ok(());
     }
-    Err(Problem::forbidden("without [server] token only programs on this machine are served, no web pages"))
+    Err(ApiError::forbidden(
+        "requests from web pages are rejected: without `[server] token`, only programs on this machine are served",
+    ))
 }
 
-/// Whether a `Host` names this machine itself, by an address or by `localhost`.
+/// Whether a `Host` header names this machine, by a loopback address or as `localhost`.
 fn is_loopback(host: &[u8]) -> bool {
     Authority::try_from(host).is_ok_and(|authority| {
         let name = authority.host();

@@ -1,4 +1,4 @@
-//! Calls: what became of them, and the figures.
+//! Reports of finished calls, and call statistics.
 
 use std::time::Duration;
 
@@ -12,134 +12,140 @@ use tidegate::core::clock::millis;
 use tidegate::core::units::parse_duration;
 use tidegate::{Advice, Class, Failure, FailureKind, Host, Outcome, Stats};
 
-use super::reply::{Input, Params, Problem};
+use super::error::{ApiError, JsonBody, QueryParams};
 
-/// No call takes longer than a day.
-const LONGEST_MS: f64 = 86_400_000.0;
+/// The longest accepted duration of a call, in milliseconds: one day.
+const MAX_DURATION_MS: f64 = 86_400_000.0;
 
-/// The longest name of an endpoint, in bytes: a name, not a document.
+/// The maximum length of an endpoint name, in bytes.
 const MAX_ENDPOINT: usize = 128;
 
-/// One call that ended, and for one that failed what the worker would know before it tries again.
+/// The body of `POST /v1/calls`: one finished call. The fields after `failure` are used for a failed call only.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Call {
+pub struct CallReport {
     platform: String,
     endpoint: String,
     outcome: Outcome,
     #[serde(default)]
     duration_ms: f64,
-    failure: Option<Reported>,
-    /// Which attempt it was.
-    #[serde(default = "first")]
+    failure: Option<FailureReport>,
+    /// The number of this attempt; the first is 1.
+    #[serde(default = "first_attempt")]
     attempt: u32,
-    /// Since the first attempt began.
+    /// The time since the first attempt started, in milliseconds.
     #[serde(default)]
     elapsed_ms: u64,
-    /// What was wrong with the attempt before.
+    /// The class of the previous attempt's failure.
     previous: Option<Class>,
-    /// Whether the same call may be carried out twice; what may not is repeated only where it was turned away.
-    #[serde(default = "yes")]
+    /// Whether the call may be executed twice. A call that may not is retried only if the platform throttled it.
+    #[serde(default = "idempotent_by_default")]
     idempotent: bool,
-    /// Whether the worker renews its credentials after a failure of class `auth`.
+    /// Whether the worker refreshes its credentials after a failure of class `auth`.
     #[serde(default)]
     refreshes_credentials: bool,
 }
 
-/// How a call failed, in plain values.
+/// The failure of a call, as the worker saw it.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Reported {
+pub struct FailureReport {
     kind: FailureKind,
     status: Option<u16>,
     code: Option<String>,
     sub_code: Option<String>,
     message: Option<String>,
-    #[serde(deserialize_with = "tidegate::core::failure::headers")]
+    #[serde(deserialize_with = "tidegate::core::failure::deserialize_headers")]
     headers: Vec<(String, String)>,
     retry_after_ms: Option<u64>,
 }
 
-fn first() -> u32 {
+fn first_attempt() -> u32 {
     1
 }
 
-fn yes() -> bool {
+fn idempotent_by_default() -> bool {
     true
 }
 
-/// Which figures are asked for.
+/// The query of `GET /v1/metrics`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wanted {
+pub struct MetricsQuery {
     platform: String,
     endpoint: Option<String>,
-    #[serde(default = "hour")]
+    #[serde(default = "default_range")]
     range: String,
 }
 
-fn hour() -> String {
+fn default_range() -> String {
     "1h".to_owned()
 }
 
-pub async fn record(State(host): State<Host>, Input(call): Input<Call>) -> Result<Response, Problem> {
-    // A platform that has no limit is most likely a misspelt one.
+/// Records a finished call. For a failed call that carries a failure, responds with the advice of the retry policy.
+pub async fn record(State(host): State<Host>, JsonBody(call): JsonBody<CallReport>) -> Result<Response, ApiError> {
+    // A platform without a limit is most likely misspelled.
     host.limiter(&call.platform)?;
-    check(&call)?;
+    validate(&call)?;
     let duration = Duration::from_secs_f64(call.duration_ms / 1e3);
     host.metrics().record(&call.platform, &call.endpoint, call.outcome, duration);
-    let Some(reported) = call.failure else { return Ok(StatusCode::NO_CONTENT.into_response()) };
-    let failure = tidegate::heed_headers(Failure {
+    let Some(report) = call.failure else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+    let failure = tidegate::normalize_failure(Failure {
         platform: call.platform,
         endpoint: call.endpoint,
-        kind: reported.kind,
+        kind: report.kind,
         attempt: call.attempt,
         elapsed_ms: call.elapsed_ms,
         at_ms: host.clock().unix_ms(),
-        status: reported.status,
-        code: reported.code,
-        sub_code: reported.sub_code,
-        message: reported.message,
-        headers: reported.headers,
-        retry_after_ms: reported.retry_after_ms,
+        status: report.status,
+        code: report.code,
+        sub_code: report.sub_code,
+        message: report.message,
+        headers: report.headers,
+        retry_after_ms: report.retry_after_ms,
     });
-    // Policies may take their whole deadline, and other requests wait for the workers.
-    let advised =
+    // A policy may run until its deadline, so it must not block a worker that other requests need.
+    let advice =
         tokio::task::spawn_blocking(move || host.advise(&failure, call.previous, call.refreshes_credentials)).await;
-    let Advice { verdict, by, delay } = advised.map_err(|_| Problem::broken("the policy's thread failed"))?;
-    // What may not be carried out twice is sent again only where it was turned away before.
+    let Advice { verdict, by, delay } = advice.map_err(|_| ApiError::internal("the policy task failed"))?;
+    // A call that is not idempotent is retried only if the platform throttled it, so that it never runs twice.
     let delay = delay.filter(|_| call.idempotent || verdict.class == Some(Class::Throttled));
     let action = if delay.is_some() { "retry" } else { "give_up" };
-    let advice = json!({
+    let body = json!({
         "action": action,
         "delay_ms": delay.map(millis),
         "class": verdict.class,
         "reason": verdict.reason,
         "by": by,
     });
-    Ok(Json(advice).into_response())
+    Ok(Json(body).into_response())
 }
 
-fn check(call: &Call) -> Result<(), Problem> {
-    if !(0.0..=LONGEST_MS).contains(&call.duration_ms) {
-        let message = format!("duration_ms: expected milliseconds from 0 to {LONGEST_MS}, not {}", call.duration_ms);
-        return Err(Problem::bad_request(message));
+fn validate(call: &CallReport) -> Result<(), ApiError> {
+    if !(0.0..=MAX_DURATION_MS).contains(&call.duration_ms) {
+        let message =
+            format!("duration_ms: expected milliseconds from 0 to {MAX_DURATION_MS}, not {}", call.duration_ms);
+        return Err(ApiError::bad_request(message));
     }
     if call.endpoint.is_empty() || call.endpoint.len() > MAX_ENDPOINT || call.endpoint.contains(char::is_control) {
         let message = format!("endpoint: expected 1 to {MAX_ENDPOINT} bytes without control characters");
-        return Err(Problem::bad_request(message));
+        return Err(ApiError::bad_request(message));
     }
     if call.attempt == 0 {
-        return Err(Problem::bad_request("attempt: expected a whole number of at least 1; 1 is the first"));
+        let message = "attempt: expected a whole number of at least 1 (the first attempt is 1)";
+        return Err(ApiError::bad_request(message));
     }
     if call.failure.is_some() && call.outcome != Outcome::Error {
-        return Err(Problem::bad_request("failure: only a call whose outcome is \"error\" has one"));
+        return Err(ApiError::bad_request("failure: allowed only if `outcome` is \"error\""));
     }
     Ok(())
 }
 
-pub async fn metrics(State(host): State<Host>, Params(wanted): Params<Wanted>) -> Result<Json<Stats>, Problem> {
-    host.limiter(&wanted.platform)?;
-    let range = parse_duration(&wanted.range).map_err(|error| Problem::bad_request(format!("range: {error}")))?;
-    Ok(Json(host.figures(&wanted.platform, wanted.endpoint.as_deref(), range).await?))
+pub async fn metrics(
+    State(host): State<Host>,
+    QueryParams(query): QueryParams<MetricsQuery>,
+) -> Result<Json<Stats>, ApiError> {
+    host.limiter(&query.platform)?;
+    let range = parse_duration(&query.range).map_err(|error| ApiError::bad_request(format!("range: {error}")))?;
+    Ok(Json(host.stats(&query.platform, query.endpoint.as_deref(), range).await?))
 }

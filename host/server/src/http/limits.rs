@@ -1,4 +1,4 @@
-//! Limits: ask, wait, look, change.
+//! Limits: acquire, cancel, read, update and reset.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,124 +11,124 @@ use http::header::RETRY_AFTER;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate::core::clock::millis;
-use tidegate::{Decision, Host, LimitStatus, Outcome, Quota, Rate, Taken};
+use tidegate::{Decision, Host, LimitStatus, Outcome, Quota, Rate, Reservation};
 
-use super::reply::{Input, Problem};
+use super::error::{ApiError, JsonBody};
 
-/// What `acquire` takes; an empty object asks for one call at once.
+/// The body of `acquire`. An empty object acquires one call without waiting.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Acquire {
-    #[serde(default = "one")]
+pub struct AcquireLimitRequest {
+    #[serde(default = "default_cost")]
     cost: u64,
     #[serde(default)]
     wait_ms: u64,
-    /// Under which endpoint a refusal is counted.
-    #[serde(default = "other")]
+    /// The endpoint under which the metrics count a refusal.
+    #[serde(default = "default_endpoint")]
     endpoint: String,
 }
 
-fn one() -> u64 {
+fn default_cost() -> u64 {
     1
 }
 
-pub fn other() -> String {
+pub fn default_endpoint() -> String {
     "other".to_owned()
 }
 
-/// What an update takes.
+/// The body of an update.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Update {
+pub struct UpdateLimitRequest {
     rate: String,
     burst: u64,
+}
+
+/// The body of `cancel`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelReservationRequest {
+    reservation_id: String,
 }
 
 pub async fn acquire(
     State(host): State<Host>,
     Path(platform): Path<String>,
-    Input(input): Input<Acquire>,
-) -> Result<Response, Problem> {
+    JsonBody(body): JsonBody<AcquireLimitRequest>,
+) -> Result<Response, ApiError> {
     let limiter = host.limiter(&platform)?;
-    match limiter.take(input.cost, Duration::from_millis(input.wait_ms)).await {
-        Ok(Taken { remaining, receipt }) => {
-            let receipt = receipt.map(|receipt| receipt.to_string());
-            let body = json!({ "decision": "allowed", "remaining": remaining, "receipt": receipt });
+    match limiter.reserve(body.cost, Duration::from_millis(body.wait_ms)).await {
+        Ok(Reservation { remaining, id }) => {
+            let id = id.map(|id| id.to_string());
+            let body = json!({ "decision": "allowed", "remaining": remaining, "reservation_id": id });
             Ok(Json(body).into_response())
         }
         Err(refusal) => {
-            host.metrics().record(&platform, &input.endpoint, Outcome::Limited, Duration::ZERO);
+            host.metrics().record(&platform, &body.endpoint, Outcome::Limited, Duration::ZERO);
             Ok(refused(refusal, None))
         }
     }
 }
 
-/// A refusal, with the name of the limit where it is not in the address.
+/// Builds the response for a refusal. Pass the limit's name if the request path does not contain it.
 pub fn refused(refusal: Decision, limit: Option<&str>) -> Response {
     let retry_after = match refusal {
         Decision::Never { max } => {
-            return (StatusCode::UNPROCESSABLE_ENTITY, Json(named(json!({ "decision": "never", "max": max }), limit)))
-                .into_response();
+            let body = with_limit(json!({ "decision": "never", "max": max }), limit);
+            return (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response();
         }
         Decision::Limited { retry_after } => retry_after,
-        // A refusal is one of the two above.
+        // Unreachable: a refusal is one of the two variants above.
         Decision::Allowed { .. } => Duration::ZERO,
     };
     let seconds = retry_after.as_millis().div_ceil(1_000).to_string();
-    let body = json!({ "decision": "limited", "retry_after_ms": millis(retry_after) });
-    let body = Json(named(body, limit));
-    (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], body).into_response()
+    let body = with_limit(json!({ "decision": "limited", "retry_after_ms": millis(retry_after) }), limit);
+    (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], Json(body)).into_response()
 }
 
-fn named(mut body: Value, limit: Option<&str>) -> Value {
+fn with_limit(mut body: Value, limit: Option<&str>) -> Value {
     if let Some(limit) = limit {
         body["limit"] = limit.into();
     }
     body
 }
 
-/// What `release` takes.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Release {
-    receipt: String,
-}
-
-pub async fn release(
+pub async fn cancel(
     State(host): State<Host>,
     Path(platform): Path<String>,
-    Input(input): Input<Release>,
-) -> Result<Json<LimitStatus>, Problem> {
+    JsonBody(body): JsonBody<CancelReservationRequest>,
+) -> Result<Json<LimitStatus>, ApiError> {
     let limiter = host.limiter(&platform)?;
-    let receipt = input.receipt.parse().map_err(|error| Problem::bad_request(format!("receipt: {error}")))?;
-    limiter.give_back(&receipt).await?;
+    let id = body.reservation_id.parse();
+    let id = id.map_err(|error| ApiError::bad_request(format!("reservation_id: {error}")))?;
+    limiter.cancel(&id).await?;
     Ok(Json(limiter.status().await?))
 }
 
-pub async fn list(State(host): State<Host>) -> Result<Json<BTreeMap<String, LimitStatus>>, Problem> {
-    let mut all = BTreeMap::new();
+pub async fn list(State(host): State<Host>) -> Result<Json<BTreeMap<String, LimitStatus>>, ApiError> {
+    let mut limits = BTreeMap::new();
     for (platform, limiter) in host.limiters() {
-        all.insert(platform, limiter.status().await?);
+        limits.insert(platform, limiter.status().await?);
     }
-    Ok(Json(all))
+    Ok(Json(limits))
 }
 
-pub async fn show(State(host): State<Host>, Path(platform): Path<String>) -> Result<Json<LimitStatus>, Problem> {
+pub async fn show(State(host): State<Host>, Path(platform): Path<String>) -> Result<Json<LimitStatus>, ApiError> {
     Ok(Json(host.limiter(&platform)?.status().await?))
 }
 
 pub async fn update(
     State(host): State<Host>,
     Path(platform): Path<String>,
-    Input(input): Input<Update>,
-) -> Result<Json<LimitStatus>, Problem> {
+    JsonBody(body): JsonBody<UpdateLimitRequest>,
+) -> Result<Json<LimitStatus>, ApiError> {
     let limiter = host.limiter(&platform)?;
-    let quota = Rate::parse(&input.rate).and_then(|rate| Quota::new(rate, input.burst));
-    limiter.update(quota.map_err(|error| Problem::bad_request(error.to_string()))?).await?;
+    let quota = Rate::parse(&body.rate).and_then(|rate| Quota::new(rate, body.burst));
+    limiter.update(quota.map_err(|error| ApiError::bad_request(error.to_string()))?).await?;
     Ok(Json(limiter.status().await?))
 }
 
-pub async fn reset(State(host): State<Host>, Path(platform): Path<String>) -> Result<Json<LimitStatus>, Problem> {
+pub async fn reset(State(host): State<Host>, Path(platform): Path<String>) -> Result<Json<LimitStatus>, ApiError> {
     let limiter = host.limiter(&platform)?;
     limiter.reset().await?;
     Ok(Json(limiter.status().await?))

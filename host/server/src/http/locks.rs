@@ -1,4 +1,4 @@
-//! Locks for owners in other processes, who extend them and give them back by themselves.
+//! Locks for owners in other processes. Each owner extends and releases its lock by further requests.
 
 use std::time::Duration;
 
@@ -10,69 +10,70 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate::Host;
 use tidegate::core::clock::millis;
-use tidegate::core::store::{Claim, LockInfo};
+use tidegate::core::store::{LockInfo, LockRequest};
 
-use super::reply::{Input, Problem};
+use super::error::{ApiError, JsonBody};
 
-/// Nobody waits longer for a lock in one request: proxies between would end it.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest wait of one `acquire` request. Proxies on the path would close a request that waits longer.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// What `acquire` takes.
+/// The body of `acquire`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Acquire {
+pub struct AcquireLockRequest {
     owner: String,
-    #[serde(default = "half_a_minute")]
+    #[serde(default = "default_ttl_ms")]
     ttl_ms: u64,
     #[serde(default)]
     wait_ms: u64,
-    /// Tells the request from others of the owner, so that one that is sent again counts once.
+    /// Identifies the request among the owner's requests, so that a request that is sent twice counts once.
     id: Option<String>,
 }
 
-fn half_a_minute() -> u64 {
+fn default_ttl_ms() -> u64 {
     30_000
 }
 
-/// What `extend` takes.
+/// The body of `extend`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Extend {
+pub struct ExtendLockRequest {
     owner: String,
     fencing_token: u64,
-    #[serde(default = "half_a_minute")]
+    #[serde(default = "default_ttl_ms")]
     ttl_ms: u64,
 }
 
-/// What `release` takes.
+/// The body of `release`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Release {
+pub struct ReleaseLockRequest {
     owner: String,
     fencing_token: u64,
+    /// Identifies the request among the owner's requests, so that a request that is sent twice counts once.
     id: Option<String>,
 }
 
-pub async fn list(State(host): State<Host>) -> Result<Json<Vec<LockInfo>>, Problem> {
+pub async fn list(State(host): State<Host>) -> Result<Json<Vec<LockInfo>>, ApiError> {
     Ok(Json(host.locks().list().await?))
 }
 
 pub async fn acquire(
     State(host): State<Host>,
     Path(name): Path<String>,
-    Input(input): Input<Acquire>,
-) -> Result<Response, Problem> {
-    let (id, ttl) = (input.id.unwrap_or_else(fresh), Duration::from_millis(input.ttl_ms));
-    let claim = Claim { name: &name, owner: &input.owner, id: &id };
-    let wait = Duration::from_millis(input.wait_ms).min(LONGEST_WAIT);
-    Ok(match host.locks().acquire_for(claim, ttl, wait).await? {
+    JsonBody(body): JsonBody<AcquireLockRequest>,
+) -> Result<Response, ApiError> {
+    let (id, ttl) = (body.id.unwrap_or_else(random_id), Duration::from_millis(body.ttl_ms));
+    let request = LockRequest { name: &name, owner: &body.owner, id: &id };
+    let wait = Duration::from_millis(body.wait_ms).min(MAX_WAIT);
+    Ok(match host.locks().acquire_for(request, ttl, wait).await? {
         Ok(grant) => {
-            let ttl_ms = input.ttl_ms;
+            let ttl_ms = body.ttl_ms;
             Json(json!({ "fencing_token": grant.fencing_token, "depth": grant.depth, "ttl_ms": ttl_ms }))
                 .into_response()
         }
         Err(held) => {
-            let message = "somebody else holds the lock";
+            let message = "another owner holds the lock";
             let body = json!({ "error": message, "retry_after_ms": millis(held.ttl) });
             (StatusCode::CONFLICT, Json(body)).into_response()
         }
@@ -82,37 +83,37 @@ pub async fn acquire(
 pub async fn extend(
     State(host): State<Host>,
     Path(name): Path<String>,
-    Input(input): Input<Extend>,
-) -> Result<Json<Value>, Problem> {
-    let ttl = Duration::from_millis(input.ttl_ms);
-    if host.locks().extend_for(&name, &input.owner, input.fencing_token, ttl).await? {
-        return Ok(Json(json!({ "ttl_ms": input.ttl_ms })));
+    JsonBody(body): JsonBody<ExtendLockRequest>,
+) -> Result<Json<Value>, ApiError> {
+    let ttl = Duration::from_millis(body.ttl_ms);
+    if host.locks().extend_for(&name, &body.owner, body.fencing_token, ttl).await? {
+        return Ok(Json(json!({ "ttl_ms": body.ttl_ms })));
     }
-    Err(lost())
+    Err(lost_lock())
 }
 
 pub async fn release(
     State(host): State<Host>,
     Path(name): Path<String>,
-    Input(input): Input<Release>,
-) -> Result<Json<Value>, Problem> {
-    let id = input.id.unwrap_or_else(fresh);
-    let claim = Claim { name: &name, owner: &input.owner, id: &id };
-    let depth = host.locks().release_for(claim, input.fencing_token).await?.ok_or_else(lost)?;
+    JsonBody(body): JsonBody<ReleaseLockRequest>,
+) -> Result<Json<Value>, ApiError> {
+    let id = body.id.unwrap_or_else(random_id);
+    let request = LockRequest { name: &name, owner: &body.owner, id: &id };
+    let depth = host.locks().release_for(request, body.fencing_token).await?.ok_or_else(lost_lock)?;
     Ok(Json(json!({ "depth": depth })))
 }
 
-pub async fn evict(State(host): State<Host>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn evict(State(host): State<Host>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
     if host.locks().evict(&name).await? {
         return Ok(Json(json!({ "held": true })));
     }
-    Err(Problem::not_found(format!("nobody holds a lock named {name:?}")))
+    Err(ApiError::not_found(format!("lock {name:?} is not held")))
 }
 
-fn lost() -> Problem {
-    Problem::conflict("the owner holds the lock no longer by the grant of this fencing token")
+fn lost_lock() -> ApiError {
+    ApiError::conflict("this owner no longer holds the lock with this fencing token")
 }
 
-fn fresh() -> String {
+fn random_id() -> String {
     format!("{:016x}", rand::random::<u64>())
 }

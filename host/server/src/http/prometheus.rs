@@ -1,4 +1,4 @@
-//! The page that Prometheus reads (text format 0.0.4).
+//! The metrics page for Prometheus (text format 0.0.4).
 
 use std::fmt::{Display, Write};
 use std::time::Duration;
@@ -10,19 +10,19 @@ use tidegate::policy::{Policies, PolicyStatus};
 use tidegate::redis::{Redis, ServerState};
 use tidegate::{ActiveAlert, Host};
 
-/// The window of the quantiles: long enough to be steady, short enough to show trouble.
-const QUANTILES: Duration = Duration::from_secs(300);
+/// The time window of the quantiles: long enough for stable values, short enough to show an incident.
+const QUANTILE_WINDOW: Duration = Duration::from_secs(300);
 
 pub async fn page(State(host): State<Host>) -> Result<([(HeaderName, &'static str); 1], String), StatusCode> {
-    // Where Redis is away nobody knows which alerts are active; the rest of the page is this process's own.
+    // While Redis is unavailable, the active alerts are unknown. All other values belong to this process.
     let active = host.alerts().active().await.unwrap_or_default();
-    // With thousands of endpoints it takes a while, and other requests wait for the workers.
-    let written = tokio::task::spawn_blocking(move || write(&host, &active)).await;
-    let text = written.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    // With thousands of endpoints this takes a while, so it must not block a worker that other requests need.
+    let rendered = tokio::task::spawn_blocking(move || render(&host, &active)).await;
+    let text = rendered.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }
 
-fn write(host: &Host, active: &[ActiveAlert]) -> String {
+fn render(host: &Host, active: &[ActiveAlert]) -> String {
     let mut page = Page::default();
     calls(&mut page, host);
     limits(&mut page, host);
@@ -32,14 +32,17 @@ fn write(host: &Host, active: &[ActiveAlert]) -> String {
     page.0
 }
 
+/// A metrics page that is being written.
 #[derive(Default)]
 struct Page(String);
 
 impl Page {
+    /// Starts a metric family.
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
     }
 
+    /// Writes one sample of the current family.
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escape(value))).collect();
         self.line(format_args!("{name}{{{}}} {value}", labels.join(",")));
@@ -57,49 +60,50 @@ fn escape(value: &str) -> String {
 
 fn calls(page: &mut Page, host: &Host) {
     let endpoints = host.metrics().endpoints();
-    let pairs = endpoints.iter().flat_map(|(platform, all)| all.iter().map(move |one| (platform, one)));
-    // Both families tell the same figures, so they are read once.
-    let figures: Vec<_> =
-        pairs.map(|(platform, endpoint)| (platform, endpoint, host.metrics().ever(platform, endpoint))).collect();
-    page.family("tidegate_calls_total", "counter", "Calls by outcome; limited ones were not sent.");
-    for (platform, endpoint, ever) in &figures {
-        for (outcome, count) in [("success", ever.success), ("error", ever.errors), ("limited", ever.limited)] {
+    let pairs = endpoints.iter().flat_map(|(platform, names)| names.iter().map(move |name| (platform, name)));
+    // Both families show the same totals, so they are read once.
+    let endpoints: Vec<_> =
+        pairs.map(|(platform, endpoint)| (platform, endpoint, host.metrics().totals(platform, endpoint))).collect();
+    page.family("tidegate_calls_total", "counter", "Calls by outcome. Limited calls were refused and not sent.");
+    for (platform, endpoint, totals) in &endpoints {
+        for (outcome, count) in [("success", totals.success), ("error", totals.errors), ("limited", totals.limited)] {
             let labels = [("platform", platform.as_str()), ("endpoint", endpoint.as_str()), ("outcome", outcome)];
             page.sample("tidegate_calls_total", &labels, count);
         }
     }
     let name = "tidegate_call_duration_seconds";
-    page.family(name, "summary", "Durations of calls; quantiles over the last five minutes, within 1 %.");
-    for (platform, endpoint, ever) in &figures {
+    page.family(name, "summary", "Call duration. Quantiles cover the last 5 minutes and are accurate to 1 %.");
+    for (platform, endpoint, totals) in &endpoints {
         let labels = [("platform", platform.as_str()), ("endpoint", endpoint.as_str())];
-        let recent = host.metrics().get(platform, Some(endpoint), QUANTILES);
+        let recent = host.metrics().get(platform, Some(endpoint), QUANTILE_WINDOW);
         for (quantile, millis) in [("0.5", recent.p50), ("0.95", recent.p95), ("0.99", recent.p99)] {
             page.sample(name, &[labels[0], labels[1], ("quantile", quantile)], millis / 1e3);
         }
-        page.sample(&format!("{name}_sum"), &labels, ever.total_ms / 1e3);
-        page.sample(&format!("{name}_count"), &labels, ever.count);
+        page.sample(&format!("{name}_sum"), &labels, totals.total_ms / 1e3);
+        page.sample(&format!("{name}_count"), &labels, totals.count);
     }
 }
 
 fn limits(page: &mut Page, host: &Host) {
     let limits: Vec<_> =
-        host.limiters().into_iter().map(|(name, limiter)| (name, limiter.seen(), limiter.quota())).collect();
-    page.family("tidegate_limit_available", "gauge", "Tokens there now; negative where calls wait for them.");
+        host.limiters().into_iter().map(|(name, limiter)| (name, limiter.cached_status(), limiter.quota())).collect();
+    let help = "Available tokens. Negative if queued calls have reserved future tokens.";
+    page.family("tidegate_limit_available", "gauge", help);
     for (platform, status, _) in &limits {
         page.sample("tidegate_limit_available", &[("platform", platform)], status.available);
     }
-    page.family("tidegate_limit_rate", "gauge", "Tokens a second.");
+    page.family("tidegate_limit_rate", "gauge", "Refill rate in tokens per second.");
     for (platform, _, quota) in &limits {
         page.sample("tidegate_limit_rate", &[("platform", platform)], quota.rate().per_second());
     }
-    page.family("tidegate_limit_burst", "gauge", "The most tokens saved up.");
+    page.family("tidegate_limit_burst", "gauge", "Maximum number of tokens in the bucket.");
     for (platform, status, _) in &limits {
         page.sample("tidegate_limit_burst", &[("platform", platform)], status.burst);
     }
 }
 
 fn alerts(page: &mut Page, active: &[ActiveAlert]) {
-    page.family("tidegate_alerts", "gauge", "Alert rules whose condition holds, by state.");
+    page.family("tidegate_alerts", "gauge", "Alert rules whose condition is true, by state.");
     for alert in active {
         let endpoint = alert.endpoint.as_deref().unwrap_or_default();
         let labels = [
@@ -115,78 +119,95 @@ fn alerts(page: &mut Page, active: &[ActiveAlert]) {
 
 fn redis(page: &mut Page, host: &Host) {
     let Some(health) = host.redis().map(Redis::health) else { return };
-    page.family("tidegate_redis_up", "gauge", "1 where the server can be used.");
+    page.family("tidegate_redis_up", "gauge", "1 if the Redis server is usable, 0 otherwise.");
     for server in &health.servers {
         let labels = [("server", server.server.as_deref().unwrap_or("unknown"))];
         page.sample("tidegate_redis_up", &labels, u8::from(server.state == ServerState::Up));
     }
-    page.family("tidegate_redis_reconnects_total", "counter", "Connections that replaced a lost one.");
+    page.family("tidegate_redis_reconnects_total", "counter", "Connections that replaced a lost connection.");
     page.sample("tidegate_redis_reconnects_total", &[], health.reconnects);
-    page.family("tidegate_redis_away_total", "counter", "Answers that a server was away; limits decided without it.");
-    page.sample("tidegate_redis_away_total", &[], health.away_answers);
-    page.family("tidegate_redis_processes", "gauge", "Processes that share Redis, by the last heartbeat.");
+    let name = "tidegate_redis_unavailable_errors_total";
+    page.family(
+        name,
+        "counter",
+        "Requests that failed because Redis was unavailable. Limits then apply on_redis_failure.",
+    );
+    page.sample(name, &[], health.unavailable_errors);
+    page.family("tidegate_redis_processes", "gauge", "Processes that share this Redis, as of the last heartbeat.");
     page.sample("tidegate_redis_processes", &[], health.processes);
 }
 
 fn candidates(page: &mut Page, status: &[PolicyStatus]) {
     let name = "tidegate_candidate_verdicts_total";
-    page.family(name, "counter", "Verdicts of a candidate beside those of the live policy.");
-    for (policy, found) in status.iter().filter_map(|policy| Some((&policy.path, policy.differences.as_ref()?))) {
-        let same = found.compared - found.differing;
-        for (outcome, count) in [("same", same), ("differs", found.differing), ("dropped", found.dropped)] {
+    page.family(name, "counter", "Verdicts of a candidate policy, compared with those of the active policy.");
+    for (policy, counts) in status.iter().filter_map(|policy| Some((&policy.path, policy.differences.as_ref()?))) {
+        let same = counts.compared - counts.differing;
+        for (outcome, count) in [("same", same), ("differs", counts.differing), ("dropped", counts.dropped)] {
             page.sample(name, &[("policy", policy), ("outcome", outcome)], count);
         }
     }
 }
 
-/// Who decides, and what became of the log of decisions.
+/// The active version of every policy, and the counters of the decision log.
 fn decisions(page: &mut Page, policies: &Policies, status: &[PolicyStatus]) {
-    page.family("tidegate_policy_version", "gauge", "The generation in which the version in force came.");
+    page.family("tidegate_policy_version", "gauge", "The generation that introduced the active version of a policy.");
     for (policy, generation) in status.iter().filter_map(|policy| Some((&policy.path, policy.generation?))) {
         page.sample("tidegate_policy_version", &[("policy", policy)], generation);
     }
-    let decisions = policies.decisions();
-    page.family("tidegate_decisions_total", "counter", "Lines for the decision log; dropped ones are not in it.");
+    let decisions = policies.decision_log_status();
+    page.family(
+        "tidegate_decisions_total",
+        "counter",
+        "Decision log entries by outcome. Dropped entries are missing from the log.",
+    );
     for (outcome, count) in [("written", decisions.written), ("dropped", decisions.dropped)] {
         page.sample("tidegate_decisions_total", &[("outcome", outcome)], count);
     }
 }
 
 fn policies(page: &mut Page, host: &Host) {
-    page.family("tidegate_config_stale", "gauge", "1 where the configuration file as it is now is not in force.");
+    page.family("tidegate_config_stale", "gauge", "1 if the current configuration file is not active, 0 otherwise.");
     page.sample("tidegate_config_stale", &[], u8::from(host.config_status().stale.is_some()));
     let Some(policies) = host.policies() else { return };
-    page.family("tidegate_policy_generation", "gauge", "The generation of policies in force.");
+    page.family("tidegate_policy_generation", "gauge", "The active generation of policies.");
     page.sample("tidegate_policy_generation", &[], policies.generation().number());
     let status = policies.status();
     decisions(page, policies, &status);
-    page.family("tidegate_policy_stale", "gauge", "1 where the file as it is now is not in force.");
+    page.family("tidegate_policy_stale", "gauge", "1 if the current policy file is not active, 0 otherwise.");
     for policy in &status {
         page.sample("tidegate_policy_stale", &[("policy", &policy.path)], u8::from(policy.stale.is_some()));
     }
-    page.family("tidegate_policy_stale_since_seconds", "gauge", "Since when it is stale, in seconds since 1970.");
+    page.family("tidegate_policy_stale_since_seconds", "gauge", "Unix time since which a policy is stale, in seconds.");
     for policy in &status {
         if let Some(since) = policy.stale_since_ms {
             page.sample("tidegate_policy_stale_since_seconds", &[("policy", &policy.path)], since / 1_000);
         }
     }
-    page.family("tidegate_policy_set_aside", "gauge", "1 where a policy is set aside for its faults.");
+    page.family(
+        "tidegate_policy_quarantined",
+        "gauge",
+        "1 if a policy is quarantined because of its faults, 0 otherwise.",
+    );
     for policy in &status {
-        page.sample("tidegate_policy_set_aside", &[("policy", &policy.path)], u8::from(policy.set_aside.is_some()));
+        page.sample("tidegate_policy_quarantined", &[("policy", &policy.path)], u8::from(policy.quarantined.is_some()));
     }
-    let name = "tidegate_policy_verdict_seconds";
-    page.family(name, "summary", "Time of a verdict, to within a factor of two, since the start.");
+    let name = "tidegate_policy_evaluation_seconds";
+    page.family(name, "summary", "Evaluation time of a policy since the process started, accurate to a factor of 2.");
     for policy in &status {
         for (quantile, us) in [("0.5", policy.p50_us), ("0.99", policy.p99_us)] {
             page.sample(name, &[("policy", &policy.path), ("quantile", quantile)], us / 1e6);
         }
     }
     candidates(page, &status);
-    page.family("tidegate_policy_evaluations_total", "counter", "Verdicts asked of a policy.");
+    page.family("tidegate_policy_evaluations_total", "counter", "Evaluations of a policy.");
     for policy in &status {
         page.sample("tidegate_policy_evaluations_total", &[("policy", &policy.path)], policy.evaluations);
     }
-    page.family("tidegate_policy_faults_total", "counter", "Misbehaviours of a policy; the fallback decided.");
+    page.family(
+        "tidegate_policy_faults_total",
+        "counter",
+        "Faults of a policy by kind. After a fault, the fallback decides.",
+    );
     for policy in &status {
         for (kind, count) in &policy.faults {
             page.sample("tidegate_policy_faults_total", &[("policy", &policy.path), ("kind", kind)], count);

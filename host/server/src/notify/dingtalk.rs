@@ -1,4 +1,7 @@
-//! A DingTalk robot: signed, slow enough, short enough, and its answer read.
+//! A DingTalk robot.
+//!
+//! The notifier signs every message, keeps the robot's rate limit and size limit, and checks the error code in the
+//! response.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,93 +13,101 @@ use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::Sha256;
-use tidegate::core::notify::Sending;
+use tidegate::core::notify::SendFuture;
 use tidegate::core::{Notification, Notifier, NotifyError, Secret};
 
-use super::pace::Pace;
-use super::{TIMEOUT, message, permanent, quoted, root_cause, transient};
+use super::rate_limiter::RobotRateLimiter;
+use super::{TIMEOUT, message, permanent, redacted, root_cause, transient};
 
-/// The most bytes of a message, as sent.
+/// The maximum size of a request body, in bytes.
 const MAX_BODY: usize = 20_000;
 
-/// How long DingTalk is deaf to a robot that sent too fast.
-const SILENCE: Duration = Duration::from_secs(600);
+/// How long DingTalk rejects messages from a robot that exceeded its rate limit.
+const RATE_LIMIT_BLOCK: Duration = Duration::from_secs(600);
 
-/// A robot's webhook; the address holds its token, so neither is ever shown.
+/// Sends messages to a robot's webhook. The webhook URL contains the token, so no message or error contains the URL.
 pub(super) struct DingTalk {
     webhook: Url,
     secret: Option<Secret>,
     client: Client,
-    pace: Arc<Pace>,
+    limiter: Arc<RobotRateLimiter>,
 }
 
+/// The body of a response from DingTalk.
 #[derive(Deserialize)]
-struct Answer {
+struct RobotResponse {
     errcode: i64,
     #[serde(default)]
     errmsg: String,
 }
 
 impl DingTalk {
-    pub(super) fn new(webhook: &Secret, secret: Option<Secret>, pace: Arc<Pace>) -> Result<Self, String> {
-        let webhook = Url::parse(webhook.expose()).map_err(|error| format!("`webhook` is no address: {error}"))?;
-        // A redirect would carry the token to wherever it points.
+    pub(super) fn new(
+        webhook: &Secret,
+        secret: Option<Secret>,
+        limiter: Arc<RobotRateLimiter>,
+    ) -> Result<Self, String> {
+        let webhook = Url::parse(webhook.expose()).map_err(|error| format!("`webhook` is not a valid URL: {error}"))?;
+        // Following a redirect would send the token to another host.
         let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).build();
-        let client = client.map_err(|error| format!("no HTTP client: {}", root_cause(&error)))?;
-        Ok(Self { webhook, secret, client, pace })
+        let client = client.map_err(|error| format!("cannot create the HTTP client: {}", root_cause(&error)))?;
+        Ok(Self { webhook, secret, client, limiter })
     }
 
     async fn deliver(&self, notification: &Notification) -> Result<(), NotifyError> {
-        let too_many = "too many messages wait: DingTalk takes 20 a minute from a robot";
-        self.pace.turn().await.map_err(|wait| transient(too_many, Some(wait)))?;
-        let request = self.client.post(self.address(SystemTime::now())).header("content-type", "application/json");
-        let sent = request.body(body(notification)).send().await;
-        match sent {
-            Ok(response) => self.judge(response).await,
-            Err(error) => Err(unsent(error)),
+        let queue_full = "too many messages are queued: DingTalk accepts 20 per minute from one robot";
+        self.limiter.acquire().await.map_err(|wait| transient(queue_full, Some(wait)))?;
+        let request = self.client.post(self.signed_url(SystemTime::now())).header("content-type", "application/json");
+        match request.body(body(notification)).send().await {
+            Ok(response) => self.check_response(response).await,
+            Err(error) => Err(connection_error(error)),
         }
     }
 
-    /// The webhook with the signature of this moment; DingTalk wants it by the wall clock, within an hour.
-    fn address(&self, now: SystemTime) -> Url {
+    /// Returns the webhook URL with a signature for the time `now`. DingTalk accepts a timestamp that differs from its
+    /// own clock by at most one hour.
+    fn signed_url(&self, now: SystemTime) -> Url {
         let mut url = self.webhook.clone();
         if let Some(secret) = &self.secret {
             let timestamp = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis().to_string();
-            // The pairs are encoded here, and nowhere else.
+            // `append_pair` percent-encodes the values, so they must not be encoded before.
             url.query_pairs_mut().append_pair("sign", &sign(secret, &timestamp)).append_pair("timestamp", &timestamp);
         }
         url
     }
 
-    async fn judge(&self, response: Response) -> Result<(), NotifyError> {
+    async fn check_response(&self, response: Response) -> Result<(), NotifyError> {
         let status = response.status();
         if !status.is_success() {
             let retry_after = retry_after(&response);
-            let busy = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
-            let message = format!("DingTalk answered HTTP {}", status.as_u16());
-            return Err(if busy { transient(message, retry_after) } else { permanent(message) });
+            let is_transient = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
+            let message = format!("DingTalk responded with HTTP {}", status.as_u16());
+            return Err(if is_transient { transient(message, retry_after) } else { permanent(message) });
         }
-        let body = response.bytes().await.map_err(unsent)?;
-        match serde_json::from_slice::<Answer>(&body) {
-            Ok(Answer { errcode: 0, .. }) => Ok(()),
-            Ok(answer) => Err(self.refusal(&answer)),
-            Err(_) => Err(permanent("the answer has no errcode: is the webhook that of a DingTalk robot?")),
+        let body = response.bytes().await.map_err(connection_error)?;
+        match serde_json::from_slice::<RobotResponse>(&body) {
+            Ok(RobotResponse { errcode: 0, .. }) => Ok(()),
+            Ok(response) => Err(self.robot_error(&response)),
+            Err(_) => {
+                Err(permanent("the response has no `errcode`: check that `webhook` is the URL of a DingTalk robot"))
+            }
         }
     }
 
-    /// HTTP 200 with an `errcode` is a refusal.
-    fn refusal(&self, Answer { errcode, errmsg }: &Answer) -> NotifyError {
+    /// Returns the error for a response with HTTP 200 and an `errcode` that is not 0.
+    fn robot_error(&self, RobotResponse { errcode, errmsg }: &RobotResponse) -> NotifyError {
         let hint = match errcode {
             130_101 => "sent too fast",
             310_000 => {
-                "the robot's security settings say no: check the signing secret, its keywords or its IP addresses"
+                "the robot's security settings reject the message: check the signing secret, keywords and IP addresses"
             }
             460_101 | 101_002 => "the message is too long",
             400_402 => "the message has no title",
             _ => "see DingTalk's list of error codes",
         };
-        let message = format!("DingTalk refused with errcode {errcode}: {hint} ({})", quoted(errmsg, &self.secrets()));
-        if *errcode == 130_101 { transient(message, Some(SILENCE)) } else { permanent(message) }
+        let errmsg = redacted(errmsg, &self.secrets());
+        let message = format!("DingTalk rejected the message with errcode {errcode}: {hint} ({errmsg})");
+        if *errcode == 130_101 { transient(message, Some(RATE_LIMIT_BLOCK)) } else { permanent(message) }
     }
 
     fn secrets(&self) -> Vec<String> {
@@ -106,20 +117,21 @@ impl DingTalk {
 }
 
 impl Notifier for DingTalk {
-    fn send<'a>(&'a self, notification: &'a Notification) -> Sending<'a> {
+    fn send<'a>(&'a self, notification: &'a Notification) -> SendFuture<'a> {
         Box::pin(self.deliver(notification))
     }
 }
 
-/// Base64 of HMAC-SHA256 with the secret as key over `timestamp` in milliseconds, a line break and the secret.
+/// Returns the Base64 of an HMAC-SHA256. The key is the secret. The data is `timestamp` in milliseconds, a line feed
+/// and the secret.
 fn sign(secret: &Secret, timestamp: &str) -> String {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
+    #[expect(clippy::expect_used, reason = "HMAC accepts keys of any length")]
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("any length");
     mac.update(format!("{timestamp}\n{}", secret.expose()).as_bytes());
     STANDARD.encode(mac.finalize().into_bytes())
 }
 
-/// The message as JSON; its text is cut until the whole fits, since escapes make it longer than it looks.
+/// Returns the request body as JSON. The text is truncated until the body fits: JSON escapes can double its size.
 fn body(notification: &Notification) -> String {
     let title = message::title(notification);
     let facts = message::facts(notification).into_iter().map(|(name, value)| format!("- **{name}**: {value}\n"));
@@ -131,22 +143,22 @@ fn body(notification: &Notification) -> String {
         if excess == 0 {
             return body;
         }
-        // A byte of text is at most two of JSON; each round halves the excess at least.
-        text = message::cut(&text, text.len().saturating_sub(excess.div_ceil(2)));
+        // One byte of text becomes at most two bytes of JSON, so each round at least halves the excess.
+        text = message::truncate(&text, text.len().saturating_sub(excess.div_ceil(2)));
     }
 }
 
-/// The wait in seconds that the receiver asked for.
+/// Returns the wait that the `Retry-After` header asks for, if it is a number of seconds.
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
-/// An error of the connection, without the address in it.
-fn unsent(error: reqwest::Error) -> NotifyError {
+/// Converts a connection error. The message does not contain the URL.
+fn connection_error(error: reqwest::Error) -> NotifyError {
     let error = error.without_url();
-    let what = if error.is_timeout() { "DingTalk did not answer in time" } else { "DingTalk cannot be reached" };
-    transient(format!("{what}: {}", root_cause(&error)), None)
+    let message = if error.is_timeout() { "DingTalk did not respond in time" } else { "DingTalk cannot be reached" };
+    transient(format!("{message}: {}", root_cause(&error)), None)
 }
 
 #[cfg(test)]
@@ -157,13 +169,13 @@ mod tests {
     use crate::notify::tests::notification;
 
     #[test]
-    fn the_signature_is_that_of_the_documented_recipe() {
+    fn signature_matches_the_documented_algorithm() {
         // printf '1700000000000\nSECtest' | openssl dgst -sha256 -hmac SECtest -binary | base64
         assert_eq!(sign(&Secret::new("SECtest"), "1700000000000"), "aZLLrriXgn05YbwaGR7knYsLeJADjr9NwLaNNKpxh4g=");
     }
 
     #[test]
-    fn the_longest_message_fits_and_is_still_json() {
+    fn longest_message_fits_and_is_valid_json() {
         for (filler, count) in [("x", 50_000), ("\"", 50_000), ("速", 20_000), ("\\\n", 30_000), ("x", 10)] {
             let mut long = notification();
             long.detail = Some(filler.repeat(count));

@@ -1,4 +1,4 @@
-//! E-mail by SMTP: STARTTLS or plain, and the difference between "later" and "never".
+//! E-mail by SMTP, with STARTTLS or plain. Errors distinguish temporary from permanent failures.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,30 +7,30 @@ use lettre::message::{Mailbox, MessageBuilder};
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
-use tidegate::core::notify::Sending;
+use tidegate::core::notify::SendFuture;
 use tidegate::core::{Notification, Notifier, NotifyError, Secret};
 use tokio::time::timeout;
 
-use super::{TIMEOUT, message, permanent, quoted, root_cause, transient};
+use super::{TIMEOUT, message, permanent, redacted, root_cause, transient};
 
-/// How a mail server is reached.
-pub(super) struct Server<'a> {
+/// The address and the credentials of a mail server.
+pub(super) struct MailServer<'a> {
     pub(super) host: &'a str,
     pub(super) port: u16,
     pub(super) starttls: bool,
     pub(super) credentials: Option<&'a (String, Secret)>,
 }
 
-/// One sender, some receivers, one server.
+/// Sends mail from one sender to one or more receivers through one server.
 pub(super) struct Email {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     envelope: MessageBuilder,
-    /// What a server could echo of our credentials.
+    /// The credentials in every form that a server could echo.
     secrets: Vec<String>,
 }
 
 impl Email {
-    pub(super) fn new(server: &Server<'_>, from: &str, to: &[String]) -> Result<Self, String> {
+    pub(super) fn new(server: &MailServer<'_>, from: &str, to: &[String]) -> Result<Self, String> {
         let mut envelope = Message::builder().from(mailbox("from", from)?);
         for receiver in to {
             envelope = envelope.to(mailbox("to", receiver)?);
@@ -41,41 +41,42 @@ impl Email {
     async fn deliver(&self, notification: &Notification) -> Result<(), NotifyError> {
         let envelope = self.envelope.clone().subject(message::title(notification)).message_id(None);
         let message = envelope.header(ContentType::TEXT_PLAIN).body(text(notification));
-        let message = message.map_err(|error| permanent(format!("the message cannot be written: {error}")))?;
+        let message = message.map_err(|error| permanent(format!("cannot build the message: {error}")))?;
         match timeout(TIMEOUT, self.transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(self.refusal(&error)),
-            Err(_) => Err(transient("the mail server did not answer in time", None)),
+            Ok(Err(error)) => Err(self.smtp_error(&error)),
+            Err(_) => Err(transient("the mail server did not respond in time", None)),
         }
     }
 
-    /// A 5xx answer and what we ourselves cannot do are final; connections and 4xx answers may do better next time.
-    fn refusal(&self, error: &Error) -> NotifyError {
-        let words = quoted(&root_cause(error), &self.secrets);
-        let status = error.status().map(|code| format!(" with {code}")).unwrap_or_default();
+    /// Classifies an SMTP error. Replies of class 5xx and errors of the client are permanent. Connection errors and
+    /// replies of class 4xx are transient.
+    fn smtp_error(&self, error: &Error) -> NotifyError {
+        let cause = redacted(&root_cause(error), &self.secrets);
+        let status = error.status().map(|code| format!(" {code}")).unwrap_or_default();
         if error.is_permanent() || error.is_client() {
-            permanent(format!("the mail server refused{status}: {words}"))
+            permanent(format!("sending mail failed with permanent error{status}: {cause}"))
         } else if error.is_transient() {
-            transient(format!("the mail server said later{status}: {words}"), None)
+            transient(format!("sending mail failed with temporary error{status}: {cause}"), None)
         } else {
-            transient(format!("the mail server cannot be reached: {words}"), None)
+            transient(format!("the mail server cannot be reached: {cause}"), None)
         }
     }
 }
 
 impl Notifier for Email {
-    fn send<'a>(&'a self, notification: &'a Notification) -> Sending<'a> {
+    fn send<'a>(&'a self, notification: &'a Notification) -> SendFuture<'a> {
         Box::pin(self.deliver(notification))
     }
 }
 
 fn mailbox(field: &str, text: &str) -> Result<Mailbox, String> {
-    text.parse().map_err(|error| format!("`{field}` {text:?} is no address: {error}"))
+    text.parse().map_err(|error| format!("`{field}` {text:?} is not a valid address: {error}"))
 }
 
-fn transport(server: &Server<'_>) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
+fn transport(server: &MailServer<'_>) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
     let builder = if server.starttls {
-        // Refuses to go on where the server does not offer STARTTLS.
+        // Fails if the server does not offer STARTTLS.
         AsyncSmtpTransport::<Tokio1Executor>::starttls_relay(server.host).map_err(|error| error.to_string())?
     } else {
         AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(server.host)
@@ -89,13 +90,13 @@ fn transport(server: &Server<'_>) -> Result<AsyncSmtpTransport<Tokio1Executor>, 
     })
 }
 
-/// The password in each form in which SMTP sends it (AUTH PLAIN and LOGIN).
-fn secrets(server: &Server<'_>) -> Vec<String> {
-    let forms = |(user, password): &(String, Secret)| {
+/// Returns the password in every form in which SMTP sends it (AUTH PLAIN and LOGIN).
+fn secrets(server: &MailServer<'_>) -> Vec<String> {
+    let encodings = |(user, password): &(String, Secret)| {
         let password = password.expose();
         [STANDARD.encode(format!("\0{user}\0{password}")), STANDARD.encode(password), password.to_owned()]
     };
-    server.credentials.map(forms).into_iter().flatten().collect()
+    server.credentials.map(encodings).into_iter().flatten().collect()
 }
 
 fn text(notification: &Notification) -> String {

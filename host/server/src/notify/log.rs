@@ -1,23 +1,25 @@
-//! The process's own log as a channel.
+//! A channel that writes notifications to the log of this process.
 
-use tidegate::core::notify::Sending;
+use tidegate::core::notify::SendFuture;
 use tidegate::core::{Notification, Notifier, Severity, Transition};
 use tracing::{Level, event};
 
 use super::message;
 
-/// Writes every notification to the log, at a level by its severity; what is over is news, not trouble.
-pub(super) struct Log;
+/// Writes every notification to the log. The severity sets the level; a resolved alert is logged at level INFO.
+pub(super) struct LogChannel;
 
-impl Notifier for Log {
-    fn send<'a>(&'a self, notification: &'a Notification) -> Sending<'a> {
+impl Notifier for LogChannel {
+    fn send<'a>(&'a self, notification: &'a Notification) -> SendFuture<'a> {
         let title = message::title(notification);
         let facts = message::facts(notification).into_iter().map(|(name, value)| format!("{name}: {value}"));
-        let facts = facts.collect::<Vec<_>>().join("; ");
+        let details = facts.collect::<Vec<_>>().join("; ");
         match (notification.transition, notification.severity) {
-            (Transition::Resolved, _) | (_, Severity::Info) => event!(Level::INFO, "{title}; {facts}"),
-            (_, Severity::Warning) => event!(Level::WARN, "{title}; {facts}"),
-            (_, Severity::Critical) => event!(Level::ERROR, "{title}; {facts}"),
+            (Transition::Resolved, _) | (_, Severity::Info) => {
+                event!(Level::INFO, title, details, "alert notification")
+            }
+            (_, Severity::Warning) => event!(Level::WARN, title, details, "alert notification"),
+            (_, Severity::Critical) => event!(Level::ERROR, title, details, "alert notification"),
         }
         Box::pin(std::future::ready(Ok(())))
     }

@@ -1,46 +1,48 @@
-//! What a message says, whatever carries it.
+//! The content of a notification, for every channel.
 
 use tidegate::core::{Notification, Stats};
 
-/// The most bytes of a title: longer ones are cut off by receivers, at worse places.
+/// The maximum size of a title, in bytes. Receivers truncate longer titles in worse places.
 const MAX_TITLE: usize = 200;
 
-/// The title on one line.
+/// Returns the title of a notification on one line.
 pub(super) fn title(notification: &Notification) -> String {
-    cut(&line(&notification.title()), MAX_TITLE)
+    truncate(&single_line(&notification.title()), MAX_TITLE)
 }
 
-/// What was judged and what was found, as names and values on one line each.
+/// Returns the condition of the alert and the statistics of its window, as pairs of a name and a value on one line.
 pub(super) fn facts(notification: &Notification) -> Vec<(&'static str, String)> {
     let Stats { count, errors, limited, error_rate, p50, p95, p99, from_ms, to_ms, .. } = notification.stats;
-    let calls = format!("{count}, of which {errors} failed ({:.1} %); {limited} more were limited", error_rate * 100.0);
+    let error_percent = error_rate * 100.0;
+    let calls =
+        format!("{count} sent, {errors} failed ({error_percent:.1} %); {limited} more refused by the rate limit");
     let mut facts = vec![
-        ("Condition", line(&notification.condition)),
+        ("Condition", single_line(&notification.condition)),
         ("Calls", calls),
-        ("Durations", format!("p50 {p50:.0} ms, p95 {p95:.0} ms, p99 {p99:.0} ms")),
+        ("Duration", format!("p50 {p50:.0} ms, p95 {p95:.0} ms, p99 {p99:.0} ms")),
         ("Window", format!("{} to {}", utc(from_ms), utc(to_ms))),
-        ("Judged at", utc(notification.at_ms)),
+        ("Evaluated at", utc(notification.at_ms)),
     ];
     if let Some(detail) = &notification.detail {
-        facts.insert(1, ("Detail", line(detail)));
+        facts.insert(1, ("Detail", single_line(detail)));
     }
     facts
 }
 
-/// A text on one line: control characters become spaces.
-pub(super) fn line(text: &str) -> String {
+/// Replaces control characters by spaces, so that the text fits on one line.
+pub(super) fn single_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// At most so many bytes of a text, ending in `…` where something was cut.
-pub(super) fn cut(text: &str, most: usize) -> String {
-    if text.len() <= most {
+/// Truncates a text to at most `max` bytes. A truncated text ends in `…`.
+pub(super) fn truncate(text: &str, max: usize) -> String {
+    if text.len() <= max {
         return text.to_owned();
     }
-    format!("{}…", &text[..text.floor_char_boundary(most.saturating_sub('…'.len_utf8()))])
+    format!("{}…", &text[..text.floor_char_boundary(max.saturating_sub('…'.len_utf8()))])
 }
 
-/// A moment as people read it, to the second.
+/// Formats a Unix time in milliseconds as a UTC date and time, to the second.
 ///
 /// Source: Howard Hinnant, *chrono-Compatible Low-Level Date Algorithms*, `civil_from_days`, for years from 1970.
 fn utc(unix_ms: u64) -> String {
@@ -60,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_shown_in_the_calendar() {
+    fn utc_formats_unix_times_as_calendar_dates() {
         let rows = [
             (0, "1970-01-01 00:00:00 UTC"),
             (951_782_399_999, "2000-02-28 23:59:59 UTC"),
@@ -76,13 +78,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_keeps_whole_characters_and_its_bound() {
-        assert_eq!(cut("12345", 5), "12345");
-        assert_eq!(cut("123456", 5), "12…");
-        assert_eq!(cut("速度速度", 11), "速度…");
-        assert_eq!(cut("速度速度", 12), "速度速度");
-        for most in 3..12 {
-            assert!(cut("速度速度", most).len() <= most);
+    fn truncate_keeps_whole_characters_and_the_maximum_size() {
+        assert_eq!(truncate("12345", 5), "12345");
+        assert_eq!(truncate("123456", 5), "12…");
+        assert_eq!(truncate("速度速度", 11), "速度…");
+        assert_eq!(truncate("速度速度", 12), "速度速度");
+        for max in 3..12 {
+            assert!(truncate("速度速度", max).len() <= max);
         }
     }
 }

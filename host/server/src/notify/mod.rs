@@ -1,12 +1,13 @@
-//! The channels that carry alerts to people.
+//! The channels that send alert notifications to people.
 //!
-//! A notifier delivers once and says whether another attempt may help; when to try again is for alerting to decide.
+//! A notifier sends a notification once. If that fails, the error says whether a retry may succeed. The alerting engine
+//! decides when to retry.
 
 mod dingtalk;
 mod email;
 mod log;
 mod message;
-mod pace;
+mod rate_limiter;
 
 #[cfg(test)]
 mod tests;
@@ -19,13 +20,16 @@ use std::time::Duration;
 use tidegate::core::config::ChannelConfig;
 use tidegate::core::{Notifier, NotifyError};
 
-/// A receiver that answers nothing for this long is taken for lost.
+use self::rate_limiter::RobotRateLimiter;
+
+/// How long a notifier waits for the receiver to respond.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A notifier for each channel of a configuration.
+/// Builds a notifier for each channel of a configuration.
 ///
 /// # Errors
-/// The first channel that cannot be built, and why, in one sentence without any secret.
+/// Returns an error if a channel cannot be built. The message names the first such channel and the reason, and contains
+/// no secret.
 pub fn from_config(channels: &BTreeMap<String, ChannelConfig>) -> Result<BTreeMap<String, Arc<dyn Notifier>>, String> {
     let build = |(name, config): (&String, &ChannelConfig)| {
         let notifier = notifier(config).map_err(|error| format!("channels.{name}: {error}"))?;
@@ -36,12 +40,15 @@ pub fn from_config(channels: &BTreeMap<String, ChannelConfig>) -> Result<BTreeMa
 
 fn notifier(config: &ChannelConfig) -> Result<Arc<dyn Notifier>, String> {
     Ok(match config {
-        ChannelConfig::Log => Arc::new(log::Log),
-        ChannelConfig::DingTalk { webhook, secret } => {
-            Arc::new(dingtalk::DingTalk::new(webhook, secret.clone(), pace::Pace::of(webhook.expose())?)?)
-        }
+        ChannelConfig::Log => Arc::new(log::LogChannel),
+        ChannelConfig::DingTalk { webhook, secret } => Arc::new(dingtalk::DingTalk::new(
+            webhook,
+            secret.clone(),
+            RobotRateLimiter::for_webhook(webhook.expose())?,
+        )?),
         ChannelConfig::Email { host, port, starttls, credentials, from, to } => {
-            let server = email::Server { host, port: *port, starttls: *starttls, credentials: credentials.as_ref() };
+            let server =
+                email::MailServer { host, port: *port, starttls: *starttls, credentials: credentials.as_ref() };
             Arc::new(email::Email::new(&server, from, to)?)
         }
     })
@@ -55,7 +62,7 @@ fn permanent(message: impl Into<String>) -> NotifyError {
     NotifyError { message: message.into(), transient: false, retry_after: None }
 }
 
-/// The innermost cause of an error: the outer ones only say that something failed.
+/// Returns the innermost cause of an error. The outer errors only say that something failed.
 fn root_cause(mut error: &dyn Error) -> String {
     while let Some(cause) = error.source() {
         error = cause;
@@ -63,9 +70,9 @@ fn root_cause(mut error: &dyn Error) -> String {
     error.to_string()
 }
 
-/// A receiver's own words, short and without our secrets, in case it echoes what we sent.
-fn quoted(words: &str, secrets: &[String]) -> String {
+/// Shortens a receiver's message and masks our secrets, because a receiver can echo what we sent.
+fn redacted(message: &str, secrets: &[String]) -> String {
     let secrets = secrets.iter().filter(|secret| !secret.is_empty());
-    let clean = secrets.fold(words.to_owned(), |words, secret| words.replace(secret.as_str(), "***"));
-    message::cut(&message::line(&clean), 300)
+    let masked = secrets.fold(message.to_owned(), |message, secret| message.replace(secret.as_str(), "***"));
+    message::truncate(&message::single_line(&masked), 300)
 }

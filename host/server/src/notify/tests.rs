@@ -1,4 +1,4 @@
-//! Channels against receivers on loopback, those that refuse included.
+//! Tests channels against receivers on loopback, including receivers that reject messages.
 
 mod dingtalk;
 mod email;
@@ -15,10 +15,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
 
-/// What must show nowhere.
+/// A secret that must not appear in any error.
 const HIDDEN: &str = "hunter2";
 
-/// A clock that stands still, in milliseconds.
+/// A clock that always shows the same time, in milliseconds.
 #[derive(Default)]
 pub(super) struct FakeClock(pub(super) AtomicU64);
 
@@ -58,17 +58,17 @@ pub(super) fn notification() -> Notification {
     }
 }
 
-/// The only notifier of a configuration with this channel alone.
+/// Builds the notifier of a configuration that contains only this channel.
 fn build(config: ChannelConfig) -> Result<Arc<dyn Notifier>, String> {
-    from_config(&BTreeMap::from([("ops".to_owned(), config)])).map(|mut built| built.remove("ops").unwrap())
+    from_config(&BTreeMap::from([("ops".to_owned(), config)])).map(|mut notifiers| notifiers.remove("ops").unwrap())
 }
 
-fn robot(webhook: String, secret: Option<&str>) -> Arc<dyn Notifier> {
+fn dingtalk(webhook: String, secret: Option<&str>) -> Arc<dyn Notifier> {
     let secret = secret.map(Secret::new);
     build(ChannelConfig::DingTalk { webhook: Secret::new(webhook), secret }).unwrap()
 }
 
-fn mail(port: u16, starttls: bool, to: &[&str]) -> ChannelConfig {
+fn email_config(port: u16, starttls: bool, to: &[&str]) -> ChannelConfig {
     ChannelConfig::Email {
         host: "127.0.0.1".into(),
         port,
@@ -79,53 +79,54 @@ fn mail(port: u16, starttls: bool, to: &[&str]) -> ChannelConfig {
     }
 }
 
-/// A delivery that must fail, and whose error must show no secret.
-async fn refused(notifier: &dyn Notifier) -> NotifyError {
+/// Sends a notification and returns the error. Asserts that the error contains no secret.
+async fn send_error(notifier: &dyn Notifier) -> NotifyError {
     let error = notifier.send(&notification()).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains(HIDDEN), "{error:?}");
     error
 }
 
 #[test]
-fn a_channel_that_cannot_be_built_is_named_and_its_secret_is_not() {
+fn error_of_an_invalid_channel_names_the_channel_and_hides_its_secret() {
     let webhook = Secret::new(format!("https://[{HIDDEN}"));
     let error = build(ChannelConfig::DingTalk { webhook, secret: None }).err().unwrap();
-    assert!(error.starts_with("channels.ops: `webhook` is no address"), "{error}");
+    assert!(error.starts_with("channels.ops: `webhook` is not a valid URL"), "{error}");
     assert!(!error.contains(HIDDEN), "{error}");
-    let error = build(mail(25, false, &["a@b@c"])).err().unwrap();
-    assert!(error.starts_with("channels.ops: `to` \"a@b@c\" is no address"), "{error}");
+    let error = build(email_config(25, false, &["a@b@c"])).err().unwrap();
+    assert!(error.starts_with("channels.ops: `to` \"a@b@c\" is not a valid address"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_never_answers_is_left_after_ten_seconds() {
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = silent.local_addr().unwrap().port();
+async fn receiver_that_never_responds_times_out_after_ten_seconds() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
     let webhook = format!("http://127.0.0.1:{port}/?access_token={HIDDEN}");
-    for notifier in [robot(webhook, None), build(mail(port, false, &["a@example.com"])).unwrap()] {
+    for notifier in [dingtalk(webhook, None), build(email_config(port, false, &["a@example.com"])).unwrap()] {
         let start = Instant::now();
-        let error = refused(&*notifier).await;
+        let error = send_error(&*notifier).await;
         assert!(error.transient, "{error}");
         assert!((TIMEOUT..TIMEOUT + Duration::from_secs(1)).contains(&start.elapsed()), "{:?}", start.elapsed());
     }
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_not_there_may_be_there_later() {
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = gone.local_addr().unwrap().port();
-    drop(gone);
+async fn unreachable_receiver_is_a_transient_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
     let webhook = format!("http://127.0.0.1:{port}/?access_token={HIDDEN}");
-    for notifier in [robot(webhook, Some(HIDDEN)), build(mail(port, false, &["a@example.com"])).unwrap()] {
-        let error = refused(&*notifier).await;
+    for notifier in [dingtalk(webhook, Some(HIDDEN)), build(email_config(port, false, &["a@example.com"])).unwrap()] {
+        let error = send_error(&*notifier).await;
         assert!(error.transient, "{error}");
         assert!(error.message.contains("cannot be reached"), "{error}");
     }
 }
 
+/// A writer that collects log output.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl io::Write for Lines {
+impl io::Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -136,7 +137,7 @@ impl io::Write for Lines {
     }
 }
 
-impl<'a> MakeWriter<'a> for Lines {
+impl<'a> MakeWriter<'a> for LogBuffer {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {
@@ -145,10 +146,10 @@ impl<'a> MakeWriter<'a> for Lines {
 }
 
 #[tokio::test]
-async fn the_log_speaks_at_the_level_of_the_severity() {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).without_time().finish();
-    let _here = tracing::subscriber::set_default(subscriber);
+async fn log_channel_uses_the_level_of_the_severity() {
+    let buffer = LogBuffer::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(buffer.clone()).with_ansi(false).without_time().finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
     let log = build(ChannelConfig::Log).unwrap();
     let mut message = notification();
     for (severity, transition) in [
@@ -160,8 +161,10 @@ async fn the_log_speaks_at_the_level_of_the_severity() {
         (message.severity, message.transition) = (severity, transition);
         log.send(&message).await.unwrap();
     }
-    let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    let levels: Vec<_> = written.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
-    assert_eq!(levels, ["INFO", "WARN", "ERROR", "INFO"], "{written}");
-    assert!(written.contains("[critical] high_error_rate resolved: taobao; Condition: error_rate > 0.1"), "{written}");
+    let output = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+    let levels: Vec<_> = output.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert_eq!(levels, ["INFO", "WARN", "ERROR", "INFO"], "{output}");
+    let resolved = "alert notification title=\"[critical] high_error_rate resolved: taobao\" \
+                    details=\"Condition: error_rate > 0.1; ";
+    assert!(output.contains(resolved), "{output}");
 }

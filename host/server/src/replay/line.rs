@@ -1,4 +1,4 @@
-//! A line of the decision log.
+//! Parses lines of the decision log.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,31 +9,31 @@ use serde_json::{Value, json};
 use tidegate::core::{Admission, AlertVerdict, FaultKind, LimitState, Snapshot, Stats, Verdict};
 use tidegate::policy::PolicyKind;
 
-use crate::cases::{AlertInput, Given, Question};
+use crate::cases::{AlertInput, CaseInput, FixedView};
 
-/// The file of the rules.
-pub const RULES: &str = "alerts.toml";
+/// The file that contains the alert rules.
+pub const RULES_FILE: &str = "alerts.toml";
 
-/// A decision as it was made.
-pub struct Line {
-    /// The file that decided, such as `retry/taobao.rhai`.
+/// A recorded decision.
+pub struct DecisionLine {
+    /// The path of the policy in the policy directory, such as `retry/taobao.rhai`.
     pub policy: String,
-    /// The rule, where its condition stands in `alerts.toml`.
+    /// The name of the rule, for rules of `alerts.toml`.
     pub rule: Option<String>,
-    /// What was asked.
-    pub question: Question,
-    /// The same as it was written.
-    pub input: Value,
-    /// What the policy looked at.
-    pub view: Arc<Given>,
-    /// What it decided, as cases tell it.
+    /// The input of the policy.
+    pub input: CaseInput,
+    /// The same input as the JSON of the line.
+    pub input_json: Value,
+    /// The windows and limits that the policy read.
+    pub view: Arc<FixedView>,
+    /// The recorded verdict or fault, in the JSON form of test cases.
     pub verdict: Value,
 }
 
-/// The line as it is written; what only people read is left out.
+/// The fields of a line that a replay needs.
 #[derive(Deserialize)]
-struct Written {
-    kind: Kind,
+struct RawDecisionLine {
+    kind: DecisionKind,
     policy: String,
     rule: Option<String>,
     input: Value,
@@ -42,84 +42,84 @@ struct Written {
     #[serde(default)]
     limits: BTreeMap<String, LimitState>,
     verdict: Option<Value>,
-    fault: Option<Misbehaviour>,
+    fault: Option<RecordedFault>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Kind {
+enum DecisionKind {
     Retry,
     Alert,
     Admit,
 }
 
 #[derive(Deserialize)]
-struct Misbehaviour {
+struct RecordedFault {
     kind: FaultKind,
     #[serde(default)]
     message: String,
 }
 
-impl Line {
-    /// Reads a line.
+impl DecisionLine {
+    /// Parses a line.
     ///
     /// # Errors
-    /// One sentence: what was expected.
+    /// Returns an error message that says what was expected.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let written: Written = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        let input = written.input.clone();
-        let (question, otherwise) = match written.kind {
-            Kind::Retry => (Question::Failure(read("input", input)?), Stats::default()),
-            Kind::Admit => (Question::Request(read("input", input)?), Stats::default()),
-            Kind::Alert => {
-                let snapshot: Snapshot = read("input", input)?;
+        let raw: RawDecisionLine = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        let input_json = raw.input.clone();
+        let (input, default_window) = match raw.kind {
+            DecisionKind::Retry => (CaseInput::Failure(from_json("input", raw.input)?), Stats::default()),
+            DecisionKind::Admit => (CaseInput::Request(from_json("input", raw.input)?), Stats::default()),
+            DecisionKind::Alert => {
+                let snapshot: Snapshot = from_json("input", raw.input)?;
                 let stats = snapshot.stats.clone();
-                (Question::Alert(AlertInput { snapshot, windows: BTreeMap::new() }), stats)
+                (CaseInput::Alert(AlertInput { snapshot, windows: BTreeMap::new() }), stats)
             }
         };
-        let verdict = verdict(written.kind, written.verdict, written.fault)?;
-        let view = Arc::new(Given::new(written.windows, written.limits, otherwise)?);
-        let Written { policy, rule, input, kind, .. } = written;
-        check(&policy, kind)?;
-        Ok(Self { policy, rule, question, input, view, verdict })
+        let verdict = verdict_json(raw.kind, raw.verdict, raw.fault)?;
+        let view = Arc::new(FixedView::new(raw.windows, raw.limits, default_window)?);
+        check_policy_path(&raw.policy, raw.kind)?;
+        Ok(Self { policy: raw.policy, rule: raw.rule, input, input_json, view, verdict })
     }
 }
 
-/// The verdict as cases tell it.
-fn verdict(kind: Kind, verdict: Option<Value>, fault: Option<Misbehaviour>) -> Result<Value, String> {
+/// Returns the verdict or fault in the JSON form of test cases.
+fn verdict_json(kind: DecisionKind, verdict: Option<Value>, fault: Option<RecordedFault>) -> Result<Value, String> {
     match (kind, verdict, fault) {
         (_, None, Some(fault)) => Ok(json!({ "fault": fault.kind.name(), "message": fault.message })),
-        (Kind::Retry, Some(verdict), None) => whole::<Verdict>(verdict),
-        (Kind::Alert, Some(verdict), None) => whole::<AlertVerdict>(verdict),
-        (Kind::Admit, Some(verdict), None) => whole::<Admission>(verdict),
-        _ => Err("expected a `verdict` or a `fault`, and not both".to_owned()),
+        (DecisionKind::Retry, Some(verdict), None) => validated::<Verdict>(verdict),
+        (DecisionKind::Alert, Some(verdict), None) => validated::<AlertVerdict>(verdict),
+        (DecisionKind::Admit, Some(verdict), None) => validated::<Admission>(verdict),
+        _ => Err("expected either `verdict` or `fault`".to_owned()),
     }
 }
 
-/// What is no verdict is not compared with one.
-fn whole<T: DeserializeOwned + Serialize>(verdict: Value) -> Result<Value, String> {
-    let verdict: T = read("verdict", verdict)?;
+/// Returns an error if the value is not a valid verdict.
+fn validated<T: DeserializeOwned + Serialize>(verdict: Value) -> Result<Value, String> {
+    let verdict: T = from_json("verdict", verdict)?;
     serde_json::to_value(verdict).map_err(|error| error.to_string())
 }
 
-fn read<T: DeserializeOwned>(field: &str, value: Value) -> Result<T, String> {
+fn from_json<T: DeserializeOwned>(field: &str, value: Value) -> Result<T, String> {
     serde_json::from_value(value).map_err(|error| format!("{field}: {error}"))
 }
 
-/// A policy's path has the form that the log gives it: it names a file to be opened.
-fn check(policy: &str, kind: Kind) -> Result<(), String> {
+/// Returns an error unless the path has the form that the log writes. The path names a file that a replay opens, so it
+/// must not lead out of the policy directory.
+fn check_policy_path(policy: &str, kind: DecisionKind) -> Result<(), String> {
     let folder = match kind {
-        Kind::Retry => PolicyKind::Retry,
-        Kind::Alert => PolicyKind::Alert,
-        Kind::Admit => PolicyKind::Admit,
+        DecisionKind::Retry => PolicyKind::Retry,
+        DecisionKind::Alert => PolicyKind::Alert,
+        DecisionKind::Admit => PolicyKind::Admit,
     }
     .folder();
-    let within = policy.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
-    let fine = |name: &str| {
-        let ending = name.ends_with(".rhai") || name.ends_with(".wasm");
-        ending && !name.starts_with('.') && !name.contains(['/', '\\', ':'])
+    let name = policy.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
+    let is_valid = |name: &str| {
+        let is_policy = name.ends_with(".rhai") || name.ends_with(".wasm");
+        is_policy && !name.starts_with('.') && !name.contains(['/', '\\', ':'])
     };
-    if within.is_some_and(fine) || matches!(kind, Kind::Alert) && policy == RULES {
+    if name.is_some_and(is_valid) || matches!(kind, DecisionKind::Alert) && policy == RULES_FILE {
         return Ok(());
     }
     Err(format!("policy: expected a file such as \"{folder}/jd.rhai\", not {policy:?}"))
@@ -129,29 +129,29 @@ fn check(policy: &str, kind: Kind) -> Result<(), String> {
 mod tests {
     use std::time::Duration;
 
-    use tidegate::core::View;
+    use tidegate::core::HostView;
 
     use super::*;
 
-    fn refused(line: &str) -> String {
-        Line::parse(line.as_bytes()).err().unwrap_or_else(|| panic!("{line} was taken"))
+    fn parse_error(line: &str) -> String {
+        DecisionLine::parse(line.as_bytes()).err().unwrap_or_else(|| panic!("{line} was accepted"))
     }
 
     #[test]
-    fn what_is_no_decision_is_refused_with_what_was_expected() {
+    fn invalid_lines_are_rejected_with_what_was_expected() {
         let verdict = r#""verdict":{"action":"default"}"#;
         let of = |policy: &str| format!(r#"{{"kind":"retry","policy":"{policy}","input":{{}},{verdict}}}"#);
-        assert!(Line::parse(of("retry/jd.rhai").as_bytes()).is_ok());
+        assert!(DecisionLine::parse(of("retry/jd.rhai").as_bytes()).is_ok());
         for policy in
             ["retry/../jd.rhai", "/etc/passwd", "retry/.rhai", "retry/a/b.rhai", "alerts.toml", "admit/jd.rhai"]
         {
             let expected = format!("policy: expected a file such as \"retry/jd.rhai\", not {policy:?}");
-            assert_eq!(refused(&of(policy)), expected);
+            assert_eq!(parse_error(&of(policy)), expected);
         }
         let rows = [
             ("{\"kind\":\"re", "EOF while parsing a string"),
             ("[]", "invalid"),
-            (r#"{"kind":"retry","policy":"retry/jd.rhai","input":{}}"#, "expected a `verdict` or a `fault`"),
+            (r#"{"kind":"retry","policy":"retry/jd.rhai","input":{}}"#, "expected either `verdict` or `fault`"),
             (r#"{"kind":"alarm"}"#, "unknown variant `alarm`"),
             (&of("retry/jd.rhai").replace("{}", r#"{"cod":"7"}"#), "input: unknown field `cod`"),
             (&of("retry/jd.rhai").replace("default", "rety"), "verdict: unknown variant `rety`"),
@@ -161,19 +161,19 @@ mod tests {
             ),
         ];
         for (line, expected) in rows {
-            assert!(refused(line).contains(expected), "{line}: {}", refused(line));
+            assert!(parse_error(line).contains(expected), "{line}: {}", parse_error(line));
         }
     }
 
     #[test]
-    fn a_policy_sees_what_was_seen_and_a_look_beyond_is_noted() {
+    fn a_policy_reads_the_recorded_windows_and_a_missing_one_is_noted() {
         let line = r#"{"kind":"alert","policy":"alerts.toml","rule":"r","input":{"platform":"jd","count":5},
                        "windows":{"1h":{"count":9}},"limits":{"jd":{"available":1,"burst":2,"rate":1,"full_in_ms":3}},
                        "verdict":{"state":"quiet"}}"#;
-        let view = Line::parse(line.as_bytes()).unwrap().view;
+        let view = DecisionLine::parse(line.as_bytes()).unwrap().view;
         let hour = |hours: u64| view.window("jd", None, Duration::from_secs(3_600 * hours)).count;
-        assert_eq!((hour(1), view.limit("jd").map(|limit| limit.burst), view.was_beyond()), (9, Some(2), false));
-        assert_eq!((hour(2), view.was_beyond()), (5, true), "as the rule's own window");
+        assert_eq!((hour(1), view.limit("jd").map(|limit| limit.burst), view.has_missing_read()), (9, Some(2), false));
+        assert_eq!((hour(2), view.has_missing_read()), (5, true), "other windows equal the rule's own window");
         assert_eq!(view.limit("pdd"), None);
     }
 }

@@ -1,8 +1,8 @@
-//! A decision log, read again through the policies of today and the candidates for their place.
+//! Evaluates the lines of a decision log again, with the active policies and their candidates.
 
-mod asked;
 mod line;
-mod words;
+mod policies;
+mod summary;
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -11,152 +11,154 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
-use tidegate::core::View;
+use tidegate::core::HostView;
 use tidegate::core::config::PoliciesConfig;
 
-use crate::cases::Asked;
-use asked::{Player, Stage};
-use line::Line;
-pub use words::Words;
+use crate::cases::PolicyUnderTest;
+use line::DecisionLine;
+use policies::{ReplayPolicies, ReplayPolicy};
+pub use summary::VerdictSummary;
 
-/// What a log came to.
+/// The result of a replay.
 #[derive(Debug, Default, Serialize)]
-pub struct Replay {
-    /// Decisions that were read.
+pub struct ReplayReport {
+    /// The number of decisions in the log.
     pub lines: u64,
-    /// Lines that are no decision: `FILE:LINE: message`.
-    pub broken: Vec<String>,
-    /// Lines on which a policy looked at a window or a limit that was not written down.
-    pub beyond: u64,
-    /// What each policy says now, in the order of their paths, the one in force before its candidates.
-    pub policies: Vec<Tally>,
+    /// Lines that are not valid decisions, as `FILE:LINE: message`.
+    pub invalid_lines: Vec<String>,
+    /// The number of lines on which a policy read a window or limit that the line does not contain.
+    pub lines_with_missing_data: u64,
+    /// The result of each policy, sorted by path; the active policy comes before its candidates.
+    pub policies: Vec<PolicyReport>,
 }
 
-/// What one policy says now.
+/// The result of one policy.
 #[derive(Debug, Serialize)]
-pub struct Tally {
-    /// Its file.
+pub struct PolicyReport {
+    /// The policy's file.
     pub policy: String,
-    /// Lines that it was asked about.
+    /// The number of lines that the policy was evaluated on.
     pub lines: u64,
-    /// Those on which it decided as was recorded.
+    /// The number of lines with the recorded verdict.
     pub same: u64,
-    /// Those on which it decided otherwise.
+    /// The number of lines with a different verdict.
     pub different: u64,
-    /// Those on which it misbehaved.
+    /// The number of lines on which the policy faulted.
     pub faults: u64,
-    /// The differences, the most frequent first.
-    pub differences: Vec<Group>,
+    /// The differences, most frequent first.
+    pub differences: Vec<DifferenceGroup>,
 }
 
-/// Differences of one kind; the wait and the labels may be others in each.
+/// Differences with the same rule, recorded outcome and current outcome. Their waits and labels may vary.
 #[derive(Debug, Serialize)]
-pub struct Group {
-    /// The rule that was asked, where it is one of `alerts.toml`.
+pub struct DifferenceGroup {
+    /// The name of the rule, for rules of `alerts.toml`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
-    /// How often.
-    pub times: u64,
-    /// The line of the first.
+    /// The number of lines in the group.
+    pub count: u64,
+    /// The number of the first line.
     pub line: u64,
-    /// What was asked there.
+    /// The input of the first line.
     pub input: Value,
-    /// What was decided there.
+    /// The recorded verdict of the first line.
     pub recorded: Value,
-    /// What is decided now.
-    pub now: Value,
+    /// The verdict of the policy on the first line now.
+    pub current: Value,
 }
 
-/// A policy with what it came to so far.
-struct Part {
-    player: Player,
-    tally: Tally,
-    groups: BTreeMap<(Option<String>, String, String), Group>,
+/// A policy and its result so far.
+struct PolicyRun {
+    policy: ReplayPolicy,
+    report: PolicyReport,
+    groups: BTreeMap<(Option<String>, String, String), DifferenceGroup>,
 }
 
-/// Reads a log through the policies of a directory and these candidates; `name` is what the log is called.
+/// Replays a log with the policies of the configured directory and these candidates. `name` is the log's name in
+/// messages.
 ///
 /// # Errors
-/// A log, a policy or a candidate that cannot be read, and a candidate that no line is about.
+/// Returns an error if the log, a policy or a candidate cannot be read, or if no line belongs to a candidate's policy.
 pub fn replay(
     log: impl BufRead,
     name: &str,
     config: &PoliciesConfig,
     candidates: &[PathBuf],
-) -> Result<Replay, String> {
-    let stage = Stage::new(config, candidates)?;
-    let (mut replay, mut parts) = (Replay::default(), BTreeMap::<String, Vec<Part>>::new());
+) -> Result<ReplayReport, String> {
+    let policies = ReplayPolicies::new(config, candidates)?;
+    let (mut report, mut runs) = (ReplayReport::default(), BTreeMap::<String, Vec<PolicyRun>>::new());
     for (bytes, number) in log.split(b'\n').zip(1..) {
         let bytes = bytes.map_err(|error| format!("{name}: {error}"))?;
         if bytes.trim_ascii().is_empty() {
             continue;
         }
-        let line = match Line::parse(&bytes) {
+        let line = match DecisionLine::parse(&bytes) {
             Ok(line) => line,
-            Err(problem) => {
-                replay.broken.push(format!("{name}:{number}: {problem}"));
+            Err(error) => {
+                report.invalid_lines.push(format!("{name}:{number}: {error}"));
                 continue;
             }
         };
-        if !parts.contains_key(&line.policy) {
-            let cast = stage.cast(&line.policy)?.into_iter().map(Part::new).collect();
-            parts.insert(line.policy.clone(), cast);
+        if !runs.contains_key(&line.policy) {
+            let loaded = policies.load(&line.policy)?.into_iter().map(PolicyRun::new).collect();
+            runs.insert(line.policy.clone(), loaded);
         }
-        parts.get_mut(&line.policy).into_iter().flatten().for_each(|part| part.ask(&line, number));
-        replay.lines += 1;
-        replay.beyond += u64::from(line.view.was_beyond());
+        runs.get_mut(&line.policy).into_iter().flatten().for_each(|run| run.evaluate(&line, number));
+        report.lines += 1;
+        report.lines_with_missing_data += u64::from(line.view.has_missing_read());
     }
-    replay.policies = parts.into_values().flatten().map(Part::end).collect();
-    for (place, file) in stage.named() {
-        if !replay.policies.iter().any(|tally| file.to_str() == Some(&tally.policy)) {
-            return Err(format!("{}: no line of {name} is about {place}", file.display()));
+    report.policies = runs.into_values().flatten().map(PolicyRun::finish).collect();
+    for (policy, file) in policies.candidates() {
+        if !report.policies.iter().any(|report| file.to_str() == Some(&report.policy)) {
+            return Err(format!("{}: {name} contains no decisions of {policy}", file.display()));
         }
     }
-    Ok(replay)
+    Ok(report)
 }
 
-impl Replay {
-    /// Whether every policy decided as was recorded.
+impl ReplayReport {
+    /// Returns whether all verdicts equal the recorded ones.
     #[must_use]
-    pub fn is_same(&self) -> bool {
-        self.policies.iter().all(|tally| tally.different == 0)
+    pub fn is_unchanged(&self) -> bool {
+        self.policies.iter().all(|policy| policy.different == 0)
     }
 }
 
-impl Part {
-    fn new(player: Player) -> Self {
-        let (policy, differences) = (player.name.clone(), Vec::new());
-        let tally = Tally { policy, lines: 0, same: 0, different: 0, faults: 0, differences };
-        Self { player, tally, groups: BTreeMap::new() }
+impl PolicyRun {
+    fn new(policy: ReplayPolicy) -> Self {
+        let (name, differences) = (policy.name.clone(), Vec::new());
+        let report = PolicyReport { policy: name, lines: 0, same: 0, different: 0, faults: 0, differences };
+        Self { policy, report, groups: BTreeMap::new() }
     }
 
-    fn ask(&mut self, line: &Line, number: u64) {
-        let view: Arc<dyn View> = Arc::clone(&line.view) as _;
-        let answer = |asked: &Asked| asked.ask(&line.question, line.rule.as_deref(), &view).ok();
-        // A rule that is gone answers as little as a policy that is.
-        let now = self.player.asked.as_ref().and_then(answer).unwrap_or_default();
-        let (recorded, told) = (Words::of(&line.verdict), Words::of(&now));
-        self.tally.lines += 1;
-        self.tally.faults += u64::from(now.get("fault").is_some());
-        if recorded == told {
-            self.tally.same += 1;
+    fn evaluate(&mut self, line: &DecisionLine, number: u64) {
+        let view: Arc<dyn HostView> = Arc::clone(&line.view) as _;
+        let evaluate = |policy: &PolicyUnderTest| policy.evaluate(&line.input, line.rule.as_deref(), &view).ok();
+        // A policy or rule that no longer exists has no verdict.
+        let current = self.policy.policy.as_ref().and_then(evaluate).unwrap_or_default();
+        let (old, new) = (VerdictSummary::new(&line.verdict), VerdictSummary::new(&current));
+        self.report.lines += 1;
+        self.report.faults += u64::from(current.get("fault").is_some());
+        if old == new {
+            self.report.same += 1;
             return;
         }
-        self.tally.different += 1;
-        let group = self.groups.entry((line.rule.clone(), recorded.gist, told.gist)).or_insert_with(|| Group {
+        self.report.different += 1;
+        let key = (line.rule.clone(), old.outcome, new.outcome);
+        let group = self.groups.entry(key).or_insert_with(|| DifferenceGroup {
             rule: line.rule.clone(),
-            times: 0,
+            count: 0,
             line: number,
-            input: line.input.clone(),
+            input: line.input_json.clone(),
             recorded: line.verdict.clone(),
-            now,
+            current,
         });
-        group.times += 1;
+        group.count += 1;
     }
 
-    fn end(mut self) -> Tally {
-        self.tally.differences = self.groups.into_values().collect();
-        self.tally.differences.sort_by_key(|group| (std::cmp::Reverse(group.times), group.line));
-        self.tally
+    fn finish(mut self) -> PolicyReport {
+        self.report.differences = self.groups.into_values().collect();
+        self.report.differences.sort_by_key(|group| (std::cmp::Reverse(group.count), group.line));
+        self.report
     }
 }

@@ -1,4 +1,4 @@
-//! Bringing messages to their channels.
+//! Delivery of notifications to their channels.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -9,95 +9,100 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::Alerts;
 
-/// How often one channel is tried for one message.
-const ATTEMPTS: u32 = 5;
+/// The maximum number of attempts per notification and channel.
+const MAX_ATTEMPTS: u32 = 5;
 
-/// Waits between tries; a receiver's own wait is honoured up to ten minutes, the longest silence DingTalk imposes.
+/// The delivery error of a notifier that panicked.
+const NOTIFIER_PANICKED: &str = "the notifier panicked; see the log";
+
+/// The backoff between attempts.
 const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(30), jitter: 0.5 };
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// The maximum wait that a receiver can request: ten minutes, the longest ban of DingTalk.
+const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(600);
 
-/// A message and one of its channels.
-type Place = (u64, String);
+/// The id of a notification and one of its channels.
+type DeliveryKey = (u64, String);
 
-/// The messages that this process brings to their channels.
+/// The notifications that this process is sending.
 #[derive(Default)]
 pub struct Deliveries {
     tasks: JoinSet<Delivery>,
-    on_their_way: HashMap<Id, Place>,
-    /// How those ended that the store may not know of yet: a mark that was lost must not tell people again.
-    ended: BTreeMap<Place, Delivery>,
+    in_progress: HashMap<Id, DeliveryKey>,
+    /// Finished deliveries that the store may not have recorded. They are kept so that a failure to record does not
+    /// send the notification again.
+    finished: BTreeMap<DeliveryKey, Delivery>,
 }
 
 impl Deliveries {
-    /// Sets out with what is open and not on its way yet; marks what has ended.
+    /// Starts the deliveries that are open and not in progress, and records finished ones again that are still open.
     pub async fn send(&mut self, alerts: &Alerts, open: Vec<AlertRecord>) {
-        while let Some(ended) = self.tasks.try_join_next_with_id() {
-            self.note(ended);
+        while let Some(result) = self.tasks.try_join_next_with_id() {
+            self.finish(result);
         }
-        let open = open.iter().flat_map(|record| record.open().map(move |channel| (record, channel)));
-        let open: BTreeMap<Place, &Notification> =
-            open.map(|(record, channel)| ((record.id, channel.clone()), &record.intent.notification)).collect();
-        self.ended.retain(|place, _| open.contains_key(place));
-        for (place, notification) in open {
-            if let Some(delivery) = self.ended.get(&place) {
-                alerts.mark(place.0, delivery.clone()).await;
-            } else if !self.on_their_way.values().any(|other| *other == place) {
-                let task = alerts.clone().deliver(place.clone(), notification.clone());
-                self.on_their_way.insert(self.tasks.spawn(task).id(), place);
+        let open = open.iter().flat_map(|record| record.undelivered_channels().map(move |channel| (record, channel)));
+        let open: BTreeMap<DeliveryKey, &Notification> =
+            open.map(|(record, channel)| ((record.id, channel.clone()), &record.routed.notification)).collect();
+        self.finished.retain(|key, _| open.contains_key(key));
+        for (key, notification) in open {
+            if let Some(delivery) = self.finished.get(&key) {
+                alerts.record_delivery(key.0, delivery.clone()).await;
+            } else if !self.in_progress.values().any(|other| *other == key) {
+                let task = alerts.clone().deliver(key.clone(), notification.clone());
+                self.in_progress.insert(self.tasks.spawn(task).id(), key);
             }
         }
     }
 
-    /// Stops sending: somebody else does it now.
+    /// Cancels all deliveries in progress, since a new leader takes over.
     pub async fn stop(&mut self) {
         self.tasks.abort_all();
-        while let Some(ended) = self.tasks.join_next_with_id().await {
-            match ended {
-                Err(error) if error.is_cancelled() => drop(self.on_their_way.remove(&error.id())),
-                ended => self.note(ended),
+        while let Some(result) = self.tasks.join_next_with_id().await {
+            match result {
+                Err(error) if error.is_cancelled() => drop(self.in_progress.remove(&error.id())),
+                result => self.finish(result),
             }
         }
     }
 
-    /// Waits until all on their way have arrived.
-    pub async fn arrive(&mut self) {
-        while let Some(ended) = self.tasks.join_next_with_id().await {
-            self.note(ended);
+    /// Waits until all deliveries in progress have finished.
+    pub async fn drain(&mut self) {
+        while let Some(result) = self.tasks.join_next_with_id().await {
+            self.finish(result);
         }
     }
 
-    fn note(&mut self, ended: Result<(Id, Delivery), JoinError>) {
-        let (id, delivery) = match ended {
+    fn finish(&mut self, result: Result<(Id, Delivery), JoinError>) {
+        let (id, delivery) = match result {
             Ok((id, delivery)) => (id, Ok(delivery)),
             Err(error) => (error.id(), Err(error)),
         };
-        let Some(place) = self.on_their_way.remove(&id) else { return };
+        let Some(key) = self.in_progress.remove(&id) else { return };
         let delivery = delivery.unwrap_or_else(|panic| {
-            tracing::error!(%panic, channel = place.1, "a notifier failed");
-            failed(place.1.clone(), 1, "the notifier failed: see the log".to_owned())
+            tracing::error!(%panic, channel = key.1, "notifier panicked");
+            failed(key.1.clone(), 1, NOTIFIER_PANICKED.to_owned())
         });
-        self.ended.insert(place, delivery);
+        self.finished.insert(key, delivery);
     }
 }
 
 impl Alerts {
-    /// Sends a message on one channel and marks how it ended.
-    async fn deliver(self, (id, channel): Place, notification: Notification) -> Delivery {
+    /// Sends a notification to one channel and records the result.
+    async fn deliver(self, (id, channel): DeliveryKey, notification: Notification) -> Delivery {
         let delivery = match self.notifier(&channel) {
             Some(notifier) => send(channel, &*notifier, &notification).await,
             None => {
-                let error = format!("no [channels.{channel}] in the configuration");
-                tracing::warn!(channel, "{error}");
+                let error = format!("the configuration has no section [channels.{channel}]");
+                tracing::warn!(channel, "alert channel not configured");
                 failed(channel, 0, error)
             }
         };
-        self.mark(id, delivery.clone()).await;
+        self.record_delivery(id, delivery.clone()).await;
         delivery
     }
 
-    async fn mark(&self, id: u64, delivery: Delivery) {
-        if let Err(error) = self.0.store.mark(id, delivery).await {
-            tracing::warn!(id, %error, "what became of an alert could not be written down");
+    async fn record_delivery(&self, id: u64, delivery: Delivery) {
+        if let Err(error) = self.0.store.record_delivery(id, delivery).await {
+            tracing::warn!(id, %error, "alert delivery not recorded");
         }
     }
 }
@@ -106,7 +111,7 @@ fn failed(channel: String, attempts: u32, error: String) -> Delivery {
     Delivery { channel, delivered: false, attempts, error: Some(error) }
 }
 
-/// Sends one message on one channel, again where that may help.
+/// Sends a notification to one channel and retries transient errors.
 pub async fn send(channel: String, notifier: &dyn Notifier, notification: &Notification) -> Delivery {
     for attempts in 1.. {
         let error = match notifier.send(notification).await {
@@ -114,13 +119,13 @@ pub async fn send(channel: String, notifier: &dyn Notifier, notification: &Notif
             Err(error) => error,
         };
         tracing::warn!(channel, attempts, %error, "alert not delivered");
-        if !error.transient || attempts >= ATTEMPTS {
+        if !error.transient || attempts >= MAX_ATTEMPTS {
             return failed(channel, attempts, error.message);
         }
         let backoff = BACKOFF.delay(attempts, rand::random());
-        tokio::time::sleep(error.retry_after.unwrap_or_default().min(LONGEST_WAIT).max(backoff)).await;
+        tokio::time::sleep(error.retry_after.unwrap_or_default().min(MAX_REQUESTED_WAIT).max(backoff)).await;
     }
-    unreachable!("attempts are counted up without end")
+    unreachable!("the range of attempts has no end")
 }
 
 #[cfg(test)]
@@ -129,59 +134,59 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use tidegate_core::StoreError;
-    use tidegate_core::notify::Sending;
-    use tidegate_core::store::{AlertStore, Answer, Changes, Intent, Seen};
+    use tidegate_core::notify::SendFuture;
+    use tidegate_core::store::{AlertChanges, AlertStates, AlertStore, RoutedNotification, StoreFuture};
     use tidegate_core::{Severity, Stats, Transition};
 
     use super::*;
     use crate::SystemClock;
     use crate::alerts::MemoryAlerts;
 
-    /// A store that loses so many marks.
-    struct Forgetful(MemoryAlerts, AtomicU32);
+    /// A store that fails to record the given number of deliveries.
+    struct LossyStore(MemoryAlerts, AtomicU32);
 
-    impl AlertStore for Forgetful {
-        fn look(&self) -> Answer<'_, Seen> {
-            self.0.look()
+    impl AlertStore for LossyStore {
+        fn states(&self) -> StoreFuture<'_, AlertStates> {
+            self.0.states()
         }
 
-        fn lead(&self, token: u64) -> Answer<'_, Option<Seen>> {
-            self.0.lead(token)
+        fn states_as_leader(&self, token: u64) -> StoreFuture<'_, Option<AlertStates>> {
+            self.0.states_as_leader(token)
         }
 
-        fn write(&self, token: u64, changes: Changes) -> Answer<'_, Option<Vec<AlertRecord>>> {
+        fn write(&self, token: u64, changes: AlertChanges) -> StoreFuture<'_, Option<Vec<AlertRecord>>> {
             self.0.write(token, changes)
         }
 
-        fn mark(&self, id: u64, delivery: Delivery) -> Answer<'_, ()> {
+        fn record_delivery(&self, id: u64, delivery: Delivery) -> StoreFuture<'_, ()> {
             let left = self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
             match left {
-                Ok(_) => Box::pin(async { Err(StoreError::away("gone")) }),
-                Err(_) => self.0.mark(id, delivery),
+                Ok(_) => Box::pin(async { Err(StoreError::unavailable("unavailable")) }),
+                Err(_) => self.0.record_delivery(id, delivery),
             }
         }
 
-        fn history<'a>(&'a self, platform: Option<&'a str>, limit: usize) -> Answer<'a, Vec<AlertRecord>> {
+        fn history<'a>(&'a self, platform: Option<&'a str>, limit: usize) -> StoreFuture<'a, Vec<AlertRecord>> {
             self.0.history(platform, limit)
         }
     }
 
-    /// Counts what it is given, and panics where it is told to.
-    struct Counting(AtomicU32, bool);
+    /// Counts notifications; panics if the flag is set.
+    struct CountingNotifier(AtomicU32, bool);
 
-    impl Notifier for Counting {
-        fn send<'a>(&'a self, _: &'a Notification) -> Sending<'a> {
+    impl Notifier for CountingNotifier {
+        fn send<'a>(&'a self, _: &'a Notification) -> SendFuture<'a> {
             self.0.fetch_add(1, Ordering::Relaxed);
-            assert!(!self.1, "a fault of the notifier");
+            assert!(!self.1, "a notifier that panics");
             Box::pin(std::future::ready(Ok(())))
         }
     }
 
-    /// Three ticks with one message: how often it was sent, and what became of it.
-    async fn three_ticks(lost_marks: u32, panics: bool) -> (u32, Vec<Delivery>) {
-        let store = Forgetful(MemoryAlerts::new(Arc::new(SystemClock::start())), lost_marks.into());
-        let (alerts, counting) = (Alerts::new(Arc::new(store)), Arc::new(Counting(0.into(), panics)));
-        alerts.connect([("a".to_owned(), Arc::clone(&counting) as Arc<dyn Notifier>)].into());
+    /// Runs three ticks with one notification. Returns how often it was sent, and its recorded deliveries.
+    async fn three_ticks(lost_records: u32, panics: bool) -> (u32, Vec<Delivery>) {
+        let store = LossyStore(MemoryAlerts::new(Arc::new(SystemClock::start())), lost_records.into());
+        let (alerts, notifier) = (Alerts::new(Arc::new(store)), Arc::new(CountingNotifier(0.into(), panics)));
+        alerts.set_channels([("a".to_owned(), Arc::clone(&notifier) as Arc<dyn Notifier>)].into());
         let notification = Notification {
             rule: "r".to_owned(),
             severity: Severity::Info,
@@ -193,31 +198,31 @@ mod tests {
             stats: Stats::default(),
             at_ms: u64::MAX,
         };
-        let mut changes = Changes::default();
-        changes.intents.push(Intent { notification, channels: vec!["a".to_owned()] });
+        let mut changes = AlertChanges::default();
+        changes.notifications.push(RoutedNotification { notification, channels: vec!["a".to_owned()] });
         let mut deliveries = Deliveries::default();
         for _ in 0..3 {
             let open = alerts.store().write(1, std::mem::take(&mut changes)).await.unwrap().unwrap();
             deliveries.send(&alerts, open).await;
-            deliveries.arrive().await;
+            deliveries.drain().await;
         }
         let history = alerts.history(None, 1).await.unwrap();
-        (counting.0.load(Ordering::Relaxed), history[0].deliveries.clone())
+        (notifier.0.load(Ordering::Relaxed), history[0].deliveries.clone())
     }
 
     #[tokio::test]
-    async fn a_lost_mark_is_made_again_and_nobody_is_told_again() {
+    async fn a_lost_delivery_record_is_repeated_without_sending_again() {
         for lost in 0..3 {
             let (sent, deliveries) = three_ticks(lost, false).await;
-            let told = Delivery { channel: "a".to_owned(), delivered: true, attempts: 1, error: None };
-            assert_eq!((sent, deliveries), (1, vec![told]), "{lost} marks lost");
+            let expected = Delivery { channel: "a".to_owned(), delivered: true, attempts: 1, error: None };
+            assert_eq!((sent, deliveries), (1, vec![expected]), "{lost} records lost");
         }
     }
 
     #[tokio::test]
-    async fn a_notifier_that_panics_is_marked_as_failed_and_left_alone() {
+    async fn a_panicking_notifier_is_recorded_as_failed_and_not_called_again() {
         let (sent, deliveries) = three_ticks(0, true).await;
         assert_eq!(sent, 1);
-        assert_eq!(deliveries, [failed("a".to_owned(), 1, "the notifier failed: see the log".to_owned())]);
+        assert_eq!(deliveries, [failed("a".to_owned(), 1, NOTIFIER_PANICKED.to_owned())]);
     }
 }

@@ -1,4 +1,4 @@
-//! The limiter for threads that may block.
+//! The blocking limiter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tidegate_core::{Decision, LimitStatus, Quota};
 
 use super::{Engine, Error};
 
-/// One platform's limit; see [`crate::Limiter`].
+/// The rate limit of one platform; see [`crate::Limiter`].
 #[derive(Clone)]
 pub struct Limiter {
     pub(super) inner: crate::Limiter,
@@ -15,42 +15,42 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// Takes `cost` tokens if they are there now; a refusal takes nothing.
+    /// Takes `cost` tokens if they are available now. A refused call takes nothing.
     ///
     /// # Errors
-    /// Inside an async runtime.
+    /// Returns an error if called inside an async runtime.
     pub fn check(&self, cost: u64) -> Result<Decision, Error> {
         self.engine.wait(self.inner.check(cost))
     }
 
-    /// Waits for `cost` tokens for at most `timeout` (and 30 s), in order of arrival.
+    /// Waits for `cost` tokens, at most for `timeout` and never longer than 30 s. Calls are served in order of arrival.
     ///
     /// # Errors
-    /// Inside an async runtime.
+    /// Returns an error if called inside an async runtime.
     pub fn acquire(&self, cost: u64, timeout: Duration) -> Result<Decision, Error> {
         self.engine.wait(self.inner.acquire(cost, timeout))
     }
 
-    /// The state of the limit.
+    /// Returns the current state of the limit.
     ///
     /// # Errors
-    /// Where Redis is away, or inside an async runtime.
+    /// Returns an error if Redis is unavailable, or if called inside an async runtime.
     pub fn status(&self) -> Result<LimitStatus, Error> {
         Ok(self.engine.wait(self.inner.status())??)
     }
 
-    /// Grants the whole burst anew.
+    /// Fills the bucket.
     ///
     /// # Errors
-    /// Where Redis is away, or inside an async runtime.
+    /// Returns an error if Redis is unavailable, or if called inside an async runtime.
     pub fn reset(&self) -> Result<(), Error> {
         Ok(self.engine.wait(self.inner.reset())??)
     }
 
-    /// Changes rate and burst for all who share the limit; the level is kept.
+    /// Changes rate and burst for all processes that share the limit. The number of tokens stays.
     ///
     /// # Errors
-    /// Where Redis is away, or inside an async runtime.
+    /// Returns an error if Redis is unavailable, or if called inside an async runtime.
     pub fn update(&self, quota: Quota) -> Result<(), Error> {
         Ok(self.engine.wait(self.inner.update(quota))??)
     }

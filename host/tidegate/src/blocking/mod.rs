@@ -1,6 +1,7 @@
-//! Every service for programs without an async runtime.
+//! The blocking API, for programs without an async runtime.
 //!
-//! A host of its own thread keeps connections, extensions of locks, flushes and alerts going while callers block.
+//! A background thread runs the host: it maintains connections, extends locks, flushes metrics and sends alerts while
+//! callers block.
 //!
 //! ```
 //! use std::time::Duration;
@@ -28,23 +29,25 @@ pub use limiter::Limiter;
 pub use lock::{Lease, Lock};
 pub use retry::{CallError, Retry};
 
-/// How long the end of a host waits for what is on its way: figures to be flushed, alerts to be told.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long dropping a host waits for its last metric flush and its alert notifications.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a service gave no answer.
+/// An error of the blocking API.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct Error(#[from] Kind);
+pub struct Error(#[from] ErrorKind);
 
 #[derive(Clone, Debug, thiserror::Error)]
-enum Kind {
+enum ErrorKind {
     #[error(
-        "tidegate::blocking was called inside an async runtime, where it would hold up other tasks; \
-         await the services of tidegate::Host there"
+        "tidegate::blocking was called inside an async runtime, where it would block other tasks; \
+         use the async methods of tidegate::Host there"
     )]
     InsideRuntime,
-    #[error("no thread can be started: {0}")]
-    NoThread(String),
+    #[error("could not start the background runtime: {0}")]
+    RuntimeNotStarted(String),
+    #[error("the host has shut down")]
+    ShutDown,
     #[error(transparent)]
     Build(#[from] BuildError),
     #[error(transparent)]
@@ -56,16 +59,16 @@ enum Kind {
 }
 
 impl Error {
-    /// Whether it was called inside an async runtime.
+    /// Returns whether the method was called inside an async runtime.
     #[must_use]
     pub const fn is_inside_runtime(&self) -> bool {
-        matches!(self.0, Kind::InsideRuntime)
+        matches!(self.0, ErrorKind::InsideRuntime)
     }
 
-    /// Whether Redis could not be reached, so that the same may succeed later.
+    /// Returns whether Redis is unavailable, so that the same call may succeed later.
     #[must_use]
-    pub const fn is_away(&self) -> bool {
-        matches!(&self.0, Kind::Store(error) | Kind::Lock(LockError::Store(error)) if error.is_away())
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(&self.0, ErrorKind::Store(error) | ErrorKind::Lock(LockError::Store(error)) if error.is_unavailable())
     }
 }
 
@@ -87,7 +90,7 @@ impl From<StoreError> for Error {
     }
 }
 
-/// The services of one process for threads that may block; clones share them, and the last one dropped ends them.
+/// A host for threads that may block. Clones share the same services; dropping the last clone shuts them down.
 #[derive(Clone)]
 pub struct Host {
     services: crate::Host,
@@ -95,99 +98,101 @@ pub struct Host {
 }
 
 impl Host {
-    /// Builds a host on a thread of its own and lets it do all that a host does by itself.
+    /// Builds a host and runs its background tasks on a separate thread.
     ///
     /// # Errors
-    /// Inside an async runtime; where no thread can be started; and what building the host brings.
+    /// Returns an error if called inside an async runtime, if the thread cannot be started, or if `build` fails.
     pub fn start(build: impl FnOnce() -> Result<crate::Host, BuildError>) -> Result<Self, Error> {
-        outside()?;
+        ensure_outside_runtime()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("tidegate")
             .enable_all()
             .build()
-            .map_err(|error| Kind::NoThread(error.to_string()))?;
-        let services = runtime.block_on(async { build() }).map_err(Kind::from)?;
+            .map_err(|error| ErrorKind::RuntimeNotStarted(error.to_string()))?;
+        let services = runtime.block_on(async { build() }).map_err(ErrorKind::from)?;
         let (stop, stopped) = oneshot::channel::<()>();
         let running = runtime.spawn(services.clone().run(async {
-            // An error says that the sender is gone, which is an end as well.
+            // An error means that the sender is gone, which also means to stop.
             let _ = stopped.await;
         }));
-        let engine = Engine { runtime: Some(runtime), ending: Some((stop, running)) };
+        let engine = Engine { runtime: Some(runtime), shutdown: Some((stop, running)) };
         Ok(Self { services, engine: Arc::new(engine) })
     }
 
-    /// The same services for async callers, and for what needs no waiting: configuration, metrics, policies.
+    /// Returns the async host with the same services; its non-async methods (configuration, metrics, policies) can also
+    /// be used from blocking threads.
     #[must_use]
     pub fn services(&self) -> &crate::Host {
         &self.services
     }
 
-    /// The limiter of a platform.
+    /// Returns the limiter of a platform.
     ///
     /// # Errors
-    /// Where the configuration names no such platform.
+    /// Returns an error if the configuration has no limit for the platform.
     pub fn limiter(&self, platform: &str) -> Result<Limiter, Error> {
         Ok(Limiter { inner: self.services.limiter(platform)?, engine: Arc::clone(&self.engine) })
     }
 
-    /// A call to a platform, to be made as often as is worth it.
+    /// Returns a call to a platform; [`Retry::run`] makes it and retries it.
     ///
     /// # Errors
-    /// Where the configuration names no such platform.
+    /// Returns an error if the configuration has no limit for the platform.
     pub fn retry(&self, platform: &str) -> Result<Retry, Error> {
         Ok(Retry { inner: self.services.retry(platform)?, engine: Arc::clone(&self.engine) })
     }
 
-    /// A lock by its name, for an owner of its own and with a ttl of 30 s unless said.
+    /// Returns a handle to a lock, with a unique owner and a ttl of 30 s.
     ///
     /// # Errors
-    /// Where the name is empty, longer than 200 bytes, or has control characters.
+    /// Returns an error if the name is empty, longer than 200 bytes, or contains control characters.
     pub fn lock(&self, name: &str) -> Result<Lock, Error> {
         Ok(Lock { inner: self.services.locks().lock(name)?, engine: Arc::clone(&self.engine) })
     }
 
-    /// The figures of the last `range`, of one endpoint or of the whole platform.
+    /// Returns the statistics of the last `range`, for one endpoint or for the whole platform.
     ///
     /// # Errors
-    /// Where Redis is away, or inside an async runtime.
-    pub fn figures(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Result<Stats, Error> {
-        Ok(self.engine.wait(self.services.figures(platform, endpoint, range))??)
+    /// Returns an error if Redis is unavailable, or if called inside an async runtime.
+    pub fn stats(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Result<Stats, Error> {
+        Ok(self.engine.wait(self.services.stats(platform, endpoint, range))??)
     }
 
-    /// The newest messages first, of one platform or of all, at most `limit`.
+    /// Returns the latest alert notifications, newest first and at most `limit`, for one platform or for all.
     ///
     /// # Errors
-    /// Where Redis is away, or inside an async runtime.
+    /// Returns an error if Redis is unavailable, or if called inside an async runtime.
     #[cfg(feature = "policies")]
     pub fn alert_history(&self, platform: Option<&str>, limit: usize) -> Result<Vec<crate::AlertRecord>, Error> {
         Ok(self.engine.wait(self.services.alerts().history(platform, limit))??)
     }
 
-    /// The rules whose condition holds now.
+    /// Returns the rules whose condition is true now.
     ///
     /// # Errors
-    /// Where Redis is away, or inside an async runtime.
+    /// Returns an error if Redis is unavailable, or if called inside an async runtime.
     #[cfg(feature = "policies")]
     pub fn active_alerts(&self) -> Result<Vec<crate::ActiveAlert>, Error> {
         Ok(self.engine.wait(self.services.alerts().active())??)
     }
 }
 
-/// The runtime that works while callers block.
+/// The runtime of the background thread.
 struct Engine {
-    /// There until it is dropped.
+    /// `Some` until the engine is dropped.
     runtime: Option<Runtime>,
-    ending: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<()>)>,
+    /// The signal to stop, and the task that runs the host.
+    shutdown: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<()>)>,
 }
 
 impl Engine {
-    /// Blocks this thread until the future ends; the runtime's own thread does the rest.
+    /// Blocks this thread until the future completes; background tasks continue on the runtime's own thread.
     fn wait<F: Future>(&self, future: F) -> Result<F::Output, Error> {
-        outside()?;
+        ensure_outside_runtime()?;
         match &self.runtime {
             Some(runtime) => Ok(runtime.block_on(future)),
-            None => Err(Kind::NoThread("the host has ended".to_owned()).into()),
+            None => Err(ErrorKind::ShutDown.into()),
         }
     }
 }
@@ -195,21 +200,22 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
-        if let Some((stop, running)) = self.ending.take() {
+        if let Some((stop, running)) = self.shutdown.take() {
             drop(stop);
-            if outside().is_ok() {
-                let _ = runtime.block_on(async { tokio::time::timeout(DRAIN, running).await });
+            if ensure_outside_runtime().is_ok() {
+                let _ = runtime.block_on(async { tokio::time::timeout(SHUTDOWN_TIMEOUT, running).await });
             }
         }
-        // Inside an async runtime a thread may not wait, not even for the end of another.
+        // Inside an async runtime this thread must not block, not even to wait for the background thread.
         runtime.shutdown_background();
     }
 }
 
-/// A thread that drives an async runtime must not block: it would hold up the very tasks that it waits for.
-fn outside() -> Result<(), Kind> {
+/// Returns an error on a thread that drives an async runtime: if it blocked, it would block the tasks that it waits
+/// for.
+fn ensure_outside_runtime() -> Result<(), ErrorKind> {
     match Handle::try_current() {
-        Ok(_) => Err(Kind::InsideRuntime),
+        Ok(_) => Err(ErrorKind::InsideRuntime),
         Err(_) => Ok(()),
     }
 }

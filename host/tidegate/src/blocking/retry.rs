@@ -1,4 +1,4 @@
-//! Calls from threads that may block.
+//! The blocking retry pipeline.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,88 +7,89 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::{Engine, Error};
-use crate::{Attempt, Failed};
+use crate::{Attempt, RetryableError};
 
-/// One call to a platform; see [`crate::Retry`].
-#[must_use = "nothing is called before `run`"]
+/// A call to a platform, with retries; see [`crate::Retry`].
+#[must_use = "the call is made by `run`"]
 pub struct Retry {
     pub(super) inner: crate::Retry,
     pub(super) engine: Arc<Engine>,
 }
 
-/// Why a call brought no answer.
+/// The error of a call.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError<E> {
-    /// The limit refused it, or it failed for good.
+    /// The limit refused the call, or its last attempt failed.
     #[error(transparent)]
-    Ended(crate::CallError<E>),
-    /// It could not be made here.
+    Failed(crate::CallError<E>),
+    /// The call could not be made from this thread.
     #[error(transparent)]
-    Misplaced(Error),
+    Blocking(Error),
 }
 
 impl Retry {
-    /// The endpoint by which the call is measured.
+    /// Sets the endpoint under which the call is counted in the metrics.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.inner = self.inner.endpoint(endpoint);
         self
     }
 
-    /// What one attempt costs of the limit; 1 unless said.
+    /// Sets the number of tokens that each attempt takes from the limit. The default is 1.
     pub fn cost(mut self, cost: u64) -> Self {
         self.inner = self.inner.cost(cost);
         self
     }
 
-    /// How long the first attempt may wait for the limit; 30 s unless said.
+    /// Sets how long the first attempt may wait for the limit. The default is 30 s.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.inner = self.inner.wait(wait);
         self
     }
 
-    /// Says that the closure renews its credentials after a failure of class `auth`.
+    /// Declares that the closure renews its credentials after a failure of class `auth`.
     pub fn refreshes_credentials(mut self) -> Self {
         self.inner = self.inner.refreshes_credentials();
         self
     }
 
-    /// Makes the call on this thread, and again where it is worth it; the closure may block and use other services.
+    /// Makes the call on this thread and retries it as the policies advise. The closure may block and use other
+    /// services.
     ///
     /// # Errors
-    /// As [`crate::Retry::run`], and inside an async runtime.
-    pub fn run<T, E: Failed>(self, mut call: impl FnMut(Attempt) -> Result<T, E>) -> Result<T, CallError<E>> {
-        let (ask, mut asked) = mpsc::unbounded_channel();
-        let (answer, answers) = mpsc::unbounded_channel();
-        let answers = tokio::sync::Mutex::new(answers);
+    /// Returns the errors of [`crate::Retry::run`], and an error if called inside an async runtime.
+    pub fn run<T, E: RetryableError>(self, mut call: impl FnMut(Attempt) -> Result<T, E>) -> Result<T, CallError<E>> {
+        let (attempt_sender, mut attempts) = mpsc::unbounded_channel();
+        let (result_sender, results) = mpsc::unbounded_channel();
+        let results = tokio::sync::Mutex::new(results);
         let mut running = pin!(self.inner.run(|attempt| {
-            // Both ends live in this function, so neither channel can be closed here.
-            let _ = ask.send(attempt);
+            // Both ends of each channel live in this function, so neither channel is closed here.
+            let _ = attempt_sender.send(attempt);
             async {
-                match answers.lock().await.recv().await {
+                match results.lock().await.recv().await {
                     Some(result) => result,
                     None => std::future::pending().await,
                 }
             }
         }));
         loop {
-            // The closure runs between two waits, outside the runtime's context: there it may block as it likes.
+            // The closure runs between two waits, outside the context of the runtime, so it may block.
             let step = self.engine.wait(async {
                 tokio::select! {
                     biased;
-                    Some(attempt) = asked.recv() => Step::Attempt(attempt),
-                    ended = &mut running => Step::Ended(ended),
+                    Some(attempt) = attempts.recv() => Step::Attempt(attempt),
+                    result = &mut running => Step::Finished(result),
                 }
             });
-            match step.map_err(CallError::Misplaced)? {
-                Step::Attempt(attempt) => drop(answer.send(call(attempt))),
-                Step::Ended(ended) => return ended.map_err(CallError::Ended),
+            match step.map_err(CallError::Blocking)? {
+                Step::Attempt(attempt) => drop(result_sender.send(call(attempt))),
+                Step::Finished(result) => return result.map_err(CallError::Failed),
             }
         }
     }
 }
 
-/// What the story of a call comes to next.
+/// The next step of a call.
 enum Step<T, E> {
     Attempt(Attempt),
-    Ended(Result<T, crate::CallError<E>>),
+    Finished(Result<T, crate::CallError<E>>),
 }

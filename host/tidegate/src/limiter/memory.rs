@@ -1,4 +1,4 @@
-//! One platform's bucket in the memory of this process.
+//! The bucket of one platform in the memory of this process.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidegate_core::clock::millis;
-use tidegate_core::store::{LimitStatus, LimitStore, OnFailure, Reserved, Signal, StoreError};
-use tidegate_core::{Bucket, Clock, Decision, Quota, Receipt, Ticket, Timestamp};
+use tidegate_core::store::{LimitStatus, LimitStore, OnRedisFailure, Signal, StoreError, StoreReservation};
+use tidegate_core::{Bucket, Clock, Decision, Quota, ReservationId, Ticket, Timestamp};
 use tokio::sync::watch;
 
-/// A bucket that no other process knows of.
+/// A [`LimitStore`] in memory; its bucket is not shared with other processes.
 pub struct MemoryLimit {
     bucket: Mutex<Bucket>,
-    /// Counts what may bring slots forward or back, so that those who sleep look again.
+    /// Incremented by each change that may reschedule queued calls; wakes the calls that wait.
     epoch: watch::Sender<u64>,
     clock: Arc<dyn Clock>,
-    /// Tells this bucket's receipts from those of an earlier process.
+    /// Distinguishes the reservation ids of this bucket from those of an earlier process.
     origin: u64,
 }
 
-/// Ends when the epoch has changed.
-pub struct Moved(watch::Receiver<u64>);
+/// A [`Signal`] that fires when the epoch changes.
+pub struct EpochChanged(watch::Receiver<u64>);
 
-impl Signal for Moved {
+impl Signal for EpochChanged {
     fn changed(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async {
-            // An error says that the bucket is gone, which is a change as well.
+            // An error means that the bucket was dropped, which counts as a change.
             let _ = self.0.changed().await;
         })
     }
@@ -42,7 +42,7 @@ impl MemoryLimit {
         self.epoch.send_modify(|epoch| *epoch += 1);
     }
 
-    /// The clock is read under the lock: read before it, a thread that was held up would bring an old time.
+    /// Reads the clock while the bucket is locked: read earlier, the time could be older than the bucket's last update.
     fn with<T>(&self, f: impl FnOnce(&mut Bucket, Timestamp) -> T) -> T {
         let mut bucket = self.bucket.lock();
         let now = self.clock.now();
@@ -52,44 +52,44 @@ impl MemoryLimit {
 
 impl LimitStore for MemoryLimit {
     type Ticket = Ticket;
-    type Moved = Moved;
+    type Changed = EpochChanged;
 
-    async fn reserve(&self, cost: u64, within: Duration) -> Result<Reserved<Ticket>, Decision> {
+    async fn reserve(&self, cost: u64, within: Duration) -> Result<StoreReservation<Ticket>, Decision> {
         self.with(|bucket, now| {
             let ticket = bucket.reserve(cost, within, now)?;
-            let (wait, level) = (bucket.wait(&ticket, now), bucket.level(now));
-            let receipt = Some(Receipt { origin: self.origin, ..bucket.receipt(cost) });
-            Ok(Reserved { ticket, wait, remaining: u64::try_from(level).unwrap_or(0), receipt })
+            let (wait, level) = (bucket.remaining_wait(&ticket, now), bucket.level(now));
+            let id = Some(ReservationId { origin: self.origin, ..bucket.reservation_id(cost) });
+            Ok(StoreReservation { ticket, wait, remaining: u64::try_from(level).unwrap_or(0), id })
         })
     }
 
-    async fn look(&self, ticket: &Ticket) -> Duration {
-        self.with(|bucket, now| bucket.wait(ticket, now))
+    async fn remaining_wait(&self, ticket: &Ticket) -> Duration {
+        self.with(|bucket, now| bucket.remaining_wait(ticket, now))
     }
 
-    fn cancel(&self, ticket: Ticket) {
-        if self.with(|bucket, now| bucket.cancel(&ticket, now)) {
+    fn cancel_wait(&self, ticket: Ticket) {
+        if self.with(|bucket, now| bucket.cancel_wait(&ticket, now)) {
             self.wake();
         }
     }
 
-    async fn give_back(&self, receipt: &Receipt) -> Result<(), StoreError> {
-        // Another process's bucket ended with it.
-        if receipt.origin == self.origin && self.with(|bucket, now| bucket.give_back(receipt, now)) {
+    async fn cancel(&self, id: &ReservationId) -> Result<(), StoreError> {
+        // The bucket of an earlier process no longer exists.
+        if id.origin == self.origin && self.with(|bucket, now| bucket.cancel(id, now)) {
             self.wake();
         }
         Ok(())
     }
 
-    fn moved(&self) -> Moved {
-        Moved(self.epoch.subscribe())
+    fn changed(&self) -> EpochChanged {
+        EpochChanged(self.epoch.subscribe())
     }
 
     fn quota(&self) -> Quota {
         self.bucket.lock().quota()
     }
 
-    fn seen(&self) -> LimitStatus {
+    fn cached_status(&self) -> LimitStatus {
         self.with(|bucket, now| LimitStatus {
             rate: bucket.quota().rate().to_string(),
             burst: bucket.quota().burst(),
@@ -99,16 +99,16 @@ impl LimitStore for MemoryLimit {
     }
 
     async fn status(&self) -> Result<LimitStatus, StoreError> {
-        Ok(self.seen())
+        Ok(self.cached_status())
     }
 
     async fn update(&self, quota: Quota) -> Result<(), StoreError> {
-        self.configure(quota, OnFailure::default());
+        self.configure(quota, OnRedisFailure::default());
         Ok(())
     }
 
-    /// Memory is never away.
-    fn configure(&self, quota: Quota, _: OnFailure) {
+    /// Memory is always available, so the failure mode is not used.
+    fn configure(&self, quota: Quota, _: OnRedisFailure) {
         self.with(|bucket, now| bucket.update(quota, now));
         self.wake();
     }

@@ -1,4 +1,5 @@
-//! The limiter of one platform: asks, waits, gives back; where the bucket lives is its store's business.
+//! The limiter of one platform. It reserves tokens, waits for them and cancels reservations; a [`LimitStore`] holds the
+//! bucket.
 
 mod memory;
 
@@ -6,18 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::config::LimitConfig;
-use tidegate_core::store::{LimitStatus, LimitStore, Reserved, Signal, StoreError};
-use tidegate_core::{Clock, Decision, Quota, Receipt};
+use tidegate_core::store::{LimitStatus, LimitStore, Signal, StoreError, StoreReservation};
+use tidegate_core::{Clock, Decision, Quota, ReservationId};
 #[cfg(feature = "redis")]
 use tidegate_redis::RedisLimit;
 use tokio::time::Instant;
 
 use memory::MemoryLimit;
 
-/// Nobody waits longer for a slot, whatever the timeout: a queue of minutes is an outage in disguise.
-pub const HORIZON: Duration = Duration::from_secs(30);
+/// The maximum wait for tokens, regardless of the timeout: a queue of minutes is effectively an outage.
+pub const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// One platform's limit; clones share it.
+/// The rate limit of one platform. Clones share the same limit.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -32,182 +33,186 @@ pub const HORIZON: Duration = Duration::from_secs(30);
 /// # });
 /// ```
 #[derive(Clone)]
-pub struct Limiter(Store);
+pub struct Limiter(LimiterStore);
 
-/// Tokens that a call took.
+/// Tokens that a call has taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// Whole tokens left after it.
+pub struct Reservation {
+    /// The number of whole tokens that are left.
     pub remaining: u64,
-    /// With it a call that is never sent gives its cost back; there is none for what was let go while Redis was away.
-    pub receipt: Option<Receipt>,
+    /// The id for [`Limiter::cancel`]; `None` if Redis was unavailable and the call was allowed without its bucket.
+    pub id: Option<ReservationId>,
 }
 
-/// Chosen by an enum, not by a pointer: a check in memory allocates nothing.
+/// An enum instead of a trait object, so that a check in memory allocates nothing.
 #[derive(Clone)]
-enum Store {
+enum LimiterStore {
     Memory(Arc<MemoryLimit>),
     #[cfg(feature = "redis")]
     Redis(Arc<RedisLimit>),
 }
 
-/// The same for either store.
-macro_rules! either {
+/// Evaluates the same expression for either store.
+macro_rules! with_store {
     ($limiter:expr, $store:ident => $then:expr) => {
         match &$limiter.0 {
-            Store::Memory($store) => $then,
+            LimiterStore::Memory($store) => $then,
             #[cfg(feature = "redis")]
-            Store::Redis($store) => $then,
+            LimiterStore::Redis($store) => $then,
         }
     };
 }
 
 impl Limiter {
-    /// A limiter in memory, with its whole burst.
+    /// Creates a limiter in memory, with a full bucket.
     #[must_use]
     pub fn new(quota: Quota, clock: Arc<dyn Clock>) -> Self {
-        Self(Store::Memory(Arc::new(MemoryLimit::new(quota, clock))))
+        Self(LimiterStore::Memory(Arc::new(MemoryLimit::new(quota, clock))))
     }
 
-    /// A limiter whose bucket is in Redis.
+    /// Creates a limiter whose bucket is in Redis.
     #[cfg(feature = "redis")]
     #[must_use]
     pub fn shared(limit: Arc<RedisLimit>) -> Self {
-        Self(Store::Redis(limit))
+        Self(LimiterStore::Redis(limit))
     }
 
-    /// Takes `cost` tokens if they are there now; a refusal takes nothing.
+    /// Takes `cost` tokens if they are available now. A refused call takes nothing.
     pub async fn check(&self, cost: u64) -> Decision {
-        either!(self, store => match store.reserve(cost, Duration::ZERO).await {
+        with_store!(self, store => match store.reserve(cost, Duration::ZERO).await {
             Ok(reserved) => Decision::Allowed { remaining: reserved.remaining },
             Err(refusal) => refusal,
         })
     }
 
-    /// Waits for `cost` tokens for at most `timeout` (and 30 s), in order of arrival.
+    /// Waits for `cost` tokens, at most for `timeout` and never longer than 30 s. Calls are served in order of arrival.
     ///
-    /// The slot is reserved at once and slept for once; where it would come too late nothing is taken and the answer
-    /// comes without waiting. Dropping the future gives the slot back, and those behind move up.
+    /// If the tokens will not be available in time, the call is refused at once and takes nothing. Dropping the future
+    /// cancels the wait, and the calls behind it move up.
     pub async fn acquire(&self, cost: u64, timeout: Duration) -> Decision {
-        match self.take(cost, timeout).await {
-            Ok(taken) => Decision::Allowed { remaining: taken.remaining },
+        match self.reserve(cost, timeout).await {
+            Ok(reservation) => Decision::Allowed { remaining: reservation.remaining },
             Err(refusal) => refusal,
         }
     }
 
-    /// Waits as [`Limiter::acquire`] does and gives a receipt, with which a call that is never sent gives its cost back.
+    /// Waits as [`Limiter::acquire`] does and returns a reservation, so that a call that is not sent can be cancelled.
     ///
     /// # Errors
-    /// The refusal, where the tokens will not be there in time; nothing is taken then.
-    pub async fn take(&self, cost: u64, timeout: Duration) -> Result<Taken, Decision> {
-        either!(self, store => wait(&**store, cost, timeout.min(HORIZON)).await)
+    /// Returns the refusal if the tokens will not be available in time; nothing is taken then.
+    pub async fn reserve(&self, cost: u64, timeout: Duration) -> Result<Reservation, Decision> {
+        with_store!(self, store => reserve_and_wait(&**store, cost, timeout.min(MAX_WAIT)).await)
     }
 
-    /// Gives back what a call took that was never sent, so that others may have it; each receipt counts once.
+    /// Cancels a reservation whose call is not sent and returns its cost to the bucket. A repeated cancellation has no
+    /// effect.
     ///
-    /// What would have flowed over meanwhile does not come back, so the bound on calls that are sent holds all the same.
+    /// Tokens that would have overflowed the bucket in the meantime are not returned, so the limit on calls that are
+    /// sent still holds.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// use std::time::Duration;
     /// let host = tidegate::Host::builder().build().unwrap();
     /// let limiter = host.limiter("amazon").unwrap();
-    /// let taken = limiter.take(30, Duration::ZERO).await.unwrap();
+    /// let reservation = limiter.reserve(30, Duration::ZERO).await.unwrap();
     /// assert!(!limiter.check(1).await.is_allowed());
-    /// limiter.give_back(&taken.receipt.unwrap()).await.unwrap();
+    /// limiter.cancel(&reservation.id.unwrap()).await.unwrap();
     /// assert!(limiter.check(29).await.is_allowed());
     /// # });
     /// ```
     ///
     /// # Errors
-    /// Where the bucket is shared and its store is away.
-    pub async fn give_back(&self, receipt: &Receipt) -> Result<(), StoreError> {
-        either!(self, store => store.give_back(receipt).await)
+    /// Returns an error if the limit is shared through Redis and Redis is unavailable.
+    pub async fn cancel(&self, id: &ReservationId) -> Result<(), StoreError> {
+        with_store!(self, store => store.cancel(id).await)
     }
 
-    /// The quota in force, as far as this process has heard.
+    /// Returns the current quota, as last received by this process.
     #[must_use]
     pub fn quota(&self) -> Quota {
-        either!(self, store => store.quota())
+        with_store!(self, store => store.quota())
     }
 
-    /// The state as this process last heard of it, without asking.
+    /// Returns the state as last received by this process, without querying the store.
     #[must_use]
-    pub fn seen(&self) -> LimitStatus {
-        either!(self, store => store.seen())
+    pub fn cached_status(&self) -> LimitStatus {
+        with_store!(self, store => store.cached_status())
     }
 
-    /// The state of the limit.
+    /// Returns the current state of the limit.
     ///
     /// # Errors
-    /// Where the bucket is shared and its store is away.
+    /// Returns an error if the limit is shared through Redis and Redis is unavailable.
     pub async fn status(&self) -> Result<LimitStatus, StoreError> {
-        either!(self, store => store.status().await)
+        with_store!(self, store => store.status().await)
     }
 
-    /// Grants the whole burst anew; calls that wait are served from it first.
+    /// Fills the bucket. Waiting calls are served from it first.
     ///
     /// # Errors
-    /// Where the bucket is shared and its store is away.
+    /// Returns an error if the limit is shared through Redis and Redis is unavailable.
     pub async fn reset(&self) -> Result<(), StoreError> {
-        either!(self, store => store.reset().await)
+        with_store!(self, store => store.reset().await)
     }
 
-    /// Changes rate and burst for all who share the limit; the level is kept, and calls that wait learn of it at once.
+    /// Changes rate and burst for all processes that share the limit. The number of tokens stays, and waiting calls are
+    /// rescheduled at once.
     ///
     /// # Errors
-    /// Where the bucket is shared and its store is away.
+    /// Returns an error if the limit is shared through Redis and Redis is unavailable.
     pub async fn update(&self, quota: Quota) -> Result<(), StoreError> {
-        either!(self, store => store.update(quota).await)
+        with_store!(self, store => store.update(quota).await)
     }
 
-    /// Takes over what a configuration says, without waiting for the store.
+    /// Applies the configuration of the limit, without waiting for the store.
     pub(crate) fn configure(&self, config: LimitConfig) {
-        either!(self, store => store.configure(config.quota, config.on_redis_failure));
+        with_store!(self, store => store.configure(config.quota, config.on_redis_failure));
     }
 }
 
-/// Reserves a slot and sleeps until it comes; whatever may move it wakes the sleeper to look again.
-async fn wait<S: LimitStore>(store: &S, cost: u64, within: Duration) -> Result<Taken, Decision> {
-    let mut moved = store.moved();
-    let Reserved { ticket, mut wait, remaining, receipt } = store.reserve(cost, within).await?;
-    // Counted from the answer on: the store counted `within` from when it was asked.
+/// Reserves tokens and sleeps until they are available. A change that may reschedule the call wakes it to check its
+/// wait again.
+async fn reserve_and_wait<S: LimitStore>(store: &S, cost: u64, within: Duration) -> Result<Reservation, Decision> {
+    let mut changes = store.changed();
+    let StoreReservation { ticket, mut wait, remaining, id } = store.reserve(cost, within).await?;
+    // Starts at the reply: the store measured `within` from the request.
     let deadline = Instant::now() + within;
-    let mut slot = Slot { store, ticket: Some(ticket) };
+    let mut queued = QueuedCall { store, ticket: Some(ticket) };
     while !wait.is_zero() {
         if Instant::now() + wait > deadline {
-            // Only an update to a slower rate brings this about; dropping the slot gives it back.
+            // The rate was lowered meanwhile. Dropping `queued` cancels the wait.
             return Err(Decision::Limited { retry_after: wait });
         }
         tokio::select! {
             biased;
-            () = moved.changed() => wait = slot.look().await,
+            () = changes.changed() => wait = queued.remaining_wait().await,
             () = tokio::time::sleep(wait) => break,
         }
     }
-    slot.ticket = None;
-    Ok(Taken { remaining, receipt })
+    queued.ticket = None;
+    Ok(Reservation { remaining, id })
 }
 
-/// A reserved slot; dropped before its time, it goes back.
-struct Slot<'a, S: LimitStore> {
+/// A call that waits for its tokens; dropping it cancels the wait.
+struct QueuedCall<'a, S: LimitStore> {
     store: &'a S,
     ticket: Option<S::Ticket>,
 }
 
-impl<S: LimitStore> Slot<'_, S> {
-    async fn look(&self) -> Duration {
+impl<S: LimitStore> QueuedCall<'_, S> {
+    async fn remaining_wait(&self) -> Duration {
         match &self.ticket {
-            Some(ticket) => self.store.look(ticket).await,
+            Some(ticket) => self.store.remaining_wait(ticket).await,
             None => Duration::ZERO,
         }
     }
 }
 
-impl<S: LimitStore> Drop for Slot<'_, S> {
+impl<S: LimitStore> Drop for QueuedCall<'_, S> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            self.store.cancel(ticket);
+            self.store.cancel_wait(ticket);
         }
     }
 }
@@ -229,25 +234,25 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn those_who_wait_are_served_in_order_at_the_rate() {
+    async fn waiting_calls_are_served_in_order_at_the_rate() {
         let (limiter, start) = (limiter("10/s", 1), Instant::now());
         let waits = (0..5).map(|_| {
             let limiter = limiter.clone();
             tokio::spawn(async move { (limiter.acquire(1, SECOND).await.is_allowed(), start.elapsed().as_millis()) })
         });
         let waits: Vec<_> = waits.collect();
-        for (place, wait) in waits.into_iter().enumerate() {
+        for (position, wait) in waits.into_iter().enumerate() {
             let (allowed, at) = wait.await.unwrap();
             assert!(allowed);
             assert!(
-                (place as u128 * 100..=place as u128 * 100 + 2).contains(&at),
-                "place {place} was served at {at} ms"
+                (position as u128 * 100..=position as u128 * 100 + 2).contains(&at),
+                "position {position} was served at {at} ms"
             );
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_cannot_be_served_in_time_is_told_at_once() {
+    async fn a_call_that_cannot_be_served_in_time_is_refused_at_once() {
         let (limiter, start) = (limiter("1/s", 1), Instant::now());
         assert!(limiter.acquire(1, SECOND).await.is_allowed());
         let refusal = limiter.acquire(1, SECOND / 2).await;
@@ -256,17 +261,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_that_is_dropped_gives_its_slot_back() {
+    async fn cancelled_wait_returns_its_tokens() {
         let limiter = limiter("1/s", 1);
         assert!(limiter.check(1).await.is_allowed());
-        let gone = tokio::time::timeout(SECOND / 10, limiter.acquire(1, SECOND * 5)).await;
-        assert!(gone.is_err());
-        assert_eq!(limiter.seen().available, 0);
+        let result = tokio::time::timeout(SECOND / 10, limiter.acquire(1, SECOND * 5)).await;
+        assert!(result.is_err());
+        assert_eq!(limiter.cached_status().available, 0);
         assert!(limiter.acquire(1, SECOND).await.is_allowed());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn those_behind_one_who_leaves_are_woken_earlier() {
+    async fn calls_behind_a_cancelled_wait_are_served_earlier() {
         let (limiter, start) = (limiter("1/s", 1), Instant::now());
         assert!(limiter.check(1).await.is_allowed());
         let wait = |limiter: &Limiter| {
@@ -281,25 +286,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_update_moves_those_who_sleep_both_ways() {
+    async fn an_update_reschedules_waiting_calls_in_both_directions() {
         let (limiter, start) = (limiter("1/s", 1), Instant::now());
         assert!(limiter.check(1).await.is_allowed());
-        let sleeper = tokio::spawn({
+        let waiting = tokio::spawn({
             let limiter = limiter.clone();
             async move { limiter.acquire(1, SECOND * 20).await }
         });
         tokio::task::yield_now().await;
         limiter.update(quota("10/s", 1)).await.unwrap();
-        assert!(sleeper.await.unwrap().is_allowed());
+        assert!(waiting.await.unwrap().is_allowed());
         assert!(start.elapsed() < SECOND / 5, "{:?}", start.elapsed());
 
-        let sleeper = tokio::spawn({
+        let waiting = tokio::spawn({
             let limiter = limiter.clone();
             async move { limiter.acquire(1, SECOND).await }
         });
         tokio::task::yield_now().await;
         limiter.update(quota("1/m", 1)).await.unwrap();
-        assert!(matches!(sleeper.await.unwrap(), Decision::Limited { .. }));
-        assert!(start.elapsed() < SECOND / 2, "it was told at once");
+        assert!(matches!(waiting.await.unwrap(), Decision::Limited { .. }));
+        assert!(start.elapsed() < SECOND / 2, "it is refused at once");
     }
 }

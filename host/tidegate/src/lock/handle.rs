@@ -1,116 +1,119 @@
-//! A lock to be taken, by one owner.
+//! The handle with which one owner acquires a lock.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidegate_core::StoreError;
-use tidegate_core::store::{Claim, Held};
+use tidegate_core::store::{LockHeld, LockRequest};
 
-use super::lease::{Holding, Lease};
-use super::{Inner, LockError, Locks, check_text, check_ttl, new_id};
+use super::lease::{HeldLock, Lease};
+use super::{Inner, LockError, Locks, check_name, check_ttl, new_request_id};
 
-/// How long a lock is held without a word from its holder, unless said.
+/// The ttl of a lock unless [`Lock::ttl`] sets another.
 const DEFAULT_TTL: Duration = Duration::from_secs(30);
 
-/// One lock, to be taken by one owner: this handle and its clones.
+/// A lock and its owner. A handle and its clones are one owner.
 #[derive(Clone)]
 pub struct Lock {
     pub(super) locks: Locks,
     pub(super) name: Arc<str>,
     pub(super) owner: Arc<str>,
     pub(super) ttl: Duration,
-    own: Arc<Mutex<Own>>,
+    owner_state: Arc<Mutex<OwnerState>>,
 }
 
-/// What this handle and its clones share.
+/// The state that a handle and its clones share.
 #[derive(Default)]
-struct Own {
-    held: Weak<Holding>,
-    /// The request that got no answer: it may have been granted, and asked again by its id it counts once.
-    unanswered: Option<String>,
+struct OwnerState {
+    held: Weak<HeldLock>,
+    /// The id of a request whose outcome is unknown. It may have been granted; if it is sent again with the same id, it
+    /// counts once.
+    unconfirmed: Option<String>,
 }
 
 impl Lock {
     pub(super) fn new(locks: Locks, name: &str) -> Self {
-        // People who list locks find the process by its number.
+        // With the process id, an operator who lists locks can find the process.
         let owner = format!("{}-{:032x}", std::process::id(), rand::random::<u128>());
-        Self { locks, name: name.into(), owner: owner.into(), ttl: DEFAULT_TTL, own: Arc::default() }
+        Self { locks, name: name.into(), owner: owner.into(), ttl: DEFAULT_TTL, owner_state: Arc::default() }
     }
 
-    /// How long the lock is held without a word from its holder; extended at a third of it.
+    /// Sets how long the lock stays held after its last extension. The lease extends it at every third of this time.
     ///
     /// # Errors
-    /// Where it is shorter than 100 ms or longer than a day.
+    /// Returns an error if the ttl is shorter than 100 ms or longer than a day.
     pub fn ttl(mut self, ttl: Duration) -> Result<Self, LockError> {
         check_ttl(ttl)?;
         self.ttl = ttl;
         Ok(self)
     }
 
-    /// An owner by name, such as one that a restarted process is to find again; nobody else may use it.
+    /// Sets the owner's name, for example so that a restarted process is the same owner again. The name must be unique
+    /// among all owners.
     ///
     /// # Errors
-    /// Where it is empty, longer than 200 bytes, or has control characters.
+    /// Returns an error if the name is empty, longer than 200 bytes, or contains control characters.
     pub fn owner(mut self, owner: &str) -> Result<Self, LockError> {
-        check_text("owner of a lock", owner)?;
+        check_name("lock owner", owner)?;
         self.owner = owner.into();
-        self.own = Arc::default();
+        self.owner_state = Arc::default();
         Ok(self)
     }
 
-    /// Takes the lock if nobody else holds it; `None` where somebody does.
+    /// Acquires the lock without waiting. Returns `None` if another owner holds it.
     ///
     /// # Errors
-    /// Where the store gives no answer.
+    /// Returns an error if the store is unavailable.
     pub async fn try_acquire(&self) -> Result<Option<Lease>, LockError> {
         self.acquire(Duration::ZERO).await
     }
 
-    /// Waits for the lock for at most `timeout`; `None` where somebody else held it all the time.
+    /// Waits at most `timeout` for the lock. Returns `None` if another owner held it the whole time.
     ///
-    /// In one process those who wait are served in the order in which they came. Dropping the future leaves no trace.
+    /// Within one process, waiting callers acquire the lock in order of arrival. Dropping the future cancels the wait
+    /// and releases the lock if it was just granted.
     ///
     /// # Errors
-    /// Where the store gives no answer. The lock may have been granted all the same: until the ttl has passed, this
-    /// handle alone can take it.
+    /// Returns an error if the store is unavailable. The lock may still have been granted; then only this handle can
+    /// acquire it until the ttl has passed.
     pub async fn acquire(&self, timeout: Duration) -> Result<Option<Lease>, LockError> {
-        if let Some(lease) = self.again() {
+        if let Some(lease) = self.current_lease() {
             return Ok(Some(lease));
         }
-        let contended = self.locks.contend(&self.name, &self.owner, timeout, || self.ask()).await?;
-        Ok(contended.ok())
+        let result = self.locks.acquire_with(&self.name, &self.owner, timeout, || self.try_once()).await?;
+        Ok(result.ok())
     }
 
-    /// What this owner holds already; the lock is given back with the last lease of it.
-    fn again(&self) -> Option<Lease> {
-        self.own.lock().held.upgrade().filter(|holding| holding.is_held()).map(Lease::new)
+    /// Returns another lease if this owner already holds the lock; the lock is released with its last lease.
+    fn current_lease(&self) -> Option<Lease> {
+        self.owner_state.lock().held.upgrade().filter(|held| held.is_held()).map(Lease::new)
     }
 
-    /// Asks the store in a task of its own: were the caller dropped meanwhile, the lease would be dropped after it, and
-    /// given back.
-    async fn ask(&self) -> Result<Result<Lease, Held>, StoreError> {
+    /// Sends one request to the store, in a separate task: if the caller is dropped meanwhile, the task still receives
+    /// the lease, drops it and so releases the lock.
+    async fn try_once(&self) -> Result<Result<Lease, LockHeld>, StoreError> {
         let lock = self.clone();
-        let asked = tokio::spawn(async move { lock.take().await });
-        let ended = |_| Err(StoreError::away("the runtime that asks for locks has ended"));
-        asked.await.unwrap_or_else(ended)
+        let request = tokio::spawn(async move { lock.send_request().await });
+        let ended = |_| Err(StoreError::unavailable("the runtime that acquires the lock has shut down"));
+        request.await.unwrap_or_else(ended)
     }
 
-    async fn take(&self) -> Result<Result<Lease, Held>, StoreError> {
+    async fn send_request(&self) -> Result<Result<Lease, LockHeld>, StoreError> {
         let Inner { store, clock, .. } = &*self.locks.0;
-        let id = self.own.lock().unanswered.take().unwrap_or_else(new_id);
-        // Read before sending: the lock cannot end before so long after it.
-        let sent = clock.now();
-        let claim = Claim { name: &self.name, owner: &self.owner, id: &id };
-        match store.acquire(claim, self.ttl).await {
+        let id = self.owner_state.lock().unconfirmed.take().unwrap_or_else(new_request_id);
+        // Read before sending: the ttl starts no earlier than this.
+        let sent_at = clock.now();
+        let request = LockRequest { name: &self.name, owner: &self.owner, id: &id };
+        match store.acquire(request, self.ttl).await {
             Ok(Ok(grant)) => {
-                let holding = Holding::start(self, grant.fencing_token, sent);
-                self.own.lock().held = Arc::downgrade(&holding);
-                Ok(Ok(Lease::new(holding)))
+                let held = HeldLock::start(self, grant.fencing_token, sent_at);
+                self.owner_state.lock().held = Arc::downgrade(&held);
+                Ok(Ok(Lease::new(held)))
             }
             Ok(Err(held)) => Ok(Err(held)),
             Err(error) => {
-                self.own.lock().unanswered = Some(id);
+                self.owner_state.lock().unconfirmed = Some(id);
                 Err(error)
             }
         }

@@ -1,185 +1,190 @@
-//! A lock that is held: extended while it is, given back when it is dropped, and lost before anyone else can have it.
+//! A held lock: extended in the background, released on drop, and reported as lost before another owner can acquire it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidegate_core::store::{Claim, LockStore};
+use tidegate_core::store::{LockRequest, LockStore};
 use tidegate_core::{Clock, StoreError, Timestamp};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
-use super::{Lock, LockError, new_id};
+use super::{Lock, LockError, new_request_id};
 
-/// A lock that this process holds; dropping the last lease of an owner gives it back.
-#[must_use = "a lease that is dropped gives its lock back"]
-pub struct Lease(Arc<Holding>);
+/// A lock that this process holds. Dropping the last lease of an owner releases the lock.
+#[must_use = "dropping a lease releases its lock"]
+pub struct Lease(Arc<HeldLock>);
 
 impl Lease {
-    pub(super) fn new(holding: Arc<Holding>) -> Self {
-        Self(holding)
+    pub(super) fn new(held: Arc<HeldLock>) -> Self {
+        Self(held)
     }
 
-    /// Greater than that of every grant before: whoever guards a resource refuses a smaller one.
+    /// Returns the fencing token, which is greater than the token of every earlier grant.
+    ///
+    /// A protected resource stores the greatest token that it has seen and rejects requests with a smaller one.
     #[must_use]
     pub fn fencing_token(&self) -> u64 {
-        self.0.kept.token
+        self.0.extender.token
     }
 
-    /// Whether nobody else can hold the lock now.
+    /// Returns whether this lease still holds the lock, so that no other owner can.
     ///
-    /// It compares the clock, so it is right even in a process that was stopped for a while.
+    /// It checks the clock, so the result is correct even if the process was suspended.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.0.is_held()
     }
 
-    /// Ends once the lock is lost, before anyone else can have it.
+    /// Waits until the lock is lost; it completes before another owner can acquire the lock.
     pub async fn lost(&self) {
-        // The sender lives as long as the lease.
-        let _ = self.0.kept.lost.subscribe().wait_for(|lost| *lost).await;
+        // This cannot fail: the sender lives as long as the lease.
+        let _ = self.0.extender.lost.subscribe().wait_for(|lost| *lost).await;
     }
 
-    /// Gives the lock back and says whether it was held until then; with a lease of the same owner left, the lock stays.
+    /// Releases the lock and returns whether it was held until then. If the owner has another lease, the lock stays
+    /// held.
     ///
     /// # Errors
-    /// Where the store gives no answer; it is tried again until the lock has ended by itself.
+    /// Returns an error if the store is unavailable. The release is then retried in the background until the lock's ttl
+    /// has passed.
     pub async fn release(self) -> Result<bool, LockError> {
-        let held = self.is_held();
-        let Some(mut holding) = Arc::into_inner(self.0) else { return Ok(held) };
-        let (tell, told) = oneshot::channel();
-        holding.tell = Some(tell);
-        drop(holding);
-        let ended = |_| Err(StoreError::away("the runtime that gives locks back has ended"));
-        Ok(told.await.unwrap_or_else(ended)?)
+        let was_held = self.is_held();
+        let Some(mut held) = Arc::into_inner(self.0) else { return Ok(was_held) };
+        let (sender, result) = oneshot::channel();
+        held.on_release = Some(sender);
+        drop(held);
+        let ended = |_| Err(StoreError::unavailable("the runtime that releases the lock has shut down"));
+        Ok(result.await.unwrap_or_else(ended)?)
     }
 }
 
-/// What the leases of one grant share.
-pub struct Holding {
-    kept: Arc<Kept>,
-    keeper: AbortHandle,
-    /// Who hears what became of giving it back.
-    tell: Option<oneshot::Sender<Result<bool, StoreError>>>,
+/// The state that the leases of one grant share.
+pub struct HeldLock {
+    extender: Arc<LockExtender>,
+    extension_task: AbortHandle,
+    /// Receives the result of the release.
+    on_release: Option<oneshot::Sender<Result<bool, StoreError>>>,
     runtime: Handle,
 }
 
-struct Kept {
+/// Extends and releases one grant.
+struct LockExtender {
     store: Arc<dyn LockStore>,
     clock: Arc<dyn Clock>,
     name: Arc<str>,
     owner: Arc<str>,
     token: u64,
     ttl: Duration,
-    /// Until when nobody else can hold it, in microseconds of the process's clock.
-    until: AtomicU64,
+    /// The time until which no other owner can hold the lock, in microseconds of the process's clock.
+    held_until: AtomicU64,
     lost: watch::Sender<bool>,
 }
 
-impl Holding {
-    /// Begins to extend what was granted to a request sent at `sent`; within a tokio runtime.
-    pub fn start(lock: &Lock, token: u64, sent: Timestamp) -> Arc<Self> {
+impl HeldLock {
+    /// Starts to extend a grant whose request was sent at `sent_at`. Must be called within a tokio runtime.
+    pub fn start(lock: &Lock, token: u64, sent_at: Timestamp) -> Arc<Self> {
         let inner = &lock.locks.0;
-        let kept = Arc::new(Kept {
+        let extender = Arc::new(LockExtender {
             store: Arc::clone(&inner.store),
             clock: Arc::clone(&inner.clock),
             name: Arc::clone(&lock.name),
             owner: Arc::clone(&lock.owner),
             token,
             ttl: lock.ttl,
-            until: AtomicU64::new(end(sent, lock.ttl).as_micros()),
+            held_until: AtomicU64::new(end_of_hold(sent_at, lock.ttl).as_micros()),
             lost: watch::Sender::new(false),
         });
-        let keeper = tokio::spawn(Arc::clone(&kept).keep(sent)).abort_handle();
-        Arc::new(Self { kept, keeper, tell: None, runtime: Handle::current() })
+        let extension_task = tokio::spawn(Arc::clone(&extender).run(sent_at)).abort_handle();
+        Arc::new(Self { extender, extension_task, on_release: None, runtime: Handle::current() })
     }
 
     pub fn is_held(&self) -> bool {
-        !*self.kept.lost.borrow() && self.kept.clock.now() < self.kept.until()
+        !*self.extender.lost.borrow() && self.extender.clock.now() < self.extender.held_until()
     }
 }
 
-impl Drop for Holding {
+impl Drop for HeldLock {
     fn drop(&mut self) {
-        self.keeper.abort();
-        // In a task of its own: whoever waits for it may be dropped meanwhile.
-        self.runtime.spawn(Arc::clone(&self.kept).end(self.tell.take()));
+        self.extension_task.abort();
+        // In a separate task: the future that waits for the result may be dropped.
+        self.runtime.spawn(Arc::clone(&self.extender).release(self.on_release.take()));
     }
 }
 
-/// When a lock that was granted or extended by a request sent at `sent` may be somebody else's: one per cent early, since
-/// two clocks never run alike.
-fn end(sent: Timestamp, ttl: Duration) -> Timestamp {
-    sent + ttl * 99 / 100
+/// Returns the time from which another owner may hold a lock that was granted or extended by a request sent at
+/// `sent_at`. It is one per cent of the ttl early, because clocks do not run at exactly the same speed.
+fn end_of_hold(sent_at: Timestamp, ttl: Duration) -> Timestamp {
+    sent_at + ttl * 99 / 100
 }
 
-impl Kept {
-    fn until(&self) -> Timestamp {
-        Timestamp::from_micros(self.until.load(Ordering::Acquire))
+impl LockExtender {
+    fn held_until(&self) -> Timestamp {
+        Timestamp::from_micros(self.held_until.load(Ordering::Acquire))
     }
 
-    /// Extends at each third of the ttl until the lock is lost.
-    async fn keep(self: Arc<Self>, granted: Timestamp) {
-        let mut last = granted;
+    /// Extends the lock at every third of the ttl until it is lost.
+    async fn run(self: Arc<Self>, granted_at: Timestamp) {
+        let mut last = granted_at;
         loop {
             let next = last + self.ttl / 3;
             tokio::time::sleep(next - self.clock.now()).await;
             match self.extend().await {
-                Some(sent) => last = sent,
+                Some(sent_at) => last = sent_at,
                 None => break,
             }
         }
         self.lost.send_replace(true);
     }
 
-    /// Extends once, trying again while the store is away and the lock cannot have ended; when the request was sent that
-    /// succeeded.
+    /// Extends the lock once; retries while the store is unavailable and the lock cannot have ended. Returns the time
+    /// at which the successful request was sent, or `None` if the lock is lost.
     async fn extend(&self) -> Option<Timestamp> {
         loop {
-            let sent = self.clock.now();
-            let left = self.until() - sent;
+            let sent_at = self.clock.now();
+            let left = self.held_until() - sent_at;
             if left.is_zero() {
                 return None;
             }
             let extended = self.store.extend(&self.name, &self.owner, self.token, self.ttl);
-            // An answer that comes after the end is none: by then another may hold the lock.
+            // A reply after this time is useless: another owner may hold the lock by then.
             match tokio::time::timeout(left, extended).await {
                 Ok(Ok(true)) => {
-                    self.until.store(end(sent, self.ttl).as_micros(), Ordering::Release);
-                    return Some(sent);
+                    self.held_until.store(end_of_hold(sent_at, self.ttl).as_micros(), Ordering::Release);
+                    return Some(sent_at);
                 }
                 Ok(Ok(false)) | Err(_) => return None,
-                Ok(Err(error)) => tracing::warn!(name = &*self.name, %error, "a lock could not be extended yet"),
+                Ok(Err(error)) => tracing::warn!(lock = &*self.name, %error, "lock not extended, retrying"),
             }
             self.pause().await;
         }
     }
 
-    /// Gives the lock back, trying again while the store is away and the lock cannot have ended.
-    async fn end(self: Arc<Self>, tell: Option<oneshot::Sender<Result<bool, StoreError>>>) {
-        let id = new_id();
-        let mut given = self.give_back(&id).await;
-        if let Some(tell) = tell {
-            // Whoever asked may have been dropped.
-            let _ = tell.send(given.clone());
+    /// Releases the lock; retries while the store is unavailable and the lock cannot have ended.
+    async fn release(self: Arc<Self>, on_release: Option<oneshot::Sender<Result<bool, StoreError>>>) {
+        let id = new_request_id();
+        let mut result = self.release_once(&id).await;
+        if let Some(sender) = on_release {
+            // The receiver may have been dropped.
+            let _ = sender.send(result.clone());
         }
-        while given.as_ref().is_err_and(StoreError::is_away) && self.clock.now() < self.until() {
+        while result.as_ref().is_err_and(StoreError::is_unavailable) && self.clock.now() < self.held_until() {
             self.pause().await;
-            given = self.give_back(&id).await;
+            result = self.release_once(&id).await;
         }
-        if let Err(error) = given {
-            tracing::warn!(name = &*self.name, %error, "a lock that could not be given back ends by its ttl");
+        if let Err(error) = result {
+            tracing::warn!(lock = &*self.name, %error, "lock not released, it ends by its ttl");
         }
     }
 
-    async fn give_back(&self, id: &str) -> Result<bool, StoreError> {
-        let claim = Claim { name: &self.name, owner: &self.owner, id };
-        Ok(self.store.release(claim, self.token).await?.is_some())
+    async fn release_once(&self, id: &str) -> Result<bool, StoreError> {
+        let request = LockRequest { name: &self.name, owner: &self.owner, id };
+        Ok(self.store.release(request, self.token).await?.is_some())
     }
 
-    /// Between one attempt and the next.
+    /// Waits between two attempts.
     async fn pause(&self) {
-        tokio::time::sleep((self.ttl / 20).min(self.until() - self.clock.now())).await;
+        tokio::time::sleep((self.ttl / 20).min(self.held_until() - self.clock.now())).await;
     }
 }

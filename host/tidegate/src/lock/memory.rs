@@ -7,46 +7,47 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidegate_core::clock::millis;
-use tidegate_core::store::{Answer, Claim, Grant, Held, LockInfo, LockStore, Signal};
+use tidegate_core::store::{LockGrant, LockHeld, LockInfo, LockRequest, LockStore, Signal, StoreFuture};
 use tidegate_core::{Clock, Timestamp};
 use tokio::sync::watch;
 
-/// Locks that no other process knows of.
+/// A [`LockStore`] in memory; its locks are not shared with other processes.
 pub struct MemoryLocks {
     clock: Arc<dyn Clock>,
-    state: Mutex<State>,
-    bells: Arc<Bells>,
+    locks: Mutex<LockTable>,
+    releases: Arc<ReleaseSignals>,
 }
 
-/// As many locks are remembered before those that ended are looked for.
-const SWEEP: usize = 1_000;
+/// The number of entries from which expired ones are removed.
+const MIN_SWEEP_SIZE: usize = 1_000;
 
 #[derive(Default)]
-struct State {
-    /// What was granted last, also where it was given back: whoever gives it back again is to hear the same.
-    granted: BTreeMap<String, Holder>,
+struct LockTable {
+    /// The last grant of each lock, kept after its release: a repeated release gets the same result.
+    grants: BTreeMap<String, GrantEntry>,
     last_token: u64,
+    /// The number of entries at which to sweep next.
     sweep_at: usize,
 }
 
-struct Holder {
+struct GrantEntry {
     owner: String,
-    last: Request,
-    /// Of depth 0 where it was given back.
-    grant: Grant,
-    until: Timestamp,
+    last_request: LastRequest,
+    /// Its depth is 0 after the last release.
+    grant: LockGrant,
+    expires_at: Timestamp,
 }
 
-/// What the owner asked for last, by the id of the request.
+/// The owner's last request, with its id.
 #[derive(PartialEq, Eq)]
-enum Request {
+enum LastRequest {
     Acquire(String),
     Release(String),
 }
 
-impl Holder {
-    fn holds(&self, now: Timestamp) -> bool {
-        self.grant.depth > 0 && now < self.until
+impl GrantEntry {
+    fn is_held(&self, now: Timestamp) -> bool {
+        self.grant.depth > 0 && now < self.expires_at
     }
 
     fn info(&self, name: &str, now: Timestamp) -> LockInfo {
@@ -55,168 +56,170 @@ impl Holder {
             owner: self.owner.clone(),
             fencing_token: self.grant.fencing_token,
             depth: self.grant.depth,
-            ttl_ms: millis(self.until - now),
+            ttl_ms: millis(self.expires_at - now),
         }
     }
 }
 
-impl State {
-    /// Whoever holds the lock now; one whose time is over holds it no longer.
-    fn holder(&mut self, name: &str, now: Timestamp) -> Option<&mut Holder> {
-        self.granted.get_mut(name).filter(|holder| holder.holds(now))
+impl LockTable {
+    /// Returns the entry of a lock that is held and has not expired.
+    fn held(&mut self, name: &str, now: Timestamp) -> Option<&mut GrantEntry> {
+        self.grants.get_mut(name).filter(|entry| entry.is_held(now))
     }
 
-    /// Owners elsewhere may never come back: what ended is forgotten once as much has come anew as is held.
+    /// Removes entries that are no longer held, since their owners may never release them. It runs each time the table
+    /// has doubled, so its cost per grant is constant.
     fn sweep(&mut self, now: Timestamp) {
-        if self.granted.len() >= self.sweep_at.max(SWEEP) {
-            self.granted.retain(|_, holder| holder.holds(now));
-            self.sweep_at = self.granted.len() * 2;
+        if self.grants.len() >= self.sweep_at.max(MIN_SWEEP_SIZE) {
+            self.grants.retain(|_, entry| entry.is_held(now));
+            self.sweep_at = self.grants.len() * 2;
         }
     }
 }
 
 impl MemoryLocks {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::default(), bells: Arc::default() }
+        Self { clock, locks: Mutex::default(), releases: Arc::default() }
     }
 
-    /// How many locks are remembered, held or not.
+    /// Returns the number of entries, held or not.
     #[cfg(test)]
-    pub fn remembered(&self) -> usize {
-        self.state.lock().granted.len()
+    pub fn entry_count(&self) -> usize {
+        self.locks.lock().grants.len()
     }
 
-    fn take(&self, claim: Claim<'_>, ttl: Duration) -> Result<Grant, Held> {
-        let (mut state, now) = (self.state.lock(), self.clock.now());
-        let until = now + ttl;
-        if let Some(holder) = state.holder(claim.name, now) {
-            if holder.owner != claim.owner {
-                return Err(Held { ttl: holder.until - now });
+    fn grant(&self, request: LockRequest<'_>, ttl: Duration) -> Result<LockGrant, LockHeld> {
+        let (mut locks, now) = (self.locks.lock(), self.clock.now());
+        let expires_at = now + ttl;
+        if let Some(entry) = locks.held(request.name, now) {
+            if entry.owner != request.owner {
+                return Err(LockHeld { ttl: entry.expires_at - now });
             }
-            let request = Request::Acquire(claim.id.to_owned());
-            holder.grant.depth += u32::from(holder.last != request);
-            holder.last = request;
-            holder.until = holder.until.max(until);
-            return Ok(holder.grant);
+            let last_request = LastRequest::Acquire(request.id.to_owned());
+            entry.grant.depth += u32::from(entry.last_request != last_request);
+            entry.last_request = last_request;
+            entry.expires_at = entry.expires_at.max(expires_at);
+            return Ok(entry.grant);
         }
-        state.sweep(now);
-        // Above every token before, and above those of a process that ran earlier.
-        state.last_token = (state.last_token + 1).max(self.clock.unix_ms() * 1_000);
-        let grant = Grant { fencing_token: state.last_token, depth: 1 };
-        let last = Request::Acquire(claim.id.to_owned());
-        let holder = Holder { owner: claim.owner.to_owned(), last, grant, until };
-        state.granted.insert(claim.name.to_owned(), holder);
+        locks.sweep(now);
+        // Greater than every earlier token, including those of earlier processes.
+        locks.last_token = (locks.last_token + 1).max(self.clock.unix_ms() * 1_000);
+        let grant = LockGrant { fencing_token: locks.last_token, depth: 1 };
+        let last_request = LastRequest::Acquire(request.id.to_owned());
+        let entry = GrantEntry { owner: request.owner.to_owned(), last_request, grant, expires_at };
+        locks.grants.insert(request.name.to_owned(), entry);
         Ok(grant)
     }
 
-    fn give_back(&self, claim: Claim<'_>, token: u64) -> Option<u32> {
-        let (mut state, now) = (self.state.lock(), self.clock.now());
-        let holder = state.granted.get_mut(claim.name)?;
-        if holder.owner != claim.owner || holder.grant.fencing_token != token {
+    /// Releases one acquisition and returns how many remain; `None` if the owner does not hold the lock.
+    fn release_grant(&self, request: LockRequest<'_>, token: u64) -> Option<u32> {
+        let (mut locks, now) = (self.locks.lock(), self.clock.now());
+        let entry = locks.grants.get_mut(request.name)?;
+        if entry.owner != request.owner || entry.grant.fencing_token != token {
             return None;
         }
-        let request = Request::Release(claim.id.to_owned());
-        if holder.last == request && (holder.grant.depth == 0 || holder.holds(now)) {
-            return Some(holder.grant.depth);
+        let last_request = LastRequest::Release(request.id.to_owned());
+        if entry.last_request == last_request && (entry.grant.depth == 0 || entry.is_held(now)) {
+            return Some(entry.grant.depth);
         }
-        if !holder.holds(now) {
+        if !entry.is_held(now) {
             return None;
         }
-        holder.last = request;
-        holder.grant.depth -= 1;
-        let left = holder.grant.depth;
-        drop(state);
-        if left == 0 {
-            self.bells.ring(claim.name);
+        entry.last_request = last_request;
+        entry.grant.depth -= 1;
+        let depth = entry.grant.depth;
+        drop(locks);
+        if depth == 0 {
+            self.releases.notify(request.name);
         }
-        Some(left)
+        Some(depth)
     }
 }
 
-/// What needs no waiting.
-fn ready<'a, T: Send + 'a>(value: T) -> Answer<'a, T> {
+/// Returns a future that is ready with `value`.
+fn ready<'a, T: Send + 'a>(value: T) -> StoreFuture<'a, T> {
     Box::pin(std::future::ready(Ok(value)))
 }
 
 impl LockStore for MemoryLocks {
-    fn acquire<'a>(&'a self, claim: Claim<'a>, ttl: Duration) -> Answer<'a, Result<Grant, Held>> {
-        ready(self.take(claim, ttl))
+    fn acquire<'a>(&'a self, request: LockRequest<'a>, ttl: Duration) -> StoreFuture<'a, Result<LockGrant, LockHeld>> {
+        ready(self.grant(request, ttl))
     }
 
-    fn extend<'a>(&'a self, name: &'a str, owner: &'a str, token: u64, ttl: Duration) -> Answer<'a, bool> {
-        let (mut state, now) = (self.state.lock(), self.clock.now());
-        let holder = state.holder(name, now).filter(|holder| holder.owner == owner);
-        let holder = holder.filter(|holder| holder.grant.fencing_token == token);
-        ready(holder.map(|holder| holder.until = holder.until.max(now + ttl)).is_some())
+    fn extend<'a>(&'a self, name: &'a str, owner: &'a str, token: u64, ttl: Duration) -> StoreFuture<'a, bool> {
+        let (mut locks, now) = (self.locks.lock(), self.clock.now());
+        let entry = locks.held(name, now).filter(|entry| entry.owner == owner);
+        let entry = entry.filter(|entry| entry.grant.fencing_token == token);
+        ready(entry.map(|entry| entry.expires_at = entry.expires_at.max(now + ttl)).is_some())
     }
 
-    fn release<'a>(&'a self, claim: Claim<'a>, token: u64) -> Answer<'a, Option<u32>> {
-        ready(self.give_back(claim, token))
+    fn release<'a>(&'a self, request: LockRequest<'a>, token: u64) -> StoreFuture<'a, Option<u32>> {
+        ready(self.release_grant(request, token))
     }
 
-    fn evict<'a>(&'a self, name: &'a str) -> Answer<'a, bool> {
-        let (mut state, now) = (self.state.lock(), self.clock.now());
-        let held = state.holder(name, now).is_some();
-        state.granted.remove(name);
-        drop(state);
-        self.bells.ring(name);
-        ready(held)
+    fn evict<'a>(&'a self, name: &'a str) -> StoreFuture<'a, bool> {
+        let (mut locks, now) = (self.locks.lock(), self.clock.now());
+        let was_held = locks.held(name, now).is_some();
+        locks.grants.remove(name);
+        drop(locks);
+        self.releases.notify(name);
+        ready(was_held)
     }
 
-    fn holder<'a>(&'a self, name: &'a str) -> Answer<'a, Option<LockInfo>> {
-        let (mut state, now) = (self.state.lock(), self.clock.now());
-        ready(state.holder(name, now).map(|holder| holder.info(name, now)))
+    fn holder<'a>(&'a self, name: &'a str) -> StoreFuture<'a, Option<LockInfo>> {
+        let (mut locks, now) = (self.locks.lock(), self.clock.now());
+        ready(locks.held(name, now).map(|entry| entry.info(name, now)))
     }
 
-    fn list(&self) -> Answer<'_, Vec<LockInfo>> {
-        let (state, now) = (self.state.lock(), self.clock.now());
-        let held = state.granted.iter().filter(|(_, holder)| holder.holds(now));
-        ready(held.map(|(name, holder)| holder.info(name, now)).collect())
+    fn list(&self) -> StoreFuture<'_, Vec<LockInfo>> {
+        let (locks, now) = (self.locks.lock(), self.clock.now());
+        let held = locks.grants.iter().filter(|(_, entry)| entry.is_held(now));
+        ready(held.map(|(name, entry)| entry.info(name, now)).collect())
     }
 
     fn released(&self, name: &str) -> Box<dyn Signal> {
-        Bells::hear(&self.bells, name)
+        ReleaseSignals::subscribe(&self.releases, name)
     }
 }
 
-/// Wakes those who wait for a lock; there is a bell for each lock that somebody waits for.
+/// Wakes the callers that wait for a lock; there is a channel for each lock with a waiting caller.
 #[derive(Default)]
-struct Bells(Mutex<HashMap<String, watch::Sender<()>>>);
+struct ReleaseSignals(Mutex<HashMap<String, watch::Sender<()>>>);
 
-impl Bells {
-    fn ring(&self, name: &str) {
-        if let Some(bell) = self.0.lock().get(name) {
-            bell.send_replace(());
+impl ReleaseSignals {
+    fn notify(&self, name: &str) {
+        if let Some(sender) = self.0.lock().get(name) {
+            sender.send_replace(());
         }
     }
 
-    fn hear(bells: &Arc<Self>, name: &str) -> Box<dyn Signal> {
-        let heard = bells.0.lock().entry(name.to_owned()).or_insert_with(|| watch::Sender::new(())).subscribe();
-        Box::new(Heard { bells: Arc::clone(bells), name: name.to_owned(), heard })
+    fn subscribe(signals: &Arc<Self>, name: &str) -> Box<dyn Signal> {
+        let receiver = signals.0.lock().entry(name.to_owned()).or_insert_with(|| watch::Sender::new(())).subscribe();
+        Box::new(ReleaseSubscription { signals: Arc::clone(signals), name: name.to_owned(), receiver })
     }
 }
 
-struct Heard {
-    bells: Arc<Bells>,
+struct ReleaseSubscription {
+    signals: Arc<ReleaseSignals>,
     name: String,
-    heard: watch::Receiver<()>,
+    receiver: watch::Receiver<()>,
 }
 
-impl Signal for Heard {
+impl Signal for ReleaseSubscription {
     fn changed(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async {
-            // The bell is there as long as anyone hears it.
-            let _ = self.heard.changed().await;
+            // This cannot fail: the sender exists as long as it has a subscription.
+            let _ = self.receiver.changed().await;
         })
     }
 }
 
-impl Drop for Heard {
+impl Drop for ReleaseSubscription {
     fn drop(&mut self) {
-        let mut bells = self.bells.0.lock();
-        // Under the lock nobody else can begin to hear it; this one still counts.
-        if bells.get(&self.name).is_some_and(|bell| bell.receiver_count() == 1) {
-            bells.remove(&self.name);
+        let mut senders = self.signals.0.lock();
+        // While the map is locked there can be no new subscription. The count includes this one.
+        if senders.get(&self.name).is_some_and(|sender| sender.receiver_count() == 1) {
+            senders.remove(&self.name);
         }
     }
 }

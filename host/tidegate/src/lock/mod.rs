@@ -1,4 +1,4 @@
-//! Locks: one holder at a time, for a time, extended while the holder runs.
+//! Locks with a ttl: one holder at a time, extended while the holder runs.
 
 mod handle;
 mod lease;
@@ -11,28 +11,28 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidegate_core::store::{Claim, Grant, Held, LockInfo, LockStore};
+use tidegate_core::store::{LockGrant, LockHeld, LockInfo, LockRequest, LockStore};
 use tidegate_core::{Clock, StoreError};
-use tokio::sync::Mutex as Line;
+use tokio::sync::Mutex as WaitQueue;
 use tokio::time::{Instant, timeout_at};
 
 pub use handle::Lock;
 pub use lease::Lease;
 pub(crate) use memory::MemoryLocks;
 
-/// The shortest ttl: a third of it is to be longer than a round trip.
-const SHORTEST_TTL: Duration = Duration::from_millis(100);
+/// The minimum ttl; the extension interval, a third of it, must exceed a round trip.
+const MIN_TTL: Duration = Duration::from_millis(100);
 
-/// The longest ttl: what a killed process held has to end some day.
-const LONGEST_TTL: Duration = Duration::from_secs(86_400);
+/// The maximum ttl, so that the lock of a killed process ends eventually.
+const MAX_TTL: Duration = Duration::from_secs(86_400);
 
-/// Nobody waits longer: for ever, and yet a moment that a clock can tell.
-const LONGEST_WAIT: Duration = Duration::from_secs(365 * 86_400);
+/// The maximum wait; practically unlimited, but the deadline still fits into an `Instant`.
+const MAX_WAIT: Duration = Duration::from_secs(365 * 86_400);
 
-/// The longest name of a lock or an owner, in bytes.
-const MAX_NAME: usize = 200;
+/// The maximum length of a lock name, an owner or a request id, in bytes.
+const MAX_NAME_LENGTH: usize = 200;
 
-/// The locks of one process, or of all that share a Redis; clones share them.
+/// The locks of one process, or of all processes that share a Redis. Clones share the same locks.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -40,7 +40,7 @@ const MAX_NAME: usize = 200;
 /// let host = tidegate::Host::builder().build().unwrap();
 /// let lock = host.locks().lock("orders:taobao")?;
 /// if let Some(lease) = lock.acquire(Duration::from_secs(5)).await? {
-///     // … write with lease.fencing_token(), and stop where !lease.is_held()
+///     // … write with lease.fencing_token(), and stop if !lease.is_held()
 ///     assert!(lease.is_held());
 ///     assert!(host.locks().lock("orders:taobao")?.try_acquire().await?.is_none());
 ///     lease.release().await?;
@@ -54,168 +54,170 @@ pub struct Locks(Arc<Inner>);
 struct Inner {
     store: Arc<dyn LockStore>,
     clock: Arc<dyn Clock>,
-    /// Those who wait for a lock in this process stand in a line, so that only the first of them asks the store.
-    lines: Mutex<HashMap<String, Weak<Line<()>>>>,
+    /// The callers of this process that wait for a lock queue up, so that only the first one queries the store.
+    queues: Mutex<HashMap<String, Weak<WaitQueue<()>>>>,
 }
 
-/// Why a lock was neither granted nor refused.
+/// An error of a lock operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LockError {
-    /// What was asked for cannot be.
+    /// The name, the owner, the request id or the ttl is invalid.
     #[error("{0}")]
     Invalid(String),
-    /// The store gave no answer.
+    /// The store is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Locks {
     pub(crate) fn new(store: Arc<dyn LockStore>, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Inner { store, clock, lines: Mutex::default() }))
+        Self(Arc::new(Inner { store, clock, queues: Mutex::default() }))
     }
 
-    /// A lock by its name, for an owner of its own and with a ttl of 30 s unless said.
+    /// Returns a handle to a lock, with a unique owner and a ttl of 30 s.
     ///
     /// # Errors
-    /// Where the name is empty, longer than 200 bytes, or has control characters.
+    /// Returns an error if the name is empty, longer than 200 bytes, or contains control characters.
     pub fn lock(&self, name: &str) -> Result<Lock, LockError> {
-        check_text("name of a lock", name)?;
+        check_name("lock name", name)?;
         Ok(Lock::new(self.clone(), name))
     }
 
-    /// Takes a lock for an owner in another process, who extends it and gives it back by itself.
+    /// Acquires a lock for an owner in another process; that owner extends and releases the lock itself.
     ///
-    /// `id` tells the request from others of the same owner, so that one that is sent again counts once. An owner that
-    /// goes away just when it is granted the lock holds it until the ttl has passed.
+    /// The request's `id` distinguishes it from other requests of the same owner, so a repeated request counts once. If
+    /// the owner disappears just as the lock is granted, the lock stays held until its ttl has passed.
     ///
     /// # Errors
-    /// Where name, owner, id or ttl cannot be, or the store gives no answer.
+    /// Returns an error if name, owner, id or ttl is invalid, or if the store is unavailable.
     pub async fn acquire_for(
         &self,
-        claim: Claim<'_>,
+        request: LockRequest<'_>,
         ttl: Duration,
         timeout: Duration,
-    ) -> Result<Result<Grant, Held>, LockError> {
-        check_claim(claim)?;
+    ) -> Result<Result<LockGrant, LockHeld>, LockError> {
+        check_request(request)?;
         check_ttl(ttl)?;
-        Ok(self.contend(claim.name, claim.owner, timeout, || self.0.store.acquire(claim, ttl)).await?)
+        Ok(self.acquire_with(request.name, request.owner, timeout, || self.0.store.acquire(request, ttl)).await?)
     }
 
-    /// Lets a lock of an owner in another process end no sooner than `ttl` from now; false where it is held no longer.
+    /// Extends a lock of an owner in another process, so that it ends no sooner than `ttl` from now. Returns false if
+    /// the owner no longer holds it.
     ///
     /// # Errors
-    /// Where the ttl cannot be, or the store gives no answer.
+    /// Returns an error if the ttl is invalid or the store is unavailable.
     pub async fn extend_for(&self, name: &str, owner: &str, token: u64, ttl: Duration) -> Result<bool, LockError> {
         check_ttl(ttl)?;
         Ok(self.0.store.extend(name, owner, token, ttl).await?)
     }
 
-    /// Gives back a lock of an owner in another process; says how often it holds it still, `None` where it held it no
-    /// longer.
+    /// Releases a lock of an owner in another process. Returns how many acquisitions of that owner remain, or `None` if
+    /// it no longer held the lock.
     ///
     /// # Errors
-    /// Where the id cannot be, or the store gives no answer.
-    pub async fn release_for(&self, claim: Claim<'_>, token: u64) -> Result<Option<u32>, LockError> {
-        check_claim(claim)?;
-        Ok(self.0.store.release(claim, token).await?)
+    /// Returns an error if name, owner or id is invalid, or if the store is unavailable.
+    pub async fn release_for(&self, request: LockRequest<'_>, token: u64) -> Result<Option<u32>, LockError> {
+        check_request(request)?;
+        Ok(self.0.store.release(request, token).await?)
     }
 
-    /// The locks that are held now, by name.
+    /// Returns the locks that are held now, sorted by name.
     ///
     /// # Errors
-    /// Where the store gives no answer.
+    /// Returns an error if the store is unavailable.
     pub async fn list(&self) -> Result<Vec<LockInfo>, StoreError> {
         self.0.store.list().await
     }
 
-    /// Takes a lock away from whoever holds it; whether anyone did.
+    /// Revokes a lock from its holder. Returns whether the lock was held.
     ///
-    /// Its holder learns of it at its next extension, and a guarded resource by the next holder's fencing token.
+    /// The holder notices at its next extension; a protected resource notices by the next holder's fencing token.
     ///
     /// # Errors
-    /// Where the store gives no answer.
+    /// Returns an error if the store is unavailable.
     pub async fn evict(&self, name: &str) -> Result<bool, StoreError> {
         self.0.store.evict(name).await
     }
 
-    /// Asks until the lock is granted or time is over: woken when it is given back, or when its holder's time ends.
-    async fn contend<T, F>(
+    /// Requests the lock until it is granted or the timeout has passed. It tries again when the lock is released or
+    /// when its holder's ttl ends.
+    async fn acquire_with<T, F>(
         &self,
         name: &str,
         owner: &str,
         timeout: Duration,
-        ask: impl Fn() -> F,
-    ) -> Result<Result<T, Held>, StoreError>
+        try_acquire: impl Fn() -> F,
+    ) -> Result<Result<T, LockHeld>, StoreError>
     where
-        F: Future<Output = Result<Result<T, Held>, StoreError>>,
+        F: Future<Output = Result<Result<T, LockHeld>, StoreError>>,
     {
-        let deadline = Instant::now() + timeout.min(LONGEST_WAIT);
-        let line = self.line(name);
-        let first = match line.try_lock() {
+        let deadline = Instant::now() + timeout.min(MAX_WAIT);
+        let queue = self.queue(name);
+        let position = match queue.try_lock() {
             Ok(first) => Some(first),
-            // Those in the line wait for this very owner: behind them it would wait for itself.
+            // The queued callers wait for this owner: if it queued behind them, it would wait for itself.
             Err(_) if self.is_holder(name, owner).await => None,
-            Err(_) => timeout_at(deadline, line.lock()).await.ok(),
+            Err(_) => timeout_at(deadline, queue.lock()).await.ok(),
         };
-        if first.is_none() {
-            // It holds the lock already, or its time is over; either way the store is asked once.
-            return ask().await;
+        if position.is_none() {
+            // The owner already holds the lock, or the timeout has passed: either way, try once.
+            return try_acquire().await;
         }
         let mut released = self.0.store.released(name);
         loop {
-            let held = match ask().await? {
+            let held = match try_acquire().await? {
                 Err(held) if Instant::now() < deadline => held,
-                ended => return Ok(ended),
+                result => return Ok(result),
             };
-            let ended = deadline.min(Instant::now() + held.ttl);
-            // Either way it may be free now: it was given back, or its holder's time has ended.
-            let _ = timeout_at(ended, released.changed()).await;
+            let retry_at = deadline.min(Instant::now() + held.ttl);
+            // A signal and a timeout both mean that the lock may be free: it was released, or its ttl has ended.
+            let _ = timeout_at(retry_at, released.changed()).await;
         }
     }
 
-    /// Whether this owner holds the lock; where that cannot be said it lines up as others do.
+    /// Returns whether this owner holds the lock; false if the store is unavailable, so that the owner queues up.
     async fn is_holder(&self, name: &str, owner: &str) -> bool {
         matches!(self.0.store.holder(name).await, Ok(Some(held)) if held.owner == owner)
     }
 
-    /// The line before a lock in this process; lines that nobody stands in are forgotten.
-    fn line(&self, name: &str) -> Arc<Line<()>> {
-        let mut lines = self.0.lines.lock();
-        if let Some(line) = lines.get(name).and_then(Weak::upgrade) {
-            return line;
+    /// Returns this process's wait queue for a lock, and removes the queues that are no longer used.
+    fn queue(&self, name: &str) -> Arc<WaitQueue<()>> {
+        let mut queues = self.0.queues.lock();
+        if let Some(queue) = queues.get(name).and_then(Weak::upgrade) {
+            return queue;
         }
-        lines.retain(|_, line| line.strong_count() > 0);
-        let line = Arc::new(Line::new(()));
-        lines.insert(name.to_owned(), Arc::downgrade(&line));
-        line
+        queues.retain(|_, queue| queue.strong_count() > 0);
+        let queue = Arc::new(WaitQueue::new(()));
+        queues.insert(name.to_owned(), Arc::downgrade(&queue));
+        queue
     }
 }
 
-fn new_id() -> String {
+fn new_request_id() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
 
-fn check_claim(claim: Claim<'_>) -> Result<(), LockError> {
-    check_text("name of a lock", claim.name)?;
-    check_text("owner of a lock", claim.owner)?;
-    check_text("id of a request", claim.id)?;
-    if claim.id.contains(char::is_whitespace) {
-        return Err(LockError::Invalid("expected an id of a request without spaces".to_owned()));
+fn check_request(request: LockRequest<'_>) -> Result<(), LockError> {
+    check_name("lock name", request.name)?;
+    check_name("lock owner", request.owner)?;
+    check_name("request id", request.id)?;
+    if request.id.contains(char::is_whitespace) {
+        return Err(LockError::Invalid("invalid request id: expected no whitespace".to_owned()));
     }
     Ok(())
 }
 
-fn check_text(what: &str, text: &str) -> Result<(), LockError> {
-    if text.is_empty() || text.len() > MAX_NAME || text.contains(char::is_control) {
-        let expected = format!("expected a {what} of 1 to {MAX_NAME} bytes without control characters");
-        return Err(LockError::Invalid(expected));
+fn check_name(kind: &str, name: &str) -> Result<(), LockError> {
+    if name.is_empty() || name.len() > MAX_NAME_LENGTH || name.contains(char::is_control) {
+        let message = format!("invalid {kind}: expected 1 to {MAX_NAME_LENGTH} bytes without control characters");
+        return Err(LockError::Invalid(message));
     }
     Ok(())
 }
 
 fn check_ttl(ttl: Duration) -> Result<(), LockError> {
-    if (SHORTEST_TTL..=LONGEST_TTL).contains(&ttl) {
+    if (MIN_TTL..=MAX_TTL).contains(&ttl) {
         return Ok(());
     }
-    Err(LockError::Invalid(format!("expected a ttl from 100 ms to 1 day, not {} ms", ttl.as_millis())))
+    Err(LockError::Invalid(format!("invalid ttl of {} ms: expected 100 ms to 1 day", ttl.as_millis())))
 }

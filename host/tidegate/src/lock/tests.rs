@@ -1,10 +1,10 @@
-//! How leases keep time and what is asked of a store in trouble, on a clock that stands still unless it is waited for.
+//! Timing of leases, and their requests to a store that fails; with paused time.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tidegate_core::Timestamp;
-use tidegate_core::store::{Answer, Signal};
+use tidegate_core::store::{Signal, StoreFuture};
 use tokio::time::{sleep, timeout};
 
 use super::*;
@@ -13,147 +13,148 @@ use crate::SystemClock;
 const TTL: Duration = Duration::from_secs(30);
 const MS: Duration = Duration::from_millis(1);
 
-/// What is wrong with the way to a store.
+/// A failure of the connection to a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Trouble {
+enum ConnectionFailure {
     #[default]
     None,
-    /// Nothing arrives, and it is told at once.
-    Away,
-    /// Nothing arrives, and nothing is told.
-    Hangs,
-    /// It is done, and its reply is lost.
-    Unanswered,
+    /// Requests fail at once and are not executed.
+    Unavailable,
+    /// Requests are not executed and get no reply.
+    Hanging,
+    /// Requests are executed, and their replies are lost.
+    LostReplies,
 }
 
-/// Locks in memory behind a way that may be in trouble.
-struct Far {
-    near: MemoryLocks,
-    trouble: Mutex<Trouble>,
-    acquired: AtomicUsize,
-    extended: AtomicUsize,
-    releases: Mutex<BTreeSet<String>>,
+/// Locks in memory behind a connection that can fail.
+struct FaultyStore {
+    inner: MemoryLocks,
+    failure: Mutex<ConnectionFailure>,
+    acquire_requests: AtomicUsize,
+    extend_requests: AtomicUsize,
+    release_ids: Mutex<BTreeSet<String>>,
 }
 
-impl Far {
-    fn is(&self, trouble: Trouble) {
-        *self.trouble.lock() = trouble;
+impl FaultyStore {
+    fn fail_with(&self, failure: ConnectionFailure) {
+        *self.failure.lock() = failure;
     }
 
-    async fn by<T>(&self, answer: Answer<'_, T>) -> Result<T, StoreError> {
-        let trouble = *self.trouble.lock();
-        match trouble {
-            Trouble::None => answer.await,
-            Trouble::Away => Err(StoreError::away("away")),
-            Trouble::Hangs => std::future::pending().await,
-            Trouble::Unanswered => answer.await.and(Err(StoreError::away("the reply was lost"))),
+    async fn send<T>(&self, request: StoreFuture<'_, T>) -> Result<T, StoreError> {
+        let failure = *self.failure.lock();
+        match failure {
+            ConnectionFailure::None => request.await,
+            ConnectionFailure::Unavailable => Err(StoreError::unavailable("unavailable")),
+            ConnectionFailure::Hanging => std::future::pending().await,
+            ConnectionFailure::LostReplies => request.await.and(Err(StoreError::unavailable("the reply was lost"))),
         }
     }
 
-    /// Who holds the lock, whatever the trouble.
-    async fn truth(&self) -> Option<LockInfo> {
-        self.near.holder("job").await.unwrap()
+    /// Returns the holder of the lock, regardless of the connection.
+    async fn actual_holder(&self) -> Option<LockInfo> {
+        self.inner.holder("job").await.unwrap()
     }
 }
 
-/// Nothing happens before it is asked for: what memory answers at once would be done even where nothing arrives.
-macro_rules! by {
-    ($self:ident, $answer:expr) => {
-        Box::pin(async move { $self.by(Box::pin(async move { $answer.await })).await })
+/// Delays the call until the future is polled: the memory store executes a request when it is called, even if the
+/// connection then fails.
+macro_rules! send {
+    ($self:ident, $request:expr) => {
+        Box::pin(async move { $self.send(Box::pin(async move { $request.await })).await })
     };
 }
 
-impl LockStore for Far {
-    fn acquire<'a>(&'a self, claim: Claim<'a>, ttl: Duration) -> Answer<'a, Result<Grant, Held>> {
-        self.acquired.fetch_add(1, Ordering::Relaxed);
-        by!(self, self.near.acquire(claim, ttl))
+impl LockStore for FaultyStore {
+    fn acquire<'a>(&'a self, request: LockRequest<'a>, ttl: Duration) -> StoreFuture<'a, Result<LockGrant, LockHeld>> {
+        self.acquire_requests.fetch_add(1, Ordering::Relaxed);
+        send!(self, self.inner.acquire(request, ttl))
     }
 
-    fn extend<'a>(&'a self, name: &'a str, owner: &'a str, token: u64, ttl: Duration) -> Answer<'a, bool> {
-        self.extended.fetch_add(1, Ordering::Relaxed);
-        by!(self, self.near.extend(name, owner, token, ttl))
+    fn extend<'a>(&'a self, name: &'a str, owner: &'a str, token: u64, ttl: Duration) -> StoreFuture<'a, bool> {
+        self.extend_requests.fetch_add(1, Ordering::Relaxed);
+        send!(self, self.inner.extend(name, owner, token, ttl))
     }
 
-    fn release<'a>(&'a self, claim: Claim<'a>, token: u64) -> Answer<'a, Option<u32>> {
-        self.releases.lock().insert(claim.id.to_owned());
-        by!(self, self.near.release(claim, token))
+    fn release<'a>(&'a self, request: LockRequest<'a>, token: u64) -> StoreFuture<'a, Option<u32>> {
+        self.release_ids.lock().insert(request.id.to_owned());
+        send!(self, self.inner.release(request, token))
     }
 
-    fn evict<'a>(&'a self, name: &'a str) -> Answer<'a, bool> {
-        by!(self, self.near.evict(name))
+    fn evict<'a>(&'a self, name: &'a str) -> StoreFuture<'a, bool> {
+        send!(self, self.inner.evict(name))
     }
 
-    fn holder<'a>(&'a self, name: &'a str) -> Answer<'a, Option<LockInfo>> {
-        by!(self, self.near.holder(name))
+    fn holder<'a>(&'a self, name: &'a str) -> StoreFuture<'a, Option<LockInfo>> {
+        send!(self, self.inner.holder(name))
     }
 
-    fn list(&self) -> Answer<'_, Vec<LockInfo>> {
-        by!(self, self.near.list())
+    fn list(&self) -> StoreFuture<'_, Vec<LockInfo>> {
+        send!(self, self.inner.list())
     }
 
     fn released(&self, name: &str) -> Box<dyn Signal> {
-        self.near.released(name)
+        self.inner.released(name)
     }
 }
 
-fn far() -> (Arc<Far>, Locks) {
+fn faulty_store() -> (Arc<FaultyStore>, Locks) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-    let store = Arc::new(Far {
-        near: MemoryLocks::new(Arc::clone(&clock)),
-        trouble: Mutex::default(),
-        acquired: AtomicUsize::default(),
-        extended: AtomicUsize::default(),
-        releases: Mutex::default(),
+    let store = Arc::new(FaultyStore {
+        inner: MemoryLocks::new(Arc::clone(&clock)),
+        failure: Mutex::default(),
+        acquire_requests: AtomicUsize::default(),
+        extend_requests: AtomicUsize::default(),
+        release_ids: Mutex::default(),
     });
     (Arc::clone(&store), Locks::new(store, clock))
 }
 
-fn job(locks: &Locks) -> Lock {
+fn job_lock(locks: &Locks) -> Lock {
     locks.lock("job").unwrap().ttl(TTL).unwrap()
 }
 
-async fn held(lock: &Lock) -> Lease {
+async fn acquire(lock: &Lock) -> Lease {
     lock.try_acquire().await.unwrap().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_loss_is_told_while_nobody_else_can_have_the_lock() {
-    for trouble in [Trouble::Away, Trouble::Hangs] {
+async fn loss_is_reported_before_another_owner_can_acquire_the_lock() {
+    for failure in [ConnectionFailure::Unavailable, ConnectionFailure::Hanging] {
         for ttl in [100 * MS, 1_500 * MS, TTL] {
-            let (store, locks) = far();
-            let lease = held(&job(&locks).ttl(ttl).unwrap()).await;
-            store.is(trouble);
+            let (store, locks) = faulty_store();
+            let lease = acquire(&job_lock(&locks).ttl(ttl).unwrap()).await;
+            store.fail_with(failure);
             let since = Instant::now();
             lease.lost().await;
             assert!(!lease.is_held());
-            assert!(since.elapsed() >= ttl * 98 / 100 && since.elapsed() < ttl, "{trouble:?} {:?}", since.elapsed());
-            assert!(store.truth().await.is_some(), "{trouble:?} {ttl:?}");
+            assert!(since.elapsed() >= ttl * 98 / 100 && since.elapsed() < ttl, "{failure:?} {:?}", since.elapsed());
+            assert!(store.actual_holder().await.is_some(), "{failure:?} {ttl:?}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_away_shorter_than_the_ttl_loses_nothing() {
-    for trouble in [Trouble::Away, Trouble::Unanswered] {
-        let (store, locks) = far();
-        let lease = held(&job(&locks)).await;
+async fn an_outage_shorter_than_the_ttl_loses_no_lock() {
+    for failure in [ConnectionFailure::Unavailable, ConnectionFailure::LostReplies] {
+        let (store, locks) = faulty_store();
+        let lease = acquire(&job_lock(&locks)).await;
         for _ in 0..5 {
-            store.is(trouble);
-            // The last extension was a third of the ttl ago at most.
-            assert!(timeout(TTL * 6 / 10, lease.lost()).await.is_err(), "{trouble:?}");
-            store.is(Trouble::None);
-            assert!(timeout(TTL, lease.lost()).await.is_err(), "{trouble:?}");
+            store.fail_with(failure);
+            // The last extension was at most a third of the ttl ago.
+            assert!(timeout(TTL * 6 / 10, lease.lost()).await.is_err(), "{failure:?}");
+            store.fail_with(ConnectionFailure::None);
+            assert!(timeout(TTL, lease.lost()).await.is_err(), "{failure:?}");
             assert!(lease.is_held());
         }
-        assert_eq!(store.truth().await.unwrap().fencing_token, lease.fencing_token());
+        assert_eq!(store.actual_holder().await.unwrap().fencing_token, lease.fencing_token());
     }
 }
 
-/// A clock that goes on while no task runs, as it does for a process that is stopped.
+/// A clock that advances while no task runs, as it does for a suspended process.
 #[derive(Default)]
-struct Hand(std::sync::atomic::AtomicU64);
+struct ManualClock(std::sync::atomic::AtomicU64);
 
-impl Clock for Hand {
+impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.load(Ordering::Relaxed))
     }
@@ -164,26 +165,26 @@ impl Clock for Hand {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_was_stopped_sees_the_loss_before_any_task_of_its_has_run() {
-    let hand = Arc::new(Hand::default());
-    let locks = Locks::new(Arc::new(MemoryLocks::new(hand.clone())), hand.clone());
-    let lease = held(&job(&locks)).await;
-    hand.0.store(29_699_999, Ordering::Relaxed);
+async fn suspended_process_detects_the_loss_before_its_tasks_run() {
+    let clock = Arc::new(ManualClock::default());
+    let locks = Locks::new(Arc::new(MemoryLocks::new(clock.clone())), clock.clone());
+    let lease = acquire(&job_lock(&locks)).await;
+    clock.0.store(29_699_999, Ordering::Relaxed);
     assert!(lease.is_held());
-    hand.0.store(29_700_000, Ordering::Relaxed);
+    clock.0.store(29_700_000, Ordering::Relaxed);
     assert!(!lease.is_held());
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_extension_comes_at_each_third_of_the_ttl_and_ends_with_the_last_lease() {
-    let (store, locks) = far();
+async fn lock_is_extended_at_every_third_of_the_ttl_until_the_last_lease_ends() {
+    let (store, locks) = faulty_store();
     for round in 0..3 {
-        store.extended.store(0, Ordering::Relaxed);
-        let (lock, lost) = (job(&locks), round == 2);
-        let (first, second) = (held(&lock).await, held(&lock).await);
+        store.extend_requests.store(0, Ordering::Relaxed);
+        let (lock, lost) = (job_lock(&locks), round == 2);
+        let (first, second) = (acquire(&lock).await, acquire(&lock).await);
         drop(first);
         sleep(TTL * 10 + MS).await;
-        assert_eq!(store.extended.load(Ordering::Relaxed), 30);
+        assert_eq!(store.extend_requests.load(Ordering::Relaxed), 30);
         match round {
             0 => assert!(second.release().await.unwrap()),
             1 => drop(second),
@@ -193,112 +194,113 @@ async fn the_extension_comes_at_each_third_of_the_ttl_and_ends_with_the_last_lea
             }
         }
         sleep(TTL * 10).await;
-        assert_eq!(store.extended.load(Ordering::Relaxed), 30 + usize::from(lost));
-        assert_eq!(store.truth().await, None);
+        assert_eq!(store.extend_requests.load(Ordering::Relaxed), 30 + usize::from(lost));
+        assert_eq!(store.actual_holder().await, None);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_without_an_answer_counts_once_when_it_is_made_again() {
-    let (store, locks) = far();
-    let lock = job(&locks);
-    store.is(Trouble::Unanswered);
+async fn a_repeated_request_whose_reply_was_lost_counts_once() {
+    let (store, locks) = faulty_store();
+    let lock = job_lock(&locks);
+    store.fail_with(ConnectionFailure::LostReplies);
     assert!(lock.try_acquire().await.is_err());
-    assert_eq!(store.truth().await.unwrap().depth, 1);
-    store.is(Trouble::None);
-    let lease = held(&lock).await;
-    assert_eq!(store.truth().await.unwrap().depth, 1);
+    assert_eq!(store.actual_holder().await.unwrap().depth, 1);
+    store.fail_with(ConnectionFailure::None);
+    let lease = acquire(&lock).await;
+    assert_eq!(store.actual_holder().await.unwrap().depth, 1);
     assert!(lease.release().await.unwrap());
-    assert_eq!(store.truth().await, None);
+    assert_eq!(store.actual_holder().await, None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_is_given_back_though_nobody_waits_for_it_or_the_store_was_away() {
-    let (store, locks) = far();
-    let lock = job(&locks);
-    // The future of the release ends before the store has answered.
-    let lease = held(&lock).await;
+async fn release_completes_in_the_background_after_a_dropped_future_or_an_outage() {
+    let (store, locks) = faulty_store();
+    let lock = job_lock(&locks);
+    // The future of the release is dropped before the store replies.
+    let lease = acquire(&lock).await;
     assert!(timeout(Duration::ZERO, lease.release()).await.is_err());
     sleep(MS).await;
-    assert_eq!(store.truth().await, None);
+    assert_eq!(store.actual_holder().await, None);
 
-    let lease = held(&lock).await;
-    store.is(Trouble::Away);
+    let lease = acquire(&lock).await;
+    store.fail_with(ConnectionFailure::Unavailable);
     assert!(lease.release().await.is_err());
     sleep(TTL / 3).await;
-    store.is(Trouble::None);
+    store.fail_with(ConnectionFailure::None);
     sleep(TTL / 10).await;
-    assert_eq!(store.truth().await, None, "long before its ttl");
+    assert_eq!(store.actual_holder().await, None, "long before its ttl");
 
-    // One whose replies are lost gives it back once: the grant that came after it stays.
-    let (outer, inner) = (held(&lock.clone().owner("shop").unwrap()).await, held(&lock.owner("shop").unwrap()).await);
-    store.releases.lock().clear();
-    store.is(Trouble::Unanswered);
+    // Although the replies are lost, the inner lease is released only once: the outer acquisition stays.
+    let (outer, inner) =
+        (acquire(&lock.clone().owner("shop").unwrap()).await, acquire(&lock.owner("shop").unwrap()).await);
+    store.release_ids.lock().clear();
+    store.fail_with(ConnectionFailure::LostReplies);
     drop(inner);
     sleep(TTL / 2).await;
-    assert_eq!((store.truth().await.unwrap().depth, store.releases.lock().len()), (1, 1));
-    store.is(Trouble::None);
+    assert_eq!((store.actual_holder().await.unwrap().depth, store.release_ids.lock().len()), (1, 1));
+    store.fail_with(ConnectionFailure::None);
     assert!(outer.release().await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_asks_when_it_is_woken_and_when_the_time_is_over_that_it_was_told() {
-    let (store, locks) = far();
-    let lease = held(&job(&locks)).await;
+async fn waiting_callers_retry_on_release_and_when_the_ttl_has_passed() {
+    let (store, locks) = faulty_store();
+    let lease = acquire(&job_lock(&locks)).await;
     let waits: Vec<_> = (0..20)
         .map(|_| {
-            let lock = job(&locks);
+            let lock = job_lock(&locks);
             tokio::spawn(async move { lock.acquire(Duration::MAX).await.unwrap().unwrap() })
         })
         .collect();
     sleep(TTL * 10).await;
-    let asked = store.acquired.load(Ordering::Relaxed) - 1;
-    // The first in the line alone, and no more often than the extended ttl told it: two thirds of the ttl at least.
-    assert!((10..=16).contains(&asked), "{asked}");
+    let requests = store.acquire_requests.load(Ordering::Relaxed) - 1;
+    // Only the first in the queue sends requests, one each time the reported ttl ends: at least two thirds of the ttl.
+    assert!((10..=16).contains(&requests), "{requests}");
     let since = Instant::now();
     lease.release().await.unwrap();
     let mut last = 0;
     for wait in waits {
-        // In the order in which they came.
+        // In order of arrival.
         let lease = wait.await.unwrap();
         assert!(lease.fencing_token() > last);
         last = lease.fencing_token();
         lease.release().await.unwrap();
     }
-    assert_eq!(since.elapsed(), Duration::ZERO, "woken, and not at the end of a ttl");
-    assert!(locks.0.lines.lock().values().all(|line| line.strong_count() == 0));
+    assert_eq!(since.elapsed(), Duration::ZERO, "woken by the release, not at the end of a ttl");
+    assert!(locks.0.queues.lock().values().all(|queue| queue.strong_count() == 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiter_that_is_dropped_holds_up_nobody_wherever_it_stands() {
-    for gone in [0, 1, 2] {
-        let (store, locks) = far();
-        let lease = held(&job(&locks)).await;
+async fn a_dropped_waiter_blocks_no_other_waiter() {
+    for dropped in [0, 1, 2] {
+        let (store, locks) = faulty_store();
+        let lease = acquire(&job_lock(&locks)).await;
         let mut waits: Vec<_> = (0..3)
             .map(|_| {
-                let lock = job(&locks);
+                let lock = job_lock(&locks);
                 tokio::spawn(async move { lock.acquire(TTL).await.unwrap().unwrap().release().await.unwrap() })
             })
             .collect();
         sleep(MS).await;
-        waits.remove(gone).abort();
+        waits.remove(dropped).abort();
         let since = Instant::now();
         lease.release().await.unwrap();
         for wait in waits {
             assert!(wait.await.unwrap());
         }
         assert_eq!(since.elapsed(), Duration::ZERO);
-        assert_eq!(store.truth().await, None);
+        assert_eq!(store.actual_holder().await, None);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_owner_does_not_wait_behind_those_who_wait_for_it() {
-    let (_, locks) = far();
-    let named = || job(&locks).owner("shop").unwrap();
-    let outer = held(&named()).await;
-    let theirs = job(&locks);
-    let waiting = tokio::spawn(async move { theirs.acquire(TTL).await.unwrap().is_some() });
+async fn an_owner_does_not_queue_behind_callers_that_wait_for_it() {
+    let (_, locks) = faulty_store();
+    let named = || job_lock(&locks).owner("shop").unwrap();
+    let outer = acquire(&named()).await;
+    let other = job_lock(&locks);
+    let waiting = tokio::spawn(async move { other.acquire(TTL).await.unwrap().is_some() });
     sleep(MS).await;
     let since = Instant::now();
     let inner = named().acquire(TTL).await.unwrap().unwrap();
@@ -308,40 +310,40 @@ async fn an_owner_does_not_wait_behind_those_who_wait_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shorter_ttl_of_the_same_owner_does_not_end_the_longer_one() {
-    let (store, locks) = far();
-    let named = |ttl| job(&locks).owner("shop").unwrap().ttl(ttl).unwrap();
-    let long = held(&named(TTL)).await;
-    let short = held(&named(TTL / 100)).await;
+async fn a_shorter_ttl_of_the_same_owner_does_not_shorten_the_lock() {
+    let (store, locks) = faulty_store();
+    let named = |ttl| job_lock(&locks).owner("shop").unwrap().ttl(ttl).unwrap();
+    let long = acquire(&named(TTL)).await;
+    let short = acquire(&named(TTL / 100)).await;
     sleep(TTL / 200).await;
     assert!(short.release().await.unwrap());
-    // The longer one is extended at a third; until then the shorter one would have ended it.
+    // The longer lease is extended after a third of its ttl; by then the shorter ttl would have ended the lock.
     sleep(TTL / 4).await;
-    assert!(long.is_held() && store.truth().await.is_some());
+    assert!(long.is_held() && store.actual_holder().await.is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_nested_lease_of_a_lost_lock_says_so_when_it_is_released() {
-    let (_, locks) = far();
-    let lock = job(&locks);
-    let (outer, inner) = (held(&lock).await, held(&lock).await);
+async fn releasing_a_nested_lease_of_a_lost_lock_returns_false() {
+    let (_, locks) = faulty_store();
+    let lock = job_lock(&locks);
+    let (outer, inner) = (acquire(&lock).await, acquire(&lock).await);
     assert!(locks.evict("job").await.unwrap());
     inner.lost().await;
-    let next = held(&job(&locks)).await;
+    let next = acquire(&job_lock(&locks)).await;
     assert!(!inner.release().await.unwrap() && !outer.release().await.unwrap());
     assert!(next.is_held() && next.release().await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
-async fn owners_elsewhere_that_never_come_back_are_forgotten() {
+async fn expired_entries_of_other_processes_are_removed() {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let store = MemoryLocks::new(clock);
     for number in 0..20_000 {
         let name = number.to_string();
-        let claim = Claim { name: &name, owner: "elsewhere", id: "1" };
-        store.acquire(claim, 1_000 * MS).await.unwrap().unwrap();
+        let request = LockRequest { name: &name, owner: "elsewhere", id: "1" };
+        store.acquire(request, 1_000 * MS).await.unwrap().unwrap();
         sleep(MS).await;
     }
     assert_eq!(store.list().await.unwrap().len(), 999);
-    assert!(store.remembered() <= 4_000, "{}", store.remembered());
+    assert!(store.entry_count() <= 4_000, "{}", store.entry_count());
 }

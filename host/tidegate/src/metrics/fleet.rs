@@ -1,4 +1,4 @@
-//! The figures of all processes where they share a store, of this one otherwise.
+//! Statistics of all processes if they share a store, otherwise of this process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use tidegate_core::{Stats, StoreError};
 
 use crate::Metrics;
 
-/// Where figures are read; clones share it.
+/// The source of statistics. Clones share the same source.
 #[derive(Clone)]
-pub struct Fleet {
+pub struct FleetMetrics {
     pub local: Metrics,
     pub shared: Option<Arc<dyn MetricStore>>,
 }
 
-impl Fleet {
-    pub async fn figures(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Result<Stats, StoreError> {
+impl FleetMetrics {
+    pub async fn stats(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Result<Stats, StoreError> {
         match &self.shared {
-            Some(store) => store.figures(platform, endpoint, range).await,
+            Some(store) => store.stats(platform, endpoint, range).await,
             None => Ok(self.local.get(platform, endpoint, range)),
         }
     }

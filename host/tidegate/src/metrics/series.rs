@@ -1,4 +1,4 @@
-//! The counts of one endpoint: two open minutes that anyone adds to without a lock, and what has been settled.
+//! The counts of one endpoint: two cells that are updated without a lock, and the totals of past minutes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -8,31 +8,31 @@ use parking_lot::Mutex;
 use tidegate_core::clock::micros;
 use tidegate_core::{Outcome, sketch};
 
-use tidegate_core::window::{Grain, Span, Window};
+use tidegate_core::window::{Resolution, Span, Window};
 
-/// No call is counted as longer: a sum of such durations does not overflow before 200 million of them.
-const LONGEST: Duration = Duration::from_secs(86_400);
+/// The maximum recorded duration: a sum of such durations overflows only after 200 million of them.
+const MAX_DURATION: Duration = Duration::from_secs(86_400);
 
 /// One endpoint's counts.
 ///
-/// A minute is added to in one of two cells by its parity, so a minute that begins never waits for the one that
-/// ended. A cell is emptied by taking what each counter holds, so nothing is counted twice or lost; a thread that
-/// slept through a whole minute between choosing its cell and adding to it counts in the minute when it woke.
+/// Even and odd minutes use different cells, so a new minute does not wait until the previous one is drained. Draining
+/// swaps each counter with 0, so no call is lost or counted twice. A thread that sleeps for a whole minute between
+/// choosing its cell and adding to it counts in the minute in which it wakes up.
 pub struct Series {
-    open: [Cell; 2],
-    settled: Mutex<Settled>,
+    cells: [MinuteCell; 2],
+    history: Mutex<History>,
 }
 
-struct Cell {
+struct MinuteCell {
     minute: AtomicU64,
     success: AtomicU64,
     errors: AtomicU64,
     limited: AtomicU64,
     total_us: AtomicU64,
-    buckets: [AtomicU32; sketch::INDEXES],
+    buckets: [AtomicU32; sketch::INDEX_COUNT],
 }
 
-impl Default for Cell {
+impl Default for MinuteCell {
     fn default() -> Self {
         Self {
             minute: AtomicU64::new(0),
@@ -40,12 +40,12 @@ impl Default for Cell {
             errors: AtomicU64::new(0),
             limited: AtomicU64::new(0),
             total_us: AtomicU64::new(0),
-            buckets: [const { AtomicU32::new(0) }; sketch::INDEXES],
+            buckets: [const { AtomicU32::new(0) }; sketch::INDEX_COUNT],
         }
     }
 }
 
-impl Cell {
+impl MinuteCell {
     fn add(&self, outcome: Outcome, duration: Duration) {
         let counter = match outcome {
             Outcome::Success => &self.success,
@@ -54,12 +54,12 @@ impl Cell {
         };
         counter.fetch_add(1, Ordering::Relaxed);
         if outcome != Outcome::Limited {
-            self.total_us.fetch_add(micros(duration.min(LONGEST)), Ordering::Relaxed);
+            self.total_us.fetch_add(micros(duration.min(MAX_DURATION)), Ordering::Relaxed);
             self.buckets[usize::from(sketch::index(duration))].fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn take(&self) -> Window {
+    fn drain(&self) -> Window {
         let mut window = Window {
             success: self.success.swap(0, Ordering::Relaxed),
             errors: self.errors.swap(0, Ordering::Relaxed),
@@ -74,95 +74,95 @@ impl Cell {
     }
 }
 
-/// What was taken out of the cells.
+/// The counts that were drained from the cells.
 #[derive(Default)]
-struct Settled {
-    /// Windows by their beginning, in milliseconds since 1970, for each grain.
-    kept: [BTreeMap<u64, Window>; 3],
-    ever: Window,
-    /// What nobody has been told yet, where somebody is to be told.
-    untold: Option<Window>,
+struct History {
+    /// For each resolution, the windows by their start in milliseconds since the Unix epoch.
+    windows: [BTreeMap<u64, Window>; 3],
+    total: Window,
+    /// The counts that were not exported yet; `None` if there is no export.
+    pending: Option<Window>,
 }
 
-impl Settled {
+impl History {
     fn add(&mut self, minute: u64, window: &Window) {
-        let at_ms = minute * Grain::Minute.millis();
-        self.ever.merge(window);
-        if let Some(untold) = &mut self.untold {
-            untold.merge(window);
+        let at_ms = minute * Resolution::Minute.millis();
+        self.total.merge(window);
+        if let Some(pending) = &mut self.pending {
+            pending.merge(window);
         }
-        for (grain, kept) in Grain::ALL.into_iter().zip(&mut self.kept) {
-            let start = at_ms / grain.millis() * grain.millis();
-            kept.entry(start).or_default().merge(window);
+        for (resolution, windows) in Resolution::ALL.into_iter().zip(&mut self.windows) {
+            let start = at_ms / resolution.millis() * resolution.millis();
+            windows.entry(start).or_default().merge(window);
         }
     }
 
-    fn forget(&mut self, now_ms: u64) {
-        for (grain, kept) in Grain::ALL.into_iter().zip(&mut self.kept) {
-            let oldest = (now_ms / grain.millis()).saturating_sub(grain.kept()) * grain.millis();
-            if kept.first_key_value().is_some_and(|(start, _)| *start < oldest) {
-                *kept = kept.split_off(&oldest);
+    fn expire(&mut self, now_ms: u64) {
+        for (resolution, windows) in Resolution::ALL.into_iter().zip(&mut self.windows) {
+            let oldest = (now_ms / resolution.millis()).saturating_sub(resolution.max_windows()) * resolution.millis();
+            if windows.first_key_value().is_some_and(|(start, _)| *start < oldest) {
+                *windows = windows.split_off(&oldest);
             }
         }
     }
 }
 
 impl Series {
-    /// Nothing counted yet; `told` where somebody takes what was counted to others.
-    pub fn new(told: bool) -> Self {
-        let settled = Settled { untold: told.then(Window::default), ..Settled::default() };
-        Self { open: Default::default(), settled: Mutex::new(settled) }
+    /// Creates an empty series. With `export` it keeps counts for [`Self::take_pending`].
+    pub fn new(export: bool) -> Self {
+        let history = History { pending: export.then(Window::default), ..History::default() };
+        Self { cells: Default::default(), history: Mutex::new(history) }
     }
 
-    /// Counts one call at this time.
+    /// Records one call.
     pub fn record(&self, outcome: Outcome, duration: Duration, unix_ms: u64) {
-        let minute = unix_ms / Grain::Minute.millis();
-        let cell = &self.open[usize::from(minute % 2 == 1)];
+        let minute = unix_ms / Resolution::Minute.millis();
+        let cell = &self.cells[usize::from(minute % 2 == 1)];
         if cell.minute.load(Ordering::Acquire) != minute {
-            self.turn(minute, unix_ms);
+            self.start_minute(minute, unix_ms);
         }
         cell.add(outcome, duration);
     }
 
-    /// Adds to `total` what was counted in `span`.
+    /// Adds the counts of `span` to `total`.
     pub fn add_to(&self, total: &mut Window, span: Span, now_ms: u64) {
-        let mut settled = self.settled.lock();
-        self.settle(&mut settled, now_ms);
-        let kept = &settled.kept[span.grain as usize];
-        kept.range(span.from_ms..=span.to_ms).for_each(|(_, window)| total.merge(window));
+        let mut history = self.history.lock();
+        self.drain_cells(&mut history, now_ms);
+        let windows = &history.windows[span.resolution as usize];
+        windows.range(span.from_ms..=span.to_ms).for_each(|(_, window)| total.merge(window));
     }
 
-    /// What was counted since this was last asked.
-    pub fn untold(&self, now_ms: u64) -> Window {
-        let mut settled = self.settled.lock();
-        self.settle(&mut settled, now_ms);
-        settled.untold.as_mut().map(std::mem::take).unwrap_or_default()
+    /// Returns the counts since the previous call of this method.
+    pub fn take_pending(&self, now_ms: u64) -> Window {
+        let mut history = self.history.lock();
+        self.drain_cells(&mut history, now_ms);
+        history.pending.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// All that was ever counted.
-    pub fn ever(&self, now_ms: u64) -> Window {
-        let mut settled = self.settled.lock();
-        self.settle(&mut settled, now_ms);
-        settled.ever.clone()
+    /// Returns the counts since the start of the process.
+    pub fn totals(&self, now_ms: u64) -> Window {
+        let mut history = self.history.lock();
+        self.drain_cells(&mut history, now_ms);
+        history.total.clone()
     }
 
-    /// Opens the cell of a new minute.
-    fn turn(&self, minute: u64, now_ms: u64) {
-        let mut settled = self.settled.lock();
-        let cell = &self.open[usize::from(minute % 2 == 1)];
+    /// Drains the cells and assigns one of them to a new minute.
+    fn start_minute(&self, minute: u64, now_ms: u64) {
+        let mut history = self.history.lock();
+        let cell = &self.cells[usize::from(minute % 2 == 1)];
         if cell.minute.load(Ordering::Acquire) < minute {
-            self.settle(&mut settled, now_ms);
+            self.drain_cells(&mut history, now_ms);
             cell.minute.store(minute, Ordering::Release);
         }
     }
 
-    fn settle(&self, settled: &mut Settled, now_ms: u64) {
-        for cell in &self.open {
-            let window = cell.take();
+    fn drain_cells(&self, history: &mut History, now_ms: u64) {
+        for cell in &self.cells {
+            let window = cell.drain();
             if !window.is_empty() {
-                settled.add(cell.minute.load(Ordering::Acquire), &window);
+                history.add(cell.minute.load(Ordering::Acquire), &window);
             }
         }
-        settled.forget(now_ms);
+        history.expire(now_ms);
     }
 }

@@ -1,4 +1,4 @@
-//! The story of one tick: windows, snapshots, verdicts, messages.
+//! Alerting by the leader: each tick evaluates the rules and sends notifications.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,95 +6,100 @@ use std::time::Duration;
 use tidegate_core::StoreError;
 use tokio::time::Instant;
 
-use super::aside::Aside;
-use super::away::Away;
-use super::figures::TickFigures;
+use super::quarantine_alert::QuarantineAlert;
+use super::redis_alert::RedisUnavailableAlert;
+use super::stats::TickStats;
 use crate::Host;
-use crate::alerts::{Deliveries, Sight, judge};
+use crate::alerts::{Deliveries, RuleContext, evaluate};
 
-/// The least time that a tick has for its figures, however short the interval is.
-const LEAST_TICK: Duration = Duration::from_secs(5);
+/// The minimum time that a tick has to read its statistics, even if the interval is shorter.
+const MIN_TICK: Duration = Duration::from_secs(5);
 
-/// The alerting of the process that leads.
+/// The alerting of the leader.
 pub struct Alerting {
     host: Host,
     deliveries: Deliveries,
-    away: Away,
-    aside: Aside,
+    redis_alert: RedisUnavailableAlert,
+    quarantine_alert: QuarantineAlert,
 }
 
 impl Alerting {
     pub fn new(host: &Host) -> Self {
-        Self { host: host.clone(), deliveries: Deliveries::default(), away: Away::new(host), aside: Aside::new(host) }
+        Self {
+            host: host.clone(),
+            deliveries: Deliveries::default(),
+            redis_alert: RedisUnavailableAlert::new(host),
+            quarantine_alert: QuarantineAlert::new(host),
+        }
     }
 
-    /// Ticks at once and at every interval, until the store obeys a later leader.
+    /// Ticks at once and then at every interval, until the store has accepted a later leader.
     ///
-    /// The first tick sends what an earlier leader wrote down and did not mark.
-    pub async fn tick_on(&mut self, token: u64) {
+    /// The first tick also sends the notifications that an earlier leader wrote but did not record as delivered.
+    pub async fn run(&mut self, token: u64) {
         loop {
             match self.tick(token).await {
                 Ok(true) => {}
-                Ok(false) => return tracing::warn!(token, "a later leader writes alerts"),
-                Err(error) => tracing::warn!(%error, "alert rules were not judged"),
+                Ok(false) => return tracing::warn!(token, "alerts are written by a later leader"),
+                Err(error) => tracing::warn!(%error, "alert rules not evaluated"),
             }
             tokio::time::sleep(self.host.config().alerting.interval).await;
         }
     }
 
-    /// One look at every rule; whether this process still leads.
+    /// Evaluates every rule once. Returns whether this process is still the leader.
     async fn tick(&mut self, token: u64) -> Result<bool, StoreError> {
-        self.aside.look();
+        self.quarantine_alert.check();
         let (alerts, config) = (self.host.alerts(), self.host.config());
         let Some(policies) = self.host.policies() else { return Ok(true) };
-        let Some(seen) = alerts.store().lead(token).await? else { return Ok(false) };
-        let (rules, fleet) = (policies.rules(), self.host.fleet());
-        let measured = fleet.endpoints().await?;
-        let until = Instant::now() + config.alerting.interval.max(LEAST_TICK);
-        let figures = TickFigures::fetch(&fleet, &rules, &measured, until).await;
-        // Policies may take their whole deadline, so they run off the async workers.
-        let sight = Sight { figures: Arc::new(figures), limits: self.host.view() };
-        let judging = tokio::task::spawn_blocking(move || judge(&rules, &measured, &sight, &seen));
-        let mut changes = match judging.await {
+        let Some(current) = alerts.store().states_as_leader(token).await? else { return Ok(false) };
+        let (rules, fleet) = (policies.rules(), self.host.fleet_metrics());
+        let endpoints = fleet.endpoints().await?;
+        let deadline = Instant::now() + config.alerting.interval.max(MIN_TICK);
+        let stats = TickStats::fetch(&fleet, &rules, &endpoints, deadline).await;
+        // A policy may run until its deadline, so it must not block an async worker.
+        let context = RuleContext { stats: Arc::new(stats), limits: self.host.view() };
+        let evaluation = tokio::task::spawn_blocking(move || evaluate(&rules, &endpoints, &context, &current));
+        let mut changes = match evaluation.await {
             Ok(changes) => changes,
             Err(panic) => {
-                tracing::error!(%panic, "a tick of the alert rules failed");
+                tracing::error!(%panic, "evaluation of alert rules panicked");
                 return Ok(true);
             }
         };
-        changes.keep = config.alerting.history;
-        for intent in &changes.intents {
-            tracing::info!(title = intent.notification.title(), "alert");
+        changes.retention = config.alerting.history;
+        for routed in &changes.notifications {
+            tracing::info!(title = routed.notification.title(), "alert");
         }
         let Some(open) = alerts.store().write(token, changes).await? else { return Ok(false) };
         self.deliveries.send(alerts, open).await;
         Ok(true)
     }
 
-    /// Stops sending: the next leader does it.
-    pub async fn deposed(&mut self) {
+    /// Cancels deliveries in progress; the next leader sends them.
+    pub async fn leadership_lost(&mut self) {
         self.deliveries.stop().await;
-        self.away.led();
+        self.redis_alert.leadership_lost();
     }
 
-    /// Waits until messages on their way have arrived.
-    pub async fn arrive(&mut self) {
-        self.deliveries.arrive().await;
-        self.away.arrive().await;
-        self.aside.arrive().await;
+    /// Waits until all notifications in progress have been sent.
+    pub async fn drain(&mut self) {
+        self.deliveries.drain().await;
+        self.redis_alert.drain().await;
+        self.quarantine_alert.drain().await;
     }
 
-    pub const fn is_away(&self) -> bool {
-        self.away.is_away()
+    pub const fn is_redis_unavailable(&self) -> bool {
+        self.redis_alert.is_unavailable()
     }
 
-    /// Redis gave no answer.
-    pub fn away(&mut self, error: &StoreError) {
-        self.away.gone(error);
+    /// Records that a request to Redis failed.
+    pub fn redis_unavailable(&mut self, error: &StoreError) {
+        self.redis_alert.failed(error);
     }
 
-    /// Redis answers.
-    pub fn back(&mut self) {
-        self.away.back();
+    /// Records that a request to Redis succeeded.
+    pub fn redis_recovered(&mut self) {
+        self.redis_alert.recovered();
     }
 }

@@ -1,24 +1,25 @@
-//! What this process counted goes to where the figures of all processes come together.
+//! Export of this process's counts to the shared metric store.
 
 use std::sync::Arc;
 
 use tidegate_core::store::MetricStore;
 use tokio::sync::watch;
 
-use super::ended;
+use super::stop_requested;
 use crate::Host;
 
-/// The share of the interval by which a flush may come early, so that processes that start together spread.
+/// The maximum fraction of the interval by which a flush comes early, so that processes that start together do not all
+/// flush at the same time.
 const JITTER: f64 = 0.2;
 
 impl Host {
-    /// Flushes every `[metrics] flush`, a little earlier by chance, and once at the end.
-    pub(super) async fn flush(&self, mut stopped: watch::Receiver<bool>) {
-        let Some(store) = self.fleet().shared else { return };
+    /// Flushes every `[metrics] flush`, minus a random jitter, and once at the end.
+    pub(super) async fn flush_metrics(&self, mut stopped: watch::Receiver<bool>) {
+        let Some(store) = self.fleet_metrics().shared else { return };
         loop {
             let pause = self.config().metrics.flush.mul_f64(1.0 - JITTER * rand::random::<f64>());
             let stop = tokio::select! {
-                () = ended(&mut stopped) => true,
+                () = stop_requested(&mut stopped) => true,
                 () = tokio::time::sleep(pause) => false,
             };
             self.flush_once(&store).await;
@@ -28,14 +29,14 @@ impl Host {
         }
     }
 
-    /// One flush, in a task of its own: a panic there must not end counting for good.
+    /// Flushes once, in a separate task, so that a panic does not end all later flushes.
     async fn flush_once(&self, store: &Arc<dyn MetricStore>) {
-        let (store, counted) = (Arc::clone(store), self.metrics().take_untold());
-        let flushed = tokio::spawn(async move { store.add(counted).await });
-        match flushed.await {
+        let (store, deltas) = (Arc::clone(store), self.metrics().take_pending());
+        let task = tokio::spawn(async move { store.add(deltas).await });
+        match task.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "counts wait for the next flush"),
-            Err(panic) => tracing::error!(%panic, "a flush failed"),
+            Ok(Err(error)) => tracing::warn!(%error, "metric flush failed, retrying at the next flush"),
+            Err(panic) => tracing::error!(%panic, "metric flush panicked"),
         }
     }
 }

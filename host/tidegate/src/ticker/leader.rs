@@ -1,4 +1,4 @@
-//! One instance acts: it judges alert rules and rolls figures up, the others stand by.
+//! Leader election: the leader evaluates the alert rules and rolls up metrics; the other processes stand by.
 
 use std::time::Duration;
 
@@ -6,102 +6,103 @@ use tidegate_core::StoreError;
 use tokio::sync::watch;
 
 use super::alerting::Alerting;
-use super::ended;
+use super::stop_requested;
 use crate::{Host, Lease, Lock, LockError};
 
-/// The lock of whoever acts.
-const LEADER: &str = "tidegate:leader";
+/// The name of the lock that the leader holds.
+const LEADER_LOCK: &str = "tidegate:leader";
 
-/// How long the lock outlives its holder: the others take over within 2 s of a death.
+/// The ttl of the lock: if the leader dies, another process takes over within 2 s.
 const TTL: Duration = Duration::from_millis(1_500);
 
-/// How long one who stands by waits before it asks whether it still has to.
-const STAND_BY: Duration = Duration::from_secs(60);
+/// How long a standby process waits for the lock before it requests the lock again.
+const STANDBY_WAIT: Duration = Duration::from_secs(60);
 
-/// The pause after trouble.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The pause after an error.
+const ERROR_PAUSE: Duration = Duration::from_millis(500);
 
-/// How often minutes that have ended are added to their hours and days; readers do not wait for it.
-const ROLL_UP: Duration = Duration::from_secs(10);
+/// The interval at which past minutes are added to their hours and days. Queries are correct without it.
+const ROLL_UP_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Host {
-    /// Acts while it leads, until it is asked to stop; then lets messages on their way arrive and makes room at once.
+    /// Competes for leadership and does the leader's work while it holds it. When asked to stop, it waits for the
+    /// notifications in progress and releases the lock at once.
     pub(super) async fn lead(&self, mut stopped: watch::Receiver<bool>) {
-        let lock = match self.locks().lock(LEADER).and_then(|lock| lock.ttl(TTL)) {
+        let lock = match self.locks().lock(LEADER_LOCK).and_then(|lock| lock.ttl(TTL)) {
             Ok(lock) => lock,
-            Err(error) => return tracing::error!(%error, "nobody can lead"),
+            Err(error) => return tracing::error!(%error, "leader lock cannot be created"),
         };
         let mut alerting = Alerting::new(self);
         loop {
             let lease = tokio::select! {
-                () = ended(&mut stopped) => break,
-                lease = stand_by(&lock, &mut alerting) => lease,
+                () = stop_requested(&mut stopped) => break,
+                lease = become_leader(&lock, &mut alerting) => lease,
             };
-            tracing::info!(token = lease.fencing_token(), "this process leads");
+            tracing::info!(token = lease.fencing_token(), "became leader");
             let stop = tokio::select! {
-                () = ended(&mut stopped) => true,
+                () = stop_requested(&mut stopped) => true,
                 () = lease.lost() => false,
-                () = self.act(lease.fencing_token(), &mut alerting) => false,
+                () = self.work_as_leader(lease.fencing_token(), &mut alerting) => false,
             };
             if stop {
                 tokio::select! {
-                    () = alerting.arrive() => {}
+                    () = alerting.drain() => {}
                     () = lease.lost() => {}
                 }
                 if let Err(error) = lease.release().await {
-                    tracing::warn!(%error, "the next leader has to wait");
+                    tracing::warn!(%error, "leader lock not released, the next leader waits for its ttl");
                 }
                 break;
             }
-            tracing::warn!("this process leads no longer");
-            alerting.deposed().await;
+            tracing::warn!("lost leadership");
+            alerting.leadership_lost().await;
             drop(lease);
         }
-        alerting.arrive().await;
+        alerting.drain().await;
     }
 
-    /// What a leader does; it ends where the store obeys a later one.
-    async fn act(&self, token: u64, alerting: &mut Alerting) {
+    /// Does the leader's work; returns when the store has accepted a later leader.
+    async fn work_as_leader(&self, token: u64, alerting: &mut Alerting) {
         tokio::select! {
             () = self.roll_up() => {}
-            () = alerting.tick_on(token) => tokio::time::sleep(PAUSE).await,
+            () = alerting.run(token) => tokio::time::sleep(ERROR_PAUSE).await,
         }
     }
 
     async fn roll_up(&self) {
-        let Some(store) = self.fleet().shared else { return std::future::pending().await };
+        let Some(store) = self.fleet_metrics().shared else { return std::future::pending().await };
         loop {
             if let Err(error) = store.roll_up().await {
-                tracing::warn!(%error, "figures wait to be rolled up");
+                tracing::warn!(%error, "metric roll-up failed, retrying");
             }
-            tokio::time::sleep(ROLL_UP).await;
+            tokio::time::sleep(ROLL_UP_INTERVAL).await;
         }
     }
 }
 
-/// Waits until this process leads.
-async fn stand_by(lock: &Lock, alerting: &mut Alerting) -> Lease {
+/// Waits until this process becomes leader.
+async fn become_leader(lock: &Lock, alerting: &mut Alerting) -> Lease {
     loop {
-        // After trouble it does not wait for the lock: that Redis is back is news by itself.
-        let wait = if alerting.is_away() { Duration::ZERO } else { STAND_BY };
+        // After an error, request the lock without waiting, so that the recovery of Redis is noticed at once.
+        let wait = if alerting.is_redis_unavailable() { Duration::ZERO } else { STANDBY_WAIT };
         match lock.acquire(wait).await {
             Ok(lease) => {
-                alerting.back();
+                alerting.redis_recovered();
                 if let Some(lease) = lease {
                     return lease;
                 }
             }
             Err(error) => {
-                alerting.away(&reason(error));
-                tokio::time::sleep(PAUSE).await;
+                alerting.redis_unavailable(&store_error(error));
+                tokio::time::sleep(ERROR_PAUSE).await;
             }
         }
     }
 }
 
-fn reason(error: LockError) -> StoreError {
+fn store_error(error: LockError) -> StoreError {
     match error {
         LockError::Store(error) => error,
-        LockError::Invalid(error) => StoreError::refused(error),
+        LockError::Invalid(error) => StoreError::failed(error),
     }
 }

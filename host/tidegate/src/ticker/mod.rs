@@ -1,17 +1,17 @@
-//! What a host does by itself.
+//! The background tasks of a host: alerting, leader election and metric flushes.
 
-#[cfg_attr(not(feature = "policies"), path = "silent.rs")]
+#[cfg_attr(not(feature = "policies"), path = "no_alerting.rs")]
 mod alerting;
-#[cfg(feature = "policies")]
-mod aside;
-#[cfg(feature = "policies")]
-mod away;
-#[cfg(feature = "policies")]
-mod figures;
 mod flush;
-#[cfg(feature = "policies")]
-mod herald;
 mod leader;
+#[cfg(feature = "policies")]
+mod quarantine_alert;
+#[cfg(feature = "policies")]
+mod redis_alert;
+#[cfg(feature = "policies")]
+mod stats;
+#[cfg(feature = "policies")]
+mod system_notifier;
 
 use std::future::Future;
 
@@ -20,25 +20,26 @@ use tokio::sync::watch;
 use crate::Host;
 
 impl Host {
-    /// Does all that a host does by itself, until `stop` ends and what is on its way has arrived.
+    /// Runs the background tasks of the host until `stop` completes and the notifications in progress have been sent.
     ///
-    /// It judges the alert rules every `[alerting] interval` and tells people, and adds what it counted to the figures
-    /// of all processes every `[metrics] flush` and at the end. Of the processes that share a Redis one judges; the
-    /// others take over within 2 s of its death, and at once where it ends in order. Intervals are read anew each time,
-    /// so an edit of the configuration is obeyed from the next tick on.
+    /// It evaluates the alert rules every `[alerting] interval` and sends notifications. Every `[metrics] flush`, and
+    /// at the end, it exports the counts of this process to the shared metrics. Of the processes that share a Redis,
+    /// only the leader evaluates rules. Another process takes over within 2 s if the leader dies, and at once if it
+    /// shuts down. Both intervals are read again for each tick, so a change of the configuration applies from the next
+    /// tick.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(false);
         let stop = async {
             stop.await;
-            // An error says that nobody listens any more, which is an end as well.
+            // An error means that all receivers are gone, so there is nothing left to stop.
             let _ = stopping.send(true);
         };
-        tokio::join!(stop, self.flush(stopped.clone()), self.lead(stopped));
+        tokio::join!(stop, self.flush_metrics(stopped.clone()), self.lead(stopped));
     }
 }
 
-/// Ends when the host is asked to stop.
-async fn ended(stopped: &mut watch::Receiver<bool>) {
-    // An error says that the sender is gone, which is an end as well.
+/// Waits until the host is asked to stop.
+async fn stop_requested(stopped: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, which also means to stop.
     let _ = stopped.wait_for(|stop| *stop).await;
 }

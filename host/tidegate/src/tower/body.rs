@@ -1,4 +1,4 @@
-//! Bodies that can be looked into and still be sent on.
+//! Bodies whose beginning can be inspected before they are forwarded.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,14 +8,14 @@ use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
-/// Any error of a service or a body.
+/// An error of a service or of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The body of requests and answers on both sides of the layer.
+/// The body of the requests and responses of a [`Layer`](super::Layer).
 pub struct Body(UnsyncBoxBody<Bytes, BoxError>);
 
 impl Body {
-    /// Any body in a box.
+    /// Wraps any body.
     pub fn new<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -26,7 +26,7 @@ impl Body {
 }
 
 impl<T: Into<Bytes>> From<T> for Body {
-    /// A body that is there whole.
+    /// Creates a body from bytes.
     fn from(bytes: T) -> Self {
         Self::new(Full::new(bytes.into()))
     }
@@ -49,43 +49,45 @@ impl http_body::Body for Body {
     }
 }
 
-/// The beginning of a body.
-pub enum Head {
-    /// All of it.
-    Whole(Bytes),
-    /// It is longer than the limit, or carries trailers: what was read, and then the rest.
-    Longer(Body),
+/// The result of reading the beginning of a body.
+pub enum BodyPrefix {
+    /// The whole body.
+    Complete(Bytes),
+    /// A body that is longer than the limit or has trailers: the bytes that were read, followed by the rest.
+    Partial(Body),
 }
 
-/// Reads a body up to `limit` bytes.
-pub async fn head(mut body: Body, limit: usize) -> Result<Head, BoxError> {
+/// Reads a body until it ends or exceeds `limit` bytes.
+pub async fn read_prefix(mut body: Body, limit: usize) -> Result<BodyPrefix, BoxError> {
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
         match frame?.into_data() {
             Ok(data) => read.extend_from_slice(&data),
-            Err(trailers) => return Ok(Head::Longer(Body::new(Chained::new(read.freeze(), Some(trailers), body)))),
+            Err(trailers) => {
+                return Ok(BodyPrefix::Partial(Body::new(ResumedBody::new(read.freeze(), Some(trailers), body))));
+            }
         }
         if read.len() > limit {
-            return Ok(Head::Longer(Body::new(Chained::new(read.freeze(), None, body))));
+            return Ok(BodyPrefix::Partial(Body::new(ResumedBody::new(read.freeze(), None, body))));
         }
     }
-    Ok(Head::Whole(read.freeze()))
+    Ok(BodyPrefix::Complete(read.freeze()))
 }
 
-/// What was read, a frame that ended the reading, and the rest.
-struct Chained {
+/// The bytes that were read, the frame that ended the reading, and the rest of the body.
+struct ResumedBody {
     read: Option<Bytes>,
     frame: Option<Frame<Bytes>>,
     rest: Body,
 }
 
-impl Chained {
+impl ResumedBody {
     fn new(read: Bytes, frame: Option<Frame<Bytes>>, rest: Body) -> Self {
         Self { read: Some(read), frame, rest }
     }
 }
 
-impl http_body::Body for Chained {
+impl http_body::Body for ResumedBody {
     type Data = Bytes;
     type Error = BoxError;
 

@@ -1,4 +1,4 @@
-//! One request, sent as often as it may be, and what each sending brought.
+//! One request, the attempts to send it, and the result of each attempt.
 
 use bytes::Bytes;
 use http::header::ACCEPT_ENCODING;
@@ -8,53 +8,58 @@ use parking_lot::Mutex;
 use tidegate_core::{Class, Clock, Failure, FailureKind};
 use tower_service::Service;
 
-use super::body::{Body, BoxError, Head, head};
-use super::fields::plain;
-use super::{PEEK, REPLAY};
-use crate::{Failed, read_failure};
+use super::body::{Body, BodyPrefix, BoxError, read_prefix};
+use super::fields::plain_text;
+use super::{MAX_INSPECTED_BODY, MAX_REPLAYED_BODY};
+use crate::{RetryableError, read_failure};
 
 /// Whether a request may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    /// It is idempotent.
-    Yes,
-    /// Only where the platform turned it away and so did not carry it out.
-    IfTurnedAway,
-    /// Its body is gone once it is sent.
-    No,
+pub enum ReplayPolicy {
+    /// Always: the request is idempotent.
+    Always,
+    /// Only if the platform rejected the request and so did not execute it.
+    IfRejected,
+    /// Never: the body is consumed when it is sent.
+    Never,
 }
 
-/// A request and its body, kept to be sent again where it is short enough.
-pub struct Outgoing {
+/// A request and its body; the body is buffered for replay if it is short enough.
+pub struct OutgoingRequest {
     parts: Parts,
-    kept: Bytes,
-    /// A body that is too long to keep.
+    buffered: Bytes,
+    /// A body that is too long to buffer; it can be sent once.
     streamed: Mutex<Option<Body>>,
-    pub repeat: Repeat,
+    pub replay: ReplayPolicy,
 }
 
-impl Outgoing {
+impl OutgoingRequest {
     pub async fn read<B>(mut parts: Parts, body: B, idempotent: Option<bool>) -> Result<Self, BoxError>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        // A packed answer could not be looked into, and its error would pass for a success.
+        // A compressed response cannot be inspected, so an error inside it would be counted as a success.
         parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let keyed = parts.headers.contains_key("idempotency-key");
-        let safe = [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS].contains(&parts.method);
-        let repeat = if idempotent.unwrap_or(safe || keyed) { Repeat::Yes } else { Repeat::IfTurnedAway };
-        Ok(match head(Body::new(body), REPLAY).await? {
-            Head::Whole(kept) => Self { parts, kept, streamed: Mutex::new(None), repeat },
-            Head::Longer(rest) => {
-                Self { parts, kept: Bytes::new(), streamed: Mutex::new(Some(rest)), repeat: Repeat::No }
+        let has_key = parts.headers.contains_key("idempotency-key");
+        let idempotent_method =
+            [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS].contains(&parts.method);
+        let replay = if idempotent.unwrap_or(idempotent_method || has_key) {
+            ReplayPolicy::Always
+        } else {
+            ReplayPolicy::IfRejected
+        };
+        Ok(match read_prefix(Body::new(body), MAX_REPLAYED_BODY).await? {
+            BodyPrefix::Complete(buffered) => Self { parts, buffered, streamed: Mutex::new(None), replay },
+            BodyPrefix::Partial(body) => {
+                Self { parts, buffered: Bytes::new(), streamed: Mutex::new(Some(body)), replay: ReplayPolicy::Never }
             }
         })
     }
 
-    /// The request anew.
+    /// Returns a copy of the request for one attempt.
     pub fn request(&self) -> Request<Body> {
-        let body = self.streamed.lock().take().unwrap_or_else(|| self.kept.clone().into());
+        let body = self.streamed.lock().take().unwrap_or_else(|| self.buffered.clone().into());
         let mut request = Request::new(body);
         *request.method_mut() = self.parts.method.clone();
         *request.uri_mut() = self.parts.uri.clone();
@@ -65,79 +70,82 @@ impl Outgoing {
     }
 }
 
-/// A sending that brought no success.
-pub struct Unanswered {
+/// An attempt that failed.
+pub struct FailedAttempt {
     failure: Failure,
-    repeat: Repeat,
-    /// What the platform answered, to be passed on if nothing better comes.
+    replay: ReplayPolicy,
+    /// The platform's response; the caller receives it if no later attempt succeeds.
     response: Option<Response<Body>>,
 }
 
-impl Failed for Unanswered {
+impl RetryableError for FailedAttempt {
     fn failure(&self) -> Failure {
         self.failure.clone()
     }
 
     fn may_repeat(&self, class: Option<Class>) -> bool {
-        match self.repeat {
-            Repeat::Yes => true,
-            Repeat::IfTurnedAway => class == Some(Class::Throttled) && self.response.is_some(),
-            Repeat::No => false,
+        match self.replay {
+            ReplayPolicy::Always => true,
+            ReplayPolicy::IfRejected => class == Some(Class::Throttled) && self.response.is_some(),
+            ReplayPolicy::Never => false,
         }
     }
 }
 
-impl Unanswered {
-    /// The platform's own answer, or 504 and 502 where there was none.
+impl FailedAttempt {
+    /// Returns the platform's response; without one, 504 for a timeout and 502 for any other failure.
     pub fn into_response(self) -> Response<Body> {
         let status = match self.failure.kind {
             FailureKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
             FailureKind::Connection | FailureKind::Response => StatusCode::BAD_GATEWAY,
         };
-        self.response.unwrap_or_else(|| plain(status, self.failure.message.unwrap_or_default()))
+        self.response.unwrap_or_else(|| plain_text(status, self.failure.message.unwrap_or_default()))
     }
 
-    fn broken(error: &BoxError, repeat: Repeat) -> Self {
+    fn without_response(error: &BoxError, replay: ReplayPolicy) -> Self {
         let kind = if is_timeout(&**error) { FailureKind::Timeout } else { FailureKind::Connection };
         let failure = Failure { kind, message: Some(error.to_string()), ..Failure::default() };
-        Self { failure, repeat, response: None }
+        Self { failure, replay, response: None }
     }
 }
 
-/// Sends a request once and looks for an error in the answer.
-pub async fn attempt<S>(
+/// Sends a request once and checks the response for an error.
+pub async fn send_attempt<S>(
     mut inner: S,
     request: Request<Body>,
-    repeat: Repeat,
+    replay: ReplayPolicy,
     platform: String,
     clock: &dyn Clock,
-) -> Result<Response<Body>, Unanswered>
+) -> Result<Response<Body>, FailedAttempt>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
     S::Error: Into<BoxError>,
 {
-    let response = send(&mut inner, request).await.map_err(|error| Unanswered::broken(&error, repeat))?;
+    let response = send(&mut inner, request).await.map_err(|error| FailedAttempt::without_response(&error, replay))?;
     let (parts, body) = response.into_parts();
-    let (seen, body) = match head(body, PEEK).await.map_err(|error| Unanswered::broken(&error, repeat))? {
-        Head::Whole(bytes) => (bytes.clone(), bytes.into()),
-        Head::Longer(body) => (Bytes::new(), body),
+    let (inspected, body) = match read_prefix(body, MAX_INSPECTED_BODY)
+        .await
+        .map_err(|error| FailedAttempt::without_response(&error, replay))?
+    {
+        BodyPrefix::Complete(bytes) => (bytes.clone(), bytes.into()),
+        BodyPrefix::Partial(body) => (Bytes::new(), body),
     };
-    let failure = read_failure(&platform, parts.status, &parts.headers, &seen, clock.unix_ms());
+    let failure = read_failure(&platform, parts.status, &parts.headers, &inspected, clock.unix_ms());
     let response = Response::from_parts(parts, body);
     match failure {
         None => Ok(response),
-        Some(failure) => Err(Unanswered { failure, repeat, response: Some(response) }),
+        Some(failure) => Err(FailedAttempt { failure, replay, response: Some(response) }),
     }
 }
 
-/// Sends a request that no limit is for.
+/// Sends a request that belongs to no platform, without limit and retries.
 pub async fn forward<S>(mut inner: S, request: Request<Body>) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
     S::Error: Into<BoxError>,
 {
     let sent = send(&mut inner, request).await;
-    sent.unwrap_or_else(|error| Unanswered::broken(&error, Repeat::No).into_response())
+    sent.unwrap_or_else(|error| FailedAttempt::without_response(&error, ReplayPolicy::Never).into_response())
 }
 
 async fn send<S>(inner: &mut S, request: Request<Body>) -> Result<Response<Body>, BoxError>
@@ -149,7 +157,7 @@ where
     inner.call(request).await.map_err(Into::into)
 }
 
-/// Whether a time-out stands anywhere among an error's causes, recognised by type.
+/// Returns whether the error or one of its sources is a timeout; it checks their types.
 fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source()).any(|error| {
         error.is::<tokio::time::error::Elapsed>()

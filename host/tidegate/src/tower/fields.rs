@@ -1,5 +1,5 @@
-//! What an answer says of the limit: `Retry-After` (RFC 9110) and the `RateLimit` fields
-//! (draft-ietf-httpapi-ratelimit-headers-10).
+//! Responses of the layer itself, and the header fields that describe the limit: `Retry-After` (RFC 9110) and the
+//! `RateLimit` fields (draft-ietf-httpapi-ratelimit-headers-10).
 
 use std::time::Duration;
 
@@ -11,53 +11,53 @@ use tidegate_core::{Decision, Quota};
 use super::body::Body;
 use crate::{Denied, Limiter};
 
-/// An answer of one line.
-pub fn plain(status: StatusCode, text: String) -> Response<Body> {
+/// Creates a plain text response of one line.
+pub fn plain_text(status: StatusCode, text: String) -> Response<Body> {
     let mut response = Response::new(Body::from(text + "\n"));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 
-/// The answer to a request that a policy does not let through.
+/// Creates the response to a request that the admission policy denied.
 pub fn denied(denied: &Denied) -> Response<Body> {
-    plain(StatusCode::from_u16(denied.status).unwrap_or(StatusCode::FORBIDDEN), denied.reason.clone())
+    plain_text(StatusCode::from_u16(denied.status).unwrap_or(StatusCode::FORBIDDEN), denied.reason.clone())
 }
 
-/// The answer to a request that the limit does not let through.
+/// Creates the response to a request that the limit refused.
 pub fn refused(platform: &str, decision: Decision) -> Response<Body> {
     let Decision::Limited { retry_after } = decision else {
-        return plain(
+        return plain_text(
             StatusCode::TOO_MANY_REQUESTS,
-            format!("the cost is above the burst of {platform} and never fits"),
+            format!("the cost exceeds the burst of {platform}; the request can never be admitted"),
         );
     };
     let seconds = whole_seconds(retry_after);
     let mut response =
-        plain(StatusCode::TOO_MANY_REQUESTS, format!("the limit of {platform} is reached; retry after {seconds} s"));
+        plain_text(StatusCode::TOO_MANY_REQUESTS, format!("rate limit of {platform} reached; retry after {seconds} s"));
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 
 /// Adds the `RateLimit-Policy` and `RateLimit` fields.
-pub fn describe(response: &mut Response<Body>, platform: &str, limiter: &Limiter) {
-    let status = limiter.seen();
-    let left = u64::try_from(status.available).unwrap_or(0);
+pub fn add_limit_fields(response: &mut Response<Body>, platform: &str, limiter: &Limiter) {
+    let status = limiter.cached_status();
+    let remaining = u64::try_from(status.available).unwrap_or(0);
     let full_in = whole_seconds(Duration::from_millis(status.full_in_ms));
     let fields = [
-        ("ratelimit-policy", policy(platform, limiter.quota())),
-        ("ratelimit", format!("\"{platform}\";r={left};t={full_in}")),
+        ("ratelimit-policy", policy_field(platform, limiter.quota())),
+        ("ratelimit", format!("\"{platform}\";r={remaining};t={full_in}")),
     ];
     for (name, value) in fields {
-        // A platform's name may hold what a header may not; such an answer goes without the fields.
+        // A platform name may contain characters that a header value may not; then the fields are omitted.
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);
         }
     }
 }
 
-/// `q` tokens in `w` whole seconds, the shortest such window that is a whole number of periods.
-fn policy(platform: &str, quota: Quota) -> String {
+/// Returns `q` tokens per `w` whole seconds; `w` is the shortest window that is a multiple of the rate's period.
+fn policy_field(platform: &str, quota: Quota) -> String {
     let (mut a, mut b) = (micros(quota.rate().period()), 1_000_000);
     let period_us = a;
     while b != 0 {
@@ -78,7 +78,7 @@ mod tests {
     use tidegate_core::Rate;
 
     #[test]
-    fn a_policy_speaks_of_whole_seconds() {
+    fn policy_field_uses_whole_seconds() {
         let rows = [
             ("60/s", "q=60;w=1"),
             ("10000/60s", "q=10000;w=60"),
@@ -87,7 +87,7 @@ mod tests {
         ];
         for (rate, expected) in rows {
             let quota = Quota::new(Rate::parse(rate).unwrap(), 1).unwrap();
-            assert_eq!(policy("jd", quota), format!("\"jd\";{expected}"));
+            assert_eq!(policy_field("jd", quota), format!("\"jd\";{expected}"));
         }
     }
 }

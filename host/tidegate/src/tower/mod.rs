@@ -1,6 +1,7 @@
-//! The host as a tower layer: requests pass the limit, failures are judged, what can be sent again is.
+//! A tower layer that applies a [`Host`]'s limits, retries and metrics to a client service.
 //!
-//! An answer is read up to [`PEEK`] bytes to find an error inside; what is longer streams through untouched.
+//! The layer reads up to [`MAX_INSPECTED_BODY`] bytes of a response to find an error in its body. A longer body is
+//! streamed to the caller unchanged and is not inspected.
 
 mod body;
 mod exchange;
@@ -22,37 +23,38 @@ use tower_service::Service;
 pub use body::{Body, BoxError};
 
 use crate::{Attempt, CallError, Host};
-use exchange::{Outgoing, attempt};
-use fields::plain;
+use exchange::{OutgoingRequest, send_attempt};
+use fields::plain_text;
 
-/// How much of an answer is read to find an error inside.
-pub const PEEK: usize = 64 * 1024;
+/// The maximum size of a response body that the layer inspects for an error, in bytes.
+pub const MAX_INSPECTED_BODY: usize = 64 * 1024;
 
-/// How much of a request is kept to send it again; a longer one is sent once.
-pub const REPLAY: usize = 256 * 1024;
+/// The maximum size of a request body that the layer buffers for retries, in bytes; a longer request is sent once.
+pub const MAX_REPLAYED_BODY: usize = 256 * 1024;
 
-/// Says how many attempts an answer took.
-pub const ATTEMPTS: &str = "x-tidegate-attempts";
+/// The response header that holds the number of attempts.
+pub const ATTEMPTS_HEADER: &str = "x-tidegate-attempts";
 
-/// Where a request goes, as limits and metrics name it.
+/// The platform and endpoint of a request, and how to limit and retry it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The platform, whose limit the request passes.
+    /// The platform whose limit applies.
     pub platform: String,
-    /// The endpoint, by which it is measured.
+    /// The endpoint under which the call is counted in the metrics.
     pub endpoint: String,
-    /// What it costs of the limit.
+    /// The number of tokens that each attempt takes from the limit.
     pub cost: u64,
-    /// Whether it may be carried out twice; `None` goes by the method and the `Idempotency-Key` header.
+    /// Whether the platform may execute the request twice. `None` means yes for an idempotent method or a request with
+    /// an `Idempotency-Key` header, and no for all others.
     ///
-    /// What is not idempotent is sent again only where the platform turned it away (class `throttled`).
+    /// A request that is not idempotent is retried only if the platform rejected it (class `throttled`).
     pub idempotent: Option<bool>,
-    /// What the gateway knows of the request, such as the seller: admission policies see it.
+    /// Facts about the request for admission policies, for example the seller.
     pub labels: BTreeMap<String, String>,
 }
 
 impl Route {
-    /// A request that costs 1 and is idempotent by its method.
+    /// Creates a route with a cost of 1, no labels, and idempotency determined by the request.
     #[must_use]
     pub fn new(platform: impl Into<String>, endpoint: impl Into<String>) -> Self {
         Self {
@@ -65,9 +67,9 @@ impl Route {
     }
 }
 
-type Router = Arc<dyn Fn(&Parts) -> Option<Route> + Send + Sync>;
+type RouteFn = Arc<dyn Fn(&Parts) -> Option<Route> + Send + Sync>;
 
-/// Puts limits, retries and metrics around a client service.
+/// Adds limits, retries and metrics to a client service.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -81,63 +83,62 @@ type Router = Arc<dyn Fn(&Parts) -> Option<Route> + Send + Sync>;
 #[derive(Clone)]
 pub struct Layer {
     host: Host,
-    route: Router,
+    route: RouteFn,
     wait: Duration,
-    shown: Arc<[HeaderName]>,
+    exposed_headers: Arc<[HeaderName]>,
 }
 
 impl Layer {
-    /// A layer that asks `route` where each request goes; one that goes nowhere passes untouched.
+    /// Creates a layer that calls `route` for each request; if it returns `None`, the request is forwarded unchanged.
     pub fn new(host: Host, route: impl Fn(&Parts) -> Option<Route> + Send + Sync + 'static) -> Self {
-        Self { host, route: Arc::new(route), wait: Duration::ZERO, shown: Arc::new([]) }
+        Self { host, route: Arc::new(route), wait: Duration::ZERO, exposed_headers: Arc::new([]) }
     }
 
-    /// Lets a request wait this long for the limit before it is answered 429; at once unless said.
+    /// Sets how long a request may wait for the limit before it is answered with 429. The default is not to wait.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
-}
 
-impl Layer {
-    /// Shows these headers of requests to admission policies; none unless said.
+    /// Makes these request headers available to admission policies. The default is none.
     #[must_use]
-    pub fn show(mut self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.shown = headers.into_iter().collect();
+    pub fn expose_headers(mut self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.exposed_headers = headers.into_iter().collect();
         self
     }
 
-    /// What an admission policy sees of a request.
-    fn described(&self, parts: &Parts, route: &Route) -> tidegate_core::Request {
-        let shown = self.shown.iter().filter_map(|name| Some((name, parts.headers.get(name)?.to_str().ok()?)));
+    /// Returns the request as admission policies see it.
+    fn admission_request(&self, parts: &Parts, route: &Route) -> tidegate_core::Request {
+        let exposed =
+            self.exposed_headers.iter().filter_map(|name| Some((name, parts.headers.get(name)?.to_str().ok()?)));
         tidegate_core::Request {
             platform: route.platform.clone(),
             endpoint: route.endpoint.clone(),
             method: parts.method.as_str().to_owned(),
             at_ms: self.host.clock().unix_ms(),
-            headers: shown.map(|(name, value)| (name.as_str().to_owned(), value.to_owned())).collect(),
+            headers: exposed.map(|(name, value)| (name.as_str().to_owned(), value.to_owned())).collect(),
             labels: route.labels.clone(),
         }
     }
 }
 
 impl<S> tower_layer::Layer<S> for Layer {
-    type Service = Gate<S>;
+    type Service = TidegateService<S>;
 
-    fn layer(&self, inner: S) -> Gate<S> {
-        Gate { layer: self.clone(), inner }
+    fn layer(&self, inner: S) -> TidegateService<S> {
+        TidegateService { layer: self.clone(), inner }
     }
 }
 
-/// A service behind a [`Layer`].
+/// A service that is wrapped by a [`Layer`].
 #[derive(Clone)]
-pub struct Gate<S> {
+pub struct TidegateService<S> {
     layer: Layer,
     inner: S,
 }
 
-impl<S, B> Service<Request<B>> for Gate<S>
+impl<S, B> Service<Request<B>> for TidegateService<S>
 where
     S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Error: Into<BoxError> + Send,
@@ -150,18 +151,18 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Each attempt waits for a clone of its own.
+        // Each attempt waits until its own clone of the inner service is ready.
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (layer, inner) = (self.layer.clone(), self.inner.clone());
-        Box::pin(async move { Ok(layer.pass(inner, request).await) })
+        Box::pin(async move { Ok(layer.handle(inner, request).await) })
     }
 }
 
 impl Layer {
-    async fn pass<S, B>(self, inner: S, request: Request<B>) -> Response<Body>
+    async fn handle<S, B>(self, inner: S, request: Request<B>) -> Response<Body>
     where
         S: Service<Request<Body>, Response = Response<Body>> + Clone + Send,
         S::Error: Into<BoxError>,
@@ -175,25 +176,29 @@ impl Layer {
             return exchange::forward(inner, request).await;
         };
         let retry = self.host.retry(&route.platform);
-        let retry = match retry.and_then(|retry| Ok((retry, self.host.admit(&self.described(&parts, &route))?))) {
+        let retry = match retry.and_then(|retry| Ok((retry, self.host.admit(&self.admission_request(&parts, &route))?)))
+        {
             Ok((retry, Ok(admitted))) => {
                 retry.endpoint(&route.endpoint).cost(route.cost).wait(self.wait).admitted(admitted)
             }
             Ok((_, Err(denied))) => return fields::denied(&denied),
-            Err(unknown) => return plain(StatusCode::NOT_FOUND, unknown.to_string()),
+            Err(unknown) => return plain_text(StatusCode::NOT_FOUND, unknown.to_string()),
         };
         let limiter = retry.limiter.clone();
-        let outgoing = match Outgoing::read(parts, incoming, route.idempotent).await {
+        let outgoing = match OutgoingRequest::read(parts, incoming, route.idempotent).await {
             Ok(outgoing) => outgoing,
-            Err(error) => return plain(StatusCode::BAD_REQUEST, format!("the request's body broke off: {error}")),
+            Err(error) => {
+                return plain_text(StatusCode::BAD_REQUEST, format!("could not read the request body: {error}"));
+            }
         };
-        let mut made = 0;
-        let (counted, sent, platform, clock) = (&mut made, &outgoing, &route.platform, &**self.host.clock());
-        // The service moves into the closure: a reference to it would demand that services are `Sync`.
+        let mut attempts = 0;
+        let (last_attempt, outgoing, platform, clock) =
+            (&mut attempts, &outgoing, &route.platform, &**self.host.clock());
+        // The closure owns the service: a reference to it would require that services are `Sync`.
         let result = retry
             .run(move |Attempt { number, .. }| {
-                *counted = number;
-                attempt(inner.clone(), sent.request(), sent.repeat, platform.clone(), clock)
+                *last_attempt = number;
+                send_attempt(inner.clone(), outgoing.request(), outgoing.replay, platform.clone(), clock)
             })
             .await;
         let mut response = match result {
@@ -201,8 +206,8 @@ impl Layer {
             Err(CallError::GaveUp { error, .. }) => error.into_response(),
             Err(CallError::Refused { platform, decision }) => fields::refused(&platform, decision),
         };
-        fields::describe(&mut response, &route.platform, &limiter);
-        response.headers_mut().insert(ATTEMPTS, HeaderValue::from(made));
+        fields::add_limit_fields(&mut response, &route.platform, &limiter);
+        response.headers_mut().insert(ATTEMPTS_HEADER, HeaderValue::from(attempts));
         response
     }
 }

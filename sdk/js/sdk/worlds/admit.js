@@ -1,16 +1,16 @@
-// The world `admit` around policy.js.
+// Adapts policy.js to the world `admit`.
 
 import * as policy from '../../policy.js';
-import { ask, settle, unsigned } from './host.js';
+import { applySettings, callPolicy, toUnsigned } from './host.js';
 
-/** What is larger arrives smaller. */
+/** The largest cost. The component model would truncate a larger number. */
 const MAX_COST = 2 ** 31 - 1;
 
-export const configure = (settings) => settle(policy.configure, settings);
-export const admit = (request) => ask(judge, unsigned(request, ['atMs']));
+export const configure = (settings) => applySettings(policy.configure, settings);
+export const admit = (request) => callPolicy(admitChecked, toUnsigned(request, ['atMs']));
 
-/** What is no whole number, or too large, would be another number on the way to the host. */
-function judge(request, host) {
+/** Calls the policy and checks the numbers of its verdict. On the way to the host, invalid numbers would change. */
+function admitChecked(request, host) {
   const verdict = policy.admit(request, host);
   const { cost = 1, status = 400 } = verdict?.val ?? {};
   if (!(Number.isInteger(cost) && cost >= 1 && cost <= MAX_COST)) {

@@ -1,10 +1,10 @@
-// The world `alert` around policy.js.
+// Adapts policy.js to the world `alert`.
 
 import * as policy from '../../policy.js';
-import { ask, COUNTS, settle, unsigned } from './host.js';
+import { applySettings, callPolicy, toUnsigned, WHOLE_NUMBERS } from './host.js';
 
-export const configure = (settings) => settle(policy.configure, settings);
+export const configure = (settings) => applySettings(policy.configure, settings);
 export const evaluate = (snapshot) => {
-  unsigned(snapshot.stats, COUNTS);
-  return ask(policy.evaluate, snapshot);
+  toUnsigned(snapshot.stats, WHOLE_NUMBERS);
+  return callPolicy(policy.evaluate, snapshot);
 };

@@ -1,31 +1,33 @@
-// The host's functions as policies call them, and what is alike in every world.
+// The host functions that policies call, and helpers that all worlds share.
 
 import limits from 'tidegate:policy/limits@0.2.0';
 import logging from 'tidegate:policy/log@0.2.0';
 import metrics from 'tidegate:policy/metrics@0.2.0';
 
-/** The whole numbers among the figures of a window. */
-export const COUNTS = ['count', 'success', 'errors', 'limited', 'fromMs', 'toMs'];
+/** The statistics that are unsigned 64-bit integers. */
+export const WHOLE_NUMBERS = ['count', 'success', 'errors', 'limited', 'fromMs', 'toMs'];
 
-/** Mends numbers without a sign that are so large that they arrive with one. */
-export const unsigned = (record, names, range = 2 ** 64) => {
+/** Corrects large unsigned integers, which arrive as negative numbers. */
+export const toUnsigned = (record, names, range = 2 ** 64) => {
   for (const name of names) if (record[name] < 0) record[name] += range;
   return record;
 };
 
 /** @type {import('../contract').Host} */
 const host = {
-  window: (rangeMs) => unsigned(metrics.window(rangeMs), COUNTS),
+  window: (rangeMs) => toUnsigned(metrics.window(rangeMs), WHOLE_NUMBERS),
   limit: (name) => limits.limit(name),
   log: (text, level = 'info') => logging.log(level, text),
 };
 
-/** Asks a policy; the host hears of an error only that there was one, so the log says which. */
-export const ask = (judge, input) => {
+/**
+ * Calls a policy function. The host does not receive the text of an error, so the error is also written to the host's log.
+ */
+export const callPolicy = (decide, input) => {
   try {
-    const verdict = judge(input, host);
+    const verdict = decide(input, host);
     if (typeof verdict !== 'object' || verdict === null || verdict instanceof Promise) {
-      throw new TypeError(`expected a verdict at once, not ${verdict instanceof Promise ? 'a promise' : verdict}`);
+      throw new TypeError(`expected a verdict, not ${verdict instanceof Promise ? 'a promise' : verdict}`);
     }
     return verdict;
   } catch (error) {
@@ -34,10 +36,10 @@ export const ask = (judge, input) => {
   }
 };
 
-/** Hands the settings on to a policy that wants them; its refusal reaches people in its own words. */
-export const settle = (configure, settings) => {
+/** Passes the settings to the policy's `configure`. An error that it throws becomes the message of the rejection. */
+export const applySettings = (configure, settings) => {
   if (configure === undefined) {
-    if (settings.length > 0) throw `it takes no settings, and ${settings[0][0]} was set`;
+    if (settings.length > 0) throw `the policy accepts no settings, but \`${settings[0][0]}\` is set`;
     return;
   }
   try {

@@ -1,20 +1,20 @@
-// The world `retry` around policy.js.
+// Adapts policy.js to the world `retry`.
 
 import * as policy from '../../policy.js';
-import { ask, settle, unsigned } from './host.js';
+import { applySettings, callPolicy, toUnsigned } from './host.js';
 
 const TIMES = ['elapsedMs', 'atMs', 'retryAfterMs'];
 
-export const configure = (settings) => settle(policy.configure, settings);
-export const classify = (failure) => ask(judge, unsigned(unsigned(failure, TIMES), ['attempt'], 2 ** 32));
+export const configure = (settings) => applySettings(policy.configure, settings);
+export const classify = (failure) => callPolicy(classifyChecked, toUnsigned(toUnsigned(failure, TIMES), ['attempt'], 2 ** 32));
 
-/** A wait is a whole number of milliseconds on the way to the host, and what is no number would be none at all. */
-function judge(failure, host) {
+/** Calls the policy and rounds its delay up to whole milliseconds. The host would ignore a delay that is not a number. */
+function classifyChecked(failure, host) {
   const verdict = policy.classify(failure, host);
-  const wait = verdict?.afterMs ?? 0;
-  if (Number.isSafeInteger(wait) && wait >= 0) return verdict;
-  if (wait > 0 && wait < Infinity) {
-    return { ...verdict, afterMs: Math.min(Math.ceil(wait), Number.MAX_SAFE_INTEGER) };
+  const afterMs = verdict?.afterMs ?? 0;
+  if (Number.isSafeInteger(afterMs) && afterMs >= 0) return verdict;
+  if (afterMs > 0 && afterMs < Infinity) {
+    return { ...verdict, afterMs: Math.min(Math.ceil(afterMs), Number.MAX_SAFE_INTEGER) };
   }
-  throw new RangeError(`afterMs: expected milliseconds, 0 or more, not ${wait}`);
+  throw new RangeError(`afterMs: expected a number of milliseconds, 0 or more, not ${afterMs}`);
 }

@@ -1,105 +1,110 @@
-//! What a script that is taken may still have wrong: it is tried on many samples, and its words are looked at.
+//! Finds likely mistakes in a script that passed the checks: runs it on many samples, and lints its source.
 
 mod constants;
+mod explore;
 mod fields;
+mod instrument;
+mod instrumented;
+mod lints;
 mod samples;
-mod trial;
-mod weave;
-mod weaver;
-mod words;
 
 use rhai::{Dynamic, OptimizationLevel, Position, Scope};
-use tidegate_core::config::Terms;
-use tidegate_core::config::reader::Problem;
+use tidegate_core::config::ResolvedPolicyConfig;
+use tidegate_core::config::reader::Diagnostic;
 
-use self::fields::Fields;
-use self::samples::Samples;
-use self::trial::{ABSTAINS, Trial};
-use self::weave::{Probe, Woven};
+use self::explore::{ABSTAINS, Exploration};
+use self::fields::SampleFields;
+use self::instrumented::{InstrumentedScript, Probe};
+use self::samples::SampleGenerator;
 use super::bodies;
+use super::contract::Contract;
 use super::engine;
-use super::kinds::Kinds;
-use super::names::Contract;
-use super::script::problem;
+use super::script::diagnostic;
 use super::tokens::Tokens;
+use super::types::InferredTypes;
 use crate::load::PolicyKind;
 
-/// Notes on a script that was taken, in the order of their places.
-pub fn review(text: &str, kind: PolicyKind, terms: &Terms) -> Vec<Problem> {
+/// Returns notes on a script that passed the checks, in the order of their positions.
+pub fn review(text: &str, kind: PolicyKind, config: &ResolvedPolicyConfig) -> Vec<Diagnostic> {
     let contract = match kind {
         PolicyKind::Retry => Contract::retry(),
         PolicyKind::Alert => Contract::alert(),
         PolicyKind::Admit => Contract::admit(),
     };
-    let engine = engine::new(&terms.bounds);
+    let engine = engine::new(&config.limits);
     let mut scope = Scope::new();
     for (name, _) in &contract.inputs {
         scope.push_dynamic(*name, Dynamic::UNIT);
     }
     let Ok(ast) = engine.compile_with_scope(&scope, text) else { return vec![] };
-    let tokens = Tokens::of(&engine, text);
-    let bodies = bodies::of(&ast);
-    let mut kinds = Kinds::of_script(&bodies, &contract);
-    let mut notes = words::notes(&bodies, &mut kinds);
+    let tokens = Tokens::lex(&engine, text);
+    let bodies = bodies::collect(&ast);
+    let mut types = InferredTypes::of_script(&bodies, &contract);
+    let mut notes = lints::find(&bodies, &mut types);
     let folded = engine.optimize_ast(&Scope::new(), ast.clone(), OptimizationLevel::Simple);
-    let fields = Fields::of(&ast, &folded, &tokens, &contract);
-    if let Some(script) = Woven::new(engine, &ast) {
-        let samples = Samples::new(contract, fields, terms.settings.clone());
-        let trial = Trial::of(kind, script, samples);
-        notes.extend(seen(&trial, &notes));
+    let fields = SampleFields::of_script(&ast, &folded, &tokens, &contract);
+    if let Some(script) = InstrumentedScript::new(engine, &ast) {
+        let samples = SampleGenerator::new(contract, fields, config.settings.clone());
+        let exploration = Exploration::run(kind, script, samples);
+        notes.extend(exploration_notes(&exploration, &notes));
     }
     notes.sort_by_key(|(at, _)| *at);
     notes.dedup();
-    notes.into_iter().map(|(at, message)| problem(at, message)).collect()
+    notes.into_iter().map(|(at, message)| diagnostic(at, message)).collect()
 }
 
-/// Notes with their places.
+/// Notes with their positions.
 type Notes = Vec<(Position, String)>;
 
-/// What the samples showed; what was said of a place in other words is not said again.
-fn seen(trial: &Trial, said: &[(Position, String)]) -> Notes {
-    let conditions = conditions(trial);
-    let decided = conditions.is_empty() && said.is_empty() && trial.is_complete;
-    let quotients = trial.odd.iter().map(|(at, sample)| {
-        (*at, format!("divides by 0 {sample}: what comes out is no number; ask first, as in `count > 0 && …`"))
+/// Returns the notes that result from the samples, without those at a position that already has a note.
+fn exploration_notes(exploration: &Exploration, known: &[(Position, String)]) -> Notes {
+    let conditions = constant_conditions(exploration);
+    let is_certain = conditions.is_empty() && known.is_empty() && exploration.is_complete;
+    let divisions = exploration.divisions_by_zero.iter().map(|(at, sample)| {
+        (*at, format!("divides by 0 {sample}: the result is not a number; check first, as in `count > 0 && …`"))
     });
-    let mut notes: Notes = trial.faults.iter().cloned().chain(quotients).chain(conditions).collect();
-    notes.retain(|(at, _)| !said.iter().any(|(known, _)| known == at));
-    match trial.answers.first() {
-        // To have no opinion at all may well be meant, and it changes nothing.
-        Some(answer) if trial.answers.len() == 1 && decided && answer != ABSTAINS => {
-            notes.push((trial.script.end(), format!("the answer is the same on every sample: {answer}")));
+    let mut notes: Notes = exploration.faults.iter().cloned().chain(divisions).chain(conditions).collect();
+    notes.retain(|(at, _)| !known.iter().any(|(position, _)| position == at));
+    match exploration.results.first() {
+        // A script that always abstains may be intended, and changes nothing.
+        Some(result) if exploration.results.len() == 1 && is_certain && result != ABSTAINS => {
+            notes.push((exploration.script.end(), format!("the result is the same for every sample input: {result}")));
         }
         _ => {}
     }
     notes
 }
 
-/// Conditions with one answer, the innermost of each. Where the samples ran out, nobody knows what the next would
-/// have shown.
-fn conditions(trial: &Trial) -> Notes {
-    if !trial.is_complete {
+/// Returns the conditions that had the same value on every sample; of nested ones, only the innermost. Returns none if
+/// the exploration is not complete, because a further sample might have given the other value.
+fn constant_conditions(exploration: &Exploration) -> Notes {
+    if !exploration.is_complete {
         return vec![];
     }
-    trial.script.probes(|probes| {
-        let innermost = |at: usize| !probes.iter().any(|inner| inner.is_constant() && is_within(probes, inner, at));
-        let constant = probes.iter().enumerate().filter(|(at, probe)| probe.is_constant() && innermost(*at));
-        let say = |(_, probe): (usize, &Probe)| {
-            let holds = if probe.truths[1] { "holds on every sample" } else { "never holds on any sample" };
-            (probe.at, format!("this condition {holds}"))
+    exploration.script.with_probes(|probes| {
+        let is_innermost =
+            |index: usize| !probes.iter().any(|inner| inner.is_constant() && is_within(probes, inner, index));
+        let constant = probes.iter().enumerate().filter(|(index, probe)| probe.is_constant() && is_innermost(*index));
+        let note = |(_, probe): (usize, &Probe)| {
+            let message = if probe.results[1] {
+                "this condition is true for every sample input"
+            } else {
+                "this condition is false for every sample input"
+            };
+            (probe.at, message.to_owned())
         };
-        constant.map(say).collect()
+        constant.map(note).collect()
     })
 }
 
-/// Whether a probe is a part of the one at a place.
+/// Returns whether a probe is part of the probe with the index `outer`.
 fn is_within(probes: &[Probe], probe: &Probe, outer: usize) -> bool {
     let mut parent = probe.parent;
-    while let Some(at) = parent {
-        if at == outer {
+    while let Some(index) = parent {
+        if index == outer {
             return true;
         }
-        parent = probes.get(at).and_then(|probe| probe.parent);
+        parent = probes.get(index).and_then(|probe| probe.parent);
     }
     false
 }

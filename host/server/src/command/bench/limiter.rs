@@ -1,5 +1,7 @@
-//! Checks of one limit.
+//! Checks one rate limit.
 
+use std::fmt::Display;
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -8,76 +10,77 @@ use tidegate::core::config::RedisConfig;
 use tidegate::{Config, Host, Limiter, Quota, Rate};
 
 use super::measure;
-use super::server::Server;
-use crate::command::Usage;
+use super::server::RedisServer;
+use crate::command::UsageError;
 
-/// Never reached, so every check is allowed.
+/// A rate that is never reached, so that every check is allowed.
 const RATE: &str = "1000000/s";
 const BURST: u64 = 1_000_000;
 
-/// As configurations have it that do not say.
+/// The default of `[redis] decide_within`.
 const DECIDE_WITHIN: Duration = Duration::from_millis(50);
 
-async fn limiter(config: Config) -> Result<Limiter, Usage> {
-    let told = |error: &dyn std::fmt::Display| Usage(error.to_string());
-    let host = Host::builder().config(config).build().map_err(|error| told(&error))?;
-    let limiter = host.limiter("taobao").map_err(|error| told(&error))?;
-    let quota = Rate::parse(RATE).and_then(|rate| Quota::new(rate, BURST)).map_err(|error| told(&error))?;
-    limiter.update(quota).await.map_err(|error| told(&error))?;
+async fn limiter(config: Config) -> Result<Limiter, UsageError> {
+    let failed = |error: &dyn Display| UsageError(error.to_string());
+    let host = Host::builder().config(config).build().map_err(|error| failed(&error))?;
+    let limiter = host.limiter("taobao").map_err(|error| failed(&error))?;
+    let quota = Rate::parse(RATE).and_then(|rate| Quota::new(rate, BURST)).map_err(|error| failed(&error))?;
+    limiter.update(quota).await.map_err(|error| failed(&error))?;
     Ok(limiter)
 }
 
-pub async fn memory(lasting: Duration) -> Result<Value, Usage> {
+pub async fn memory(duration: Duration) -> Result<Value, UsageError> {
     let limiter = limiter(Config::default()).await?;
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    Ok(measure::alone(lasting, "checks", || {
-        // In memory a check is ready at its first poll.
-        let _ = std::hint::black_box(std::pin::pin!(limiter.check(1)).poll(&mut context));
+    Ok(measure::batched(duration, "checks", || {
+        // Without Redis, a check is ready at its first poll.
+        let _ = black_box(std::pin::pin!(limiter.check(1)).poll(&mut context));
     }))
 }
 
-pub async fn redis(server: &Server, lasting: Duration) -> Result<Value, Usage> {
-    let mut figures = shared(server, lasting).await?;
-    figures["away"] = away(server, lasting).await?;
-    Ok(figures)
+pub async fn redis(server: &RedisServer, duration: Duration) -> Result<Value, UsageError> {
+    let mut results = available(server, duration).await?;
+    results["unavailable"] = unavailable(server, duration).await?;
+    Ok(results)
 }
 
-/// What decisions cost while the server stands still, and how soon it is used again.
-async fn away(server: &Server, lasting: Duration) -> Result<Value, Usage> {
+/// Measures checks while the server is stopped, how long it takes to detect that, and how long to recover.
+async fn unavailable(server: &RedisServer, duration: Duration) -> Result<Value, UsageError> {
     let mut config = server.config();
     config.redis = config.redis.map(|redis| RedisConfig { decide_within: DECIDE_WITHIN, ..redis });
     let limiter = limiter(config).await?;
     server.signal("-STOP").await?;
-    let begun = Instant::now();
-    std::hint::black_box(limiter.check(1).await);
-    let detected = begun.elapsed();
-    let decide = {
+    let stopped_at = Instant::now();
+    black_box(limiter.check(1).await);
+    let detected = stopped_at.elapsed();
+    let check = {
         let limiter = limiter.clone();
         move |_| {
             let limiter = limiter.clone();
             async move {
-                std::hint::black_box(limiter.check(1).await);
+                black_box(limiter.check(1).await);
             }
         }
     };
-    let mut figures = measure::together(lasting, "checks", decide).await;
+    let mut results = measure::concurrent(duration, "checks", check).await;
     server.signal("-CONT").await?;
-    let begun = Instant::now();
+    let continued_at = Instant::now();
     while limiter.status().await.is_err() {
         tokio::task::yield_now().await;
     }
-    figures["detected_ms"] = json!(millis(detected));
-    figures["back_ms"] = json!(millis(begun.elapsed()));
-    Ok(figures)
+    results["detected_ms"] = json!(millis(detected));
+    results["recovered_ms"] = json!(millis(continued_at.elapsed()));
+    Ok(results)
 }
 
-async fn shared(server: &Server, lasting: Duration) -> Result<Value, Usage> {
+/// Measures checks while the server is available.
+async fn available(server: &RedisServer, duration: Duration) -> Result<Value, UsageError> {
     let limiter = limiter(server.config()).await?;
     let check = move |_| {
         let limiter = limiter.clone();
         async move {
-            std::hint::black_box(limiter.check(1).await);
+            black_box(limiter.check(1).await);
         }
     };
-    Ok(measure::together(lasting, "checks", check).await)
+    Ok(measure::concurrent(duration, "checks", check).await)
 }

@@ -1,37 +1,38 @@
-//! A lock taken and given back.
+//! Acquires and releases locks.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use serde_json::Value;
 use tidegate::{Config, Host};
 
 use super::measure;
-use super::server::Server;
-use crate::command::Usage;
+use super::server::RedisServer;
+use crate::command::UsageError;
 
-/// Each caller has a lock of its own: what is measured is the lock, not the wait for another.
-async fn measured(config: Config, lasting: Duration) -> Result<Value, Usage> {
-    let told = |error: &dyn std::fmt::Display| Usage(error.to_string());
-    let host = Host::builder().config(config).build().map_err(|error| told(&error))?;
+/// Measures pairs of acquire and release. Each caller has its own lock, so that no caller waits for another.
+async fn pairs(config: Config, duration: Duration) -> Result<Value, UsageError> {
+    let failed = |error: &dyn Display| UsageError(error.to_string());
+    let host = Host::builder().config(config).build().map_err(|error| failed(&error))?;
     let locks = (0..measure::CALLERS).map(|caller| host.locks().lock(&format!("bench {caller}")));
-    let locks: Vec<_> = locks.collect::<Result<_, _>>().map_err(|error| told(&error))?;
-    // A first round says whether it works at all; a figure of failures would be none.
-    let _ = locks[0].try_acquire().await.map_err(|error| told(&error))?.ok_or_else(|| told(&"the lock is held"))?;
-    let once = move |caller: usize| {
+    let locks: Vec<_> = locks.collect::<Result<_, _>>().map_err(|error| failed(&error))?;
+    // The measured loop ignores failures. Acquire one lock first, so that a lock that does not work is an error.
+    let _ = locks[0].try_acquire().await.map_err(|error| failed(&error))?.ok_or_else(|| failed(&"the lock is held"))?;
+    let acquire_and_release = move |caller: usize| {
         let lock = locks[caller].clone();
         async move {
-            if let Ok(Some(lease)) = lock.acquire(lasting).await {
+            if let Ok(Some(lease)) = lock.acquire(duration).await {
                 let _ = lease.release().await;
             }
         }
     };
-    Ok(measure::together(lasting, "pairs", once).await)
+    Ok(measure::concurrent(duration, "pairs", acquire_and_release).await)
 }
 
-pub async fn memory(lasting: Duration) -> Result<Value, Usage> {
-    measured(Config::default(), lasting).await
+pub async fn memory(duration: Duration) -> Result<Value, UsageError> {
+    pairs(Config::default(), duration).await
 }
 
-pub async fn redis(server: &Server, lasting: Duration) -> Result<Value, Usage> {
-    measured(server.config(), lasting).await
+pub async fn redis(server: &RedisServer, duration: Duration) -> Result<Value, UsageError> {
+    pairs(server.config(), duration).await
 }

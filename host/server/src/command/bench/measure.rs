@@ -1,90 +1,94 @@
-//! Doing one thing again and again, and saying how long it took.
+//! Repeats an operation for a given time and computes its throughput and latency percentiles.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-/// How many callers ask at once where Redis answers.
+/// The number of concurrent callers in the benchmarks of a shared limit, lock or metric.
 pub const CALLERS: usize = 64;
 
-/// How many times in a row something is done between two readings of the clock, which cost as much as a check.
-const ROW: u32 = 64;
+/// The number of operations between two clock reads, because a clock read costs as much as a rate-limit check.
+const BATCH: u32 = 64;
 
-/// One caller in memory: times a second, and nanoseconds each.
-pub fn alone(lasting: Duration, name: &str, mut once: impl FnMut()) -> Value {
-    let (start, mut rows) = (Instant::now(), Vec::new());
-    while start.elapsed() < lasting {
-        let row = Instant::now();
-        (0..ROW).for_each(|_| once());
-        rows.push(row.elapsed().as_secs_f64() * 1e9 / f64::from(ROW));
+/// Measures one caller, in batches: operations per second, and nanoseconds per operation.
+pub fn batched(duration: Duration, name: &str, mut operation: impl FnMut()) -> Value {
+    let (start, mut samples) = (Instant::now(), Vec::new());
+    while start.elapsed() < duration {
+        let batch_start = Instant::now();
+        (0..BATCH).for_each(|_| operation());
+        samples.push(batch_start.elapsed().as_secs_f64() * 1e9 / f64::from(BATCH));
     }
-    let total: f64 = rows.iter().sum();
-    let count = u32::try_from(rows.len()).map_or(f64::MAX, f64::from);
+    let total: f64 = samples.iter().sum();
+    let count = u32::try_from(samples.len()).map_or(f64::MAX, f64::from);
     json!({
         format!("{name}_per_s"): (1e9 * count / total).round(),
-        "p50_ns": at(&mut rows, 0.50),
-        "p99_ns": at(&mut rows, 0.99),
+        "p50_ns": percentile(&mut samples, 0.50),
+        "p99_ns": percentile(&mut samples, 0.99),
     })
 }
 
-/// One caller in memory, each time measured alone: nanoseconds, less the cost of reading the clock.
-pub fn each(lasting: Duration, mut once: impl FnMut()) -> Value {
-    let clock = clock_ns();
-    let (start, mut took) = (Instant::now(), Vec::new());
-    // What is cold the first times is no figure of the rest.
-    (0..ROW).for_each(|_| once());
-    while start.elapsed() < lasting {
-        for _ in 0..ROW {
-            let begun = Instant::now();
-            once();
-            took.push((begun.elapsed().as_secs_f64() * 1e9 - clock).max(0.0));
+/// Measures one caller, each operation separately: nanoseconds per operation, without the cost of the clock read.
+pub fn each(duration: Duration, mut operation: impl FnMut()) -> Value {
+    let clock = clock_read_ns();
+    let (start, mut samples) = (Instant::now(), Vec::new());
+    // Warm up the caches.
+    (0..BATCH).for_each(|_| operation());
+    while start.elapsed() < duration {
+        for _ in 0..BATCH {
+            let started_at = Instant::now();
+            operation();
+            samples.push((started_at.elapsed().as_secs_f64() * 1e9 - clock).max(0.0));
         }
     }
-    let count = u32::try_from(took.len()).map_or(f64::MAX, f64::from);
-    let mean = took.iter().sum::<f64>() / count;
-    json!({ "ns_per_verdict": mean.round(), "p50_ns": at(&mut took, 0.50), "p99_ns": at(&mut took, 0.99) })
+    let count = u32::try_from(samples.len()).map_or(f64::MAX, f64::from);
+    let mean = samples.iter().sum::<f64>() / count;
+    json!({
+        "mean_ns": mean.round(),
+        "p50_ns": percentile(&mut samples, 0.50),
+        "p99_ns": percentile(&mut samples, 0.99),
+    })
 }
 
-/// What reading the clock once more costs, in nanoseconds.
-fn clock_ns() -> f64 {
+/// Returns the cost of one clock read, in nanoseconds.
+fn clock_read_ns() -> f64 {
     let reads = (0..1_000).map(|_| Instant::now().elapsed().as_secs_f64() * 1e9);
     reads.fold(f64::MAX, f64::min)
 }
 
-/// Many callers at once: times a second, and microseconds each.
-pub async fn together<F: Future<Output = ()> + Send + 'static>(
-    lasting: Duration,
+/// Measures [`CALLERS`] concurrent callers: operations per second, and microseconds per operation.
+pub async fn concurrent<F: Future<Output = ()> + Send + 'static>(
+    duration: Duration,
     name: &str,
-    caller: impl Fn(usize) -> F + Clone + Send + Sync + 'static,
+    operation: impl Fn(usize) -> F + Clone + Send + Sync + 'static,
 ) -> Value {
     let (start, mut callers) = (Instant::now(), JoinSet::new());
-    for number in 0..CALLERS {
-        let once = caller.clone();
+    for caller in 0..CALLERS {
+        let operation = operation.clone();
         callers.spawn(async move {
-            let mut took = Vec::new();
-            while start.elapsed() < lasting {
-                let begun = Instant::now();
-                once(number).await;
-                took.push(begun.elapsed().as_secs_f64() * 1e6);
+            let mut samples = Vec::new();
+            while start.elapsed() < duration {
+                let started_at = Instant::now();
+                operation(caller).await;
+                samples.push(started_at.elapsed().as_secs_f64() * 1e6);
             }
-            took
+            samples
         });
     }
-    let mut took = callers.join_all().await.concat();
-    let count = u32::try_from(took.len()).map_or(f64::MAX, f64::from);
+    let mut samples = callers.join_all().await.concat();
+    let count = u32::try_from(samples.len()).map_or(f64::MAX, f64::from);
     json!({
         "callers": CALLERS,
         format!("{name}_per_s"): (count / start.elapsed().as_secs_f64()).round(),
-        "p50_us": at(&mut took, 0.50),
-        "p99_us": at(&mut took, 0.99),
+        "p50_us": percentile(&mut samples, 0.50),
+        "p99_us": percentile(&mut samples, 0.99),
     })
 }
 
-/// The figure below which the fraction `q` of all lies, to one decimal.
+/// Sorts the samples and returns the `q` quantile, rounded to one decimal place.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank")]
-pub fn at(figures: &mut [f64], q: f64) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    let rank = (figures.len() as f64 * q) as usize;
-    figures.get(rank.min(figures.len().saturating_sub(1))).map_or(0.0, |figure| (figure * 10.0).round() / 10.0)
+pub fn percentile(samples: &mut [f64], q: f64) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    let rank = (samples.len() as f64 * q) as usize;
+    samples.get(rank.min(samples.len().saturating_sub(1))).map_or(0.0, |sample| (sample * 10.0).round() / 10.0)
 }

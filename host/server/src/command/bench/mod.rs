@@ -1,4 +1,4 @@
-//! `tidegate bench`: what the services cost on this machine, beside `redis-benchmark` in the same run.
+//! `tidegate bench`: measures performance on this machine, and runs `redis-benchmark` for comparison.
 
 mod limiter;
 mod lock;
@@ -15,91 +15,140 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Usage, answer};
-use server::Server;
+use super::{UsageError, print_result};
+use server::RedisServer;
 
-/// Measure what the services cost on this machine.
+const EXAMPLES: &str = "\
+Examples:
+  tidegate bench limiter --json
+  tidegate bench policy policies/retry/taobao.rhai
+  tidegate bench reload --edits 1000
+  tidegate bench start policies/retry/pdd.wasm";
+const LIMITER_EXAMPLES: &str = "\
+Examples:
+  tidegate bench limiter
+  tidegate bench limiter --seconds 10 --json";
+const LOCK_EXAMPLES: &str = "\
+Examples:
+  tidegate bench lock --json";
+const METRICS_EXAMPLES: &str = "\
+Examples:
+  tidegate bench metrics --json";
+const POLICY_EXAMPLES: &str = "\
+Examples:
+  tidegate bench policy policies/retry/taobao.rhai
+  tidegate bench policy policies/retry/pdd.wasm --isolation fresh --json";
+const RELOAD_EXAMPLES: &str = "\
+Examples:
+  tidegate bench reload
+  tidegate bench reload --edits 1000 --component policies/retry/pdd.wasm";
+const START_EXAMPLES: &str = "\
+Examples:
+  tidegate bench start policies/retry/pdd.wasm
+  tidegate bench start policies/retry/pdd.wasm --components 50 --json";
+
+/// The options of `tidegate bench`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Bench {
     /// What to measure.
     #[command(subcommand)]
-    what: What,
-    /// How long each figure is measured, in seconds.
+    benchmark: Benchmark,
+    /// The duration of each measurement, in seconds; not used by `reload` and `start`.
     #[arg(long, global = true, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// Answer as JSON.
+    /// Print JSON instead of text.
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Subcommand)]
-enum What {
-    /// Checks of a limit, in memory and in Redis.
+enum Benchmark {
+    /// Measure rate-limit checks in memory, in Redis, and while Redis is unavailable.
+    #[command(after_help = LIMITER_EXAMPLES)]
     Limiter,
-    /// A lock taken and given back, in memory and in Redis.
+    /// Measure acquiring and releasing a lock, in memory and in Redis.
+    #[command(after_help = LOCK_EXAMPLES)]
     Lock,
-    /// A call recorded, and figures flushed to and read from Redis.
+    /// Measure recording a call in memory, and reading statistics from Redis.
+    #[command(after_help = METRICS_EXAMPLES)]
     Metrics,
-    /// One verdict of one policy.
+    /// Measure the evaluation time of one policy.
+    ///
+    /// The measured time includes everything that an evaluation in the server includes. For a retry policy, also
+    /// measures failures with messages of 100 bytes to 60 kB.
+    #[command(after_help = POLICY_EXAMPLES)]
     Policy(policy::Policy),
-    /// Edits of policies under full load: from saving to being in force.
+    /// Measure the time from saving a policy until it is active, under full load.
+    ///
+    /// All callers evaluate the policy while it is edited again and again. Reports the reload latency, and the verdicts
+    /// that were lost (dropped) or that mix two versions (mixed); both must be 0.
+    #[command(after_help = RELOAD_EXAMPLES)]
     Reload(reload::Reload),
-    /// A start with many components: compiled anew, and from the cache.
+    /// Measure the start-up time with many Wasm components, without and with the compilation cache.
+    #[command(after_help = START_EXAMPLES)]
     Start(start::Start),
 }
 
 impl Bench {
-    /// Measures and prints; a `redis-server` of its own is started for it, so nothing else is disturbed.
+    /// Runs the benchmark and prints its results. Redis benchmarks use a temporary server, not the configured one.
     ///
     /// # Errors
-    /// Where no runtime or no Redis can be had.
-    pub fn run(self) -> Result<ExitCode, Usage> {
-        let lasting = Duration::from_secs(self.seconds);
-        match &self.what {
-            What::Policy(policy) => return Ok(self.tell(&policy.measure(lasting)?)),
-            What::Reload(reload) => return Ok(self.tell(&reload.measure()?)),
-            What::Start(start) => return Ok(self.tell(&start.measure()?)),
+    /// Returns an error if the runtime or the Redis server cannot be started.
+    pub fn run(self) -> Result<ExitCode, UsageError> {
+        let duration = Duration::from_secs(self.seconds);
+        match &self.benchmark {
+            Benchmark::Policy(policy) => return Ok(self.print_results(&policy.measure(duration)?)),
+            Benchmark::Reload(reload) => return Ok(self.print_results(&reload.measure()?)),
+            Benchmark::Start(start) => return Ok(self.print_results(&start.measure()?)),
             _ => {}
         }
-        let runtime = tokio::runtime::Runtime::new().map_err(|error| Usage(error.to_string()))?;
-        let value = runtime.block_on(self.measure())?;
-        Ok(self.tell(&value))
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| UsageError(error.to_string()))?;
+        let results = runtime.block_on(self.measure())?;
+        Ok(self.print_results(&results))
     }
 
-    fn tell(&self, value: &Value) -> ExitCode {
-        answer(self.json, value, &text(value));
+    fn print_results(&self, results: &Value) -> ExitCode {
+        print_result(self.json, results, &format_results(results));
         ExitCode::SUCCESS
     }
 
-    async fn measure(&self) -> Result<Value, Usage> {
-        let lasting = Duration::from_secs(self.seconds);
-        let server = Server::start().await?;
-        let (name, memory, redis) = match self.what {
-            What::Limiter => ("limiter", limiter::memory(lasting).await?, limiter::redis(&server, lasting).await?),
-            What::Lock => ("lock", lock::memory(lasting).await?, lock::redis(&server, lasting).await?),
-            What::Metrics => ("metrics", metrics::memory(lasting).await?, metrics::redis(&server, lasting).await?),
-            What::Policy(_) | What::Reload(_) | What::Start(_) => return Err(Usage("it needs no server".to_owned())),
+    async fn measure(&self) -> Result<Value, UsageError> {
+        let duration = Duration::from_secs(self.seconds);
+        let server = RedisServer::start().await?;
+        let (name, memory, redis) = match self.benchmark {
+            Benchmark::Limiter => {
+                ("limiter", limiter::memory(duration).await?, limiter::redis(&server, duration).await?)
+            }
+            Benchmark::Lock => ("lock", lock::memory(duration).await?, lock::redis(&server, duration).await?),
+            Benchmark::Metrics => {
+                ("metrics", metrics::memory(duration).await?, metrics::redis(&server, duration).await?)
+            }
+            Benchmark::Policy(_) | Benchmark::Reload(_) | Benchmark::Start(_) => {
+                return Err(UsageError("this benchmark does not use Redis".to_owned()));
+            }
         };
-        // The same server at the same load, so that the figures can be told apart from the machine's.
-        let beside = server.benchmark(measure::CALLERS).await?;
-        Ok(json!({ "bench": name, "memory": memory, "redis": redis, "redis_benchmark": beside }))
+        // The same server under the same load, so that the results can be compared on this machine.
+        let redis_benchmark = server.benchmark(measure::CALLERS).await?;
+        Ok(json!({ "bench": name, "memory": memory, "redis": redis, "redis_benchmark": redis_benchmark }))
     }
 }
 
-/// The figures as lines for people.
-fn text(value: &Value) -> String {
-    let groups = value.as_object().into_iter().flatten();
-    groups.map(|(group, figures)| format!("{group:<16} {}", figure(figures))).collect::<Vec<_>>().join("\n")
+/// Formats the results as text, with one group per line.
+fn format_results(results: &Value) -> String {
+    let groups = results.as_object().into_iter().flatten();
+    groups.map(|(group, value)| format!("{group:<16} {}", format_value(value))).collect::<Vec<_>>().join("\n")
 }
 
-/// A figure, or several with their names.
-fn figure(value: &Value) -> String {
+/// Formats one value, or several values with their names.
+fn format_value(value: &Value) -> String {
     match value {
-        Value::Object(named) if named.is_empty() => "none".to_owned(),
-        Value::Object(named) => {
-            named.iter().map(|(name, value)| format!("{name} {}", figure(value))).collect::<Vec<_>>().join("  ")
+        Value::Object(fields) if fields.is_empty() => "none".to_owned(),
+        Value::Object(fields) => {
+            let pairs = fields.iter().map(|(name, value)| format!("{name} {}", format_value(value)));
+            pairs.collect::<Vec<_>>().join("  ")
         }
-        Value::Array(list) => list.iter().map(figure).collect::<Vec<_>>().join("; "),
+        Value::Array(values) => values.iter().map(format_value).collect::<Vec<_>>().join("; "),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }

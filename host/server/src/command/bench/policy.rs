@@ -1,4 +1,4 @@
-//! What one verdict costs, through all that a live one passes.
+//! Measures the evaluation time of one policy, through the same code as in a server.
 
 use std::fs;
 use std::hint::black_box;
@@ -9,95 +9,96 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use tidegate::core::config::{Isolation, PoliciesConfig};
-use tidegate::core::{Failure, Request, Snapshot, Stats, View, Windows};
+use tidegate::core::{Failure, FnHostView, HostView, Request, Snapshot, Stats};
 use tidegate::policy::{Policies, PolicyKind};
 
 use super::measure::each;
-use crate::command::{Usage, config_file, configuration};
+use crate::command::{UsageError, config_file, configuration};
 
-/// The lengths of the message that the curve is drawn for, in bytes.
-const LENGTHS: [usize; 4] = [100, 1_000, 10_000, 60_000];
-/// A failure with four texts: platform, endpoint, code and message.
+/// The message lengths that a retry policy is also measured with, in bytes.
+const MESSAGE_LENGTHS: [usize; 4] = [100, 1_000, 10_000, 60_000];
+/// The code of the default failure, which has four strings: platform, endpoint, code and message.
 const CODE: &str = "52101";
 
-/// Measure one policy.
+/// The options of `tidegate bench policy`.
 #[derive(Args)]
 pub struct Policy {
-    /// The policy: a .rhai script or a .wasm component in a folder retry/, alerts/ or admit/.
+    /// The policy: a .rhai script or a .wasm component in a folder named retry, alerts or admit.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The input as JSON instead of a failure (a snapshot, a request) with four texts.
+    /// Read the input from this JSON file [default: a small failure, snapshot or request].
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// Whether an instance of a component serves many calls; as configured unless said.
+    /// How instances of a Wasm component are used [default: `[policies] isolation` in the configuration].
     #[arg(long)]
-    isolation: Option<Kept>,
-    /// The configuration, for deadlines and limits.
+    isolation: Option<IsolationOption>,
+    /// Read deadlines, limits and settings from this configuration file [default: ./tidegate.toml if it exists].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Kept {
-    /// It serves many.
+enum IsolationOption {
+    /// One instance serves many evaluations.
     Reuse,
-    /// It serves one.
+    /// Each evaluation gets a new instance.
     Fresh,
 }
 
 impl Policy {
-    /// Measures it.
+    /// Measures a copy of the policy in a temporary directory.
     ///
     /// # Errors
-    /// A policy or an input that cannot be read.
-    pub fn measure(&self, lasting: Duration) -> Result<Value, Usage> {
-        let told = |error: std::io::Error| Usage(format!("{}: {error}", self.file.display()));
-        let kind = PolicyKind::of(&std::path::absolute(&self.file).map_err(told)?)
-            .ok_or_else(|| Usage(format!("{}: expected it in retry/, alerts/ or admit/", self.file.display())))?;
+    /// Returns an error if the policy or the input cannot be read.
+    pub fn measure(&self, duration: Duration) -> Result<Value, UsageError> {
+        let failed = |error: std::io::Error| UsageError(format!("{}: {error}", self.file.display()));
+        let kind = PolicyKind::of(&std::path::absolute(&self.file).map_err(failed)?).ok_or_else(|| {
+            UsageError(format!("{}: expected a file in a folder named retry, alerts or admit", self.file.display()))
+        })?;
         let mut config = configuration(config_file(self.config.clone()).as_deref())?.policies;
-        if let Some(kept) = self.isolation {
-            config.bounds.isolation = match kept {
-                Kept::Reuse => Isolation::Reuse,
-                Kept::Fresh => Isolation::Fresh,
+        if let Some(isolation) = self.isolation {
+            config.limits.isolation = match isolation {
+                IsolationOption::Reuse => Isolation::Reuse,
+                IsolationOption::Fresh => Isolation::Fresh,
             };
         }
-        let dir = tempfile::tempdir().map_err(told)?;
+        let dir = tempfile::tempdir().map_err(failed)?;
         let name = self.file.file_name().unwrap_or_default();
-        fs::create_dir(dir.path().join(kind.folder())).map_err(told)?;
-        fs::copy(&self.file, dir.path().join(kind.folder()).join(name)).map_err(told)?;
+        fs::create_dir(dir.path().join(kind.folder())).map_err(failed)?;
+        fs::copy(&self.file, dir.path().join(kind.folder()).join(name)).map_err(failed)?;
         let config = PoliciesConfig { dir: dir.path().to_owned(), ..config };
-        self.run(kind, &config, lasting)
+        self.run(kind, &config, duration)
     }
 
-    fn run(&self, kind: PolicyKind, config: &PoliciesConfig, lasting: Duration) -> Result<Value, Usage> {
+    fn run(&self, kind: PolicyKind, config: &PoliciesConfig, duration: Duration) -> Result<Value, UsageError> {
         if kind == PolicyKind::Alert {
-            let rule = format!("[rules.bench]\npolicy = \"alerts/{}\"\n", name(&self.file));
-            fs::write(config.dir.join("alerts.toml"), rule).map_err(|error| Usage(error.to_string()))?;
+            let rule = format!("[rules.bench]\npolicy = \"alerts/{}\"\n", file_name(&self.file));
+            fs::write(config.dir.join("alerts.toml"), rule).map_err(|error| UsageError(error.to_string()))?;
         }
         let policies = Policies::open(config);
-        if let Some(refused) = policies.reload().refused.first() {
-            return Err(Usage(refused.clone()));
+        if let Some(error) = policies.reload().rejected.first() {
+            return Err(UsageError(error.clone()));
         }
-        let mut figures = match kind {
-            PolicyKind::Retry => self.retry(&policies, lasting)?,
-            PolicyKind::Alert => self.alert(&policies, lasting)?,
-            PolicyKind::Admit => self.admit(&policies, lasting)?,
+        let mut results = match kind {
+            PolicyKind::Retry => self.retry(&policies, duration)?,
+            PolicyKind::Alert => self.alert(&policies, duration)?,
+            PolicyKind::Admit => self.admit(&policies, duration)?,
         };
         let status = policies.status();
-        let told = status.iter().find(|one| one.path.ends_with(&name(&self.file)));
-        let told = told.ok_or_else(|| Usage("the policy vanished".to_owned()))?;
-        figures["kind"] = json!(told.kind);
-        figures["faults"] = json!(told.faults);
-        if told.kind == "wasm" {
-            let isolation = config.terms(&told.path).bounds.isolation;
-            figures["isolation"] = json!(if isolation == Isolation::Fresh { "fresh" } else { "reuse" });
+        let status = status.iter().find(|policy| policy.path.ends_with(&file_name(&self.file)));
+        let status = status.ok_or_else(|| UsageError(format!("{}: not loaded", self.file.display())))?;
+        results["kind"] = json!(status.kind);
+        results["faults"] = json!(status.faults);
+        if status.kind == "wasm" {
+            let isolation = config.resolve(&status.path).limits.isolation;
+            results["isolation"] = json!(if isolation == Isolation::Fresh { "fresh" } else { "reuse" });
         }
-        Ok(figures)
+        Ok(results)
     }
 
-    fn retry(&self, policies: &Policies, lasting: Duration) -> Result<Value, Usage> {
-        let platform = name(&self.file).split('.').next().unwrap_or_default().to_owned();
-        let plain = Failure {
+    fn retry(&self, policies: &Policies, duration: Duration) -> Result<Value, UsageError> {
+        let platform = file_name(&self.file).split('.').next().unwrap_or_default().to_owned();
+        let default = Failure {
             platform: platform.clone(),
             endpoint: "orders.list".to_owned(),
             status: Some(200),
@@ -105,42 +106,42 @@ impl Policy {
             message: Some("called too often".to_owned()),
             ..Failure::default()
         };
-        let failure = Failure { platform, ..self.read()?.unwrap_or(plain) };
-        let mut figures = each(lasting, || drop(black_box(policies.classify(black_box(&failure)))));
-        let curve = LENGTHS.map(|length| {
+        let failure = Failure { platform, ..self.read_input()?.unwrap_or(default) };
+        let mut results = each(duration, || drop(black_box(policies.classify(black_box(&failure)))));
+        let by_message_length = MESSAGE_LENGTHS.map(|length| {
             let failure = Failure { message: Some("x".repeat(length)), ..failure.clone() };
-            let figures = each(lasting / 8, || drop(black_box(policies.classify(black_box(&failure)))));
-            json!({ "message_bytes": length, "p50_ns": figures["p50_ns"] })
+            let results = each(duration / 8, || drop(black_box(policies.classify(black_box(&failure)))));
+            json!({ "message_bytes": length, "p50_ns": results["p50_ns"] })
         });
-        figures["curve"] = json!(curve);
-        Ok(figures)
+        results["by_message_length"] = json!(by_message_length);
+        Ok(results)
     }
 
-    fn alert(&self, policies: &Policies, lasting: Duration) -> Result<Value, Usage> {
+    fn alert(&self, policies: &Policies, duration: Duration) -> Result<Value, UsageError> {
         let stats = Stats { count: 100, success: 95, errors: 5, error_rate: 0.05, p95: 300.0, ..Stats::default() };
-        let plain = Snapshot { platform: "sample".to_owned(), endpoint: None, stats };
-        let snapshot = self.read()?.unwrap_or(plain);
+        let default = Snapshot { platform: "sample".to_owned(), endpoint: None, stats };
+        let snapshot = self.read_input()?.unwrap_or(default);
         let rules = policies.rules();
-        let rule = rules.first().ok_or_else(|| Usage("the rule vanished".to_owned()))?;
+        let rule = rules.first().ok_or_else(|| UsageError(format!("{}: not loaded", self.file.display())))?;
         let stats = snapshot.stats.clone();
-        let view: Arc<dyn View> = Arc::new(Windows(move |_| stats.clone()));
-        Ok(each(lasting, || drop(black_box(rule.policy.evaluate(black_box(&snapshot), &view)))))
+        let view: Arc<dyn HostView> = Arc::new(FnHostView(move |_| stats.clone()));
+        Ok(each(duration, || drop(black_box(rule.policy.evaluate(black_box(&snapshot), &view)))))
     }
 
-    fn admit(&self, policies: &Policies, lasting: Duration) -> Result<Value, Usage> {
-        let platform = name(&self.file).split('.').next().unwrap_or_default().to_owned();
-        let plain = Request { platform: platform.clone(), endpoint: "orders.list".to_owned(), ..Request::default() };
-        let request = Request { platform, ..self.read()?.unwrap_or(plain) };
-        Ok(each(lasting, || drop(black_box(policies.admit(black_box(&request))))))
+    fn admit(&self, policies: &Policies, duration: Duration) -> Result<Value, UsageError> {
+        let platform = file_name(&self.file).split('.').next().unwrap_or_default().to_owned();
+        let default = Request { platform: platform.clone(), endpoint: "orders.list".to_owned(), ..Request::default() };
+        let request = Request { platform, ..self.read_input()?.unwrap_or(default) };
+        Ok(each(duration, || drop(black_box(policies.admit(black_box(&request))))))
     }
 
-    fn read<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>, Usage> {
+    fn read_input<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>, UsageError> {
         let Some(path) = &self.input else { return Ok(None) };
-        let text = fs::read_to_string(path).map_err(|error| Usage(format!("{}: {error}", path.display())))?;
-        serde_json::from_str(&text).map(Some).map_err(|error| Usage(format!("{}: {error}", path.display())))
+        let text = fs::read_to_string(path).map_err(|error| UsageError(format!("{}: {error}", path.display())))?;
+        serde_json::from_str(&text).map(Some).map_err(|error| UsageError(format!("{}: {error}", path.display())))
     }
 }
 
-fn name(file: &Path) -> String {
+fn file_name(file: &Path) -> String {
     file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -1,4 +1,4 @@
-//! Edits of one policy while all cores ask it: from saving to being in force, and whether any verdict was lost.
+//! Edits one policy while all callers evaluate it: measures the reload time, and counts lost verdicts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,147 +11,152 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 use tidegate::core::{Failure, Verdict};
-use tidegate::policy::{Decided, Generation, Policies};
+use tidegate::policy::{Generation, Policies, PolicyDecision};
 
-use super::measure::at;
-use crate::command::{Usage, config_file, configuration};
+use super::measure::percentile;
+use crate::command::{UsageError, config_file, configuration};
 
-/// The platform whose classifier is edited.
+/// The platform whose retry policy is edited.
 const PLATFORM: &str = "edited";
-/// An edit that is not in force by then never will be.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The maximum time from saving an edit until it is active.
+const ACTIVATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Measure edits under load.
+/// The options of `tidegate bench reload`.
 #[derive(Args)]
 pub struct Reload {
-    /// How many edits.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    /// The number of edits.
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000))]
     edits: u64,
-    /// A component that is edited instead of a script: each edit adds a note that changes its bytes.
+    /// Edit this Wasm component instead of a script. Each edit adds a custom section, so that its bytes differ.
     #[arg(long, value_name = "FILE")]
     component: Option<PathBuf>,
-    /// Look at the directory right after each edit instead of being told of it: what one reload costs, and what ten
-    /// thousand leave behind.
+    /// Reload directly after each edit, instead of waiting for the file watcher.
+    ///
+    /// This measures the cost of a reload without the watcher's delay. With many edits, it shows whether reloads leak
+    /// memory.
     #[arg(long)]
     unwatched: bool,
-    /// Threads that ask all the while; as many as there are cores unless said.
-    #[arg(long)]
+    /// The number of threads that evaluate the policy [default: the number of CPU cores].
+    #[arg(long, value_name = "COUNT")]
     callers: Option<usize>,
 }
 
-/// What callers saw.
+/// What the callers have counted.
 #[derive(Default)]
-struct Seen {
+struct CallerCounts {
     stop: AtomicBool,
     verdicts: AtomicU64,
-    /// Verdicts whose parts are of two versions, or that went back to an earlier generation.
+    /// Verdicts whose fields come from two versions, or from an earlier generation than the verdict before.
     mixed: AtomicU64,
-    /// Verdicts that came from no version at all.
+    /// Verdicts that no version of the policy has made.
     dropped: AtomicU64,
 }
 
 impl Reload {
-    /// Edits and measures.
+    /// Edits the policy and measures each reload.
     ///
     /// # Errors
-    /// Where a file cannot be written, or an edit never comes in force.
-    pub fn measure(&self) -> Result<Value, Usage> {
-        let told = |error: std::io::Error| Usage(error.to_string());
-        let dir = tempfile::tempdir().map_err(told)?;
-        fs::create_dir(dir.path().join("retry")).map_err(told)?;
-        let component = self.component.as_ref().map(fs::read).transpose().map_err(told)?;
+    /// Returns an error if a file cannot be written, or if an edit does not become active in time.
+    pub fn measure(&self) -> Result<Value, UsageError> {
+        let failed = |error: std::io::Error| UsageError(error.to_string());
+        let dir = tempfile::tempdir().map_err(failed)?;
+        fs::create_dir(dir.path().join("retry")).map_err(failed)?;
+        let component = self.component.as_ref().map(fs::read).transpose().map_err(failed)?;
         let name = format!("{PLATFORM}.{}", if component.is_some() { "wasm" } else { "rhai" });
-        let edit = Edit { dir: dir.path().to_owned(), name, component };
-        edit.save(0).map_err(told)?;
+        let edited = EditedPolicy { dir: dir.path().to_owned(), name, component };
+        edited.save(0).map_err(failed)?;
         let mut config = configuration(config_file(None).as_deref())?.policies;
         config.dir = dir.path().to_owned();
-        // A cache of the service would be filled with what nobody loads again.
+        // Do not fill the configured cache with components that are never loaded again.
         config.cache = None;
         let policies = Policies::open(&config);
-        let _watch = if self.unwatched { None } else { Some(policies.watch().map_err(told)?) };
+        let _watch = if self.unwatched { None } else { Some(policies.watch().map_err(failed)?) };
         let callers = self.callers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        let seen = Seen::default();
-        let took = thread::scope(|scope| {
+        let counts = CallerCounts::default();
+        let measured = thread::scope(|scope| {
             for _ in 0..callers {
-                scope.spawn(|| ask(&policies, &seen, edit.component.is_none()));
+                scope.spawn(|| evaluate_until_stopped(&policies, &counts, edited.component.is_none()));
             }
-            let took = self.edit(&policies, &edit);
-            seen.stop.store(true, Ordering::Relaxed);
-            took
+            let measured = self.measure_edits(&policies, &edited);
+            counts.stop.store(true, Ordering::Relaxed);
+            measured
         });
-        let (mut took, warm) = took?;
+        let (mut reload_ms, resident_after_tenth) = measured?;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Ok(json!({
             "edits": self.edits,
             "callers": callers,
-            "verdicts": count(&seen.verdicts),
-            "p50_ms": at(&mut took, 0.50),
-            "p99_ms": at(&mut took, 0.99),
-            "mixed": count(&seen.mixed),
-            "dropped": count(&seen.dropped),
+            "verdicts": count(&counts.verdicts),
+            "p50_ms": percentile(&mut reload_ms, 0.50),
+            "p99_ms": percentile(&mut reload_ms, 0.99),
+            "mixed": count(&counts.mixed),
+            "dropped": count(&counts.dropped),
             "last_fault": policies.status().into_iter().find_map(|status| status.last_fault),
-            "resident_kib": { "after_a_tenth": warm, "at_the_end": resident() },
+            "resident_kib": { "after_tenth": resident_after_tenth, "at_end": resident_kib() },
         }))
     }
 
-    /// How long each edit took, in milliseconds, and the memory after the first tenth of them.
-    fn edit(&self, policies: &Arc<Policies>, edit: &Edit) -> Result<(Vec<f64>, u64), Usage> {
-        let news = policies.subscribe();
-        // What is written later is there from the beginning, so that memory tells of reloads alone.
-        let (mut took, mut warm) = (vec![f64::NAN; usize::try_from(self.edits).unwrap_or_default()], 0);
-        took.clear();
+    /// Returns the time of each reload in milliseconds, and the resident memory after the first tenth of the edits.
+    fn measure_edits(&self, policies: &Arc<Policies>, edited: &EditedPolicy) -> Result<(Vec<f64>, u64), UsageError> {
+        let generations = policies.subscribe();
+        // Write to all of the buffer now, so that only reloads change the resident memory later.
+        let (mut reload_ms, mut resident) = (vec![f64::NAN; usize::try_from(self.edits).unwrap_or_default()], 0);
+        reload_ms.clear();
         for number in 1..=self.edits {
-            let saved = Instant::now();
-            edit.save(number).map_err(|error| Usage(error.to_string()))?;
+            let saved_at = Instant::now();
+            edited.save(number).map_err(|error| UsageError(error.to_string()))?;
             if self.unwatched {
                 policies.reload();
             }
-            in_force(&news, number)?;
-            took.push(saved.elapsed().as_secs_f64() * 1e3);
+            wait_until_active(&generations, number)?;
+            reload_ms.push(saved_at.elapsed().as_secs_f64() * 1e3);
             if number == self.edits.div_ceil(10) {
-                warm = resident();
+                resident = resident_kib();
             }
         }
-        Ok((took, warm))
+        Ok((reload_ms, resident))
     }
 }
 
-/// What is saved again and again.
-struct Edit {
+/// The policy that is edited.
+struct EditedPolicy {
     dir: PathBuf,
     name: String,
     component: Option<Vec<u8>>,
 }
 
-impl Edit {
-    /// Saves version `number` as editors do: beside the file, and then over it.
+impl EditedPolicy {
+    /// Saves version `number` as editors do: writes a temporary file and renames it over the policy.
     fn save(&self, number: u64) -> std::io::Result<()> {
         let bytes = match &self.component {
-            Some(component) => noted(component, number),
+            Some(component) => with_unique_section(component, number),
             None => format!("retry(\"transient\", {number} + 1, \"{number}\")").into_bytes(),
         };
-        let beside = self.dir.join("saving");
-        fs::write(&beside, bytes)?;
-        fs::rename(beside, self.dir.join("retry").join(&self.name))
+        let temporary = self.dir.join("saving");
+        fs::write(&temporary, bytes)?;
+        fs::rename(temporary, self.dir.join("retry").join(&self.name))
     }
 }
 
-/// A component with a custom section more, which means nothing and changes its hash.
-pub fn noted(component: &[u8], number: u64) -> Vec<u8> {
-    let note = format!("{number:020}");
-    // The name of the section with its length, and the note: 1 + 4 + 20 bytes.
-    [component, &[0, 25, 4], b"note", note.as_bytes()].concat()
+/// Returns the component with one more custom section, which has no effect except that it changes the hash.
+pub fn with_unique_section(component: &[u8], number: u64) -> Vec<u8> {
+    let content = format!("{number:020}");
+    // The section contains the length of its name, its name, and the content: 1 + 4 + 20 bytes.
+    [component, &[0, 25, 4], b"note", content.as_bytes()].concat()
 }
 
-/// Waits until the edit that makes this generation is in force: the first of a directory is 1.
-fn in_force(news: &Receiver<Arc<Generation>>, number: u64) -> Result<(), Usage> {
+/// Waits until edit `number` is active. The directory has generation 1 before the first edit.
+fn wait_until_active(generations: &Receiver<Arc<Generation>>, number: u64) -> Result<(), UsageError> {
     loop {
-        let generation =
-            news.recv_timeout(PATIENCE).map_err(|_| Usage(format!("edit {number} never came in force")))?;
-        let mut problems = generation.status().into_iter().filter_map(|status| status.stale);
-        // A machine that stands still for a second makes a compilation one that is not waited for.
-        if let Some(problem) = problems.find(|problem| !problem.contains("is being compiled")) {
-            return Err(Usage(problem));
+        let generation = generations.recv_timeout(ACTIVATION_TIMEOUT);
+        let generation = generation.map_err(|_| {
+            UsageError(format!("edit {number} is not active {} s after saving it", ACTIVATION_TIMEOUT.as_secs()))
+        })?;
+        let mut errors = generation.status().into_iter().filter_map(|status| status.stale);
+        // On a slow machine, a reload may return before the compilation is done; another generation follows.
+        if let Some(error) = errors.find(|error| !error.contains("still compiling")) {
+            return Err(UsageError(error));
         }
         if generation.number() > number {
             return Ok(());
@@ -159,30 +164,30 @@ fn in_force(news: &Receiver<Arc<Generation>>, number: u64) -> Result<(), Usage> 
     }
 }
 
-/// Asks until it is told to stop, and looks at every verdict.
-fn ask(policies: &Policies, seen: &Seen, is_script: bool) {
+/// Evaluates the policy until `stop` is set, and checks every verdict.
+fn evaluate_until_stopped(policies: &Policies, counts: &CallerCounts, is_script: bool) {
     let failure = Failure { platform: PLATFORM.to_owned(), code: Some("52101".to_owned()), ..Failure::default() };
     let mut last = 0;
-    while !seen.stop.load(Ordering::Relaxed) {
-        let decided = policies.classify(&failure);
-        seen.verdicts.fetch_add(1, Ordering::Relaxed);
-        if !decided.by.starts_with("retry/") {
-            seen.dropped.fetch_add(1, Ordering::Relaxed);
-        } else if decided.generation < last || is_script && !is_whole(&decided) {
-            seen.mixed.fetch_add(1, Ordering::Relaxed);
+    while !counts.stop.load(Ordering::Relaxed) {
+        let decision = policies.classify(&failure);
+        counts.verdicts.fetch_add(1, Ordering::Relaxed);
+        if !decision.by.starts_with("retry/") {
+            counts.dropped.fetch_add(1, Ordering::Relaxed);
+        } else if decision.generation < last || is_script && !is_consistent(&decision) {
+            counts.mixed.fetch_add(1, Ordering::Relaxed);
         }
-        last = decided.generation;
+        last = decision.generation;
     }
 }
 
-/// Whether generation, wait and reason are of one version.
-fn is_whole(decided: &Decided<Verdict>) -> bool {
-    let version = decided.generation - 1;
-    decided.verdict.after_ms == Some(version + 1) && decided.verdict.reason == Some(version.to_string())
+/// Returns whether generation, wait and reason come from the same version.
+fn is_consistent(decision: &PolicyDecision<Verdict>) -> bool {
+    let version = decision.generation - 1;
+    decision.verdict.after_ms == Some(version + 1) && decision.verdict.reason == Some(version.to_string())
 }
 
-/// The memory of this process, in KiB; 0 where the system does not tell.
-fn resident() -> u64 {
+/// Returns the resident memory of this process in KiB, or 0 on systems without `/proc`.
+fn resident_kib() -> u64 {
     let status = fs::read_to_string(Path::new("/proc/self/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)

@@ -14,47 +14,47 @@ use sha2::Sha256;
 
 use super::*;
 use crate::notify::dingtalk::DingTalk;
-use crate::notify::pace::Pace;
+use crate::notify::rate_limiter::RobotRateLimiter;
 
-const SIGNING: &str = "SEChunter2";
+const SIGNING_SECRET: &str = "SEChunter2";
 
-type Pairs = BTreeMap<String, String>;
+type QueryPairs = BTreeMap<String, String>;
 
-/// Status, `Retry-After` and body.
-type Answer = (u16, &'static str, String);
+/// The status, `Retry-After` and body of a response.
+type ScriptedResponse = (u16, &'static str, String);
 
-/// What the webhook will answer, and what it was sent.
+/// A webhook with scripted responses, which records the requests that it receives.
 #[derive(Clone, Default)]
 struct Webhook {
-    answers: Arc<Mutex<VecDeque<Answer>>>,
-    received: Arc<Mutex<Vec<(Pairs, Value)>>>,
+    responses: Arc<Mutex<VecDeque<ScriptedResponse>>>,
+    received: Arc<Mutex<Vec<(QueryPairs, Value)>>>,
 }
 
 impl Webhook {
     async fn serve(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let elsewhere = get(|| async { "a redirect was followed" });
-        let app = Router::new().route("/robot/send", post(receive)).route("/elsewhere", elsewhere);
+        let redirected = get(|| async { "a redirect was followed" });
+        let app = Router::new().route("/robot/send", post(receive)).route("/elsewhere", redirected);
         let app = app.with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         format!("http://{address}/robot/send?access_token={HIDDEN}")
     }
 
-    fn answer(&self, status: u16, retry_after: &'static str, body: impl Into<String>) {
-        self.answers.lock().unwrap().push_back((status, retry_after, body.into()));
+    fn respond(&self, status: u16, retry_after: &'static str, body: impl Into<String>) {
+        self.responses.lock().unwrap().push_back((status, retry_after, body.into()));
     }
 }
 
 async fn receive(
     State(webhook): State<Webhook>,
-    Query(query): Query<Pairs>,
+    Query(query): Query<QueryPairs>,
     headers: HeaderMap,
     body: String,
 ) -> Response {
     assert_eq!(headers[header::CONTENT_TYPE], "application/json");
     webhook.received.lock().unwrap().push((query, serde_json::from_str(&body).unwrap()));
-    let (status, retry_after, body) = webhook.answers.lock().unwrap().pop_front().unwrap();
+    let (status, retry_after, body) = webhook.responses.lock().unwrap().pop_front().unwrap();
     let headers = [(header::RETRY_AFTER, retry_after), (header::LOCATION, "/elsewhere")];
     (StatusCode::from_u16(status).unwrap(), headers, body).into_response()
 }
@@ -64,15 +64,15 @@ fn errcode(errcode: i64, errmsg: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_message_arrives_signed_with_its_title_and_its_figures() {
+async fn message_is_signed_and_contains_title_and_statistics() {
     let webhook = Webhook::default();
-    webhook.answer(200, "", errcode(0, "ok"));
-    robot(webhook.serve().await, Some(SIGNING)).send(&notification()).await.unwrap();
+    webhook.respond(200, "", errcode(0, "ok"));
+    dingtalk(webhook.serve().await, Some(SIGNING_SECRET)).send(&notification()).await.unwrap();
 
     let (query, message) = webhook.received.lock().unwrap().remove(0);
     assert_eq!(query["access_token"], HIDDEN);
-    let mut mac = Hmac::<Sha256>::new_from_slice(SIGNING.as_bytes()).unwrap();
-    mac.update(format!("{}\n{SIGNING}", query["timestamp"]).as_bytes());
+    let mut mac = Hmac::<Sha256>::new_from_slice(SIGNING_SECRET.as_bytes()).unwrap();
+    mac.update(format!("{}\n{SIGNING_SECRET}", query["timestamp"]).as_bytes());
     assert_eq!(STANDARD.decode(&query["sign"]).unwrap(), mac.finalize().into_bytes().as_slice());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let signed = Duration::from_millis(query["timestamp"].parse().unwrap());
@@ -82,27 +82,27 @@ async fn a_message_arrives_signed_with_its_title_and_its_figures() {
     assert_eq!(message["markdown"]["title"], "[critical] high_error_rate firing: taobao");
     let expected = "### [critical] high_error_rate firing: taobao\n\n\
                     - **Condition**: error_rate > 0.1\n\
-                    - **Calls**: 200, of which 25 failed (12.5 %); 3 more were limited\n\
-                    - **Durations**: p50 80 ms, p95 410 ms, p99 900 ms\n\
+                    - **Calls**: 200 sent, 25 failed (12.5 %); 3 more refused by the rate limit\n\
+                    - **Duration**: p50 80 ms, p95 410 ms, p99 900 ms\n\
                     - **Window**: 2026-11-23 03:55:00 UTC to 2026-11-23 04:00:00 UTC\n\
-                    - **Judged at**: 2026-11-23 04:00:00 UTC\n";
+                    - **Evaluated at**: 2026-11-23 04:00:00 UTC\n";
     assert_eq!(message["markdown"]["text"], expected);
 }
 
 #[tokio::test]
-async fn without_a_secret_nothing_is_signed() {
+async fn message_is_not_signed_without_a_secret() {
     let webhook = Webhook::default();
-    webhook.answer(200, "", errcode(0, "ok"));
-    robot(webhook.serve().await, None).send(&notification()).await.unwrap();
+    webhook.respond(200, "", errcode(0, "ok"));
+    dingtalk(webhook.serve().await, None).send(&notification()).await.unwrap();
     let keys: Vec<_> = webhook.received.lock().unwrap()[0].0.keys().cloned().collect();
     assert_eq!(keys, ["access_token"]);
 }
 
 #[tokio::test]
-async fn each_refusal_says_whether_and_when_to_try_again() {
+async fn each_error_says_whether_and_when_to_retry() {
     let seconds = |seconds| Some(Duration::from_secs(seconds));
     let rows = [
-        // status, Retry-After, body, transient, retry_after, words
+        // status, Retry-After, body, transient, retry_after, message
         (
             200,
             "",
@@ -116,37 +116,37 @@ async fn each_refusal_says_whether_and_when_to_try_again() {
         (200, "", errcode(101_002, "message too long"), false, None, "the message is too long"),
         (200, "", errcode(400_402, "miss param"), false, None, "the message has no title"),
         (200, "", errcode(12_345, "token hunter2, key SEChunter2"), false, None, "errcode 12345"),
-        (200, "", "<html>".to_owned(), false, None, "no errcode"),
-        (200, "", "{}".to_owned(), false, None, "no errcode"),
+        (200, "", "<html>".to_owned(), false, None, "no `errcode`"),
+        (200, "", "{}".to_owned(), false, None, "no `errcode`"),
         (302, "", String::new(), false, None, "HTTP 302"),
         (403, "9", String::new(), false, None, "HTTP 403"),
         (429, "7", String::new(), true, seconds(7), "HTTP 429"),
         (500, "", String::new(), true, None, "HTTP 500"),
     ];
-    for (status, wait, body, transient, retry_after, words) in rows {
-        // One robot a row: a robot's own pace is another matter.
+    for (status, header, body, transient, retry_after, message) in rows {
+        // Each row uses its own robot, so that the robot's rate limit does not apply.
         let webhook = Webhook::default();
-        webhook.answer(status, wait, body);
-        let error = refused(&*robot(webhook.serve().await, Some(SIGNING))).await;
+        webhook.respond(status, header, body);
+        let error = send_error(&*dingtalk(webhook.serve().await, Some(SIGNING_SECRET))).await;
         assert_eq!((error.transient, error.retry_after), (transient, retry_after), "{status} {error}");
-        assert!(error.message.contains(words), "{status} {error}");
+        assert!(error.message.contains(message), "{status} {error}");
     }
 }
 
 #[tokio::test]
-async fn a_message_that_would_wait_too_long_is_not_sent() {
+async fn message_that_would_wait_too_long_is_not_sent() {
     let webhook = Webhook::default();
     let address = Secret::new(webhook.serve().await);
-    let pace = Arc::new(Pace::new(Arc::new(FakeClock::default())).unwrap());
-    // Ten go at once and a hundred wait, for up to ten minutes.
+    let limiter = Arc::new(RobotRateLimiter::new(Arc::new(FakeClock::default())).unwrap());
+    // Ten messages are sent at once, and a hundred wait for up to ten minutes.
     let mut waiting = vec![];
     for _ in 0..110 {
-        let pace = Arc::clone(&pace);
-        waiting.push(tokio::spawn(async move { pace.turn().await }));
+        let limiter = Arc::clone(&limiter);
+        waiting.push(tokio::spawn(async move { limiter.acquire().await }));
         tokio::task::yield_now().await;
     }
-    let error = refused(&DingTalk::new(&address, None, pace).unwrap()).await;
+    let error = send_error(&DingTalk::new(&address, None, limiter).unwrap()).await;
     assert_eq!((error.transient, error.retry_after), (true, Some(Duration::from_secs(606))));
     assert_eq!(webhook.received.lock().unwrap().len(), 0);
-    waiting.iter().for_each(|one| one.abort());
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
 }

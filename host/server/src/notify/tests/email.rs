@@ -3,75 +3,75 @@ use tokio::net::TcpStream;
 
 use super::*;
 
-const RECEIVERS: [&str; 2] = ["a@example.com", "Ops <b@example.com>"];
+const RECIPIENTS: [&str; 2] = ["a@example.com", "Ops <b@example.com>"];
 
-/// A mail server that gives one scripted answer and else plays along; it notes every line it was sent.
-struct Sink {
-    /// To the command that begins so, this answer is given.
+/// A mail server with one scripted reply. It accepts everything else and records every line that it receives.
+struct MailSink {
+    /// The prefix of a command, and the reply to it.
     script: (&'static str, &'static str),
-    /// What it offers in answer to EHLO.
-    offers: &'static str,
+    /// The extension in the reply to EHLO.
+    extension: &'static str,
 }
 
-impl Sink {
-    /// Serves on a free port; each conversation adds its lines to what is returned.
+impl MailSink {
+    /// Serves on a free port. Returns the port and the lines that all connections receive.
     async fn serve(self) -> (u16, Arc<Mutex<Vec<String>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let heard = Arc::new(Mutex::new(vec![]));
-        let lines = heard.clone();
+        let received = Arc::new(Mutex::new(vec![]));
+        let lines = received.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // A client that hangs up has said all it wanted to say.
-                let _ = self.talk(stream, &lines).await;
+                // An error means that the client closed the connection.
+                let _ = self.serve_connection(stream, &lines).await;
             }
         });
-        (port, heard)
+        (port, received)
     }
 
-    async fn talk(&self, stream: TcpStream, heard: &Mutex<Vec<String>>) -> io::Result<()> {
+    async fn serve_connection(&self, stream: TcpStream, received: &Mutex<Vec<String>>) -> io::Result<()> {
         let mut stream = BufReader::new(stream);
         stream.write_all(b"220 sink ready\r\n").await?;
         let (mut line, mut data) = (String::new(), false);
         while stream.read_line(&mut line).await? > 0 {
-            let said = std::mem::take(&mut line).trim_end().to_owned();
-            heard.lock().unwrap().push(said.clone());
-            let answer = match said.as_str() {
-                "." => self.scripted("."),
+            let command = std::mem::take(&mut line).trim_end().to_owned();
+            received.lock().unwrap().push(command.clone());
+            let reply = match command.as_str() {
+                "." => self.reply("."),
                 _ if data => None,
-                _ => self.scripted(&said),
+                _ => self.reply(&command),
             };
-            data = (data && said != ".") || answer.as_deref().is_some_and(|answer| answer.starts_with("354"));
-            if let Some(answer) = answer {
-                stream.write_all(format!("{answer}\r\n").as_bytes()).await?;
+            data = (data && command != ".") || reply.as_deref().is_some_and(|reply| reply.starts_with("354"));
+            if let Some(reply) = reply {
+                stream.write_all(format!("{reply}\r\n").as_bytes()).await?;
             }
         }
         Ok(())
     }
 
-    fn scripted(&self, said: &str) -> Option<String> {
-        let (command, answer) = self.script;
-        let verb = said.split([' ', ':']).next().unwrap_or_default();
+    fn reply(&self, command: &str) -> Option<String> {
+        let (prefix, reply) = self.script;
+        let verb = command.split([' ', ':']).next().unwrap_or_default();
         Some(match verb {
-            _ if said.starts_with(command) => answer.to_owned(),
-            "EHLO" => format!("250-sink\r\n250 {}", self.offers),
-            "AUTH" => "235 welcome".to_owned(),
-            "DATA" => "354 go on".to_owned(),
-            _ => "250 fine".to_owned(),
+            _ if command.starts_with(prefix) => reply.to_owned(),
+            "EHLO" => format!("250-sink\r\n250 {}", self.extension),
+            "AUTH" => "235 authenticated".to_owned(),
+            "DATA" => "354 start mail input".to_owned(),
+            _ => "250 ok".to_owned(),
         })
     }
 }
 
-async fn channel(sink: Sink, starttls: bool) -> (Arc<dyn Notifier>, Arc<Mutex<Vec<String>>>) {
-    let (port, heard) = sink.serve().await;
-    (build(mail(port, starttls, &RECEIVERS)).unwrap(), heard)
+async fn channel(sink: MailSink, starttls: bool) -> (Arc<dyn Notifier>, Arc<Mutex<Vec<String>>>) {
+    let (port, received) = sink.serve().await;
+    (build(email_config(port, starttls, &RECIPIENTS)).unwrap(), received)
 }
 
 #[tokio::test]
-async fn a_mail_reaches_every_receiver_with_its_subject_and_its_figures() {
-    let (mail, heard) = channel(Sink { script: ("never", ""), offers: "AUTH PLAIN" }, false).await;
+async fn mail_reaches_every_recipient_with_subject_and_statistics() {
+    let (mail, received) = channel(MailSink { script: ("never", ""), extension: "AUTH PLAIN" }, false).await;
     mail.send(&notification()).await.unwrap();
-    let heard = heard.lock().unwrap().join("\n");
+    let received = received.lock().unwrap().join("\n");
     for line in [
         "AUTH PLAIN AHJvYm90AGh1bnRlcjI=", // base64 of "\0robot\0hunter2"
         "MAIL FROM:<alerts@example.com>",
@@ -80,50 +80,51 @@ async fn a_mail_reaches_every_receiver_with_its_subject_and_its_figures() {
         "Subject: [critical] high_error_rate firing: taobao",
         "Content-Type: text/plain; charset=utf-8",
         "Condition: error_rate > 0.1",
-        "Calls: 200, of which 25 failed (12.5 %); 3 more were limited",
-        "Durations: p50 80 ms, p95 410 ms, p99 900 ms",
+        "Calls: 200 sent, 25 failed (12.5 %); 3 more refused by the rate limit",
+        "Duration: p50 80 ms, p95 410 ms, p99 900 ms",
         "Window: 2026-11-23 03:55:00 UTC to 2026-11-23 04:00:00 UTC",
     ] {
-        assert!(heard.lines().any(|said| said.starts_with(line)), "{line} is missing in\n{heard}");
+        assert!(received.lines().any(|received| received.starts_with(line)), "{line} is missing in\n{received}");
     }
 }
 
 #[tokio::test]
-async fn each_answer_of_a_mail_server_says_whether_to_try_again() {
+async fn each_smtp_error_is_classified_as_transient_or_permanent() {
     let rows = [
-        // the command, its answer, transient, words
-        ("EHLO", "421 closing", true, "said later with 421: closing"),
-        ("AUTH", "535 who is hunter2", false, "refused with 535: who is ***"),
-        ("AUTH", "535 what is AHJvYm90AGh1bnRlcjI= for", false, "refused with 535: what is *** for"),
-        ("AUTH", "454 not now", true, "said later with 454"),
-        ("MAIL", "550 not you", false, "refused with 550: not you"),
-        ("RCPT", "450 greylisted", true, "said later with 450: greylisted"),
-        ("RCPT", "550 no such user", false, "refused with 550"),
-        ("DATA", "451 disk full", true, "said later with 451"),
-        (".", "554 spam", false, "refused with 554: spam"),
-        (".", "452 too many", true, "said later with 452"),
+        // command, reply, transient, message
+        ("EHLO", "421 closing", true, "temporary error 421: closing"),
+        ("AUTH", "535 wrong password hunter2", false, "permanent error 535: wrong password ***"),
+        ("AUTH", "535 rejected AHJvYm90AGh1bnRlcjI= today", false, "permanent error 535: rejected *** today"),
+        ("AUTH", "454 try later", true, "temporary error 454"),
+        ("MAIL", "550 sender rejected", false, "permanent error 550: sender rejected"),
+        ("RCPT", "450 greylisted", true, "temporary error 450: greylisted"),
+        ("RCPT", "550 no such user", false, "permanent error 550"),
+        ("DATA", "451 disk full", true, "temporary error 451"),
+        (".", "554 spam", false, "permanent error 554: spam"),
+        (".", "452 too many", true, "temporary error 452"),
     ];
-    for (command, answer, transient, words) in rows {
-        let (mail, _) = channel(Sink { script: (command, answer), offers: "AUTH PLAIN" }, false).await;
-        let error = refused(&*mail).await;
-        assert_eq!((error.transient, error.retry_after), (transient, None), "{command} {answer}: {error}");
-        assert!(error.message.contains(words), "{command} {answer}: {error}");
+    for (command, reply, transient, message) in rows {
+        let (mail, _) = channel(MailSink { script: (command, reply), extension: "AUTH PLAIN" }, false).await;
+        let error = send_error(&*mail).await;
+        assert_eq!((error.transient, error.retry_after), (transient, None), "{command} {reply}: {error}");
+        assert!(error.message.contains(message), "{command} {reply}: {error}");
     }
 }
 
 #[tokio::test]
-async fn where_starttls_is_demanded_nothing_is_said_without_it() {
-    let (mail, heard) = channel(Sink { script: ("never", ""), offers: "AUTH PLAIN" }, true).await;
-    let error = refused(&*mail).await;
+async fn nothing_is_sent_without_starttls_if_it_is_required() {
+    let (mail, received) = channel(MailSink { script: ("never", ""), extension: "AUTH PLAIN" }, true).await;
+    let error = send_error(&*mail).await;
     assert!(!error.transient && error.message.contains("STARTTLS is not supported"), "{error}");
-    let verbs = |heard: &Mutex<Vec<String>>| -> Vec<String> {
-        heard.lock().unwrap().iter().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
+    let verbs = |received: &Mutex<Vec<String>>| -> Vec<String> {
+        received.lock().unwrap().iter().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
     };
-    assert!(verbs(&heard).iter().all(|verb| verb == "EHLO" || verb == "QUIT"), "{heard:?}");
+    assert!(verbs(&received).iter().all(|verb| verb == "EHLO" || verb == "QUIT"), "{received:?}");
 
-    let (mail, heard) = channel(Sink { script: ("STARTTLS", "454 no TLS today"), offers: "STARTTLS" }, true).await;
-    let error = refused(&*mail).await;
+    let (mail, received) =
+        channel(MailSink { script: ("STARTTLS", "454 no TLS today"), extension: "STARTTLS" }, true).await;
+    let error = send_error(&*mail).await;
     assert!(error.transient && error.message.contains("no TLS today"), "{error}");
-    assert_eq!(verbs(&heard)[..2], ["EHLO", "STARTTLS"]);
-    assert!(verbs(&heard)[2..].iter().all(|verb| verb == "QUIT"), "{heard:?}");
+    assert_eq!(verbs(&received)[..2], ["EHLO", "STARTTLS"]);
+    assert!(verbs(&received)[2..].iter().all(|verb| verb == "QUIT"), "{received:?}");
 }

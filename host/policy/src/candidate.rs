@@ -1,0 +1,149 @@
+//! Candidates: policies that run beside the active ones. They decide nothing and only report their differences.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+
+use parking_lot::Mutex;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
+use tidegate_core::{Action, Failure, HostView, RetryPolicy, Verdict};
+
+use crate::decisions::mask::mask;
+use crate::tracked::TrackedPolicy;
+
+/// The maximum number of failures that wait for candidates. Under more load, candidates receive a sample.
+const QUEUE_CAPACITY: usize = 256;
+
+/// How often a candidate's verdict differed from the active policy's verdict.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Differences {
+    /// The number of failures that both classified.
+    pub compared: u64,
+    /// How many of them the candidate decided differently, or faulted on.
+    pub differing: u64,
+    /// The number of failures that were skipped because the candidate was too slow.
+    pub dropped: u64,
+    /// The last difference.
+    pub last: Option<Difference>,
+}
+
+/// One difference between a candidate and the active policy.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// The failure. Serialized without secrets.
+    #[serde(serialize_with = "masked")]
+    pub failure: Failure,
+    /// The actual verdict.
+    pub live: Verdict,
+    /// The candidate's verdict, or the message of its fault.
+    pub candidate: Result<Verdict, String>,
+}
+
+fn masked<S: Serializer>(failure: &Failure, to: S) -> Result<S::Ok, S::Error> {
+    let mut value = serde_json::to_value(failure).map_err(S::Error::custom)?;
+    mask(&mut value);
+    value.serialize(to)
+}
+
+/// A candidate and its differences since it was loaded.
+pub struct Candidate {
+    policy: Arc<TrackedPolicy<dyn RetryPolicy>>,
+    /// Under one lock, so that readers see counts that belong together.
+    differences: Mutex<Differences>,
+    dropped: AtomicU64,
+}
+
+/// One comparison that a candidate is to make.
+struct Comparison {
+    candidate: Arc<Candidate>,
+    failure: Failure,
+    live: Verdict,
+    /// Whether the active policy of the same name abstained.
+    abstained: bool,
+    view: Arc<dyn HostView>,
+}
+
+/// The background thread that runs candidates. No caller waits for it.
+pub struct CandidateRunner(SyncSender<Comparison>);
+
+impl Candidate {
+    /// Creates a candidate without differences.
+    pub fn new(policy: Arc<TrackedPolicy<dyn RetryPolicy>>) -> Arc<Self> {
+        Arc::new(Self { policy, differences: Mutex::default(), dropped: AtomicU64::new(0) })
+    }
+
+    /// Returns the differences so far.
+    pub fn differences(&self) -> Differences {
+        Differences { dropped: self.dropped.load(Ordering::Relaxed), ..self.differences.lock().clone() }
+    }
+
+    fn compare(&self, comparison: Comparison) {
+        let result = self.policy.active().map(|policy| policy.classify(&comparison.failure, &comparison.view));
+        let candidate = match result {
+            Some(Ok(verdict)) => Ok(verdict),
+            Some(Err(fault)) => Err(fault.to_string()),
+            None => Err("quarantined after repeated faults".to_owned()),
+        };
+        let agrees = |verdict: &Verdict| match verdict.action {
+            // If both abstain, the next policy of the chain decides in both cases.
+            Action::Default => comparison.abstained,
+            _ => is_equivalent(verdict, &comparison.live),
+        };
+        if candidate.as_ref().is_ok_and(agrees) {
+            self.differences.lock().compared += 1;
+            return;
+        }
+        let Comparison { failure, live, .. } = comparison;
+        let (platform, path) = (&failure.platform, &*self.policy.id.path);
+        tracing::debug!(platform, policy = path, ?live, ?candidate, "candidate verdict differs");
+        let mut differences = self.differences.lock();
+        differences.compared += 1;
+        differences.differing += 1;
+        differences.last = Some(Difference { failure, live, candidate });
+    }
+}
+
+/// Whether two verdicts have the same effect. Their reasons, which are only logged, may differ.
+fn is_equivalent(one: &Verdict, other: &Verdict) -> bool {
+    (one.action, one.class, one.after_ms) == (other.action, other.class, other.after_ms)
+}
+
+impl CandidateRunner {
+    /// Starts the thread. It ends when the last handle is dropped.
+    ///
+    /// # Errors
+    /// Returns an error if the thread cannot be started.
+    pub fn start() -> std::io::Result<Self> {
+        let (sender, comparisons) = sync_channel(QUEUE_CAPACITY);
+        thread::Builder::new().name("tidegate-candidates".to_owned()).spawn(move || run(comparisons))?;
+        Ok(Self(sender))
+    }
+
+    /// Queues a comparison of a candidate with the actual verdict. Drops it if the queue is full.
+    ///
+    /// `abstained` says whether the active policy of the same name abstained.
+    pub fn submit(
+        &self,
+        candidate: &Arc<Candidate>,
+        failure: &Failure,
+        live: &Verdict,
+        abstained: bool,
+        view: &Arc<dyn HostView>,
+    ) {
+        let (failure, live, view) = (failure.clone(), live.clone(), Arc::clone(view));
+        let comparison = Comparison { candidate: Arc::clone(candidate), failure, live, abstained, view };
+        let sent = self.0.try_send(comparison);
+        if let Err(TrySendError::Full(comparison) | TrySendError::Disconnected(comparison)) = sent {
+            comparison.candidate.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn run(comparisons: Receiver<Comparison>) {
+    for comparison in comparisons {
+        let candidate = Arc::clone(&comparison.candidate);
+        candidate.compare(comparison);
+    }
+}

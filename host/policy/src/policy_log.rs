@@ -1,0 +1,67 @@
+//! The log lines of policies: limited in rate and length, and always one line each.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tracing::Level;
+
+/// The maximum length of a line, in bytes.
+const MAX_LINE_SIZE: usize = 512;
+/// The maximum number of lines in one second, of all policies together. Further lines are dropped and counted.
+const MAX_LINES_PER_SECOND: u64 = 200;
+
+/// The current second in the upper 32 bits, and the number of lines in it in the lower ones.
+static LINES_IN_SECOND: AtomicU64 = AtomicU64::new(0);
+/// The number of lines dropped since the last one that was logged.
+static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
+
+/// Writes a line of a policy to the host's log.
+///
+/// The text may contain data that a platform or its users control. Control characters become spaces, so that the text
+/// can neither start a line of its own nor send commands to a terminal.
+pub fn log_line(level: Level, policy: &str, text: &str) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    if !try_acquire(&LINES_IN_SECOND, now) {
+        DROPPED_LINES.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    let (dropped, text) = (DROPPED_LINES.swap(0, Ordering::Relaxed), sanitize(text));
+    if dropped > 0 {
+        tracing::warn!(target: "tidegate::policy", dropped, "policy log lines dropped, too many lines per second");
+    }
+    match level {
+        Level::WARN => tracing::warn!(target: "tidegate::policy", policy, "{text}"),
+        Level::INFO => tracing::info!(target: "tidegate::policy", policy, "{text}"),
+        _ => tracing::debug!(target: "tidegate::policy", policy, "{text}"),
+    }
+}
+
+fn sanitize(text: &str) -> String {
+    text[..text.floor_char_boundary(MAX_LINE_SIZE)].replace(char::is_control, " ")
+}
+
+/// Counts a line, and returns whether it is within the limit of this second.
+fn try_acquire(lines: &AtomicU64, second: u64) -> bool {
+    let second = second & 0xffff_ffff;
+    let next = |lines: u64| if lines >> 32 == second { lines + 1 } else { second << 32 | 1 };
+    let before = lines.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |lines| Some(next(lines)));
+    before.is_ok_and(|before| next(before) & 0xffff_ffff <= MAX_LINES_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_limited_per_second() {
+        let lines = AtomicU64::new(0);
+        let acquired = |second| (0..300).filter(|_| try_acquire(&lines, second)).count();
+        assert_eq!([acquired(1_795_000_000), acquired(1_795_000_000), acquired(1_795_000_001)], [200, 0, 200]);
+    }
+
+    #[test]
+    fn text_becomes_one_line_of_bounded_length() {
+        assert_eq!(sanitize("hi\n2026 ERROR forged\x1b[2J\r"), "hi 2026 ERROR forged [2J ");
+        assert_eq!(sanitize(&"限".repeat(300)).len(), 510);
+    }
+}

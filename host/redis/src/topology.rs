@@ -1,0 +1,92 @@
+//! Which server has a key: the only one, or one node of a cluster.
+
+use std::sync::Arc;
+
+use redis::{Cmd, Value};
+use tidegate_core::config::{RedisConfig, RedisKind};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::address::{Address, OpenError};
+use crate::address_source::{AddressSource, Sentinels};
+use crate::cluster::Cluster;
+use crate::keys::Keys;
+use crate::node_connection::{ConnectionStats, NodeConnection};
+use crate::node_error::NodeError;
+
+/// The servers behind the configured addresses.
+pub enum Topology {
+    /// One server has every key.
+    SingleNode(NodeConnection),
+    /// Each node has the keys of some slots.
+    Cluster(Cluster),
+}
+
+impl Topology {
+    /// Starts to connect; must be called within a tokio runtime.
+    pub fn open(config: &RedisConfig, keys: &Keys, stats: Arc<ConnectionStats>) -> Result<Self, OpenError> {
+        let addresses = Address::from_config(config)?;
+        let single_node = |source| {
+            let (probe_key, stats) = (keys.probe(""), Arc::clone(&stats));
+            Self::SingleNode(NodeConnection::new(
+                source,
+                probe_key,
+                config.decide_within,
+                stats,
+                Arc::new(Notify::new()),
+            ))
+        };
+        Ok(match config.kind {
+            RedisKind::Single => single_node(AddressSource::Fixed(addresses[0].clone())),
+            RedisKind::Sentinel => single_node(AddressSource::Sentinels(Sentinels {
+                server: addresses[0].monitored_server(config),
+                sentinels: addresses.iter().map(Address::sentinel).collect(),
+                master: config.master.clone(),
+                last_used: tokio::sync::Mutex::default(),
+            })),
+            RedisKind::Cluster => Self::Cluster(Cluster::new(addresses, keys.clone(), config.decide_within, stats)),
+        })
+    }
+
+    /// Sends commands to the server that has the key.
+    pub async fn send(&self, key: &str, commands: &[Cmd], deadline: Instant) -> Result<Vec<Value>, NodeError> {
+        match self {
+            Self::SingleNode(node) => node.send(commands, false, deadline).await,
+            Self::Cluster(cluster) => cluster.send(key, commands, deadline).await,
+        }
+    }
+
+    /// Waits until the server that has the key can be used.
+    pub async fn recovered(&self, key: &str) {
+        match self {
+            Self::SingleNode(node) => node.recovered().await,
+            Self::Cluster(cluster) => cluster.recovered(key).await,
+        }
+    }
+
+    /// Returns why the server that has the key is unavailable, if it is known to be.
+    pub fn unavailable_reason(&self, key: &str) -> Option<Arc<str>> {
+        match self {
+            Self::SingleNode(node) => node.unavailable_reason(),
+            Self::Cluster(cluster) => cluster.unavailable_reason(key),
+        }
+    }
+
+    /// Returns the servers that can be used now; each receives every published message.
+    pub fn connected_addresses(&self) -> Vec<Address> {
+        match self {
+            Self::SingleNode(node) => node.connected_address().into_iter().collect(),
+            Self::Cluster(cluster) => {
+                cluster.nodes().iter().filter_map(|node| node.connection.connected_address()).collect()
+            }
+        }
+    }
+
+    /// Whether the server at `address` no longer belongs to this topology, so that subscriptions there are useless.
+    pub fn has_left(&self, address: &Address) -> bool {
+        match self {
+            Self::SingleNode(node) => node.connected_address().is_some_and(|now| now.server() != address.server()),
+            Self::Cluster(cluster) => cluster.nodes().iter().all(|node| node.address.server() != address.server()),
+        }
+    }
+}

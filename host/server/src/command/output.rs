@@ -1,0 +1,105 @@
+//! Formats responses as text.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::Value;
+use tidegate::core::units::format_duration;
+
+use super::target::{ApiRequest, CommandError, Target};
+use super::{UsageError, print_error, print_result};
+
+/// Sends a request and prints the response: as JSON with `--json`, or else as the text that `format` returns.
+///
+/// Returns exit status 1 if the named limit, lock or platform does not exist.
+pub fn send_and_print(
+    target: &Target,
+    request: ApiRequest,
+    format: impl FnOnce(&Value) -> String,
+) -> Result<ExitCode, UsageError> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| UsageError(error.to_string()))?;
+    match runtime.block_on(target.send(request)) {
+        Ok(value) => {
+            print_result(target.json, &value, &format(&value));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(CommandError::NotFound(message)) => {
+            print_error(&message);
+            Ok(ExitCode::from(1))
+        }
+        Err(CommandError::Failed(message)) => Err(UsageError(message)),
+    }
+}
+
+/// Formats a table with a header row. Columns are as wide as their longest cell.
+pub fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut lines = vec![header.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()];
+    lines.extend(rows);
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..header.len()).map(width).collect();
+    let padded = |line: &Vec<String>| {
+        let cells: Vec<_> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    lines.iter().map(padded).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns a JSON string, or an empty text for other values. Replaces control characters, which a terminal would obey.
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().replace(char::is_control, " ")
+}
+
+/// Formats a JSON number; null becomes an empty text.
+pub fn number(value: &Value) -> String {
+    if value.is_null() { String::new() } else { value.to_string() }
+}
+
+/// Formats a fraction as a percentage.
+pub fn percentage(value: &Value) -> String {
+    format!("{:.1}%", value.as_f64().unwrap_or(0.0) * 100.0)
+}
+
+/// Formats milliseconds as a duration.
+pub fn millis(millis: u64) -> String {
+    format_duration(Duration::from_millis(millis))
+}
+
+/// Formats a Unix time in milliseconds as date and time in UTC.
+pub fn timestamp(unix_ms: u64) -> String {
+    let (days, second) = (unix_ms / 86_400_000, unix_ms / 1_000 % 86_400);
+    let (year, month, day) = date(days);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
+}
+
+/// Returns year, month and day of the date that is `days` days after 1970-01-01.
+///
+/// Source: H. Hinnant, *chrono-Compatible Low-Level Date Algorithms*, `civil_from_days`, for dates from 1970 on.
+fn date(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_in_utc() {
+        let rows = [
+            (0, "1970-01-01 00:00:00Z"),
+            (951_782_399_000, "2000-02-28 23:59:59Z"),
+            (951_782_400_000, "2000-02-29 00:00:00Z"),
+            (1_763_859_600_123, "2025-11-23 01:00:00Z"),
+            (4_107_542_400_000, "2100-03-01 00:00:00Z"),
+        ];
+        for (unix_ms, expected) in rows {
+            assert_eq!(timestamp(unix_ms), expected);
+        }
+    }
+}

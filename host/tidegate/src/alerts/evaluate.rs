@@ -1,0 +1,219 @@
+//! Evaluation of every rule for each of its platforms or endpoints.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tidegate_core::store::{AlertChanges, AlertEntry, AlertKey, AlertStates, RoutedNotification};
+use tidegate_core::{AlertState, AlertVerdict, HostView, Notification, Snapshot, Stats, Transition};
+use tidegate_policy::{Rule, RuleScope};
+
+use crate::process_view::CombinedView;
+
+/// A source of statistics for alert rules.
+pub trait StatsSource: Send + Sync {
+    /// Returns the statistics of the last `range`; `None` if they are not available now.
+    fn get(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Option<Stats>;
+}
+
+/// The data that rules can query.
+pub struct RuleContext {
+    /// The statistics of this tick.
+    pub stats: Arc<dyn StatsSource>,
+    /// The limits of this process.
+    pub limits: Arc<dyn HostView>,
+}
+
+/// Every platform with its recorded endpoints.
+pub type KnownEndpoints = BTreeMap<String, Vec<String>>;
+
+/// Evaluates every rule for each of its scopes. Returns the new states and the notifications to send.
+///
+/// It runs policies, so do not call it on an async worker thread.
+pub fn evaluate(
+    rules: &[Rule],
+    endpoints: &KnownEndpoints,
+    context: &RuleContext,
+    current: &AlertStates,
+) -> AlertChanges {
+    let mut changes = AlertChanges::default();
+    for rule in rules {
+        for key in scopes(rule, endpoints) {
+            evaluate_scope(rule, key, context, current, &mut changes);
+        }
+    }
+    remove_obsolete(rules, current, &mut changes);
+    changes
+}
+
+fn evaluate_scope(
+    rule: &Rule,
+    key: AlertKey,
+    context: &RuleContext,
+    current: &AlertStates,
+    changes: &mut AlertChanges,
+) {
+    let Some(stats) = context.stats.get(&key.platform, key.endpoint.as_deref(), rule.window) else { return };
+    let snapshot = Snapshot { platform: key.platform.clone(), endpoint: key.endpoint.clone(), stats };
+    // If the statistics are not available or the policy faults, the state stays unchanged: that is neither a problem of
+    // the platform nor its recovery. The fault is counted and shown in the status of the policy.
+    let Some(verdict) = evaluate_rule(rule, &snapshot, context) else { return };
+    let (holds, detail) = match verdict {
+        AlertVerdict::Quiet => (false, None),
+        AlertVerdict::Firing { detail } => (true, detail),
+    };
+    let old = current.states.get(&key);
+    let mut state = old.map_or_else(AlertState::default, |entry| entry.state.clone());
+    let transition = state.step(holds, rule.timing, current.now);
+    let mut last = old.and_then(|entry| entry.last_notification.clone());
+    if let Some(transition) = transition {
+        let routed = routed(rule, &key, transition, detail, snapshot.stats, current.unix_ms);
+        last = Some(routed.clone());
+        changes.notifications.push(routed);
+    }
+    let over = state.is_over(rule.timing, current.now);
+    let unchanged = old.map_or(over, |old| !over && old.state == state && old.severity == rule.severity);
+    if !unchanged {
+        let entry = AlertEntry { state, severity: rule.severity, last_notification: last };
+        changes.states.insert(key, (!over).then_some(entry));
+    }
+}
+
+/// Returns the verdict of the rule; `None` if its policy faults or reads statistics that are not available.
+fn evaluate_rule(rule: &Rule, snapshot: &Snapshot, context: &RuleContext) -> Option<AlertVerdict> {
+    if snapshot.stats.count + snapshot.stats.limited < rule.min_samples {
+        return Some(AlertVerdict::Quiet);
+    }
+    let incomplete = Arc::new(AtomicBool::new(false));
+    let (stats, missing) = (Arc::clone(&context.stats), Arc::clone(&incomplete));
+    let windows = move |platform: &str, endpoint: Option<&str>, range: Duration| {
+        stats.get(platform, endpoint, range).unwrap_or_else(|| {
+            missing.store(true, Ordering::Relaxed);
+            Stats::default()
+        })
+    };
+    let view: Arc<dyn HostView> = Arc::new(CombinedView { windows, limits: Arc::clone(&context.limits) });
+    let verdict = rule.policy.evaluate(snapshot, &view).ok();
+    verdict.filter(|_| !incomplete.load(Ordering::Relaxed))
+}
+
+fn routed(
+    rule: &Rule,
+    key: &AlertKey,
+    transition: Transition,
+    detail: Option<String>,
+    stats: Stats,
+    at_ms: u64,
+) -> RoutedNotification {
+    let notification = Notification {
+        rule: rule.name.clone(),
+        severity: rule.severity,
+        platform: key.platform.clone(),
+        endpoint: key.endpoint.clone(),
+        transition,
+        condition: rule.condition.clone(),
+        detail,
+        stats,
+        at_ms,
+    };
+    RoutedNotification { notification, channels: rule.channels.clone() }
+}
+
+/// Removes the states of rules that were removed or have another scope now. A firing alert among them is resolved.
+fn remove_obsolete(rules: &[Rule], current: &AlertStates, changes: &mut AlertChanges) {
+    let is_current = |key: &AlertKey| rules.iter().any(|rule| rule.name == key.rule && covers(rule, key));
+    for (key, entry) in current.states.iter().filter(|(key, _)| !is_current(key)) {
+        changes.states.insert(key.clone(), None);
+        let open = entry.last_notification.clone().filter(|last| last.notification.transition != Transition::Resolved);
+        changes.notifications.extend(open.map(|RoutedNotification { notification, channels }| RoutedNotification {
+            notification: Notification {
+                transition: Transition::Resolved,
+                detail: Some("the rule was removed or no longer covers this platform or endpoint".to_owned()),
+                at_ms: current.unix_ms,
+                ..notification
+            },
+            channels,
+        }));
+    }
+}
+
+/// Returns whether a rule covers this platform.
+fn covers_platform(rule: &Rule, platform: &str) -> bool {
+    rule.platforms.is_empty() || rule.platforms.iter().any(|name| name == platform)
+}
+
+/// Returns whether a rule covers this platform or endpoint.
+fn covers(rule: &Rule, key: &AlertKey) -> bool {
+    covers_platform(rule, &key.platform) && key.endpoint.is_some() == (rule.scope == RuleScope::Endpoint)
+}
+
+/// Returns the platforms or endpoints that a rule covers.
+pub fn scopes(rule: &Rule, endpoints: &KnownEndpoints) -> Vec<AlertKey> {
+    let key = |platform: &str, endpoint: Option<&String>| AlertKey {
+        rule: rule.name.clone(),
+        platform: platform.to_owned(),
+        endpoint: endpoint.cloned(),
+    };
+    let platforms = endpoints.iter().filter(|(platform, _)| covers_platform(rule, platform));
+    platforms
+        .flat_map(|(platform, endpoints)| match rule.scope {
+            RuleScope::Platform => vec![key(platform, None)],
+            RuleScope::Endpoint => endpoints.iter().map(|endpoint| key(platform, Some(endpoint))).collect(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_core::{AlertPolicy, AlertTiming, Fault, FnHostView, Severity};
+
+    use super::*;
+
+    /// Fires if there were no calls in the last hour.
+    struct NoCalls;
+
+    impl AlertPolicy for NoCalls {
+        fn evaluate(&self, snapshot: &Snapshot, view: &Arc<dyn HostView>) -> Result<AlertVerdict, Fault> {
+            let no_calls = view.window(&snapshot.platform, None, Duration::from_secs(3_600)).count == 0;
+            Ok(if no_calls { AlertVerdict::Firing { detail: None } } else { AlertVerdict::Quiet })
+        }
+    }
+
+    /// The number of calls of each range; `None` if it is not available.
+    struct CallCounts(fn(Duration) -> Option<u64>);
+
+    impl StatsSource for CallCounts {
+        fn get(&self, _: &str, _: Option<&str>, range: Duration) -> Option<Stats> {
+            Some(Stats { count: (self.0)(range)?, ..Stats::default() })
+        }
+    }
+
+    /// Returns the number of notifications of one evaluation.
+    fn notification_count(calls: fn(Duration) -> Option<u64>) -> usize {
+        let rule = Rule {
+            name: "no_calls".to_owned(),
+            severity: Severity::Info,
+            timing: AlertTiming { hold: Duration::ZERO, cooldown: Duration::ZERO },
+            window: Duration::from_secs(60),
+            min_samples: 0,
+            channels: Vec::new(),
+            scope: RuleScope::Platform,
+            platforms: Vec::new(),
+            condition: "no_calls".to_owned(),
+            policy: Arc::new(NoCalls),
+        };
+        let context =
+            RuleContext { stats: Arc::new(CallCounts(calls)), limits: Arc::new(FnHostView(|_| Stats::default())) };
+        let endpoints = [("jd".to_owned(), Vec::new())].into();
+        evaluate(&[rule], &endpoints, &context, &AlertStates::default()).notifications.len()
+    }
+
+    #[test]
+    fn missing_statistics_are_not_treated_as_zero_calls() {
+        assert_eq!(notification_count(|_| Some(0)), 1);
+        assert_eq!(notification_count(|_| Some(1)), 0);
+        assert_eq!(notification_count(|_| None), 0);
+        assert_eq!(notification_count(|range| (range.as_secs() == 60).then_some(0)), 0);
+    }
+}

@@ -1,0 +1,182 @@
+//! Extraction of errors from the bodies of each platform, and from malformed and hostile bodies.
+
+use super::*;
+
+/// Platform, status, body, and the expected error code (`-` for a success).
+const ROWS: &[(&str, u16, &str, &str)] = &[
+    ("taobao", 200, r#"{"trade_get_response":{"trade":{}}}"#, "-"),
+    ("taobao", 200, r#"{"error_response":{"code":15,"sub_code":"isp.remote-service-timeout"}}"#, "15"),
+    ("pdd", 200, r#"{"error_response":{"error_code":52101,"sub_code":null}}"#, "52101"),
+    ("jd", 200, r#"{"error_response":{"code":"2","zh_desc":"x"}}"#, "2"),
+    ("lazada", 200, r#"{"code":"0","data":{}}"#, "-"),
+    ("lazada", 200, r#"{"code":"ApiCallLimit","message":"x"}"#, "ApiCallLimit"),
+    ("tiktok_shop", 200, r#"{"code":0}"#, "-"),
+    ("tiktok_shop", 200, r#"{"code":36009002}"#, "36009002"),
+    ("douyin", 200, r#"{"code":10000}"#, "-"),
+    ("douyin", 200, r#"{"code":60000,"sub_code":"isv.traffic-limited"}"#, "60000"),
+    ("kuaishou", 200, r#"{"result":1}"#, "-"),
+    ("kuaishou", 200, r#"{"result":1017,"error_msg":"x"}"#, "1017"),
+    ("shopee", 200, r#"{"error":"","response":{}}"#, "-"),
+    ("shopee", 200, r#"{"error":"error_limit","message":"x"}"#, "error_limit"),
+    ("suning", 200, r#"{"sn_responseContent":{"sn_error":{"error_code":"biz.x"}}}"#, "biz.x"),
+    ("amazon", 429, r#"{"errors":[{"code":"QuotaExceeded"}]}"#, "QuotaExceeded"),
+    ("ebay", 429, r#"{"errors":[{"errorId":2001,"category":"REQUEST"}]}"#, "2001"),
+    ("alibaba_1688", 200, r#"{"error_code":"gw.QosAppFrequencyLimit"}"#, "gw.QosAppFrequencyLimit"),
+    ("vipshop", 200, r#"{"returnCode":"0","result":{}}"#, "-"),
+    ("xiaohongshu", 200, r#"{"error_code":0,"success":true}"#, "-"),
+    ("walmart", 503, "<html>down</html>", ""),
+    ("taobao", 200, r#"{"error_response":null}"#, "-"),
+    ("ebay", 200, r#"{"errors":[null]}"#, "-"),
+    ("walmart", 200, r#"{"errors":[]}"#, "-"),
+    ("taobao", 200, "<error_response><code>7</code><msg>x</msg></error_response>", "7"),
+    ("taobao", 200, "<trade_get_response><trade/></trade_get_response>", "-"),
+    (
+        "ebay",
+        200,
+        "<GetItemResponse><Errors><ErrorCode>931</ErrorCode><SeverityCode>Error</SeverityCode></Errors></GetItemResponse>",
+        "931",
+    ),
+    (
+        "ebay",
+        200,
+        "<GetItemResponse><Errors><ErrorCode>1</ErrorCode><SeverityCode>Warning</SeverityCode></Errors></GetItemResponse>",
+        "-",
+    ),
+    ("alibaba_intl", 200, r#"{"code":"0","result":{"success":false,"msg_code":"isp.x"}}"#, "isp.x"),
+    ("alibaba_intl", 200, r#"{"code":"0","result":{"success":true}}"#, "-"),
+    ("alibaba_1688", 200, r#"{"result":{"success":false,"code":"x"}}"#, "x"),
+    ("xiaohongshu", 200, r#"{"error_code":0,"success":true,"data":{"code":-2000400,"success":false}}"#, "-2000400"),
+    ("aliexpress", 200, r#"{"error_response":{"type":"ISV","code":"ApiCallLimit"}}"#, "ApiCallLimit"),
+    ("walmart", 206, r#"{"errors":[{"code":"SOME_CONTENT_NOT_FOUND"}]}"#, "-"),
+    ("jd", 200, r#"{"code":"403","msg":"x","requestId":"r"}"#, "403"),
+    ("jd", 200, r#"{"jingdong_x_responce":{"code":"0"}}"#, "-"),
+    ("alibaba_1688", 400, r#"{"errorCode":"gw.ParamMissing"}"#, "gw.ParamMissing"),
+    ("alibaba_1688", 200, r#"{"success":false,"code":"x"}"#, "x"),
+    ("aliexpress", 200, r#"{"aliexpress_x_response":{"rsp_code":200,"result":{"code":404}}}"#, "-"),
+    ("aliexpress", 200, r#"{"aliexpress_x_response":{"code":404,"rsp_code":"200"}}"#, "-"),
+    ("aliexpress", 200, r#"{"aliexpress_x_response":{"resp_result":{"resp_code":405}}}"#, "405"),
+    ("aliexpress", 200, r#"{"code":"ApiCallLimit","type":"ISV"}"#, "ApiCallLimit"),
+    ("walmart", 200, r#"{"errors":[null,{"code":"SYSTEM_ERROR"}]}"#, "SYSTEM_ERROR"),
+    ("elsewhere", 200, r#"{"error_response":{"code":1}}"#, "-"),
+];
+
+#[test]
+fn error_codes_are_extracted_for_each_platform() {
+    for (platform, status, body, expected) in ROWS {
+        let status = StatusCode::from_u16(*status).unwrap();
+        let failure = read_failure(platform, status, &HeaderMap::new(), body.as_bytes(), 0);
+        let code = failure.map_or("-".to_owned(), |failure| failure.code.unwrap_or_default());
+        assert_eq!(code, *expected, "{platform}: {body}");
+    }
+}
+
+#[test]
+fn failures_have_the_policy_headers_only_and_the_parsed_wait() {
+    let headers = [("retry-after", "7"), ("set-cookie", "secret"), ("x-amzn-errortype", "Throttled")];
+    let headers = headers.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    let headers: HeaderMap = headers.collect::<Vec<(http::HeaderName, http::HeaderValue)>>().into_iter().collect();
+    let failure = read_failure("amazon", StatusCode::TOO_MANY_REQUESTS, &headers, b"", 0).unwrap();
+    assert_eq!(failure.retry_after_ms, Some(7_000));
+    assert_eq!(failure.headers.len(), 2, "{:?}", failure.headers);
+    assert_eq!(failure.code.as_deref(), Some("Throttled"), "the header is used because the body has no code");
+}
+
+/// Returns the code and the message that are read from the body of an HTTP 200 response (`-` for a success).
+fn read(platform: &str, body: impl AsRef<[u8]>) -> String {
+    let failure = read_failure(platform, StatusCode::OK, &HeaderMap::new(), body.as_ref(), 0);
+    let describe = |failure: Failure| {
+        format!("{} {}", failure.code.unwrap_or_default(), failure.message.unwrap_or_default()).trim().to_owned()
+    };
+    failure.map_or("-".to_owned(), describe)
+}
+
+#[test]
+fn fields_before_a_syntax_error_are_kept() {
+    let deep = "[".repeat(20_000);
+    let long = "x".repeat(MAX_BODY_SIZE);
+    let rows: Vec<(&str, String, &str)> = vec![
+        // Truncated bodies, and bodies above the maximum size.
+        ("douyin", r#"{"code":60000,"msg":"li"#.into(), "60000"),
+        ("douyin", format!(r#"{{"code":60000,"msg":"m","data":"{long}"}}"#), "60000 m"),
+        ("douyin", format!(r#"{{"data":"{long}","code":60000}}"#), "-"),
+        ("taobao", "<error_response><code>7</code><msg>li".into(), "7"),
+        ("taobao", "<error_response><code>7</code></msg>".into(), "7"),
+        // Deep nesting outside and inside the error path.
+        ("douyin", format!(r#"{{"data":{deep}"#), "-"),
+        ("douyin", format!(r#"{{"code":60000,"data":{deep}"#), "60000"),
+        ("douyin", format!(r#"{{"code":{deep}"#), "-"),
+        ("walmart", format!(r#"{{"errors":{deep}"#), "-"),
+        ("douyin", deep.clone(), "-"),
+        ("taobao", "<a>".repeat(20_000), "-"),
+        ("taobao", format!("<error_response>{}", "<code>".repeat(8_000)), ""),
+        // The last value of a repeated name wins.
+        ("douyin", r#"{"code":10000,"code":60000}"#.into(), "60000"),
+        ("douyin", r#"{"code":60000,"code":10000}"#.into(), "-"),
+        // The first entry of a long list wins.
+        ("walmart", format!(r#"{{"errors":[{}{{"code":"LAST"}}]}}"#, r#"{"code":"A"},"#.repeat(1_000)), "A"),
+        // Numbers that are no valid codes.
+        ("douyin", r#"{"code":1e999}"#.into(), "-"),
+        ("douyin", r#"{"code":123456789012345678901234567890}"#.into(), "123456789012345680000000000000"),
+        ("douyin", r#"{"code":-1}"#.into(), "-1"),
+        ("douyin", r#"{"code":60000.5}"#.into(), "60000.5"),
+        // Wrong types.
+        ("douyin", r#"{"code":{"a":1},"msg":"m"}"#.into(), "-"),
+        ("douyin", r#"{"code":["60000"]}"#.into(), "-"),
+        ("douyin", r#"{"code":null}"#.into(), "-"),
+        ("taobao", r#"{"error_response":"busy"}"#.into(), "-"),
+        ("taobao", r#"{"error_response":{"code":null,"msg":["m"],"sub_msg":"s"}}"#.into(), "s"),
+        ("taobao", r#"{"error_response":{}}"#.into(), ""),
+        ("taobao", "<error_response/>".into(), ""),
+        ("taobao", "<error_response><code><b>7</b></code></error_response>".into(), ""),
+        // Empty bodies.
+        ("taobao", String::new(), "-"),
+        ("taobao", "null".into(), "-"),
+        ("taobao", "<".into(), "-"),
+    ];
+    for (platform, body, expected) in rows {
+        assert_eq!(read(platform, &body), expected, "{platform}: {body:.80}");
+    }
+}
+
+#[test]
+fn invalid_utf_8_damages_its_own_value_only() {
+    assert_eq!(read("douyin", b"{\"code\":60000,\"msg\":\"a\xffb\"}"), "60000 a\u{fffd}b");
+    assert_eq!(
+        read("taobao", b"<error_response><msg>\xc4\xe3</msg><code>7</code></error_response>"),
+        "7 \u{fffd}\u{fffd}"
+    );
+    assert_eq!(read("douyin", "\u{feff} {\"code\":60000}"), "60000", "a byte order mark is skipped");
+    let cut = format!("{{\"code\":60000,\"msg\":\"{}é", "x".repeat(MAX_BODY_SIZE - 23));
+    assert_eq!(read("douyin", &cut), "60000", "the size limit splits a character");
+}
+
+#[test]
+fn xml_resolves_predefined_entities_only() {
+    let bomb = "<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;&a;\">]>";
+    let rows = [
+        (
+            "<error_response><code> 7 </code><sub_msg>ban &lt;1&gt; &#65;&#x42;</sub_msg></error_response>",
+            "7 ban <1> AB",
+        ),
+        ("<error_response><code><![CDATA[7]]></code><msg>a<!-- b -->c</msg></error_response>", "7 ac"),
+        (
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<t:error_response xmlns:t=\"u\"><t:code>7</t:code></t:error_response>",
+            "7",
+        ),
+        ("<error_response><args list=\"true\"><arg><code>9</code></arg></args><code>7</code></error_response>", "7"),
+        ("<other><error_response><code>7</code></error_response></other>", "-"),
+    ];
+    for (body, expected) in rows {
+        assert_eq!(read("taobao", body), expected, "{body}");
+    }
+    assert_eq!(read("taobao", format!("{bomb}<error_response><code>7</code><msg>&b;</msg></error_response>")), "7");
+    let errors = "<GetItemResponse><Errors><ErrorCode>1</ErrorCode><SeverityCode>Warning</SeverityCode></Errors>\
+                  <Errors><ErrorCode>931</ErrorCode><SeverityCode>Error</SeverityCode></Errors></GetItemResponse>";
+    assert_eq!(read("ebay", errors), "931", "a warning comes first");
+}
+
+#[test]
+fn long_messages_are_truncated() {
+    let body = format!(r#"{{"code":60000,"msg":"{}"}}"#, "é".repeat(10_000));
+    assert_eq!(read("douyin", body).len(), "60000 ".len() + 8 * 1024);
+}
