@@ -4,14 +4,14 @@
 
 use std::time::{Duration, Instant};
 
-use tidegate::blocking::{CallError, Host};
+use tidegate::blocking::{BlockingCallError, BlockingHost};
 use tidegate::{Config, Decision, Failure, Quota, Rate};
 use tidegate_core::config::SystemEnv;
 
-fn host() -> Host {
+fn host() -> BlockingHost {
     let fast_retries = "[retry]\nbase = '1ms'\ncap = '2ms'\n";
     let config = Config::parse(fast_retries, &SystemEnv::default()).unwrap();
-    Host::start(|| tidegate::Host::builder().config(config).build()).unwrap()
+    BlockingHost::start(|| tidegate::Host::builder().config(config).build()).unwrap()
 }
 
 fn quota(rate: &str, burst: u64) -> Quota {
@@ -59,7 +59,7 @@ fn permanent_failure_gives_up_after_one_attempt() {
         .retry("pdd")
         .unwrap()
         .run(|_| -> Result<(), _> { Err(Failure { status: Some(404), ..Failure::default() }) });
-    assert!(matches!(result, Err(CallError::Failed(tidegate::CallError::GaveUp { attempts: 1, .. }))));
+    assert!(matches!(result, Err(BlockingCallError::Failed(tidegate::CallError::GaveUp { attempts: 1, .. }))));
     assert!(host().limiter("unknown").is_err());
 }
 
@@ -89,8 +89,8 @@ fn blocking_call_inside_a_runtime_returns_an_error() {
             assert!(error.is_inside_runtime());
             assert!(error.to_string().contains("inside an async runtime"), "{error}");
             let inside_runtime = host.retry("jd").unwrap().run(|_| Ok::<(), Failure>(()));
-            assert!(matches!(inside_runtime, Err(CallError::Blocking(error)) if error.is_inside_runtime()));
-            assert!(Host::start(|| tidegate::Host::builder().build()).is_err());
+            assert!(matches!(inside_runtime, Err(BlockingCallError::Blocking(error)) if error.is_inside_runtime()));
+            assert!(BlockingHost::start(|| tidegate::Host::builder().build()).is_err());
             // The async services still work here, and the last handle may be dropped inside a runtime.
             assert!(host.services().limiter("jd").unwrap().check(1).await.is_allowed());
         });

@@ -116,8 +116,8 @@ fn invalid_settings_leave_the_old_settings_active() {
     let rows = [
         ("max_wait = 0", "it refused its settings: Runtime error: `max_wait`: expected at least 1"),
         (
-            "max_wiat = 5",
-            "the configuration has the setting `max_wiat`, which the script does not read (did you mean `max_wait`?)",
+            "max_wai = 5",
+            "the configuration has the setting `max_wai`, which the script does not read (did you mean `max_wait`?)",
         ),
         ("region = 5", "the setting `region` is a string in the script, but a number in the configuration"),
     ];

@@ -1,4 +1,5 @@
-//! One truth in three forms: a naive model, the bucket in memory and the bucket in Redis answer the same histories.
+//! Runs the same histories of operations through a simple model, the bucket in memory and the bucket in Redis, and
+//! asserts equal results.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use tidegate::{Decision, Quota};
 use crate::limits::{pauses, quota, quotas};
 use crate::servers::RedisServer;
 
-/// A clock that a test moves, in microseconds.
+/// A clock that a test advances, in microseconds.
 #[derive(Default)]
 pub struct ManualClock(AtomicU64);
 
@@ -37,9 +38,9 @@ impl Clock for ManualClock {
     }
 }
 
-/// What an operation brings, in words that every form can say.
+/// The result of an operation, in a form that is common to the model and both stores.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Answer {
+enum StepResult {
     Reserved { wait: Duration, remaining: u64 },
     Refused(Decision),
     Wait(Duration),
@@ -47,52 +48,63 @@ enum Answer {
     Done,
 }
 
-/// One thing that somebody does.
+/// One operation of a history.
 #[derive(Clone, Debug)]
 enum Step {
     Pause(u64),
     Reserve { cost: u64, within: Duration },
-    Look(Index),
-    Cancel(Index),
+    RemainingWait(Index),
+    CancelWait(Index),
     Level,
     Update((u64, u64, u64)),
     Reset,
-    GiveBack(Index),
+    Cancel(Index),
 }
 
-/// A list of what happened, worked through anew from the beginning for every question; what a ticket waits for is the
-/// list without those who came after it.
+/// A list of events, which is replayed from the beginning for every query. The wait of a ticket is calculated without
+/// the events of later tickets.
 struct Model {
-    first: Quota,
+    initial_quota: Quota,
     events: Vec<(i128, Event)>,
     now: i128,
-    /// What each reservation knew: when, the level after it, what had been returned and changed by then, its cost.
-    receipts: BTreeMap<usize, (i128, i128, i128, usize, i128)>,
+    reservations: BTreeMap<usize, ModelReservation>,
+}
+
+/// What the model stores about a reservation.
+struct ModelReservation {
+    at: i128,
+    /// The level after the reservation, in units.
+    level: i128,
+    /// The units that cancellations had returned since the last change of the bucket.
+    returned: i128,
+    /// The number of changes of the bucket before the reservation.
+    changes: usize,
+    cost: i128,
 }
 
 enum Event {
-    Take { ticket: usize, cost: i128 },
-    Cancel { ticket: usize, cost: i128 },
+    Reserve { ticket: usize, cost: i128 },
+    CancelWait { ticket: usize, cost: i128 },
     Update(Quota),
     Reset,
     Return(i128),
 }
 
 impl Model {
-    /// The level in units, and the quota, with those only who came no later than `last`.
+    /// Returns the level in units and the quota, without the tickets after `last`.
     fn level(&self, last: usize) -> (i128, Quota) {
-        let (mut quota, mut mark) = (self.first, 0);
+        let (mut quota, mut last_at) = (self.initial_quota, 0);
         let token = |quota: Quota| i128::from(quota.units_per_token());
         let capacity = |quota: Quota| i128::from(quota.burst()) * token(quota);
         let mut level = capacity(quota);
-        let end = (self.now, Event::Take { ticket: 0, cost: 0 });
+        let end = (self.now, Event::Reserve { ticket: 0, cost: 0 });
         for (at, event) in self.events.iter().chain([&end]) {
-            level = (level + (at - mark) * i128::from(quota.units_per_us())).min(capacity(quota));
-            mark = *at;
+            level = (level + (at - last_at) * i128::from(quota.units_per_us())).min(capacity(quota));
+            last_at = *at;
             match event {
-                Event::Take { ticket, cost } if *ticket <= last => level -= cost * token(quota),
-                Event::Cancel { ticket, cost } if *ticket <= last => level += cost * token(quota),
-                Event::Take { .. } | Event::Cancel { .. } => {}
+                Event::Reserve { ticket, cost } if *ticket <= last => level -= cost * token(quota),
+                Event::CancelWait { ticket, cost } if *ticket <= last => level += cost * token(quota),
+                Event::Reserve { .. } | Event::CancelWait { .. } => {}
                 Event::Update(new) => {
                     level = (level * token(*new)).div_euclid(token(quota)).min(capacity(*new));
                     quota = *new;
@@ -104,95 +116,103 @@ impl Model {
         (level, quota)
     }
 
-    /// The first microsecond at which so many units have come.
+    /// Returns the time until a number of units is refilled, rounded up to a microsecond.
     fn wait(missing: i128, quota: Quota) -> Duration {
-        let flow = i128::from(quota.units_per_us());
-        let wait = if missing <= 0 { 0 } else { (missing + flow - 1) / flow };
+        let refill = i128::from(quota.units_per_us());
+        let wait = if missing <= 0 { 0 } else { (missing + refill - 1) / refill };
         Duration::from_micros(u64::try_from(wait).unwrap())
     }
 
-    fn reserve(&mut self, ticket: usize, cost: u64, within: Duration) -> Answer {
+    fn reserve(&mut self, ticket: usize, cost: u64, within: Duration) -> StepResult {
         let (level, quota) = self.level(usize::MAX);
         let token = i128::from(quota.units_per_token());
         if cost > quota.burst() {
-            return Answer::Refused(Decision::Never { max: quota.burst() });
+            return StepResult::Refused(Decision::Never { max: quota.burst() });
         }
         let after = level - i128::from(cost) * token;
         let wait = Self::wait(-after, quota);
         if wait > within {
-            return Answer::Refused(Decision::Limited { retry_after: wait });
+            return StepResult::Refused(Decision::Limited { retry_after: wait });
         }
-        self.events.push((self.now, Event::Take { ticket, cost: cost.into() }));
+        self.events.push((self.now, Event::Reserve { ticket, cost: cost.into() }));
         let (changes, returned) = self.since_change();
-        self.receipts.insert(ticket, (self.now, after, returned, changes, cost.into()));
-        Answer::Reserved { wait, remaining: u64::try_from(after.div_euclid(token)).unwrap_or(0) }
+        let reservation = ModelReservation { at: self.now, level: after, returned, changes, cost: cost.into() };
+        self.reservations.insert(ticket, reservation);
+        StepResult::Reserved { wait, remaining: u64::try_from(after.div_euclid(token)).unwrap_or(0) }
     }
 
-    /// Whether a ticket is one that nobody gave back while it waited.
-    fn stands(&self, ticket: usize) -> bool {
-        !self.events.iter().any(|(_, event)| matches!(event, Event::Cancel { ticket: one, .. } if *one == ticket))
+    /// Returns whether the wait of a ticket was not cancelled.
+    fn is_active(&self, ticket: usize) -> bool {
+        !self
+            .events
+            .iter()
+            .any(|(_, event)| matches!(event, Event::CancelWait { ticket: cancelled, .. } if *cancelled == ticket))
     }
 
-    fn look(&self, ticket: usize) -> Duration {
-        if !self.stands(ticket) {
+    fn remaining_wait(&self, ticket: usize) -> Duration {
+        if !self.is_active(ticket) {
             return Duration::ZERO;
         }
         let (level, quota) = self.level(ticket);
         Self::wait(-level, quota)
     }
 
-    /// Whether a ticket was neither cancelled nor still waits.
+    /// Returns whether a ticket neither waits nor was cancelled.
     fn is_served(&self, ticket: usize) -> bool {
-        self.stands(ticket) && self.look(ticket).is_zero()
+        self.is_active(ticket) && self.remaining_wait(ticket).is_zero()
     }
 
-    /// A slot that has come is spent; one that has not gives all back to those behind it.
-    fn cancel(&mut self, ticket: usize) {
-        if !self.look(ticket).is_zero() {
-            let cost = self.receipts[&ticket].4;
-            self.events.push((self.now, Event::Cancel { ticket, cost }));
+    /// Cancels a wait and returns its full cost. A ticket that no longer waits is used and keeps its cost.
+    fn cancel_wait(&mut self, ticket: usize) {
+        if !self.remaining_wait(ticket).is_zero() {
+            let cost = self.reservations[&ticket].cost;
+            self.events.push((self.now, Event::CancelWait { ticket, cost }));
         }
     }
 
-    /// How often the bucket was changed, and what was returned since it last was.
+    /// Returns the number of changes of the bucket, and the units that were returned since the last one.
     fn since_change(&self) -> (usize, i128) {
         self.events.iter().fold((0, 0), |(changes, returned), (_, event)| match event {
             Event::Update(_) | Event::Reset => (changes + 1, 0),
             Event::Return(units) => (changes, returned + units),
-            Event::Take { .. } | Event::Cancel { .. } => (changes, returned),
+            Event::Reserve { .. } | Event::CancelWait { .. } => (changes, returned),
         })
     }
 
-    /// Returns what would surely not have flowed over, once.
-    fn give_back(&mut self, ticket: usize) {
-        let Some((at, level, returned, changes, cost)) = self.receipts.remove(&ticket) else { return };
-        let (changed, returned_now) = self.since_change();
+    /// Cancels a reservation, at most once. It returns only units that would certainly not have overflowed.
+    fn cancel(&mut self, ticket: usize) {
+        let Some(reservation) = self.reservations.remove(&ticket) else { return };
+        let (changes_now, returned_now) = self.since_change();
         let (_, quota) = self.level(usize::MAX);
         let token = i128::from(quota.units_per_token());
-        let came = (self.now - at) * i128::from(quota.units_per_us()) + returned_now - returned;
-        let units = (i128::from(quota.burst()) * token - level - came).min(cost * token);
-        if changes == changed && units > 0 {
+        let refilled = (self.now - reservation.at) * i128::from(quota.units_per_us());
+        let added = refilled + returned_now - reservation.returned;
+        let free = i128::from(quota.burst()) * token - reservation.level - added;
+        let units = free.min(reservation.cost * token);
+        if reservation.changes == changes_now && units > 0 {
             self.events.push((self.now, Event::Return(units)));
         }
     }
 
-    fn play(&mut self, number: usize, tickets: &[usize], step: &Step) -> Answer {
+    fn run_step(&mut self, number: usize, tickets: &[usize], step: &Step) -> StepResult {
         match step {
             Step::Pause(us) => self.now += i128::from(*us),
             Step::Reserve { cost, within } => return self.reserve(number, *cost, *within),
-            Step::Look(index) => {
-                return Answer::Wait(pick(tickets, index).map_or(Duration::ZERO, |one| self.look(*one)));
+            Step::RemainingWait(index) => {
+                return StepResult::Wait(
+                    pick(tickets, index).map_or(Duration::ZERO, |ticket| self.remaining_wait(*ticket)),
+                );
             }
-            Step::Cancel(index) => pick(tickets, index).into_iter().for_each(|one| self.cancel(*one)),
+            Step::CancelWait(index) => pick(tickets, index).into_iter().for_each(|ticket| self.cancel_wait(*ticket)),
             Step::Level => {
                 let (level, quota) = self.level(usize::MAX);
-                return Answer::Level(i64::try_from(level.div_euclid(quota.units_per_token().into())).unwrap());
+                return StepResult::Level(i64::try_from(level.div_euclid(quota.units_per_token().into())).unwrap());
             }
             Step::Update(setting) => self.events.push((self.now, Event::Update(quota(*setting)))),
             Step::Reset => self.events.push((self.now, Event::Reset)),
-            Step::GiveBack(index) => pick(tickets, index).into_iter().for_each(|one| self.give_back(*one)),
+            Step::Cancel(index) => pick(tickets, index).into_iter().for_each(|ticket| self.cancel(*ticket)),
         }
-        Answer::Done
+        StepResult::Done
     }
 }
 
@@ -200,92 +220,93 @@ fn pick<'a, T>(tickets: &'a [T], index: &Index) -> Option<&'a T> {
     (!tickets.is_empty()).then(|| &tickets[index.index(tickets.len())])
 }
 
-fn in_memory(
+/// Runs a step in memory. Returns its result and a new ticket with its reservation id.
+fn run_in_memory(
     bucket: &mut Bucket,
-    (tickets, receipts): (&[Ticket], &[ReservationId]),
+    (tickets, reservations): (&[Ticket], &[ReservationId]),
     step: &Step,
     now: Timestamp,
-) -> (Answer, Option<(Ticket, ReservationId)>) {
-    let answer = match step {
-        Step::Pause(_) => Answer::Done,
+) -> (StepResult, Option<(Ticket, ReservationId)>) {
+    let result = match step {
+        Step::Pause(_) => StepResult::Done,
         Step::Reserve { cost, within } => match bucket.reserve(*cost, *within, now) {
             Ok(ticket) => {
                 let (wait, level) = (bucket.remaining_wait(&ticket, now), bucket.level(now));
-                let receipt = bucket.reservation_id(*cost);
+                let id = bucket.reservation_id(*cost);
                 return (
-                    Answer::Reserved { wait, remaining: u64::try_from(level).unwrap_or(0) },
-                    Some((ticket, receipt)),
+                    StepResult::Reserved { wait, remaining: u64::try_from(level).unwrap_or(0) },
+                    Some((ticket, id)),
                 );
             }
-            Err(refusal) => Answer::Refused(refusal),
+            Err(refusal) => StepResult::Refused(refusal),
         },
-        Step::Look(index) => {
-            Answer::Wait(pick(tickets, index).map_or(Duration::ZERO, |ticket| bucket.remaining_wait(ticket, now)))
+        Step::RemainingWait(index) => {
+            StepResult::Wait(pick(tickets, index).map_or(Duration::ZERO, |ticket| bucket.remaining_wait(ticket, now)))
         }
-        Step::Cancel(index) => {
+        Step::CancelWait(index) => {
             let _ = pick(tickets, index).is_some_and(|ticket| bucket.cancel_wait(ticket, now));
-            Answer::Done
+            StepResult::Done
         }
-        Step::Level => Answer::Level(bucket.level(now)),
+        Step::Level => StepResult::Level(bucket.level(now)),
         Step::Update(setting) => {
             bucket.update(quota(*setting), now);
-            Answer::Done
+            StepResult::Done
         }
         Step::Reset => {
             bucket.reset(now);
-            Answer::Done
+            StepResult::Done
         }
-        Step::GiveBack(index) => {
-            let _ = pick(receipts, index).is_some_and(|receipt| bucket.cancel(receipt, now));
-            Answer::Done
+        Step::Cancel(index) => {
+            let _ = pick(reservations, index).is_some_and(|id| bucket.cancel(id, now));
+            StepResult::Done
         }
     };
-    (answer, None)
+    (result, None)
 }
 
-async fn in_redis(
+async fn run_in_redis(
     limit: &RedisLimit,
-    (tickets, receipts): (&mut Vec<Option<RedisTicket>>, &mut Vec<ReservationId>),
+    (tickets, reservations): (&mut Vec<Option<RedisTicket>>, &mut Vec<ReservationId>),
     step: &Step,
-) -> Answer {
+) -> StepResult {
     match step {
         Step::Pause(_) => {}
         Step::Reserve { cost, within } => match limit.reserve(*cost, *within).await {
             Ok(reserved) => {
                 tickets.push(Some(reserved.ticket));
-                receipts.push(reserved.id.unwrap());
-                return Answer::Reserved { wait: reserved.wait, remaining: reserved.remaining };
+                reservations.push(reserved.id.unwrap());
+                return StepResult::Reserved { wait: reserved.wait, remaining: reserved.remaining };
             }
-            Err(refusal) => return Answer::Refused(refusal),
+            Err(refusal) => return StepResult::Refused(refusal),
         },
-        Step::Look(index) => {
-            return Answer::Wait(match pick(tickets, index) {
-                Some(Some(place)) => limit.remaining_wait(place).await,
+        Step::RemainingWait(index) => {
+            return StepResult::Wait(match pick(tickets, index) {
+                Some(Some(ticket)) => limit.remaining_wait(ticket).await,
                 _ => Duration::ZERO,
             });
         }
-        Step::Cancel(index) => {
+        Step::CancelWait(index) => {
             if !tickets.is_empty() {
                 let at = index.index(tickets.len());
-                tickets[at].take().into_iter().for_each(|place| limit.cancel_wait(place));
-                // It goes its own way; the next flight leaves after it has landed.
+                tickets[at].take().into_iter().for_each(|ticket| limit.cancel_wait(ticket));
+                // The cancellation is sent in the background. The next request is sent after its reply.
                 limit.status().await.unwrap();
             }
         }
-        Step::Level => return Answer::Level(limit.status().await.unwrap().available),
+        Step::Level => return StepResult::Level(limit.status().await.unwrap().available),
         Step::Update(setting) => limit.update(quota(*setting)).await.unwrap(),
         Step::Reset => limit.reset().await.unwrap(),
-        Step::GiveBack(index) => {
-            if let Some(receipt) = pick(receipts, index) {
-                limit.cancel(receipt).await.unwrap();
+        Step::Cancel(index) => {
+            if let Some(id) = pick(reservations, index) {
+                limit.cancel(id).await.unwrap();
             }
         }
     }
-    Answer::Done
+    StepResult::Done
 }
 
-/// Histories that mostly reserve, near the edge of what fits.
-fn steps() -> impl Strategy<Value = ((u64, u64, u64), Vec<Step>)> {
+/// Generates histories that mostly reserve, with costs around the capacity.
+fn histories() -> impl Strategy<Value = ((u64, u64, u64), Vec<Step>)> {
     quotas().prop_flat_map(|setting| {
         let token_us = setting.1 / setting.0;
         let within = prop_oneof![Just(Duration::ZERO), Just(Duration::from_secs(30))];
@@ -293,81 +314,86 @@ fn steps() -> impl Strategy<Value = ((u64, u64, u64), Vec<Step>)> {
         let step = prop_oneof![
             8 => reserve,
             4 => pauses(token_us).prop_map(Step::Pause),
-            2 => any::<Index>().prop_map(Step::Look),
-            2 => any::<Index>().prop_map(Step::Cancel),
+            2 => any::<Index>().prop_map(Step::RemainingWait),
+            2 => any::<Index>().prop_map(Step::CancelWait),
             1 => Just(Step::Level),
             1 => quotas().prop_map(Step::Update),
             1 => Just(Step::Reset),
-            2 => any::<Index>().prop_map(Step::GiveBack),
+            2 => any::<Index>().prop_map(Step::Cancel),
         ];
         (Just(setting), proptest::collection::vec(step, 1..80))
     })
 }
 
-/// Runs a history through model and memory, and through Redis where there is a limit in it.
-async fn agree(setting: (u64, u64, u64), steps: &[Step], hand: &ManualClock, redis: Option<&RedisLimit>) {
-    let mut model = Model { first: quota(setting), events: Vec::new(), now: 0, receipts: BTreeMap::new() };
-    let mut bucket = Bucket::full(quota(setting), hand.now());
-    let start = hand.now();
-    let (mut numbers, mut tickets, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut places, mut theirs) = (Vec::new(), Vec::new());
+/// Runs a history through the model and in memory, and in Redis if a limit is given, and asserts equal results.
+async fn assert_equal_results(
+    setting: (u64, u64, u64),
+    steps: &[Step],
+    clock: &ManualClock,
+    redis: Option<&RedisLimit>,
+) {
+    let mut model = Model { initial_quota: quota(setting), events: Vec::new(), now: 0, reservations: BTreeMap::new() };
+    let mut bucket = Bucket::full(quota(setting), clock.now());
+    let start = clock.now();
+    let (mut numbers, mut tickets, mut reservations) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut redis_tickets, mut redis_reservations) = (Vec::new(), Vec::new());
     for (number, step) in steps.iter().enumerate() {
         if let Step::Pause(us) = step {
-            hand.advance(*us);
+            clock.advance(*us);
         }
-        let now = Timestamp::from_micros((hand.now() - start).as_micros().try_into().unwrap());
-        // A slot that has not come is cancelled, not given back, and what was cancelled is gone.
-        if let Step::GiveBack(index) = step
-            && let Some(one) = pick(&numbers, index)
-            && !model.is_served(*one)
+        let now = Timestamp::from_micros((clock.now() - start).as_micros().try_into().unwrap());
+        // Only a reservation that neither waits nor was cancelled can be cancelled by its id.
+        if let Step::Cancel(index) = step
+            && let Some(ticket) = pick(&numbers, index)
+            && !model.is_served(*ticket)
         {
             continue;
         }
-        let expected = model.play(number + 1, &numbers, step);
-        let (said, ticket) = in_memory(&mut bucket, (&tickets, &receipts), step, hand.now());
-        assert_eq!(said, expected, "memory at step {number}, {step:?}, {now:?}");
+        let expected = model.run_step(number + 1, &numbers, step);
+        let (result, reserved) = run_in_memory(&mut bucket, (&tickets, &reservations), step, clock.now());
+        assert_eq!(result, expected, "memory at step {number}, {step:?}, {now:?}");
         if let Some(redis) = redis {
-            let said = in_redis(redis, (&mut places, &mut theirs), step).await;
-            assert_eq!(said, expected, "Redis at step {number}, {step:?}, {now:?}");
+            let result = run_in_redis(redis, (&mut redis_tickets, &mut redis_reservations), step).await;
+            assert_eq!(result, expected, "Redis at step {number}, {step:?}, {now:?}");
         }
-        if let Some((ticket, receipt)) = ticket {
+        if let Some((ticket, id)) = reserved {
             numbers.push(number + 1);
             tickets.push(ticket);
-            receipts.push(receipt);
+            reservations.push(id);
         }
     }
 }
 
-fn run(future: impl Future<Output = ()>) {
+fn block_on(future: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
 }
 
 proptest! {
     #[test]
-    fn memory_answers_as_the_model((setting, steps) in steps()) {
-        run(agree(setting, &steps, &ManualClock::default(), None));
+    fn memory_store_matches_the_model((setting, steps) in histories()) {
+        block_on(assert_equal_results(setting, &steps, &ManualClock::default(), None));
     }
 }
 
-/// Histories that go through a real server.
+/// The number of histories that run on a real server.
 const CASES: u32 = 300;
 
 #[test]
-fn redis_answers_as_memory_and_the_model() {
+fn redis_store_matches_memory_and_the_model() {
     let server = RedisServer::start();
-    run(async {
+    block_on(async {
         let redis = server.redis().await;
         let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(CASES));
-        let strategy = steps();
+        let strategy = histories();
         for case in 0..CASES {
             let tree = strategy.new_tree(&mut runner).unwrap();
             let (setting, steps) = tree.current();
-            let hand = Arc::new(ManualClock::default());
-            let clock: Arc<dyn Clock> = Arc::clone(&hand) as Arc<dyn Clock>;
+            let clock = Arc::new(ManualClock::default());
+            let shared_clock: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
             let limit = LimitConfig { quota: quota(setting), on_redis_failure: OnRedisFailure::Closed };
             let name = format!("case{case}");
-            let limit = RedisLimit::with_clock(redis.clone(), &name, limit, clock);
-            agree(setting, &steps, &hand, Some(&limit)).await;
+            let limit = RedisLimit::with_clock(redis.clone(), &name, limit, shared_clock);
+            assert_equal_results(setting, &steps, &clock, Some(&limit)).await;
         }
     });
 }

@@ -1,8 +1,9 @@
-//! Known inputs, changed at random: whatever a loader is given, it answers, and says where the mistake is.
+//! Fuzz tests with random mutations of known inputs. For every input, a loader must return a result or an error with a
+//! position.
 //!
-//! All targets together take `TIDEGATE_FUZZ_SECONDS` (3, and a minute in the thorough test). What a target was given last
-//! lies in `target/tmp/fuzz/TARGET`, also where the process itself ended; `TIDEGATE_FUZZ_INPUT=FILE cargo test -p
-//! tidegate-tests fuzz::TARGET` gives it that file and nothing else.
+//! All targets together run for `TIDEGATE_FUZZ_SECONDS` (default: 3; a minute in the thorough test). The last input of a
+//! target is in `target/tmp/fuzz/TARGET`, even if the process crashed. To run a target with one input file only, use
+//! `TIDEGATE_FUZZ_INPUT=FILE cargo test -p tidegate-tests fuzz::TARGET`.
 
 mod loaders;
 mod replies;
@@ -17,31 +18,31 @@ use proptest::sample::Index;
 use proptest::test_runner::{TestError, TestRunner};
 use tidegate_core::config::reader::Diagnostic;
 
-/// How many targets share the time.
+/// The number of targets that share the time.
 const TARGETS: u32 = 8;
-/// Inputs between two looks at the clock.
+/// The number of inputs between two checks of the time.
 const BATCH: u32 = 16;
-/// The longest seed, in bytes: what is large is slow, and seldom has more mistakes.
-const SEED: usize = 8 << 10;
-/// The longest that a mistake or a fault may be told in, in bytes.
-const MAX_WORDS: usize = 4_096;
+/// The maximum size of a seed, in bytes. Larger seeds are slow and rarely find more errors.
+const MAX_SEED: usize = 8 << 10;
+/// The maximum length of an error or a fault, in bytes.
+const MAX_MESSAGE: usize = 4_096;
 
-/// Gives a target its seeds, and then changed ones until its time is over.
+/// Runs a check with the seeds of a target, and then with mutations of them until the time of the target is over.
 fn fuzz(target: &str, mut seeds: Vec<Vec<u8>>, check: impl Fn(&[u8])) {
-    let last = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz").join(target);
-    fs::create_dir_all(last.parent().unwrap()).unwrap();
+    let last_input = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz").join(target);
+    fs::create_dir_all(last_input.parent().unwrap()).unwrap();
     if let Some(input) = std::env::var_os("TIDEGATE_FUZZ_INPUT") {
         return check(&fs::read(input).unwrap());
     }
-    seeds.retain(|seed| seed.len() <= SEED);
+    seeds.retain(|seed| seed.len() <= MAX_SEED);
     assert!(!seeds.is_empty(), "{target} has no seeds");
-    let given = |input: &[u8]| {
-        fs::write(&last, input).unwrap();
+    let run_input = |input: &[u8]| {
+        fs::write(&last_input, input).unwrap();
         check(input);
     };
-    seeds.iter().for_each(|seed| given(seed));
-    let begun = Instant::now();
-    while begun.elapsed() < share() {
+    seeds.iter().for_each(|seed| run_input(seed));
+    let started_at = Instant::now();
+    while started_at.elapsed() < time_per_target() {
         let mut runner = TestRunner::new(ProptestConfig {
             cases: BATCH,
             failure_persistence: None,
@@ -50,46 +51,46 @@ fn fuzz(target: &str, mut seeds: Vec<Vec<u8>>, check: impl Fn(&[u8])) {
             ..ProptestConfig::default()
         });
         let inputs = inputs(seeds.clone());
-        if let Err(TestError::Fail(why, input)) = runner.run(&inputs, |input| {
-            given(&input.0);
+        if let Err(TestError::Fail(reason, input)) = runner.run(&inputs, |input| {
+            run_input(&input.0);
             Ok(())
         }) {
-            fs::write(&last, &input.0).unwrap();
-            panic!("{why}\nthe input is in {}:\n{}", last.display(), String::from_utf8_lossy(&input.0));
+            fs::write(&last_input, &input.0).unwrap();
+            panic!("{reason}\nthe input is in {}:\n{}", last_input.display(), String::from_utf8_lossy(&input.0));
         }
     }
 }
 
-/// The time of one target.
-fn share() -> Duration {
+/// Returns the run time of one target.
+fn time_per_target() -> Duration {
     let seconds = std::env::var("TIDEGATE_FUZZ_SECONDS").map_or(3, |seconds| seconds.parse().unwrap());
     Duration::from_secs(seconds) / TARGETS
 }
 
-/// Bytes that are shown by their number, since they stand in a file.
+/// An input. Its debug output is only its length, because the bytes are in a file.
 #[derive(Clone)]
-struct Input(Vec<u8>);
+struct FuzzInput(Vec<u8>);
 
-impl std::fmt::Debug for Input {
+impl std::fmt::Debug for FuzzInput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} bytes", self.0.len())
     }
 }
 
-/// One change of an input, at places that are chosen when its length is known.
+/// One mutation of an input. Its positions are chosen when the length of the input is known.
 #[derive(Clone, Debug)]
-enum Edit {
+enum Mutation {
     Set(Index, u8),
     Remove(Index, usize),
     Repeat(Index, usize, usize),
     Insert(Index, Vec<u8>),
-    /// A part of another seed.
+    /// Inserts a part of another seed.
     Splice(Index, Index, Index, usize),
-    /// Another number where one stands.
+    /// Replaces a number.
     Number(Index, &'static str),
 }
 
-/// Numbers at whose edges mistakes are made.
+/// Numbers at the limits of common types.
 const NUMBERS: [&str; 12] = [
     "0",
     "-1",
@@ -105,83 +106,83 @@ const NUMBERS: [&str; 12] = [
     "nan",
 ];
 
-fn edits() -> impl Strategy<Value = Edit> {
-    let (at, long) = (any::<Index>, 1_usize..40);
+fn mutations() -> impl Strategy<Value = Mutation> {
+    let (at, length) = (any::<Index>, 1_usize..40);
     prop_oneof![
-        (at(), any::<u8>()).prop_map(|(at, byte)| Edit::Set(at, byte)),
-        (at(), long.clone()).prop_map(|(at, long)| Edit::Remove(at, long)),
-        (at(), long, 2_usize..400).prop_map(|(at, long, times)| Edit::Repeat(at, long, times)),
-        (at(), proptest::collection::vec(any::<u8>(), 1..6)).prop_map(|(at, bytes)| Edit::Insert(at, bytes)),
-        (at(), "[ -~\\n]{1,3}").prop_map(|(at, text)| Edit::Insert(at, text.into_bytes())),
-        (at(), at(), at(), 1_usize..200).prop_map(|(at, seed, from, long)| Edit::Splice(at, seed, from, long)),
-        (at(), proptest::sample::select(&NUMBERS[..])).prop_map(|(at, number)| Edit::Number(at, number)),
+        (at(), any::<u8>()).prop_map(|(at, byte)| Mutation::Set(at, byte)),
+        (at(), length.clone()).prop_map(|(at, length)| Mutation::Remove(at, length)),
+        (at(), length, 2_usize..400).prop_map(|(at, length, times)| Mutation::Repeat(at, length, times)),
+        (at(), proptest::collection::vec(any::<u8>(), 1..6)).prop_map(|(at, bytes)| Mutation::Insert(at, bytes)),
+        (at(), "[ -~\\n]{1,3}").prop_map(|(at, text)| Mutation::Insert(at, text.into_bytes())),
+        (at(), at(), at(), 1_usize..200).prop_map(|(at, seed, from, length)| Mutation::Splice(at, seed, from, length)),
+        (at(), proptest::sample::select(&NUMBERS[..])).prop_map(|(at, number)| Mutation::Number(at, number)),
     ]
 }
 
-fn inputs(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Input> {
-    let changes = (any::<Index>(), proptest::collection::vec(edits(), 1..6));
-    changes.prop_map(move |(seed, edits)| {
+fn inputs(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = FuzzInput> {
+    let mutations = (any::<Index>(), proptest::collection::vec(mutations(), 1..6));
+    mutations.prop_map(move |(seed, mutations)| {
         let mut bytes = seed.get(&seeds).clone();
-        edits.iter().for_each(|edit| edit.change(&mut bytes, &seeds));
-        Input(bytes)
+        mutations.iter().for_each(|mutation| mutation.apply(&mut bytes, &seeds));
+        FuzzInput(bytes)
     })
 }
 
-impl Edit {
-    fn change(&self, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
-        let whole = bytes.len();
+impl Mutation {
+    fn apply(&self, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
+        let total = bytes.len();
         match self {
-            Self::Set(at, byte) => bytes[part(at, 1, whole)].fill(*byte),
-            Self::Remove(at, long) => drop(bytes.drain(part(at, *long, whole))),
-            Self::Repeat(at, long, times) => {
-                let part = part(at, *long, whole);
-                let repeated = bytes[part.clone()].repeat(*times);
-                bytes.splice(part, repeated);
+            Self::Set(at, byte) => bytes[range(at, 1, total)].fill(*byte),
+            Self::Remove(at, length) => drop(bytes.drain(range(at, *length, total))),
+            Self::Repeat(at, length, times) => {
+                let range = range(at, *length, total);
+                let repeated = bytes[range.clone()].repeat(*times);
+                bytes.splice(range, repeated);
             }
-            Self::Insert(at, new) => drop(bytes.splice(part(at, 0, whole), new.clone())),
-            Self::Splice(at, seed, from, long) => {
+            Self::Insert(at, new) => drop(bytes.splice(range(at, 0, total), new.clone())),
+            Self::Splice(at, seed, from, length) => {
                 let seed = seed.get(seeds);
-                let new = seed[part(from, *long, seed.len())].to_vec();
-                bytes.splice(part(at, 0, whole), new);
+                let new = seed[range(from, *length, seed.len())].to_vec();
+                bytes.splice(range(at, 0, total), new);
             }
             Self::Number(at, number) => {
-                let from = at.index(whole + 1);
+                let from = at.index(total + 1);
                 let Some(first) = bytes[from..].iter().position(u8::is_ascii_digit) else { return };
-                let long = bytes[from + first..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-                bytes.splice(from + first..from + first + long, number.bytes());
+                let length = bytes[from + first..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+                bytes.splice(from + first..from + first + length, number.bytes());
             }
         }
     }
 }
 
-/// So many bytes from a place on, as far as there are.
-fn part(at: &Index, long: usize, whole: usize) -> Range<usize> {
-    let from = at.index(whole + 1);
-    from..(from + long).min(whole)
+/// Returns the range of `length` bytes from a position on, cut at the end of the input.
+fn range(at: &Index, length: usize, total: usize) -> Range<usize> {
+    let from = at.index(total + 1);
+    from..(from + length).min(total)
 }
 
-/// The files of a folder with this ending, the folders inside included.
-fn files(folder: &Path, ending: &str) -> Vec<Vec<u8>> {
-    let mut found = vec![];
-    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+/// Returns the contents of all files in a directory tree whose names have a suffix.
+fn files(dir: &Path, suffix: &str) -> Vec<Vec<u8>> {
+    let mut contents = vec![];
+    for entry in fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display())) {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(files(&path, ending));
-        } else if path.to_string_lossy().ends_with(ending) {
-            found.push(fs::read(&path).unwrap());
+            contents.extend(files(&path, suffix));
+        } else if path.to_string_lossy().ends_with(suffix) {
+            contents.push(fs::read(&path).unwrap());
         }
     }
-    found
+    contents
 }
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A problem stands somewhere in the text, or right behind its end.
-fn stands_in(problem: &Diagnostic, text: &str) {
+/// Asserts that the position of an error is in the text or directly after its end.
+fn assert_position_in(error: &Diagnostic, text: &str) {
     let lines: Vec<_> = text.split('\n').collect();
-    assert!((1..=lines.len() + 1).contains(&problem.line), "{problem}: there are {} lines", lines.len());
-    let long = lines.get(problem.line - 1).map_or(0, |line| line.chars().count());
-    assert!((1..=long + 2).contains(&problem.column), "{problem}: that line has {long} characters");
+    assert!((1..=lines.len() + 1).contains(&error.line), "{error}: the text has {} lines", lines.len());
+    let length = lines.get(error.line - 1).map_or(0, |line| line.chars().count());
+    assert!((1..=length + 2).contains(&error.column), "{error}: the line has {length} characters");
 }

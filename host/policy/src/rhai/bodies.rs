@@ -5,7 +5,7 @@ use rhai::{AST, ASTNode, Stmt};
 use super::script::CONFIGURE;
 
 /// The top-level statements of a script, or one of its functions.
-pub struct Body {
+pub struct FunctionBody {
     /// The function's name; `None` for the top-level statements.
     pub function: Option<String>,
     /// The names of the function's parameters.
@@ -14,7 +14,7 @@ pub struct Body {
     pub statements: Vec<Stmt>,
 }
 
-impl Body {
+impl FunctionBody {
     /// Returns the function's name and number of parameters, which identify it; `None` for the top-level statements.
     pub fn key(&self) -> Option<(&str, usize)> {
         self.function.as_deref().map(|name| (name, self.parameters.len()))
@@ -34,8 +34,8 @@ impl Body {
 }
 
 /// Returns all bodies of a script; the top-level statements come first.
-pub fn collect(ast: &AST) -> Vec<Body> {
-    let top_level = Body { function: None, parameters: vec![], statements: ast.statements().to_vec() };
+pub fn collect(ast: &AST) -> Vec<FunctionBody> {
+    let top_level = FunctionBody { function: None, parameters: vec![], statements: ast.statements().to_vec() };
     let functions = ast.iter_functions().map(|function| {
         let mut alone = ast.clone_functions_only();
         alone.retain_functions(|_, _, name, arity| name == function.name && arity == function.params.len());
@@ -47,7 +47,7 @@ pub fn collect(ast: &AST) -> Vec<Body> {
             true
         });
         let parameters = function.params.iter().map(|name| (*name).to_owned()).collect();
-        Body { function: Some(function.name.to_owned()), parameters, statements }
+        FunctionBody { function: Some(function.name.to_owned()), parameters, statements }
     });
     std::iter::once(top_level).chain(functions).collect()
 }

@@ -8,7 +8,7 @@ use tidegate_core::config::Setting;
 use tidegate_core::config::reader::{Diagnostic, nearest_name, with_suggestion};
 use tidegate_core::units::parse_duration;
 
-use super::bodies::{self, Body};
+use super::bodies::{self, FunctionBody};
 use super::contract::{CLASSES, Contract, FunctionArities, LIMIT_FIELDS, STATS, ValueType};
 use super::pitfalls;
 use super::script::diagnostic;
@@ -82,7 +82,7 @@ impl ScriptCheck<'_> {
         true
     }
 
-    fn body(&mut self, body: &Body, tokens: &Tokens) {
+    fn body(&mut self, body: &FunctionBody, tokens: &Tokens) {
         self.types.enter(body);
         body.walk(&mut |path| {
             let Some(node) = path.last() else { return true };
@@ -97,7 +97,7 @@ impl ScriptCheck<'_> {
         }
     }
 
-    fn node(&mut self, node: &ASTNode<'_>, body: &Body) {
+    fn node(&mut self, node: &ASTNode<'_>, body: &FunctionBody) {
         if self.problems.len() >= MAX_PROBLEMS {
             return;
         }

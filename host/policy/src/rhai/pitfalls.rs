@@ -4,7 +4,7 @@
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 use tidegate_core::config::reader::with_suggestion;
 
-use super::bodies::Body;
+use super::bodies::FunctionBody;
 use super::contract::{FAILURE_KINDS, LIMIT_FIELDS, STATS, ValueType};
 use super::tokens::{Literal, Tokens};
 use super::types::InferredTypes;
@@ -229,7 +229,7 @@ fn switch_cases(value: &Expr, cases: &[(Literal, Position)], types: &InferredTyp
 }
 
 /// Returns the verdicts that are discarded, and an assignment as the last statement, where a value is needed.
-pub fn unused_values(body: &Body, types: &InferredTypes) -> Pitfalls {
+pub fn unused_values(body: &FunctionBody, types: &InferredTypes) -> Pitfalls {
     let mut pitfalls = Pitfalls::new();
     unused_in_block(&body.statements, body.returns_value(), types, &mut pitfalls);
     if let (None, Some(Stmt::Assignment(assignment))) = (&body.function, body.statements.last()) {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rhai::{ASTNode, Expr, FnCallExpr, Stmt};
 
-use super::bodies::Body;
+use super::bodies::FunctionBody;
 use super::contract::{Contract, ValueType};
 
 impl ValueType {
@@ -78,7 +78,7 @@ pub struct InferredTypes {
 
 impl InferredTypes {
     /// Infers the types of a script. Repeats the inference until it changes nothing.
-    pub fn of_script(bodies: &[Body], contract: &Contract) -> Self {
+    pub fn of_script(bodies: &[FunctionBody], contract: &Contract) -> Self {
         let inputs = contract.inputs.iter().map(|(name, kind)| ((None, (*name).to_owned()), Inferred::One(*kind)));
         let functions = || bodies.iter().filter_map(|body| Some((body.key()?, body)));
         let owned = |(name, arity): (&str, usize)| (name.to_owned(), arity);
@@ -95,7 +95,7 @@ impl InferredTypes {
     }
 
     /// Makes a body the current scope, in which names are resolved.
-    pub fn enter(&mut self, body: &Body) {
+    pub fn enter(&mut self, body: &FunctionBody) {
         self.scope = body.key().map(|(name, arity)| (name.to_owned(), arity));
     }
 
@@ -127,7 +127,7 @@ impl InferredTypes {
     }
 
     /// Makes one pass over all bodies; returns whether it changed a type.
-    fn infer(&mut self, bodies: &[Body]) -> bool {
+    fn infer(&mut self, bodies: &[FunctionBody]) -> bool {
         let before = (self.variables.clone(), self.results.clone());
         for body in bodies {
             self.enter(body);

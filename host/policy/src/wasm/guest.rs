@@ -11,7 +11,7 @@ use tidegate_core::{Fault, FaultKind};
 use wasmtime::{Engine, Error, Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use super::engine::TICK;
-use super::imports::CallContext;
+use super::imports::GuestCall;
 use super::limits::GuestLimits;
 use super::pool::{Pool, PoolOwner};
 
@@ -27,7 +27,7 @@ pub struct GuestState {
     limits: GuestLimits,
     cpu_budget: CpuBudget,
     /// The context of the host functions.
-    pub call: CallContext,
+    pub call: GuestCall,
 }
 
 /// How much longer a guest may run.
@@ -124,7 +124,7 @@ impl<B> Guests<B> {
         let state = GuestState {
             limits: GuestLimits::new(&self.config.limits),
             cpu_budget: CpuBudget { deadline, start_tick: 0, first_tick: None },
-            call: CallContext::new(&self.policy),
+            call: GuestCall::new(&self.policy),
         };
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.limits);

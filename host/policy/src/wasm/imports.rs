@@ -17,7 +17,7 @@ const MAX_LINES: u32 = 16;
 const MAX_READS: u32 = 64;
 
 /// What the host functions need to know about the running call.
-pub struct CallContext {
+pub struct GuestCall {
     policy: Arc<str>,
     scope: Option<CallScope>,
     lines: u32,
@@ -33,7 +33,7 @@ struct CallScope {
     endpoint: Option<String>,
 }
 
-impl CallContext {
+impl GuestCall {
     /// Creates a context in which nothing can be read yet.
     pub fn new(policy: &Arc<str>) -> Self {
         Self { policy: Arc::clone(policy), scope: None, lines: 0, reads: 0, last_warning: None }

@@ -41,7 +41,7 @@ impl PoolOwner {
 }
 
 /// The right to use one instance. When it is dropped, its instance is dropped or returned to the pool first.
-pub struct Lease<'a, T> {
+pub struct InstanceLease<'a, T> {
     pool: &'a Pool<T>,
     owner: &'a PoolOwner,
     /// A warm instance, or `None` if the holder must create one.
@@ -58,7 +58,7 @@ impl<T> Pool<T> {
 
     /// Returns a lease for this owner. Waits while every instance is leased, or while the owner has reached its
     /// maximum.
-    pub fn lease<'a>(&'a self, owner: &'a PoolOwner) -> Lease<'a, T> {
+    pub fn lease<'a>(&'a self, owner: &'a PoolOwner) -> InstanceLease<'a, T> {
         let mut state = self.state.lock();
         let (instance, evicted) = loop {
             if owner.leased.load(Ordering::Relaxed) >= owner.max_leased {
@@ -81,7 +81,7 @@ impl<T> Pool<T> {
         drop(state);
         // Outside of the lock, because it unmaps memory. Before the lease is used, because it frees the slot.
         drop(evicted);
-        Lease { pool: self, owner, instance, is_reusable: false }
+        InstanceLease { pool: self, owner, instance, is_reusable: false }
     }
 
     /// Drops the idle instances of an owner that is no longer used.
@@ -106,7 +106,7 @@ impl<T> PoolState<T> {
     }
 }
 
-impl<T> Drop for Lease<'_, T> {
+impl<T> Drop for InstanceLease<'_, T> {
     fn drop(&mut self) {
         let reusable = self.instance.take_if(|_| self.is_reusable);
         drop(self.instance.take());

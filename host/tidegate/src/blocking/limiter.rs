@@ -5,53 +5,53 @@ use std::time::Duration;
 
 use tidegate_core::{Decision, LimitStatus, Quota};
 
-use super::{Engine, Error};
+use super::{BackgroundRuntime, BlockingError};
 
 /// The rate limit of one platform; see [`crate::Limiter`].
 #[derive(Clone)]
-pub struct Limiter {
+pub struct BlockingLimiter {
     pub(super) inner: crate::Limiter,
-    pub(super) engine: Arc<Engine>,
+    pub(super) background: Arc<BackgroundRuntime>,
 }
 
-impl Limiter {
+impl BlockingLimiter {
     /// Takes `cost` tokens if they are available now. A refused call takes nothing.
     ///
     /// # Errors
     /// Returns an error if called inside an async runtime.
-    pub fn check(&self, cost: u64) -> Result<Decision, Error> {
-        self.engine.wait(self.inner.check(cost))
+    pub fn check(&self, cost: u64) -> Result<Decision, BlockingError> {
+        self.background.wait(self.inner.check(cost))
     }
 
     /// Waits for `cost` tokens, at most for `timeout` and never longer than 30 s. Calls are served in order of arrival.
     ///
     /// # Errors
     /// Returns an error if called inside an async runtime.
-    pub fn acquire(&self, cost: u64, timeout: Duration) -> Result<Decision, Error> {
-        self.engine.wait(self.inner.acquire(cost, timeout))
+    pub fn acquire(&self, cost: u64, timeout: Duration) -> Result<Decision, BlockingError> {
+        self.background.wait(self.inner.acquire(cost, timeout))
     }
 
     /// Returns the current state of the limit.
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable, or if called inside an async runtime.
-    pub fn status(&self) -> Result<LimitStatus, Error> {
-        Ok(self.engine.wait(self.inner.status())??)
+    pub fn status(&self) -> Result<LimitStatus, BlockingError> {
+        Ok(self.background.wait(self.inner.status())??)
     }
 
     /// Fills the bucket.
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable, or if called inside an async runtime.
-    pub fn reset(&self) -> Result<(), Error> {
-        Ok(self.engine.wait(self.inner.reset())??)
+    pub fn reset(&self) -> Result<(), BlockingError> {
+        Ok(self.background.wait(self.inner.reset())??)
     }
 
     /// Changes rate and burst for all processes that share the limit. The number of tokens stays.
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable, or if called inside an async runtime.
-    pub fn update(&self, quota: Quota) -> Result<(), Error> {
-        Ok(self.engine.wait(self.inner.update(quota))??)
+    pub fn update(&self, quota: Quota) -> Result<(), BlockingError> {
+        Ok(self.background.wait(self.inner.update(quota))??)
     }
 }

@@ -3,21 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Engine, Error};
+use super::{BackgroundRuntime, BlockingError};
 
 /// A lock and its owner; see [`crate::Lock`].
 #[derive(Clone)]
-pub struct Lock {
+pub struct BlockingLock {
     pub(super) inner: crate::Lock,
-    pub(super) engine: Arc<Engine>,
+    pub(super) background: Arc<BackgroundRuntime>,
 }
 
-impl Lock {
+impl BlockingLock {
     /// Sets how long the lock stays held after its last extension.
     ///
     /// # Errors
     /// Returns an error if the ttl is shorter than 100 ms or longer than a day.
-    pub fn ttl(mut self, ttl: Duration) -> Result<Self, Error> {
+    pub fn ttl(mut self, ttl: Duration) -> Result<Self, BlockingError> {
         self.inner = self.inner.ttl(ttl)?;
         Ok(self)
     }
@@ -26,7 +26,7 @@ impl Lock {
     ///
     /// # Errors
     /// Returns an error if the name is empty, longer than 200 bytes, or contains control characters.
-    pub fn owner(mut self, owner: &str) -> Result<Self, Error> {
+    pub fn owner(mut self, owner: &str) -> Result<Self, BlockingError> {
         self.inner = self.inner.owner(owner)?;
         Ok(self)
     }
@@ -35,7 +35,7 @@ impl Lock {
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable, or if called inside an async runtime.
-    pub fn try_acquire(&self) -> Result<Option<Lease>, Error> {
+    pub fn try_acquire(&self) -> Result<Option<BlockingLease>, BlockingError> {
         self.acquire(Duration::ZERO)
     }
 
@@ -43,21 +43,21 @@ impl Lock {
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable, or if called inside an async runtime.
-    pub fn acquire(&self, timeout: Duration) -> Result<Option<Lease>, Error> {
-        let lease = self.engine.wait(self.inner.acquire(timeout))??;
-        Ok(lease.map(|inner| Lease { inner: Some(inner), engine: Arc::clone(&self.engine) }))
+    pub fn acquire(&self, timeout: Duration) -> Result<Option<BlockingLease>, BlockingError> {
+        let lease = self.background.wait(self.inner.acquire(timeout))??;
+        Ok(lease.map(|inner| BlockingLease { inner: Some(inner), background: Arc::clone(&self.background) }))
     }
 }
 
 /// A lock that this process holds and extends; see [`crate::Lease`].
 #[must_use = "dropping a lease releases its lock"]
-pub struct Lease {
+pub struct BlockingLease {
     /// `Some` until the release.
     inner: Option<crate::Lease>,
-    engine: Arc<Engine>,
+    background: Arc<BackgroundRuntime>,
 }
 
-impl Lease {
+impl BlockingLease {
     /// Returns the fencing token, which is greater than the token of every earlier grant.
     #[must_use]
     pub fn fencing_token(&self) -> u64 {
@@ -74,18 +74,18 @@ impl Lease {
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable, or if called inside an async runtime. Then the lock ends by its ttl.
-    pub fn release(mut self) -> Result<bool, Error> {
+    pub fn release(mut self) -> Result<bool, BlockingError> {
         match self.inner.take() {
-            Some(inner) => Ok(self.engine.wait(inner.release())??),
+            Some(inner) => Ok(self.background.wait(inner.release())??),
             None => Ok(false),
         }
     }
 }
 
-impl Drop for Lease {
+impl Drop for BlockingLease {
     fn drop(&mut self) {
         let Some(inner) = self.inner.take() else { return };
         // Wait for the release if this thread may block, so that a program that ends does not leave the lock held.
-        let _ = self.engine.wait(inner.release());
+        let _ = self.background.wait(inner.release());
     }
 }

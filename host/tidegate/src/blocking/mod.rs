@@ -5,11 +5,11 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use tidegate::blocking::Host;
-//! let host = Host::start(|| tidegate::Host::builder().build())?;
+//! use tidegate::blocking::BlockingHost;
+//! let host = BlockingHost::start(|| tidegate::Host::builder().build())?;
 //! let taobao = host.limiter("taobao")?;
 //! assert!(taobao.acquire(1, Duration::from_secs(1))?.is_allowed());
-//! # Ok::<(), tidegate::blocking::Error>(())
+//! # Ok::<(), tidegate::blocking::BlockingError>(())
 //! ```
 
 mod limiter;
@@ -25,9 +25,9 @@ use tokio::sync::oneshot;
 
 use crate::{BuildError, LockError, UnknownPlatform};
 
-pub use limiter::Limiter;
-pub use lock::{Lease, Lock};
-pub use retry::{CallError, Retry};
+pub use limiter::BlockingLimiter;
+pub use lock::{BlockingLease, BlockingLock};
+pub use retry::{BlockingCallError, BlockingRetry};
 
 /// How long dropping a host waits for its last metric flush and its alert notifications.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// An error of the blocking API.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct Error(#[from] ErrorKind);
+pub struct BlockingError(#[from] ErrorKind);
 
 #[derive(Clone, Debug, thiserror::Error)]
 enum ErrorKind {
@@ -58,7 +58,7 @@ enum ErrorKind {
     Lock(#[from] LockError),
 }
 
-impl Error {
+impl BlockingError {
     /// Returns whether the method was called inside an async runtime.
     #[must_use]
     pub const fn is_inside_runtime(&self) -> bool {
@@ -72,19 +72,19 @@ impl Error {
     }
 }
 
-impl From<UnknownPlatform> for Error {
+impl From<UnknownPlatform> for BlockingError {
     fn from(error: UnknownPlatform) -> Self {
         Self(error.into())
     }
 }
 
-impl From<LockError> for Error {
+impl From<LockError> for BlockingError {
     fn from(error: LockError) -> Self {
         Self(error.into())
     }
 }
 
-impl From<StoreError> for Error {
+impl From<StoreError> for BlockingError {
     fn from(error: StoreError) -> Self {
         Self(error.into())
     }
@@ -92,17 +92,17 @@ impl From<StoreError> for Error {
 
 /// A host for threads that may block. Clones share the same services; dropping the last clone shuts them down.
 #[derive(Clone)]
-pub struct Host {
+pub struct BlockingHost {
     services: crate::Host,
-    engine: Arc<Engine>,
+    background: Arc<BackgroundRuntime>,
 }
 
-impl Host {
+impl BlockingHost {
     /// Builds a host and runs its background tasks on a separate thread.
     ///
     /// # Errors
     /// Returns an error if called inside an async runtime, if the thread cannot be started, or if `build` fails.
-    pub fn start(build: impl FnOnce() -> Result<crate::Host, BuildError>) -> Result<Self, Error> {
+    pub fn start(build: impl FnOnce() -> Result<crate::Host, BuildError>) -> Result<Self, BlockingError> {
         ensure_outside_runtime()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -116,8 +116,8 @@ impl Host {
             // An error means that the sender is gone, which also means to stop.
             let _ = stopped.await;
         }));
-        let engine = Engine { runtime: Some(runtime), shutdown: Some((stop, running)) };
-        Ok(Self { services, engine: Arc::new(engine) })
+        let background = BackgroundRuntime { runtime: Some(runtime), shutdown: Some((stop, running)) };
+        Ok(Self { services, background: Arc::new(background) })
     }
 
     /// Returns the async host with the same services; its non-async methods (configuration, metrics, policies) can also
@@ -131,32 +131,32 @@ impl Host {
     ///
     /// # Errors
     /// Returns an error if the configuration has no limit for the platform.
-    pub fn limiter(&self, platform: &str) -> Result<Limiter, Error> {
-        Ok(Limiter { inner: self.services.limiter(platform)?, engine: Arc::clone(&self.engine) })
+    pub fn limiter(&self, platform: &str) -> Result<BlockingLimiter, BlockingError> {
+        Ok(BlockingLimiter { inner: self.services.limiter(platform)?, background: Arc::clone(&self.background) })
     }
 
-    /// Returns a call to a platform; [`Retry::run`] makes it and retries it.
+    /// Returns a call to a platform; [`BlockingRetry::run`] makes it and retries it.
     ///
     /// # Errors
     /// Returns an error if the configuration has no limit for the platform.
-    pub fn retry(&self, platform: &str) -> Result<Retry, Error> {
-        Ok(Retry { inner: self.services.retry(platform)?, engine: Arc::clone(&self.engine) })
+    pub fn retry(&self, platform: &str) -> Result<BlockingRetry, BlockingError> {
+        Ok(BlockingRetry { inner: self.services.retry(platform)?, background: Arc::clone(&self.background) })
     }
 
     /// Returns a handle to a lock, with a unique owner and a ttl of 30 s.
     ///
     /// # Errors
     /// Returns an error if the name is empty, longer than 200 bytes, or contains control characters.
-    pub fn lock(&self, name: &str) -> Result<Lock, Error> {
-        Ok(Lock { inner: self.services.locks().lock(name)?, engine: Arc::clone(&self.engine) })
+    pub fn lock(&self, name: &str) -> Result<BlockingLock, BlockingError> {
+        Ok(BlockingLock { inner: self.services.locks().lock(name)?, background: Arc::clone(&self.background) })
     }
 
     /// Returns the statistics of the last `range`, for one endpoint or for the whole platform.
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable, or if called inside an async runtime.
-    pub fn stats(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Result<Stats, Error> {
-        Ok(self.engine.wait(self.services.stats(platform, endpoint, range))??)
+    pub fn stats(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Result<Stats, BlockingError> {
+        Ok(self.background.wait(self.services.stats(platform, endpoint, range))??)
     }
 
     /// Returns the latest alert notifications, newest first and at most `limit`, for one platform or for all.
@@ -164,8 +164,12 @@ impl Host {
     /// # Errors
     /// Returns an error if Redis is unavailable, or if called inside an async runtime.
     #[cfg(feature = "policies")]
-    pub fn alert_history(&self, platform: Option<&str>, limit: usize) -> Result<Vec<crate::AlertRecord>, Error> {
-        Ok(self.engine.wait(self.services.alerts().history(platform, limit))??)
+    pub fn alert_history(
+        &self,
+        platform: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<crate::AlertRecord>, BlockingError> {
+        Ok(self.background.wait(self.services.alerts().history(platform, limit))??)
     }
 
     /// Returns the rules whose condition is true now.
@@ -173,22 +177,22 @@ impl Host {
     /// # Errors
     /// Returns an error if Redis is unavailable, or if called inside an async runtime.
     #[cfg(feature = "policies")]
-    pub fn active_alerts(&self) -> Result<Vec<crate::ActiveAlert>, Error> {
-        Ok(self.engine.wait(self.services.alerts().active())??)
+    pub fn active_alerts(&self) -> Result<Vec<crate::ActiveAlert>, BlockingError> {
+        Ok(self.background.wait(self.services.alerts().active())??)
     }
 }
 
 /// The runtime of the background thread.
-struct Engine {
-    /// `Some` until the engine is dropped.
+struct BackgroundRuntime {
+    /// `Some` until the value is dropped.
     runtime: Option<Runtime>,
     /// The signal to stop, and the task that runs the host.
     shutdown: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<()>)>,
 }
 
-impl Engine {
+impl BackgroundRuntime {
     /// Blocks this thread until the future completes; background tasks continue on the runtime's own thread.
-    fn wait<F: Future>(&self, future: F) -> Result<F::Output, Error> {
+    fn wait<F: Future>(&self, future: F) -> Result<F::Output, BlockingError> {
         ensure_outside_runtime()?;
         match &self.runtime {
             Some(runtime) => Ok(runtime.block_on(future)),
@@ -197,7 +201,7 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
+impl Drop for BackgroundRuntime {
     fn drop(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
         if let Some((stop, running)) = self.shutdown.take() {

@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Engine, Error};
+use super::{BackgroundRuntime, BlockingError};
 use crate::{Attempt, RetryableError};
 
 /// A call to a platform, with retries; see [`crate::Retry`].
 #[must_use = "the call is made by `run`"]
-pub struct Retry {
+pub struct BlockingRetry {
     pub(super) inner: crate::Retry,
-    pub(super) engine: Arc<Engine>,
+    pub(super) background: Arc<BackgroundRuntime>,
 }
 
 /// The error of a call.
 #[derive(Debug, thiserror::Error)]
-pub enum CallError<E> {
+pub enum BlockingCallError<E> {
     /// The limit refused the call, or its last attempt failed.
     #[error(transparent)]
     Failed(crate::CallError<E>),
     /// The call could not be made from this thread.
     #[error(transparent)]
-    Blocking(Error),
+    Blocking(BlockingError),
 }
 
-impl Retry {
+impl BlockingRetry {
     /// Sets the endpoint under which the call is counted in the metrics.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.inner = self.inner.endpoint(endpoint);
@@ -57,7 +57,10 @@ impl Retry {
     ///
     /// # Errors
     /// Returns the errors of [`crate::Retry::run`], and an error if called inside an async runtime.
-    pub fn run<T, E: RetryableError>(self, mut call: impl FnMut(Attempt) -> Result<T, E>) -> Result<T, CallError<E>> {
+    pub fn run<T, E: RetryableError>(
+        self,
+        mut call: impl FnMut(Attempt) -> Result<T, E>,
+    ) -> Result<T, BlockingCallError<E>> {
         let (attempt_sender, mut attempts) = mpsc::unbounded_channel();
         let (result_sender, results) = mpsc::unbounded_channel();
         let results = tokio::sync::Mutex::new(results);
@@ -73,16 +76,16 @@ impl Retry {
         }));
         loop {
             // The closure runs between two waits, outside the context of the runtime, so it may block.
-            let step = self.engine.wait(async {
+            let step = self.background.wait(async {
                 tokio::select! {
                     biased;
                     Some(attempt) = attempts.recv() => Step::Attempt(attempt),
                     result = &mut running => Step::Finished(result),
                 }
             });
-            match step.map_err(CallError::Blocking)? {
+            match step.map_err(BlockingCallError::Blocking)? {
                 Step::Attempt(attempt) => drop(result_sender.send(call(attempt))),
-                Step::Finished(result) => return result.map_err(CallError::Failed),
+                Step::Finished(result) => return result.map_err(BlockingCallError::Failed),
             }
         }
     }

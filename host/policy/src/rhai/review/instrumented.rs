@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, NativeCallContext, Position, Scope, Shared, Stmt};
 
 use super::instrument::{Instrumenter, PROBE};
-use crate::rhai::bodies::{self, Body};
+use crate::rhai::bodies::{self, FunctionBody};
 
 /// The maximum time of all samples of one script. Few scripts need a tenth of it; only a script with slow operations,
 /// such as those on large arrays, needs all of it.
@@ -167,14 +167,14 @@ fn spend(budget: &AtomicU64, end: Instant) -> bool {
     before > 1 && !is_late
 }
 
-fn is_anonymous(body: &Body) -> bool {
+fn is_anonymous(body: &FunctionBody) -> bool {
     body.function.as_deref().is_some_and(|name| name.starts_with("anon$"))
 }
 
 /// Registers a function of the script with the engine, because the function definitions in a syntax tree cannot be
 /// replaced.
-fn register(engine: &mut Engine, body: Body, anonymous: &AST, depth: &Arc<AtomicUsize>) {
-    let Body { function, parameters, statements } = body;
+fn register(engine: &mut Engine, body: FunctionBody, anonymous: &AST, depth: &Arc<AtomicUsize>) {
+    let FunctionBody { function, parameters, statements } = body;
     let types = vec![TypeId::of::<Dynamic>(); parameters.len()];
     let ast = AST::new(statements, Shared::clone(anonymous.shared_lib()));
     let depth = Arc::clone(depth);

@@ -6,12 +6,12 @@ use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
 use super::Notes;
 use super::instrument::start;
-use crate::rhai::bodies::Body;
+use crate::rhai::bodies::FunctionBody;
 use crate::rhai::contract::ValueType;
 use crate::rhai::types::InferredTypes;
 
 /// Returns the notes on all bodies.
-pub fn find(bodies: &[Body], types: &mut InferredTypes) -> Notes {
+pub fn find(bodies: &[FunctionBody], types: &mut InferredTypes) -> Notes {
     let mut notes = Notes::new();
     for body in bodies {
         types.enter(body);
@@ -193,7 +193,7 @@ fn statement_start(statement: &Stmt) -> Position {
 }
 
 /// Reports variables that are never read, except those whose name starts with `_`.
-fn unused_variables(body: &Body, notes: &mut Notes) {
+fn unused_variables(body: &FunctionBody, notes: &mut Notes) {
     let (mut declared, mut read) = (Vec::new(), BTreeSet::new());
     body.walk(&mut |path| {
         match path.last() {
