@@ -1,4 +1,4 @@
-//! One hostile policy beside a good one: is it contained, and how soon?
+//! Attacks one hostile policy while a valid policy runs beside it, and reports whether and how fast it was contained.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,115 +15,126 @@ use tidegate::core::{
 };
 use tidegate::policy::{Policies, PolicyKind, PolicyStatus};
 
-use crate::corpus::{Expected, Hostile};
+use crate::corpus::{ExpectedOutcome, HostilePolicy};
 
-/// The good policy: its verdicts are known.
-const OTHER: &str = r#"if attempt > 1 { give_up("permanent", "other") } else { retry("transient", "other") }"#;
-/// Between two questions to the good policy: often enough to notice a standstill, and the machine has other work.
+/// The valid policy, whose verdicts are known.
+const VALID_POLICY: &str = r#"if attempt > 1 { give_up("permanent", "valid") } else { retry("transient", "valid") }"#;
+/// The time between two rounds of calls to the valid policy. It is short enough to notice when the policy has to wait,
+/// and long enough to leave the processor to the attack.
 const PAUSE: Duration = Duration::from_micros(200);
-/// The longest that a fault or a refusal may be told in, in bytes: it goes to logs and pages.
-const MAX_WORDS: usize = 4_096;
+/// The maximum size of the message of a fault or of a rejection, in bytes. Logs and notifications contain it.
+const MAX_MESSAGE_SIZE: usize = 4_096;
 
-/// What became of a hostile policy.
-pub struct Report {
-    /// How it ended: `fault deadline`, `refused "…"` or `answer`.
-    pub got: String,
-    /// What should not have happened; empty where it is contained.
-    pub wrong: Vec<String>,
-    /// How long loading it took.
-    pub load: Duration,
-    /// How long each attack took.
-    pub took: Vec<Duration>,
-    /// Its deadline.
+/// The platform of every call to the hostile policy. It is also the file name of the policy, without the extension. Some
+/// policies of the corpus recognize the sub-code of an attack by its size of 7 bytes, so no other string of the input may
+/// have that size.
+const PLATFORM: &str = "attacker";
+
+/// The result of the attacks by one hostile policy.
+pub struct AttackReport {
+    /// The outcome: `fault KIND`, `rejected: ERROR` or `verdict`.
+    pub outcome: String,
+    /// The violated requirements; empty if the policy is contained.
+    pub violations: Vec<String>,
+    /// The time to load the policy.
+    pub load_time: Duration,
+    /// The time of each attack.
+    pub attack_times: Vec<Duration>,
+    /// The deadline of the policy.
     pub deadline: Duration,
-    /// How often the good policy was asked meanwhile.
-    pub others: u64,
+    /// The number of calls to the valid policy during the attacks.
+    pub valid_calls: u64,
 }
 
-/// How far policies may go.
+/// The limits on the hostile policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limits {
-    /// As they come, to measure them.
-    Shipped,
-    /// Of those that could end a policy only the one that is expected to: a busy machine changes nothing.
-    Patient,
+pub enum LimitProfile {
+    /// The default limits, to measure how fast they end a policy.
+    Default,
+    /// Only the limit that the file expects can end the policy, so that the outcome is the same on a busy machine.
+    ExpectedOnly,
 }
 
-/// Attacks so many times, beside a policy that is asked all the while.
+/// Attacks `rounds` times, while another thread calls a valid policy.
 ///
 /// # Errors
-/// Where the scene cannot be set.
-pub fn attack(hostile: &Hostile, limits: Limits, rounds: usize) -> Result<Report, String> {
+/// Returns a message if the environment of the test cannot be created.
+pub fn attack(hostile: &HostilePolicy, profile: LimitProfile, rounds: usize) -> Result<AttackReport, String> {
     let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let told = |error: std::io::Error| format!("{}: {error}", dir.path().display());
+    let io_error = |error: std::io::Error| format!("{}: {error}", dir.path().display());
     let folder = dir.path().join(hostile.kind.folder());
-    fs::create_dir_all(dir.path().join("retry")).and_then(|()| fs::create_dir_all(&folder)).map_err(told)?;
-    fs::write(dir.path().join("retry/other.rhai"), OTHER).map_err(told)?;
-    let config = config(dir.path(), hostile, limits);
+    fs::create_dir_all(dir.path().join("retry")).and_then(|()| fs::create_dir_all(&folder)).map_err(io_error)?;
+    fs::write(dir.path().join("retry/valid.rhai"), VALID_POLICY).map_err(io_error)?;
+    let config = config(dir.path(), hostile, profile);
     let policies = Policies::open(&config);
-    policies.attach(Arc::new(Figures(stats())));
-    let (begun, ended) = (Barrier::new(2), AtomicBool::new(false));
+    policies.attach(Arc::new(FixedView(stats())));
+    let (started, done) = (Barrier::new(2), AtomicBool::new(false));
     thread::scope(|scope| {
-        let other = scope.spawn(|| ask_the_other(&policies, &begun, &ended));
-        begun.wait();
-        let scene = Scene { policies: &policies, hostile, file: folder.join(hostile.victim()), config: &config };
-        let report = scene.play(rounds).map_err(told);
-        ended.store(true, Ordering::Relaxed);
-        let (others, trouble) = other.join().map_err(|_| "the good policy's caller panicked".to_owned())?;
+        let valid_caller = scope.spawn(|| call_valid_policy(&policies, &started, &done));
+        started.wait();
+        let file = folder.join(hostile.loaded_name());
+        let report = AttackRun { policies: &policies, hostile, file, config: &config }.run(rounds).map_err(io_error);
+        done.store(true, Ordering::Relaxed);
+        let caller_result = valid_caller.join();
+        let (valid_calls, wrong_decision) =
+            caller_result.map_err(|_| "the thread that calls the valid policy panicked".to_owned())?;
         let mut report = report?;
-        report.others = others;
-        report.wrong.extend(trouble.map(|trouble| format!("the good policy: {trouble}")));
+        report.valid_calls = valid_calls;
+        report
+            .violations
+            .extend(wrong_decision.map(|decision| format!("wrong decision of the valid policy: {decision}")));
         Ok(report)
     })
 }
 
-fn config(dir: &Path, hostile: &Hostile, limits: Limits) -> PoliciesConfig {
-    let shipped = Config::default().policies;
-    let mut policy_limits = shipped.limits;
+fn config(dir: &Path, hostile: &HostilePolicy, profile: LimitProfile) -> PoliciesConfig {
+    let defaults = Config::default().policies;
+    let mut limits = defaults.limits;
     let long = Duration::from_secs(60);
-    let mut own = None;
-    if limits == Limits::Patient {
-        let ends = hostile.expected.is_deadline();
-        own = Some(if ends { Duration::from_millis(50) } else { long });
-        if ends {
-            policy_limits.max_operations = u64::MAX;
+    let mut deadline = None;
+    if profile == LimitProfile::ExpectedOnly {
+        let ends_by_deadline = hostile.expected.is_deadline();
+        deadline = Some(if ends_by_deadline { Duration::from_millis(50) } else { long });
+        if ends_by_deadline {
+            limits.max_operations = u64::MAX;
         }
     }
-    let victim = format!("{}/victim", hostile.kind.folder());
-    let overrides =
-        BTreeMap::from([(victim, PolicyConfig { deadline: own, limits: policy_limits, settings: BTreeMap::new() })]);
-    // The good policy's own time is not what is looked at, and that it is set aside neither.
-    let other = PolicyConfig { deadline: Some(long), limits: shipped.limits, settings: BTreeMap::new() };
-    let overrides = overrides.into_iter().chain([("retry/other".to_owned(), other)]).collect();
-    PoliciesConfig { dir: dir.to_owned(), max_faults: u32::MAX, overrides, ..shipped }
+    // The valid policy gets a long deadline, because its own speed is not under test.
+    let valid = PolicyConfig { deadline: Some(long), limits: defaults.limits, settings: BTreeMap::new() };
+    let overrides = BTreeMap::from([
+        (format!("{}/{PLATFORM}", hostile.kind.folder()), PolicyConfig { deadline, limits, settings: BTreeMap::new() }),
+        ("retry/valid".to_owned(), valid),
+    ]);
+    // No policy is quarantined.
+    PoliciesConfig { dir: dir.to_owned(), max_faults: u32::MAX, overrides, ..defaults }
 }
 
-/// Asks the good policy until it is over; the answer is how often, and the first trouble.
-fn ask_the_other(policies: &Policies, begun: &Barrier, ended: &AtomicBool) -> (u64, Option<String>) {
-    let expected =
-        [Verdict::retry(Class::Transient), Verdict::give_up(Class::Permanent)].map(|one| one.with_reason("other"));
-    let failures = [1, 2].map(|attempt| Failure { platform: "other".into(), attempt, ..Failure::default() });
-    let (mut asked, mut trouble) = (0, None);
-    while !ended.load(Ordering::Relaxed) {
+/// Calls the valid policy until `done`. Returns the number of calls, and the first wrong decision.
+fn call_valid_policy(policies: &Policies, started: &Barrier, done: &AtomicBool) -> (u64, Option<String>) {
+    let expected = [Verdict::retry(Class::Transient), Verdict::give_up(Class::Permanent)]
+        .map(|verdict| verdict.with_reason("valid"));
+    let failures = [1, 2].map(|attempt| Failure { platform: "valid".into(), attempt, ..Failure::default() });
+    let (mut calls, mut wrong_decision) = (0, None);
+    while !done.load(Ordering::Relaxed) {
         for (failure, expected) in failures.iter().zip(&expected) {
-            let decided = policies.classify(failure);
-            asked += 1;
-            if (&decided.verdict, &*decided.by) != (expected, "retry/other.rhai") {
-                trouble.get_or_insert_with(|| format!("{decided:?}"));
+            let decision = policies.classify(failure);
+            calls += 1;
+            if (&decision.verdict, &*decision.by) != (expected, "retry/valid.rhai") {
+                wrong_decision.get_or_insert_with(|| format!("{decision:?}"));
             }
         }
-        if asked == 2 {
-            begun.wait();
+        if calls == 2 {
+            started.wait();
         }
         thread::sleep(PAUSE);
     }
-    (asked, trouble)
+    (calls, wrong_decision)
 }
 
-/// The same figures in every window, and one limit.
-struct Figures(Stats);
+/// A view with the same statistics in every window, and one limit.
+struct FixedView(Stats);
 
-impl HostView for Figures {
+impl HostView for FixedView {
     fn window(&self, _: &str, _: Option<&str>, _: Duration) -> Stats {
         self.0.clone()
     }
@@ -137,115 +148,127 @@ fn stats() -> Stats {
     Stats { count: 666, errors: 400, error_rate: 0.6, ..Stats::default() }
 }
 
-struct Scene<'a> {
+struct AttackRun<'a> {
     policies: &'a Arc<Policies>,
-    hostile: &'a Hostile,
+    hostile: &'a HostilePolicy,
     file: std::path::PathBuf,
     config: &'a PoliciesConfig,
 }
 
-impl Scene<'_> {
-    fn play(&self, rounds: usize) -> std::io::Result<Report> {
-        let rule = format!("[rules.victim]\npolicy = 'alerts/{}'\n", self.hostile.victim());
+impl AttackRun<'_> {
+    /// Loads the hostile policy and, if it loads, attacks.
+    fn run(&self, rounds: usize) -> std::io::Result<AttackReport> {
+        let rule = format!("[rules.attacker]\npolicy = 'alerts/{}'\n", self.hostile.loaded_name());
         fs::write(&self.file, &self.hostile.bytes)?;
         if self.hostile.kind == PolicyKind::Alert {
             fs::write(self.config.dir.join("alerts.toml"), rule)?;
         }
-        let begun = Instant::now();
-        let refused = self.reload();
-        let load = begun.elapsed();
-        let deadline = self.config.resolve(&self.path()).deadline;
-        let mut report = Report { got: String::new(), wrong: vec![], load, took: vec![], deadline, others: 0 };
+        let started_at = Instant::now();
+        let errors = self.reload();
+        let mut report = AttackReport {
+            outcome: String::new(),
+            violations: vec![],
+            load_time: started_at.elapsed(),
+            attack_times: vec![],
+            deadline: self.config.resolve(&self.path()).deadline,
+            valid_calls: 0,
+        };
         let file = self.file.display().to_string();
-        match refused.iter().find(|problem| problem.starts_with(&file)) {
-            Some(refused) => self.was_refused(refused, &mut report),
-            None => self.is_attacked(rounds, &mut report),
+        match errors.iter().find(|error| error.starts_with(&file)) {
+            Some(error) => self.check_rejection(error, &mut report),
+            None => self.attack(rounds, &mut report),
         }
-        if !self.is_expected(&report.got) {
-            report.wrong.push(format!("expected {:?}", self.hostile.expected));
+        if !self.is_expected(&report.outcome) {
+            report.violations.push(format!("expected {:?}", self.hostile.expected));
         }
         Ok(report)
     }
 
-    /// Reads the victim; one that takes long to compile is waited for.
+    /// Loads the hostile policy, and waits until it is compiled. Returns the errors.
     fn reload(&self) -> Vec<String> {
-        let news = self.policies.subscribe();
-        let mut refused = self.policies.reload().rejected;
-        while refused.iter().any(|problem| problem.contains("still compiling")) && news.recv().is_ok() {
-            refused = self.policies.reload().rejected;
+        let changes = self.policies.subscribe();
+        let mut errors = self.policies.reload().rejected;
+        while errors.iter().any(|error| error.contains("still compiling")) && changes.recv().is_ok() {
+            errors = self.policies.reload().rejected;
         }
-        refused
+        errors
     }
 
     fn path(&self) -> String {
-        format!("{}/{}", self.hostile.kind.folder(), self.hostile.victim())
+        format!("{}/{}", self.hostile.kind.folder(), self.hostile.loaded_name())
     }
 
-    fn was_refused(&self, refused: &str, report: &mut Report) {
-        report.got = format!("refused: {refused}");
+    fn check_rejection(&self, error: &str, report: &mut AttackReport) {
+        report.outcome = format!("rejected: {error}");
         let stale = self.status().and_then(|status| status.stale);
-        report.check(stale.as_deref() == Some(refused), || format!("the status says {stale:?}"));
-        report.check(refused.len() <= MAX_WORDS, || format!("a refusal of {} bytes", refused.len()));
-        self.falls_back(None, report);
+        report.require(stale.as_deref() == Some(error), || format!("the status contains {stale:?}"));
+        report.require(error.len() <= MAX_MESSAGE_SIZE, || format!("a rejection of {} bytes", error.len()));
+        self.check_fallback(None, report);
     }
 
-    fn is_attacked(&self, rounds: usize, report: &mut Report) {
-        self.is_peaceful(report);
+    fn attack(&self, rounds: usize, report: &mut AttackReport) {
+        self.check_normal_call(report);
         let mut faults = 0;
         for _ in 0..rounds {
-            let begun = Instant::now();
-            let answer = self.ask(true);
-            report.took.push(begun.elapsed());
-            report.got = match &answer {
-                Ok(()) => "answer".to_owned(),
+            let started_at = Instant::now();
+            let result = self.call(true);
+            report.attack_times.push(started_at.elapsed());
+            report.outcome = match &result {
+                Ok(()) => "verdict".to_owned(),
                 Err(fault) => format!("fault {}", fault.kind.name()),
             };
-            if let Err(fault) = &answer {
+            if let Err(fault) = &result {
                 faults += 1;
-                report.check(fault.message.len() <= MAX_WORDS, || format!("a fault of {} bytes", fault.message.len()));
-                self.falls_back(Some(fault), report);
+                let size = fault.message.len();
+                report.require(size <= MAX_MESSAGE_SIZE, || format!("a fault of {size} bytes"));
+                self.check_fallback(Some(fault), report);
             }
-            self.is_peaceful(report);
+            self.check_normal_call(report);
         }
-        let status = self.status();
-        let told = status.map_or(0, |status| status.faults.values().sum());
-        // Where the fallback decided, it was asked again.
+        let counted = self.status().map_or(0, |status| status.faults.values().sum());
+        // The check of the fallback calls a retry classifier once more.
         let expected = if self.hostile.kind == PolicyKind::Retry { 2 * faults } else { faults };
-        report.check(told == expected, || format!("the status counts {told} faults, not {expected}"));
+        report.require(counted == expected, || format!("the status counts {counted} faults, expected {expected}"));
     }
 
-    /// Asks the victim; an error is its fault.
-    fn ask(&self, hostile: bool) -> Result<(), Fault> {
+    /// Calls the hostile policy, with the input of an attack or with normal input.
+    ///
+    /// # Errors
+    /// Returns the fault of the policy.
+    fn call(&self, hostile: bool) -> Result<(), Fault> {
         match self.hostile.kind {
             PolicyKind::Retry => self.policies.classify(&failure(hostile)).fault.map_or(Ok(()), Err),
             PolicyKind::Admit => self.policies.admit(&request(hostile)).fault.map_or(Ok(()), Err),
             PolicyKind::Alert => {
                 let stats = if hostile { stats() } else { Stats { count: 100, ..Stats::default() } };
-                let view: Arc<dyn HostView> = Arc::new(Figures(stats.clone()));
-                let snapshot = Snapshot { platform: "victim".into(), endpoint: None, stats };
+                let view: Arc<dyn HostView> = Arc::new(FixedView(stats.clone()));
+                let snapshot = Snapshot { platform: PLATFORM.into(), endpoint: None, stats };
                 let rules = self.policies.rules();
                 rules.first().map_or(Ok(()), |rule| rule.policy.evaluate(&snapshot, &view).map(drop))
             }
         }
     }
 
-    fn is_peaceful(&self, report: &mut Report) {
-        if let Err(fault) = self.ask(false) {
-            report.wrong.push(format!("in peace: {fault}"));
+    fn check_normal_call(&self, report: &mut AttackReport) {
+        if let Err(fault) = self.call(false) {
+            report.violations.push(format!("fault on normal input: {fault}"));
         }
     }
 
-    /// Whoever asks the victim hears the fallback.
-    fn falls_back(&self, fault: Option<&Fault>, report: &mut Report) {
+    /// Checks that the caller gets the verdict of the fallback.
+    fn check_fallback(&self, fault: Option<&Fault>, report: &mut AttackReport) {
         if self.hostile.kind == PolicyKind::Retry {
             let failure = failure(true);
-            let decided = self.policies.classify(&failure);
-            let fell = (&*decided.by, &decided.verdict) == ("fallback", &fallback::classify(&failure));
-            report.check(fell && decided.fault.is_some() == fault.is_some(), || format!("decided: {decided:?}"));
+            let decision = self.policies.classify(&failure);
+            let is_fallback = (&*decision.by, &decision.verdict) == ("fallback", &fallback::classify(&failure));
+            let holds = is_fallback && decision.fault.is_some() == fault.is_some();
+            report.require(holds, || format!("expected the fallback, found {decision:?}"));
         }
         if self.hostile.kind == PolicyKind::Admit && fault.is_none() {
-            let decided = self.policies.admit(&request(true));
-            report.check(decided.verdict == Admission::Default, || format!("decided: {decided:?}"));
+            let decision = self.policies.admit(&request(true));
+            report.require(decision.verdict == Admission::Default, || {
+                format!("expected the default verdict, found {decision:?}")
+            });
         }
     }
 
@@ -254,35 +277,41 @@ impl Scene<'_> {
         self.policies.status().into_iter().find(|status| status.path == path)
     }
 
-    fn is_expected(&self, got: &str) -> bool {
+    fn is_expected(&self, outcome: &str) -> bool {
         match &self.hostile.expected {
-            Expected::Answer => got == "answer",
-            Expected::Refused(words) => got.starts_with("refused: ") && got.contains(words.as_str()),
-            Expected::Fault(kinds) => kinds.iter().any(|kind| got == format!("fault {kind}")),
+            ExpectedOutcome::Verdict => outcome == "verdict",
+            ExpectedOutcome::Rejected(text) => outcome.starts_with("rejected: ") && outcome.contains(text.as_str()),
+            ExpectedOutcome::Fault(kinds) => kinds.iter().any(|kind| outcome == format!("fault {kind}")),
         }
     }
 }
 
-impl Report {
-    fn check(&mut self, holds: bool, wrong: impl FnOnce() -> String) {
+impl AttackReport {
+    fn require(&mut self, holds: bool, violation: impl FnOnce() -> String) {
         if !holds {
-            self.wrong.push(wrong());
+            self.violations.push(violation());
         }
     }
 
-    /// The time that so many of a hundred attacks took at most.
+    /// Returns the time within which `percent` percent of the attacks ended.
     #[must_use]
-    pub fn at(&self, of_hundred: usize) -> Option<Duration> {
-        let mut took = self.took.clone();
-        took.sort();
-        took.get((took.len() * of_hundred).div_ceil(100).saturating_sub(1)).copied()
+    pub fn percentile(&self, percent: usize) -> Option<Duration> {
+        percentile(&self.attack_times, percent)
     }
+}
+
+/// Returns a percentile of some durations, or `None` if there are none.
+#[must_use]
+pub fn percentile(durations: &[Duration], percent: usize) -> Option<Duration> {
+    let mut sorted = durations.to_vec();
+    sorted.sort();
+    sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1)).copied()
 }
 
 fn failure(hostile: bool) -> Failure {
-    let message = if hostile { "attack" } else { "peace" };
+    let message = if hostile { "attack" } else { "normal" };
     Failure {
-        platform: "victim".into(),
+        platform: PLATFORM.into(),
         attempt: if hostile { 2 } else { 1 },
         status: Some(503),
         sub_code: hostile.then(|| "assault".into()),
@@ -293,5 +322,5 @@ fn failure(hostile: bool) -> Failure {
 
 fn request(hostile: bool) -> Request {
     let method = if hostile { "ATTACK" } else { "GET" };
-    Request { platform: "victim".into(), method: method.into(), ..Request::default() }
+    Request { platform: PLATFORM.into(), method: method.into(), ..Request::default() }
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tidegate_core::Failure;
 use tidegate_core::config::PoliciesConfig;
 use tidegate_policy::Policies;
-use tidegate_tests::corpus::Hostile;
+use tidegate_tests::corpus::HostilePolicy;
 
 use crate::policies::policies_config;
 
@@ -37,7 +37,7 @@ impl CacheFixture {
     /// Saves a valid component as the classifier of a platform, with different bytes for each platform.
     fn save(&self, platform: &str) {
         let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/well_behaved.wat");
-        let mut bytes = Hostile::read(&guest).unwrap().bytes;
+        let mut bytes = HostilePolicy::read(&guest).unwrap().bytes;
         bytes.extend([0, u8::try_from(platform.len() + 1).unwrap(), u8::try_from(platform.len()).unwrap()]);
         bytes.extend(platform.as_bytes());
         fs::write(self.config.dir.join("retry").join(format!("{platform}.wasm")), bytes).unwrap();

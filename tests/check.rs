@@ -224,11 +224,11 @@ const CLASSIFIER_MISTAKES: &[(&str, &str)] = &[
     ),
     (
         r#"if code == "7" { return "retry" } give_up("permanent")"#,
-        "1:35: expected retry(…), give_up(…) or abstain() as the last value, found a string (tried on a failure with status 503)",
+        "1:35: expected retry(…), give_up(…) or abstain() as the last value, found a string (sample input: a failure with status 503)",
     ),
     (
         r#"if code == "7" { return retry("throttled") }"#,
-        "1:1: expected retry(…), give_up(…) or abstain() as the last value, found no value (tried on an empty failure)",
+        "1:1: expected retry(…), give_up(…) or abstain() as the last value, found no value (sample input: an empty failure)",
     ),
     (
         r#"let wait = header("Retry-After") * 1000; retry("throttled", wait)"#,
@@ -315,8 +315,11 @@ fn mistakes_in_admission_scripts_are_rejected_with_their_location() {
             ),
             (r#"deny("no", "403")"#, "1:12: `deny` expects a number here, found a string"),
             ("deny(403)", "1:6: `deny` expects a string here, found a number"),
-            (r#"deny("no", 200)"#, "1:1: expected a status from 400 to 599, found 200 (tried on an empty request)"),
-            ("allow(0)", "1:1: expected a cost from 1 to 4294967295, found 0 (tried on an empty request)"),
+            (
+                r#"deny("no", 200)"#,
+                "1:1: expected a status from 400 to 599, found 200 (sample input: an empty request)",
+            ),
+            ("allow(0)", "1:1: expected a cost from 1 to 4294967295, found 0 (sample input: an empty request)"),
             (r#"allow("2")"#, "1:7: `allow` expects a number here, found a string"),
         ],
     );

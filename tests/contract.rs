@@ -77,10 +77,13 @@ fn component_of_another_world_or_version_is_rejected() {
         "expected a component of the world tidegate:policy/retry@0.2.0, which exports `configure` and `classify`";
     let import = |name: &str| format!(r#"(component (import "{name}" (instance)))"#);
     let rows = [
-        (import("tidegate:policy/log@0.3.0"), "this one is built for 0.3.0 of the contract, not 0.2.0 or 0.1.0"),
+        (
+            import("tidegate:policy/log@0.3.0"),
+            "this one is built for version 0.3.0 of the contract, not 0.2.0 or 0.1.0",
+        ),
         (
             import("wasi:cli/environment@0.2.0"),
-            "this one asks the host for `wasi:cli/environment@0.2.0`: a policy may import `log`, `metrics` and `limits` of the contract and nothing else, no WASI either",
+            "this one imports `wasi:cli/environment@0.2.0`: a policy may import only `log`, `metrics` and `limits` of the contract, and no WASI interface",
         ),
         ("(component)".to_owned(), "this one exports nothing"),
     ];

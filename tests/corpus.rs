@@ -1,129 +1,133 @@
-//! The hostile policies of `tests/hostile`: readable files that say themselves what becomes of them.
+//! Reads the hostile policies in `tests/hostile`. Each file states its expected outcome.
 //!
-//! The first comments of a file are its head: what it does, and lines of `key: value`.
+//! The first comment lines of a file are its header: a description, and lines of `key: value`.
 //!
-//! - `expect: fault KIND` – it loads and answers in peace; attacked, it ends as a fault of that kind (or that: `deadline
-//!   or memory`). `expect: refused "WORDS"` – it does not load, and these words say why. `expect: answer` – what it does
-//!   is cut to measure, and its verdict stands.
-//! - `kind: alerts` or `kind: admit` – what it is loaded as, where it is no classifier.
-//! - `shell: retry` – it is the core of a component whose rest stands in `shells/retry.wat`, in place of `{guest}`.
-//! - `cut: 100` – only so many bytes of the file, or of the component, are given to the host.
+//! - `expect: fault KIND`: the policy loads and returns a verdict for normal input, and an attack ends as a fault of
+//!   this kind. `deadline or memory` allows two kinds.
+//! - `expect: rejected "TEXT"`: the policy does not load, and the error contains this text.
+//! - `expect: verdict`: the host truncates or ignores what the policy does, and uses its verdict.
+//! - `kind: alerts` or `kind: admit`: the file is loaded as an alert condition or as an admission policy. The default is
+//!   the kind of the shell, or else a retry classifier.
+//! - `shell: retry`: the file is the core module of a component. It replaces `{guest}` in `shells/retry.wat`.
+//! - `cut: 100`: the host gets only the first 100 bytes of the file, or of the component.
 //!
-//! `<<1000 times (>>` stands for a thousand `(`: what is only large need not be long.
+//! `<<1000 times (>>` stands for a thousand `(`, so that the file of a large policy is short.
 //!
-//! A policy is attacked by a call whose message is `attack`, whose sub code is `assault` and whose attempt is the
-//! second, by a snapshot of 666 calls
-//! with an error rate of 0.6, or by a request of the method `ATTACK`.
+//! An attack is one of these inputs: a failure with the message `attack`, the sub-code `assault` and attempt 2; a
+//! snapshot of 666 calls with an error rate of 0.6; or a request with the method `ATTACK`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tidegate::policy::PolicyKind;
 
-/// One file of the corpus.
-pub struct Hostile {
-    /// The file's name.
+/// A policy of the corpus.
+pub struct HostilePolicy {
+    /// The name of the file.
     pub name: String,
-    /// What it is loaded as.
+    /// The kind of policy as which it is loaded.
     pub kind: PolicyKind,
-    /// What becomes of it.
-    pub expected: Expected,
-    /// What the host is given.
+    /// The expected outcome.
+    pub expected: ExpectedOutcome,
+    /// The script or component that the host gets.
     pub bytes: Vec<u8>,
 }
 
-/// What becomes of a hostile policy.
+/// The expected outcome of a hostile policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// It ends as a fault of one of these kinds.
+pub enum ExpectedOutcome {
+    /// An attack ends as a fault of one of these kinds.
     Fault(Vec<String>),
-    /// It is not loaded, and the reason has these words.
-    Refused(String),
-    /// Its verdict stands.
-    Answer,
+    /// The policy does not load, and the error contains this text.
+    Rejected(String),
+    /// An attack returns a verdict.
+    Verdict,
 }
 
-/// The corpus itself.
+/// Returns the directory of the corpus.
 #[must_use]
 pub fn dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("hostile")
 }
 
-/// The files of the corpus, by name.
+/// Returns the files of the corpus, sorted by name.
 ///
 /// # Errors
-/// One sentence where the directory cannot be read.
+/// Returns a message if the directory cannot be read.
 pub fn files() -> Result<Vec<PathBuf>, String> {
-    let told = |error: std::io::Error| format!("{}: {error}", dir().display());
-    let entries: Result<Vec<_>, _> = fs::read_dir(dir()).map_err(told)?.map(|entry| Ok(entry?.path())).collect();
-    let mut files = entries.map_err(told)?;
-    files.retain(|path| path.extension().is_some_and(|ending| ending == "rhai" || ending == "wat"));
+    let io_error = |error: std::io::Error| format!("{}: {error}", dir().display());
+    let entries: Result<Vec<_>, _> = fs::read_dir(dir()).map_err(io_error)?.map(|entry| Ok(entry?.path())).collect();
+    let mut files = entries.map_err(io_error)?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "rhai" || extension == "wat"));
     files.sort();
     Ok(files)
 }
 
-impl Hostile {
-    /// Reads a file.
+impl HostilePolicy {
+    /// Reads a file of the corpus.
     ///
     /// # Errors
-    /// One sentence that says what is wrong with its head or its text.
+    /// Returns a message if the file cannot be read, or if its header or its text is invalid.
     pub fn read(path: &Path) -> Result<Self, String> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let told = |message: String| format!("{name}: {message}");
-        let raw = fs::read(path).map_err(|error| told(error.to_string()))?;
-        let head = Head::of(&String::from_utf8_lossy(&raw));
-        let shell = head.value("shell");
-        let kind = match (head.value("kind"), shell) {
+        let with_name = |message: String| format!("{name}: {message}");
+        let raw = fs::read(path).map_err(|error| with_name(error.to_string()))?;
+        let header = Header::parse(&String::from_utf8_lossy(&raw));
+        let shell = header.value("shell");
+        let kind = match (header.value("kind"), shell) {
             (Some("alerts"), _) => PolicyKind::Alert,
             (None, Some(shell)) if shell.starts_with("alert") => PolicyKind::Alert,
             (Some("admit"), _) => PolicyKind::Admit,
             (None, Some(shell)) if shell.starts_with("admit") => PolicyKind::Admit,
             (None | Some("retry"), _) => PolicyKind::Retry,
-            (Some(other), _) => return Err(told(format!("no such kind `{other}`"))),
+            (Some(other), _) => {
+                return Err(with_name(format!("unknown kind `{other}`; expected `retry`, `alerts` or `admit`")));
+            }
         };
-        let expected = head.value("expect").and_then(Expected::of);
-        let expected =
-            expected.ok_or_else(|| told("expected a line `expect: fault KIND | refused \"…\" | answer`".into()))?;
-        let mut bytes = expanded(&raw);
+        let expected = header.value("expect").and_then(ExpectedOutcome::parse).ok_or_else(|| {
+            with_name("expected a line `expect: fault KIND`, `expect: rejected \"TEXT\"` or `expect: verdict`".into())
+        })?;
+        let mut bytes = expand_repetitions(&raw);
         if name.ends_with(".wat") {
-            let text = String::from_utf8(bytes).map_err(|error| told(error.to_string()))?;
-            bytes = wat::parse_str(shelled(&text, shell)?).map_err(|error| told(error.to_string()))?;
+            let text = String::from_utf8(bytes).map_err(|error| with_name(error.to_string()))?;
+            bytes = wat::parse_str(insert_into_shell(&text, shell)?).map_err(|error| with_name(error.to_string()))?;
         }
-        if let Some(most) = head.value("cut") {
-            bytes.truncate(most.parse().map_err(|_| told(format!("`cut: {most}` is no number")))?);
+        if let Some(length) = header.value("cut") {
+            let error = |_| with_name(format!("expected a number of bytes after `cut:`, found `{length}`"));
+            bytes.truncate(length.parse().map_err(error)?);
         }
         Ok(Self { name, kind, expected, bytes })
     }
 
-    /// The name of the file that the host is given.
+    /// Returns the file name under which the host loads the policy.
     #[must_use]
-    pub fn victim(&self) -> &'static str {
-        if self.name.ends_with(".wat") { "victim.wasm" } else { "victim.rhai" }
+    pub fn loaded_name(&self) -> &'static str {
+        if self.name.ends_with(".wat") { "attacker.wasm" } else { "attacker.rhai" }
     }
 }
 
-impl Expected {
-    fn of(text: &str) -> Option<Self> {
+impl ExpectedOutcome {
+    fn parse(text: &str) -> Option<Self> {
         match text.split_once(' ') {
-            None if text == "answer" => Some(Self::Answer),
+            None if text == "verdict" => Some(Self::Verdict),
             Some(("fault", kinds)) => Some(Self::Fault(kinds.split(" or ").map(str::to_owned).collect())),
-            Some(("refused", words)) => Some(Self::Refused(words.strip_prefix('"')?.strip_suffix('"')?.to_owned())),
+            Some(("rejected", text)) => Some(Self::Rejected(text.strip_prefix('"')?.strip_suffix('"')?.to_owned())),
             _ => None,
         }
     }
 
-    /// Whether it is told to end by its deadline and nothing else.
+    /// Whether the deadline is the only expected fault.
     #[must_use]
     pub fn is_deadline(&self) -> bool {
         matches!(self, Self::Fault(kinds) if kinds == &["deadline"])
     }
 }
 
-/// The `key: value` lines of the first comments.
-struct Head(Vec<(String, String)>);
+/// The `key: value` lines in the first comments of a file.
+struct Header(Vec<(String, String)>);
 
-impl Head {
-    fn of(text: &str) -> Self {
+impl Header {
+    fn parse(text: &str) -> Self {
         let comments = text.lines().map_while(|line| line.strip_prefix("//").or_else(|| line.strip_prefix(";;")));
         let pairs = comments.filter_map(|line| line.trim().split_once(": "));
         Self(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
@@ -134,36 +138,36 @@ impl Head {
     }
 }
 
-/// The guest in its shell, if it has one.
-fn shelled(guest: &str, shell: Option<&str>) -> Result<String, String> {
+/// Inserts the core module into its shell, if it has one.
+fn insert_into_shell(guest: &str, shell: Option<&str>) -> Result<String, String> {
     let Some(shell) = shell else { return Ok(guest.to_owned()) };
     let path = dir().join("shells").join(shell).with_extension("wat");
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(text.replace("{guest}", guest))
 }
 
-/// The text with every `<<N times …>>` written out.
-fn expanded(mut text: &[u8]) -> Vec<u8> {
-    let find = |text: &[u8], what: &[u8]| text.windows(what.len()).position(|here| here == what);
-    let mut whole = vec![];
-    while let Some(begins) = find(text, b"<<") {
-        let (before, rest) = text.split_at(begins);
-        let repeated = find(rest, b" times ").zip(find(rest, b">>")).and_then(|(number, ends)| {
-            let count: usize = std::str::from_utf8(rest.get(2..number)?).ok()?.parse().ok()?;
-            Some((rest.get(number + 7..ends)?.repeat(count), rest.get(ends + 2..)?))
+/// Replaces every `<<N times …>>` by the repeated text.
+fn expand_repetitions(mut text: &[u8]) -> Vec<u8> {
+    let find = |text: &[u8], pattern: &[u8]| text.windows(pattern.len()).position(|window| window == pattern);
+    let mut expanded = vec![];
+    while let Some(start) = find(text, b"<<") {
+        let (before, rest) = text.split_at(start);
+        let repeated = find(rest, b" times ").zip(find(rest, b">>")).and_then(|(number_end, end)| {
+            let count: usize = std::str::from_utf8(rest.get(2..number_end)?).ok()?.parse().ok()?;
+            Some((rest.get(number_end + 7..end)?.repeat(count), rest.get(end + 2..)?))
         });
-        whole.extend_from_slice(before);
+        expanded.extend_from_slice(before);
         match repeated {
             Some((repeated, after)) => {
-                whole.extend(repeated);
+                expanded.extend(repeated);
                 text = after;
             }
             None => {
-                whole.extend_from_slice(b"<<");
+                expanded.extend_from_slice(b"<<");
                 text = rest.get(2..).unwrap_or_default();
             }
         }
     }
-    whole.extend_from_slice(text);
-    whole
+    expanded.extend_from_slice(text);
+    expanded
 }

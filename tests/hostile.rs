@@ -1,4 +1,4 @@
-//! Policies that mean harm: each is contained as the kind of fault that it is, and nobody else notices.
+//! Hostile policies: the host contains each of them with the expected fault, and no other policy is affected.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,92 +9,96 @@ use std::time::Duration;
 use serde_json::Value;
 use tidegate_core::config::PoliciesConfig;
 use tidegate_core::{
-    AlertPolicy, AlertVerdict, Class, Failure, Fault, FaultKind, RetryPolicy, Snapshot, Stats, Verdict, HostView, FnHostView,
+    AlertPolicy, AlertVerdict, Class, Failure, Fault, FaultKind, FnHostView, HostView, RetryPolicy, Snapshot, Stats,
+    Verdict,
 };
 use tidegate_policy::Policies;
 use tidegate_policy::wasm::WasmEngine;
-use tidegate_tests::corpus::{self, Hostile};
+use tidegate_tests::corpus::{self, HostilePolicy};
 
 use crate::policies::{empty_view, policies_config};
 
-/// What one policy and all that watches it may add to the memory of a process, in MiB: a compiler at work is the most.
-const MEMORY: u64 = 512;
-/// How many files are attacked at one time.
-const AT_ONCE: usize = 2;
+/// The maximum memory that one policy may add to a process, in MiB. Compilation needs most of it.
+const MAX_MEMORY_MIB: u64 = 512;
+/// The number of policies that attack at the same time.
+const CONCURRENCY: usize = 2;
 
-/// Attacks one file in a process of its own, which it may take along; the answer is what went wrong.
-fn attacked(file: &Path) -> Vec<String> {
+/// Runs one hostile policy in its own process, which it may crash. Returns the violated requirements.
+fn violations(file: &Path) -> Vec<String> {
     let mut program = Command::new(env!("CARGO_BIN_EXE_hostile"));
-    let output = program.args(["--patient", "--json", "--rounds", "2"]).arg(file).output().unwrap();
-    let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let Ok(row) = serde_json::from_str::<Value>(said.trim()) else {
-        return vec![format!("it took its process along: {}; {}", output.status, told.trim())];
+    let output = program.args(["--expected-limit-only", "--json", "--rounds", "2"]).arg(file).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let Ok(row) = serde_json::from_str::<Value>(stdout.trim()) else {
+        return vec![format!("the process failed: {}; {}", output.status, stderr.trim())];
     };
-    let mut wrong: Vec<_> = row["wrong"].as_array().unwrap().iter().map(ToString::to_string).collect();
-    if !wrong.is_empty() {
-        wrong.push(format!("got {}", row["got"]));
+    let mut violations: Vec<_> = row["violations"].as_array().unwrap().iter().map(ToString::to_string).collect();
+    if !violations.is_empty() {
+        violations.push(format!("found {}", row["outcome"]));
     }
-    if row["others"].as_u64() == Some(0) {
-        wrong.push("the good policy was not asked".to_owned());
+    if row["valid_calls"].as_u64() == Some(0) {
+        violations.push("the valid policy was not called".to_owned());
     }
-    if row["peak_mib"].as_u64().unwrap() > MEMORY {
-        wrong.push(format!("it took {} MiB", row["peak_mib"]));
+    if row["peak_mib"].as_u64().unwrap() > MAX_MEMORY_MIB {
+        violations.push(format!("used {} MiB of memory", row["peak_mib"]));
     }
-    wrong
+    violations
 }
 
 #[test]
-fn every_hostile_policy_is_contained_as_its_file_says() {
+fn every_hostile_policy_ends_as_its_file_expects() {
     let files = corpus::files().unwrap();
     assert!(files.len() >= 50, "{}", files.len());
-    let parts = files.chunks(files.len().div_ceil(AT_ONCE));
-    let wrong: Vec<_> = thread::scope(|scope| {
+    let parts = files.chunks(files.len().div_ceil(CONCURRENCY));
+    let results: Vec<_> = thread::scope(|scope| {
         let attackers: Vec<_> = parts
-            .map(|files| scope.spawn(move || files.iter().map(|file| (file, attacked(file))).collect::<Vec<_>>()))
+            .map(|files| scope.spawn(move || files.iter().map(|file| (file, violations(file))).collect::<Vec<_>>()))
             .collect();
         attackers.into_iter().flat_map(|attacker| attacker.join().unwrap()).collect()
     });
-    let wrong: Vec<_> = wrong.iter().filter(|(_, wrong)| !wrong.is_empty()).collect();
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    let not_contained: Vec<_> = results.iter().filter(|(_, violations)| !violations.is_empty()).collect();
+    assert!(not_contained.is_empty(), "{not_contained:#?}");
 }
 
 #[test]
-fn every_kind_of_fault_and_of_policy_is_in_the_corpus() {
-    let files: Vec<_> = corpus::files().unwrap().iter().map(|file| Hostile::read(file).unwrap()).collect();
-    let expects = |words: &str| files.iter().any(|file| format!("{:?}", file.expected).contains(words));
+fn corpus_contains_every_fault_kind_and_every_policy_kind() {
+    let files: Vec<_> = corpus::files().unwrap().iter().map(|file| HostilePolicy::read(file).unwrap()).collect();
+    let expects = |outcome: &str| files.iter().any(|file| format!("{:?}", file.expected).contains(outcome));
     let kinds = FaultKind::ALL.map(FaultKind::name);
-    for words in kinds.into_iter().chain(["Refused", "Answer"]) {
-        assert!(expects(words), "{words}");
+    for outcome in kinds.into_iter().chain(["Rejected", "Verdict"]) {
+        assert!(expects(outcome), "{outcome}");
     }
-    for (kind, ending) in [("retry", ".rhai"), ("alerts", ".rhai"), ("admit", ".rhai")].into_iter().chain([
+    for (kind, extension) in [("retry", ".rhai"), ("alerts", ".rhai"), ("admit", ".rhai")].into_iter().chain([
         ("retry", ".wat"),
         ("alerts", ".wat"),
         ("admit", ".wat"),
     ]) {
-        assert!(files.iter().any(|file| file.kind.folder() == kind && file.name.ends_with(ending)), "{kind} {ending}");
+        assert!(
+            files.iter().any(|file| file.kind.folder() == kind && file.name.ends_with(extension)),
+            "{kind} {extension}"
+        );
     }
 }
 
 #[test]
-fn a_condition_in_a_line_is_contained_at_its_place_in_the_file() {
+fn fault_of_an_inline_condition_has_its_position_in_the_rules_file() {
     let dir = tempfile::tempdir().unwrap();
     let rule = "[rules.hostile]\ncondition = 'if count == 7 { loop {} } error_rate > 0.1'\n";
     std::fs::write(dir.path().join("alerts.toml"), rule).unwrap();
     let policies = Policies::open(&policies_config(dir.path()));
-    let judge = |count| {
+    let evaluate = |count| {
         let stats = Stats { count, error_rate: 0.2, ..Stats::default() };
-        let snapshot = Snapshot { platform: "victim".into(), endpoint: None, stats };
+        let snapshot = Snapshot { platform: "target".into(), endpoint: None, stats };
         policies.rules()[0].policy.evaluate(&snapshot, &empty_view())
     };
-    let fault = judge(7).unwrap_err();
+    let fault = evaluate(7).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Operations);
     assert!(fault.message.contains("alerts.toml:2:35: "), "{fault}");
-    assert_eq!(judge(8), Ok(AlertVerdict::Firing { detail: None }));
+    assert_eq!(evaluate(8), Ok(AlertVerdict::Firing { detail: None }));
     let status = policies.status().remove(0);
     assert_eq!((status.path.as_str(), status.evaluations, status.faults["operations"]), ("alerts.toml", 2, 1));
 }
 
-/// Long enough that a busy machine faults no innocent guest, short enough to wait for in every test.
+/// The deadline of the policies. It is long enough that a busy machine causes no fault, and short enough for a test.
 const DEADLINE: Duration = Duration::from_millis(400);
 
 fn config() -> PoliciesConfig {
@@ -108,9 +112,9 @@ fn engine() -> WasmEngine {
     WasmEngine::new(&config()).unwrap()
 }
 
-/// A component of the corpus, or of `tests/guests`.
+/// Returns a component of the corpus or of `tests/guests`.
 fn component(path: &str) -> Vec<u8> {
-    Hostile::read(&corpus::dir().join("..").join(path)).unwrap().bytes
+    HostilePolicy::read(&corpus::dir().join("..").join(path)).unwrap().bytes
 }
 
 fn retry(engine: &WasmEngine, path: &str) -> Arc<dyn RetryPolicy> {
@@ -122,7 +126,7 @@ fn attempt(policy: &Arc<dyn RetryPolicy>, attempt: u32) -> Result<Verdict, Fault
 }
 
 #[test]
-fn a_fault_says_where_it_happened_and_which_deadline_it_was() {
+fn fault_message_contains_the_function_or_the_deadline() {
     let engine = engine();
     let fault = |path| attempt(&retry(&engine, path), 2).unwrap_err().message;
     let (trap, deadline) = (fault("hostile/trap.wat"), fault("hostile/endless_loop.wat"));
@@ -131,7 +135,7 @@ fn a_fault_says_where_it_happened_and_which_deadline_it_was() {
 }
 
 #[test]
-fn a_long_reason_is_cut_and_one_without_measure_is_refused() {
+fn long_reason_is_truncated_and_an_oversized_one_is_a_fault() {
     let policy = retry(&engine(), "hostile/long_reason.wat");
     let reason = attempt(&policy, 1).unwrap().reason.unwrap();
     assert_eq!(reason, "x".repeat(512));
@@ -140,7 +144,7 @@ fn a_long_reason_is_cut_and_one_without_measure_is_refused() {
 }
 
 #[test]
-fn more_policies_than_room_take_turns() {
+fn policies_in_excess_of_the_instance_pool_share_it() {
     let engine = engine();
     let policies: Vec<_> = (0..60).map(|_| retry(&engine, "guests/well_behaved.wat")).collect();
     for round in 1..=2 {
@@ -151,25 +155,25 @@ fn more_policies_than_room_take_turns() {
 }
 
 #[test]
-fn more_looping_calls_than_room_wait_for_room_and_then_run_out_of_time() {
+fn looping_calls_in_excess_of_the_instance_pool_reach_their_deadline() {
     let engine = engine();
     let looping = retry(&engine, "hostile/endless_loop.wat");
-    let good = retry(&engine, "guests/well_behaved.wat");
+    let valid = retry(&engine, "guests/well_behaved.wat");
     thread::scope(|scope| {
         let calls: Vec<_> = (0..60).map(|_| scope.spawn(|| attempt(&looping, 2))).collect();
         for call in calls {
             assert_eq!(call.join().unwrap().unwrap_err().kind, FaultKind::Deadline);
         }
     });
-    assert!(attempt(&good, 2).is_ok());
+    assert!(attempt(&valid, 2).is_ok());
 }
 
 #[test]
-fn an_alert_condition_reads_other_windows() {
+fn alert_condition_reads_another_window() {
     let bytes = component("guests/hourly_error_rate_above_half.wat");
     let policy: Arc<dyn AlertPolicy> =
         engine().load_alert("alerts/x.wasm", &bytes, &config().resolve("alerts/x.wasm")).unwrap();
-    let judge = |error_rate| {
+    let evaluate = |error_rate| {
         let windows = move |range| {
             assert_eq!(range, Duration::from_secs(3_600));
             Stats { error_rate, ..Stats::default() }
@@ -177,6 +181,6 @@ fn an_alert_condition_reads_other_windows() {
         let view: Arc<dyn HostView> = Arc::new(FnHostView(windows));
         policy.evaluate(&Snapshot::default(), &view)
     };
-    assert_eq!(judge(0.4), Ok(AlertVerdict::Quiet));
-    assert_eq!(judge(0.6), Ok(AlertVerdict::Firing { detail: None }));
+    assert_eq!(evaluate(0.4), Ok(AlertVerdict::Quiet));
+    assert_eq!(evaluate(0.6), Ok(AlertVerdict::Firing { detail: None }));
 }

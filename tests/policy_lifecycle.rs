@@ -114,7 +114,7 @@ fn invalid_settings_leave_the_old_settings_active() {
     let good = (Some(Class::Throttled), Some(5_000), "sg".to_owned());
     assert_eq!(verdict(), good);
     let rows = [
-        ("max_wait = 0", "it refused its settings: Runtime error: `max_wait`: expected at least 1"),
+        ("max_wait = 0", "the policy rejected its settings: Runtime error: `max_wait`: expected at least 1"),
         (
             "max_wai = 5",
             "the configuration has the setting `max_wai`, which the script does not read (did you mean `max_wait`?)",

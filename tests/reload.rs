@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tidegate_core::{AlertVerdict, Failure, FnHostView, HostView, Snapshot, Stats};
 use tidegate_policy::{Generation, Policies, PolicyStatus, Watch};
-use tidegate_tests::corpus::Hostile;
+use tidegate_tests::corpus::HostilePolicy;
 
 use crate::policies::policies_config;
 
@@ -264,7 +264,7 @@ fn slow_compilation_does_not_delay_other_policies() {
     let dir = TestDir::new();
     let watched = dir.write("retry/taobao.rhai", GOOD).watch();
     let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/well_behaved.wat");
-    let large = [Hostile::read(&guest).unwrap().bytes, custom_section(2 << 20)].concat();
+    let large = [HostilePolicy::read(&guest).unwrap().bytes, custom_section(2 << 20)].concat();
     fs::write(dir.root().join("retry/jd.wasm"), large).unwrap();
     dir.write("retry/taobao.rhai", BETTER);
     let report = watched.policies.reload();

@@ -1,8 +1,11 @@
-//! What becomes of hostile policies, and how soon: `hostile [--rounds N] [--patient] [--json] [FILE...]`, the whole of
-//! `tests/hostile` unless files are named. It exits with 1 where one is not contained.
+//! Attacks tidegate with hostile policies and measures how fast each of them is contained:
+//! `hostile [--rounds N] [--expected-limit-only] [--json] [FILE...]`. Without files, it uses all of `tests/hostile`.
 //!
-//! The first row is no policy but a loop that looks at the clock for as long: what it takes beyond its time is the
-//! machine's own.
+//! `--expected-limit-only` relaxes every limit except the one that a file expects, so that the outcome is the same on a
+//! busy machine. The exit status is 1 if a policy is not contained.
+//!
+//! The first row of the output is not a policy. It is a loop that reads the clock for the length of a deadline: the time
+//! beyond that deadline is the noise of the machine.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,15 +14,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tidegate_tests::attack::{Limits, attack};
-use tidegate_tests::corpus::{Expected, Hostile, files};
+use tidegate_tests::attack::{LimitProfile, attack, percentile};
+use tidegate_tests::corpus::{ExpectedOutcome, HostilePolicy, files};
 
-/// No file takes so long, whatever the machine does: a policy that is not contained must not hold up who waits for it.
-const HELD: Duration = Duration::from_secs(120);
+/// The maximum time for one file. A policy that is not contained must not block the caller of this program forever.
+const FILE_TIMEOUT: Duration = Duration::from_secs(120);
 
 struct Options {
     rounds: usize,
-    limits: Limits,
+    profile: LimitProfile,
     json: bool,
     files: Vec<PathBuf>,
 }
@@ -36,17 +39,18 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { rounds: 100, limits: Limits::Shipped, json: false, files: vec![] };
+    let mut options = Options { rounds: 100, profile: LimitProfile::Default, json: false, files: vec![] };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--rounds" => {
                 let rounds = arguments.next().and_then(|rounds| rounds.parse().ok());
-                options.rounds = rounds.filter(|rounds| *rounds > 0).ok_or("expected a number after --rounds")?;
+                options.rounds =
+                    rounds.filter(|rounds| *rounds > 0).ok_or("expected a number of at least 1 after --rounds")?;
             }
-            "--patient" => options.limits = Limits::Patient,
+            "--expected-limit-only" => options.profile = LimitProfile::ExpectedOnly,
             "--json" => options.json = true,
-            other if other.starts_with('-') => return Err(format!("no such option {other}")),
+            other if other.starts_with('-') => return Err(format!("unknown option {other}")),
             file => options.files.push(file.into()),
         }
     }
@@ -57,107 +61,113 @@ fn options() -> Result<Options, String> {
 }
 
 fn run(options: &Options) -> Result<bool, String> {
-    let mut contained = true;
-    if options.limits == Limits::Shipped {
-        say(options, &plain(options.rounds))?;
+    let mut all_contained = true;
+    if options.profile == LimitProfile::Default {
+        print_row(options, &clock_loop_row(options.rounds))?;
     }
     for file in &options.files {
-        let hostile = Hostile::read(file)?;
+        let hostile = HostilePolicy::read(file)?;
         let name = hostile.name.clone();
-        let (tell, told) = std::sync::mpsc::channel::<()>();
+        let (finished, finish) = std::sync::mpsc::channel::<()>();
         thread::spawn(move || {
-            if told.recv_timeout(HELD) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                eprintln!("error: {name} was not contained within {HELD:?}");
+            if finish.recv_timeout(FILE_TIMEOUT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("error: {name} was not contained within {FILE_TIMEOUT:?}");
                 std::process::exit(1);
             }
         });
-        let row = row(&hostile, options)?;
-        drop(tell);
-        contained &= row["wrong"].as_array().is_some_and(Vec::is_empty);
-        say(options, &row)?;
+        let row = attack_row(&hostile, options)?;
+        drop(finished);
+        all_contained &= row["violations"].as_array().is_some_and(Vec::is_empty);
+        print_row(options, &row)?;
     }
-    Ok(contained)
+    Ok(all_contained)
 }
 
-fn row(hostile: &Hostile, options: &Options) -> Result<Value, String> {
-    forget_peak();
+/// Attacks with one policy and returns the result as a row of the output.
+fn attack_row(hostile: &HostilePolicy, options: &Options) -> Result<Value, String> {
+    reset_peak_memory();
     let before = memory_mib("VmRSS:");
-    let mut report = attack(hostile, options.limits, options.rounds)?;
-    if options.limits == Limits::Shipped && ended_early(&hostile.expected, &report.got) {
-        report.wrong.retain(|wrong| !wrong.starts_with("expected"));
+    let mut report = attack(hostile, options.profile, options.rounds)?;
+    if options.profile == LimitProfile::Default && reached_deadline_first(&hostile.expected, &report.outcome) {
+        report.violations.retain(|violation| !violation.starts_with("expected"));
     }
     Ok(json!({
         "name": hostile.name,
         "expected": format!("{:?}", hostile.expected),
-        "got": report.got,
-        "wrong": report.wrong,
+        "outcome": report.outcome,
+        "violations": report.violations,
         "deadline_ms": ms(report.deadline),
-        "p50_ms": report.at(50).map(ms),
-        "p99_ms": report.at(99).map(ms),
-        "load_ms": ms(report.load),
-        "others": report.others,
+        "p50_ms": report.percentile(50).map(ms),
+        "p99_ms": report.percentile(99).map(ms),
+        "load_ms": ms(report.load_time),
+        "valid_calls": report.valid_calls,
         "peak_mib": memory_mib("VmHWM:").saturating_sub(before),
     }))
 }
 
-/// With the limits as they come, the deadline may be there before the limit that is meant.
-fn ended_early(expected: &Expected, got: &str) -> bool {
-    matches!(expected, Expected::Fault(_)) && got == "fault deadline"
+/// Whether the policy reached its deadline before the expected limit, which the default limits allow.
+fn reached_deadline_first(expected: &ExpectedOutcome, outcome: &str) -> bool {
+    matches!(expected, ExpectedOutcome::Fault(_)) && outcome == "fault deadline"
 }
 
-/// As long as a deadline, by the clock alone.
-fn plain(rounds: usize) -> Value {
+/// Returns the row of a loop that reads the clock until a deadline.
+fn clock_loop_row(rounds: usize) -> Value {
     let deadline = Duration::from_millis(5);
-    let mut took: Vec<_> = (0..rounds)
+    let durations: Vec<_> = (0..rounds)
         .map(|_| {
-            let begun = Instant::now();
-            while begun.elapsed() < deadline {}
-            begun.elapsed()
+            let started_at = Instant::now();
+            while started_at.elapsed() < deadline {}
+            started_at.elapsed()
         })
         .collect();
-    took.sort();
-    let at = |of_hundred: usize| took.get((took.len() * of_hundred).div_ceil(100).saturating_sub(1)).copied().map(ms);
-    json!({ "name": "(the machine)", "deadline_ms": ms(deadline), "p50_ms": at(50), "p99_ms": at(99) })
+    let percentile_ms = |percent| percentile(&durations, percent).map(ms);
+    json!({
+        "name": "(clock loop)",
+        "deadline_ms": ms(deadline),
+        "p50_ms": percentile_ms(50),
+        "p99_ms": percentile_ms(99),
+    })
 }
 
 fn ms(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e5).round() / 100.0
 }
 
-fn say(options: &Options, row: &Value) -> Result<(), String> {
+fn print_row(options: &Options, row: &Value) -> Result<(), String> {
     let mut out = std::io::stdout();
-    let told = if options.json { writeln!(out, "{row}") } else { writeln!(out, "{}", line(row)) };
-    told.map_err(|error| error.to_string())
+    let result = if options.json { writeln!(out, "{row}") } else { writeln!(out, "{}", format_row(row)) };
+    result.map_err(|error| error.to_string())
 }
 
-fn line(row: &Value) -> String {
+fn format_row(row: &Value) -> String {
     let text = |name: &str| match &row[name] {
         Value::String(text) => text.chars().take(70).collect(),
         Value::Null => "-".to_owned(),
         other => other.to_string(),
     };
-    let wrong = row["wrong"].as_array().filter(|wrong| !wrong.is_empty()).map(|wrong| format!("  WRONG {wrong:?}"));
+    let violations = row["violations"].as_array().filter(|violations| !violations.is_empty());
+    let violations = violations.map(|violations| format!("  NOT CONTAINED {violations:?}"));
     format!(
-        "{:<28} p50 {:>8}  p99 {:>8} of {:>6} ms  load {:>8} ms  {:>4} MiB  {}{}",
+        "{:<36} p50 {:>8}  p99 {:>8} of {:>6} ms  load {:>8} ms  {:>4} MiB  {}{}",
         text("name"),
         text("p50_ms"),
         text("p99_ms"),
         text("deadline_ms"),
         text("load_ms"),
         text("peak_mib"),
-        text("got"),
-        wrong.unwrap_or_default()
+        text("outcome"),
+        violations.unwrap_or_default()
     )
 }
 
-/// A figure of this process's memory, in MiB.
+/// Returns a memory value of this process from `/proc/self/status`, in MiB.
 fn memory_mib(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib / 1_024)
 }
 
-/// Lets the peak of memory begin anew; where that is not allowed, it is the peak of all files so far.
-fn forget_peak() {
+/// Resets the peak of the memory use. If the system does not allow that, the peak covers all files so far.
+fn reset_peak_memory() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }

@@ -9,7 +9,7 @@ use tidegate_core::config::reader::Diagnostic;
 use tidegate_core::config::{Config, Env, PoliciesConfig};
 use tidegate_core::{Action, Class, Failure, Request, Snapshot, Stats, Verdict};
 use tidegate_policy::{Policies, PolicyKind};
-use tidegate_tests::corpus::{self, Hostile};
+use tidegate_tests::corpus::{self, HostilePolicy};
 
 use super::{MAX_MESSAGE, assert_position_in, files, fuzz, root};
 use crate::policies::{empty_view, policies_config};
@@ -89,10 +89,10 @@ fn assert_valid_fault(fault: Option<String>) {
 }
 
 /// Returns the files of the corpus that load quickly.
-fn hostile(ending: &str) -> Vec<Hostile> {
+fn hostile(ending: &str) -> Vec<HostilePolicy> {
     let names = corpus::files().unwrap();
     let names = names.iter().filter(|path| path.to_string_lossy().ends_with(ending));
-    let policies = names.map(|path| Hostile::read(path).unwrap());
+    let policies = names.map(|path| HostilePolicy::read(path).unwrap());
     policies.filter(|file| !format!("{:?}", file.expected).contains("ran longer")).collect()
 }
 
@@ -134,8 +134,9 @@ fn components_from_text() {
     let retry = shell("retry.wat");
     assert!(shells.len() >= 5, "{}", shells.len());
     // Only the guest is mutated. The shell around it stays valid.
-    let guests =
-        files(&corpus::dir(), ".wat").into_iter().filter(|text| text.windows(11).any(|window| window == b"core module"));
+    let guests = files(&corpus::dir(), ".wat")
+        .into_iter()
+        .filter(|text| text.windows(11).any(|window| window == b"core module"));
     fuzz("components_from_text", guests.collect(), |input| {
         let text = retry.replace("{guest}", &String::from_utf8_lossy(input));
         let Ok(bytes) = wat::parse_str(text) else { return };

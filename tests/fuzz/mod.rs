@@ -1,12 +1,13 @@
 //! Fuzz tests with random mutations of known inputs. For every input, a loader must return a result or an error with a
 //! position.
 //!
-//! All targets together run for `TIDEGATE_FUZZ_SECONDS` (default: 3; a minute in the thorough test). The last input of a
-//! target is in `target/tmp/fuzz/TARGET`, even if the process crashed. To run a target with one input file only, use
-//! `TIDEGATE_FUZZ_INPUT=FILE cargo test -p tidegate-tests fuzz::TARGET`.
+//! All targets together run for `TIDEGATE_FUZZ_SECONDS` (default: 3; a minute in the thorough test). The last input of
+//! a target is in `target/tmp/fuzz`, even if the process crashed. To run a target with one input file only, use
+//! `TIDEGATE_FUZZ_INPUT=FILE cargo test -p tidegate-tests TARGET`, where `TARGET` is the name of the test, for example
+//! `fuzz::loaders::scripts`.
 
+mod guest_results;
 mod loaders;
-mod replies;
 
 use std::fs;
 use std::ops::Range;

@@ -1,6 +1,6 @@
 ;; Fires if more than half of the calls of the last hour failed.
 ;; shell: alert
-;; expect: answer
+;; expect: verdict
 (core module $guest
   (import "libc" "memory" (memory 1))
   (import "host" "window" (func $window (param $range-ms i64) (param $stats i32)))

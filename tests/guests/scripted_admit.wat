@@ -1,6 +1,6 @@
 ;; Returns the verdict that the endpoint name encodes. Abstains if the name has at most 6 bytes, as in the sample input.
 ;; shell: admit
-;; expect: answer
+;; expect: verdict
 (core module $guest
   (import "libc" "memory" (memory 1))
   ;; Decodes bytes, each written as two letters from a to p, to address 128. Returns their first integer, which is the

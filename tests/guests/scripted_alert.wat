@@ -1,6 +1,6 @@
 ;; Returns the verdict that the endpoint name encodes. Without an endpoint, the alert is quiet.
 ;; shell: alert
-;; expect: answer
+;; expect: verdict
 (core module $guest
   (import "libc" "memory" (memory 1))
   ;; Decodes bytes, each written as two letters from a to p, to address 128. Returns their first integer, which is the

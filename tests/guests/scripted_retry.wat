@@ -1,6 +1,6 @@
 ;; Returns the verdict that the sub code encodes. Without a sub code, every failure is transient.
 ;; shell: retry
-;; expect: answer
+;; expect: verdict
 (core module $guest
   (import "libc" "memory" (memory 1))
   (data (i32.const 64) "\00" "\01\02")

@@ -1,6 +1,6 @@
-;; Loops in loops, each of which changes the same eight variables: a compiler brings them together in every loop.
+;; Nests 1,000 loops that change the same eight variables, which a compiler merges at the start of every loop.
 ;; shell: retry
-;; expect: refused "unreachable"
+;; expect: rejected "unreachable"
 (core module $guest
   (func (param i32) (local i32 i32 i32 i32 i32 i32 i32 i32)
     <<1000 times loop

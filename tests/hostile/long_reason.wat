@@ -1,10 +1,10 @@
-;; Its reason is as many bytes long as the attempt has thousands: 1,000 "x" for the first attempt. The memory beyond
-;; them is zeros, which are valid text.
+;; Returns a reason of 1,000 bytes times the attempt number: 1,000 times `x` for the first attempt. The memory after
+;; these bytes holds null bytes, which are valid UTF-8.
 ;; shell: retry
-;; expect: answer
+;; expect: verdict
 (core module $guest
   (import "libc" "memory" (memory 1))
-  ;; A verdict whose reason starts at 256, of a length that is written before each answer.
+  ;; A verdict whose reason starts at address 256. `classify` writes the length of the reason.
   (data (i32.const 64) "\00" "\01\02")
   (data (i32.const 88) "\01\00\00\00" "\00\01\00\00")
   (func (export "classify") (param $failure i32) (result i32)

@@ -1,3 +1,3 @@
-;; A thousand components and one in a component.
-;; expect: refused "component"
+;; Contains 1,001 components.
+;; expect: rejected "component"
 (component <<1001 times (component) >>)

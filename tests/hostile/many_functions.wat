@@ -1,6 +1,6 @@
-;; 50,000 functions; they take time to compile and are no harm. It traps at once.
+;; Contains 50,000 functions, which take time to compile and are harmless; its first call traps.
 ;; shell: retry
-;; expect: refused "unreachable"
+;; expect: rejected "unreachable"
 (core module $guest
   <<50000 times (func) >>
   (func (export "classify") (param $failure i32) (result i32) (unreachable)))

@@ -1,6 +1,6 @@
-;; Demands ten memories.
+;; Declares ten memories.
 ;; shell: retry
-;; expect: refused "memor"
+;; expect: rejected "memor"
 (core module $guest
   <<10 times (memory 1) >>
   (func (export "classify") (param $failure i32) (result i32) (unreachable)))

@@ -1,6 +1,6 @@
-;; A function with 2,000 arguments.
+;; Contains a function with 2,000 parameters.
 ;; shell: retry
-;; expect: refused "param"
+;; expect: rejected "param"
 (core module $guest
   (func <<2000 times (param i32)>>)
   (func (export "classify") (param $failure i32) (result i32) (unreachable)))

@@ -1,6 +1,6 @@
-;; Demands fifty tables.
+;; Declares fifty tables.
 ;; shell: retry
-;; expect: refused "table"
+;; expect: rejected "table"
 (core module $guest
   <<50 times (table 1 funcref) >>
   (func (export "classify") (param $failure i32) (result i32) (unreachable)))

@@ -1,4 +1,4 @@
-;; From the second attempt on it takes 64 KiB after 64 KiB until it gets no more, and then gives up as an allocator does.
+;; Grows its memory by 64 KiB at a time from the second attempt on, and traps when it gets no more.
 ;; shell: retry
 ;; expect: fault memory
 (core module $guest

@@ -1,6 +1,6 @@
-;; Shares its memory with threads and waits in it, where no clock is looked at.
+;; Shares its memory with other threads and waits in it, where no deadline is checked.
 ;; shell: retry
-;; expect: refused "shared"
+;; expect: rejected "shared"
 (core module $guest
   (memory 1 1 shared)
   (func (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))

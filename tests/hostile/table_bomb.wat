@@ -1,4 +1,4 @@
-;; Grows a table until it gets no more, and then gives up.
+;; Grows a table until it gets no more entries, and then traps.
 ;; shell: retry
 ;; expect: fault memory
 (core module $guest

@@ -1,4 +1,4 @@
-;; Writes to all of its memory, page by page, for ever.
+;; Writes to every page of its memory forever.
 ;; shell: retry
 ;; expect: fault deadline
 (core module $guest

@@ -1,4 +1,4 @@
-;; From the second attempt on it does what a panic in Rust becomes.
+;; Executes, from the second attempt on, the instruction that a panic in Rust compiles to.
 ;; shell: retry
 ;; expect: fault trap
 (core module $guest

@@ -158,7 +158,7 @@ fn a_panic_in_rust_is_reported_with_its_position_and_a_component_does_not_replac
     assert!(out.contains("panicked at src/lib.rs:4:") && out.contains("no words for sample"), "{out}");
     fs::write(dir.path("tidegate.toml"), "[policy.\"retry/hasty\"]\nsettings = { mst = 1 }\n").unwrap();
     let (out, _) = check_status(dir.tidegate(&["check"]).output().unwrap(), &["check"], 1);
-    assert!(out.contains("hasty.wasm: it refused its settings: ") && out.contains("`mst`"), "{out}");
+    assert!(out.contains("hasty.wasm: the policy rejected its settings: ") && out.contains("`mst`"), "{out}");
 
     fs::remove_file(dir.path("policies/retry/hasty.wasm")).unwrap();
     fs::write(dir.path("policies/retry/hasty.rhai"), "abstain()").unwrap();
@@ -235,7 +235,7 @@ fn a_javascript_policy_can_reject_its_settings_with_its_own_message() {
     for value in ["\"60\"", "true"] {
         fs::write(dir.path("tidegate.toml"), section(value)).unwrap();
         let (out, _) = check_status(dir.tidegate(&["check"]).output().unwrap(), &["check"], 1);
-        assert!(out.contains("it refused its settings: wait_ms: expected a number"), "{out}");
+        assert!(out.contains("the policy rejected its settings: wait_ms: expected a number"), "{out}");
     }
     fs::write(dir.path("tidegate.toml"), section("60")).unwrap();
     let verdict = dir.succeed(&["eval", "policies/retry/patient.wasm", "failure.json"]);

@@ -1,10 +1,10 @@
-;; A component of the world `admit`; see retry_2.wat for `configure` and the host's functions.
+;; A component of the world `admit` in contract 0.2.0. See retry_v0_2.wat for `configure` and the host functions.
 ;;
-;; A guest gets 12 numbers: address and length of platform, endpoint and method, the time, then address and count of
-;; headers and of labels, and returns the address of a verdict:
+;; `admit` of the core module takes 11 numbers: address and length of the platform, of the endpoint and of the method,
+;; the time, then address and count of the headers and of the labels. It returns the address of a verdict:
 ;;   byte 0      0 default, 1 allow, 2 deny
-;;   allow       cost at 4, address and count of the scope's labels at 8 and 12 (each label: four numbers)
-;;   deny        address and length of the reason at 4 and 8, the status at 12
+;;   allow       cost at byte 4, address and count of the labels of the scope at bytes 8 and 12 (four numbers a label)
+;;   deny        address and length of the reason at bytes 4 and 8, the status at byte 12
 (component
   (import "tidegate:policy/settings-types@0.2.0" (instance $settings
     (type $setting-is (variant (case "text" string) (case "number" f64) (case "flag" bool)))

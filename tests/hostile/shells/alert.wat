@@ -1,8 +1,9 @@
-;; A component of the world `alert` around a guest written by hand; see retry_shell.wat.
+;; A component of the world `alert` in contract 0.1.0. See retry.wat for how the core module is inserted.
 ;;
-;; A guest gets the address of a snapshot and returns the address of a verdict: byte 0 is 0 for quiet and 1 for firing,
-;; byte 4 is 1 where words follow, with their address at 8 and their length at 12.
-;; `host.window` takes a range in milliseconds and the address where its figures go; `error-rate` lies at byte 40.
+;; `evaluate` of the core module takes the address of a snapshot and returns the address of a verdict: byte 0 is 0 for
+;; quiet and 1 for firing, byte 4 is 1 if a detail is present, with its address at byte 8 and its length at byte 12.
+;; `host.window` takes a range in milliseconds and the address to which it writes the statistics; `error-rate` is at
+;; byte 40.
 (component
   (import "tidegate:policy/alert-types@0.1.0" (instance $types
     (type $stats-is (record

@@ -1,11 +1,12 @@
-;; A component of the world `retry` around a guest written by hand: what a toolchain would generate, so that the
-;; guests beside this file can be read at a glance. The test puts the guest where its name stands in braces.
+;; A component of the world `retry` in contract 0.1.0, as a toolchain would generate it. `tests/corpus.rs` replaces the
+;; word in braces with a handwritten core module, so that a policy file holds only the code that matters.
 ;;
-;; A guest gets the address of a failure (its `attempt` lies at byte 20) and returns the address of a verdict:
+;; `classify` of the core module takes the address of a failure, whose `attempt` is at byte 20. It returns the address
+;; of a verdict:
 ;;   byte 0      action: 0 retry, 1 give-up, 2 default
-;;   byte 1, 2   class: 1 where there is one, then 0 throttled, 1 quota, 2 transient, 3 auth, 4 permanent
-;;   byte 8, 16  after-ms: 1 where there is one, then 8 bytes
-;;   byte 24     reason: 1 where there is one, then at 28 its address and at 32 its length
+;;   byte 1, 2   class: 1 if present, then 0 throttled, 1 quota, 2 transient, 3 auth, 4 permanent
+;;   byte 8, 16  after-ms: 1 if present, then 8 bytes
+;;   byte 24     reason: 1 if present, then its address at byte 28 and its length at byte 32
 (component
   (import "tidegate:policy/retry-types@0.1.0" (instance $types
     (type $failure-kind-is (enum "timeout" "connection" "response"))
@@ -36,12 +37,12 @@
   (alias export $types "failure" (type $failure))
   (alias export $types "verdict" (type $verdict))
 
-  ;; The memory, and an allocator that only ever moves on: enough for the few calls of a test.
+  ;; The memory, and an allocator that never frees: enough for the few calls of a test.
   (core module $libc
     (memory (export "memory") 4)
     (global $next (mut i32) (i32.const 65536))
     (func (export "realloc") (param $old i32) (param $old-size i32) (param $align i32) (param $size i32) (result i32)
-      ;; Round up to 8, hand out, move on.
+      ;; Round up to a multiple of 8, return that address, and advance by the size.
       (global.set $next (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
       (global.get $next)
       (global.set $next (i32.add (global.get $next) (local.get $size)))))

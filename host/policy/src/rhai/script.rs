@@ -63,7 +63,7 @@ impl ScriptError {
 
     /// Returns the error as a diagnostic that names the sample on which it occurred.
     pub fn on_sample(self, sample: &str) -> Diagnostic {
-        let message = format!("{} (tried on {sample})", self.diagnostic.message);
+        let message = format!("{} (sample input: {sample})", self.diagnostic.message);
         Diagnostic { message, ..self.diagnostic }
     }
 }
@@ -118,7 +118,7 @@ impl Script {
         });
         result.map(drop).map_err(|error| {
             let mut diagnostic = script_error(*error, SAMPLE_DEADLINE).diagnostic;
-            diagnostic.message = format!("it refused its settings: {}", diagnostic.message);
+            diagnostic.message = format!("the policy rejected its settings: {}", diagnostic.message);
             vec![diagnostic]
         })
     }

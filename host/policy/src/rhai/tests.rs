@@ -277,20 +277,23 @@ fn syntax_errors_and_functions_outside_the_sandbox_are_rejected() {
 fn script_that_fails_on_a_sample_is_rejected() {
     assert_retry_rejected(
         "",
-        "1:1: expected retry(…), give_up(…) or abstain() as the last value, found no value (tried on an empty failure)",
+        "1:1: expected retry(…), give_up(…) or abstain() as the last value, found no value (sample input: an empty failure)",
     );
     assert_retry_rejected(
         "if status == 503 { retry(\"transient\") }",
-        "1:1: expected retry(…), give_up(…) or abstain() as the last value, found no value (tried on an empty failure)",
+        "1:1: expected retry(…), give_up(…) or abstain() as the last value, found no value (sample input: an empty failure)",
     );
     assert_alert_rejected(
         "p95",
-        "1:1: expected true, false or a string as the last value, found a number (tried on an empty window)",
+        "1:1: expected true, false or a string as the last value, found a number (sample input: an empty window)",
     );
-    assert_alert_rejected("if count > 0 { throw \"no\" }\nfalse", "1:16: Runtime error: no (tried on a busy window)");
+    assert_alert_rejected(
+        "if count > 0 { throw \"no\" }\nfalse",
+        "1:16: Runtime error: no (sample input: a busy window)",
+    );
     assert_alert_rejected(
         "if error_rate > 0.1 { \"\" } else { false }",
-        "1:1: expected true, false or a string as the last value, found an empty string (tried on a busy window)",
+        "1:1: expected true, false or a string as the last value, found an empty string (sample input: a busy window)",
     );
 }
 

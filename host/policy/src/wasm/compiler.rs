@@ -154,7 +154,7 @@ impl CompilerInner {
     fn compile(&self, hash: &str, bytes: &[u8]) -> CompileResult {
         let encoded = encode_component(bytes)?;
         let component = Component::new(&self.engine, encoded.as_deref().unwrap_or(bytes))
-            .map_err(|error| format!("is not a component that can run here: {error:#}"))?;
+            .map_err(|error| format!("cannot load the component: {error:#}"))?;
         if let Some(cache) = &self.cache {
             cache.store(hash, &component);
         }
@@ -210,6 +210,6 @@ fn encode_component(bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
             .map_err(|error| {
                 format!("expected a Wasm component, or a core module with a component's metadata: {error:#}")
             }),
-        _ => Err("expected a Wasm component; the bytes do not begin as one".to_owned()),
+        _ => Err("expected a Wasm component; the file does not start with a Wasm header".to_owned()),
     }
 }

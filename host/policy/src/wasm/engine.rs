@@ -36,7 +36,7 @@ const MAX_ALERT_INSTANCES: u32 = 16;
 /// The deadline of the check at load. It is generous, so that no policy is rejected because the machine is busy.
 const CHECK_DEADLINE: Duration = Duration::from_secs(1);
 /// The prefix of the error with which a policy rejects its settings.
-const SETTINGS_REJECTED: &str = "it refused its settings: ";
+const SETTINGS_REJECTED: &str = "the policy rejected its settings: ";
 /// The size of a Wasm page, in bytes. The size of a memory is a multiple of it.
 const PAGE_SIZE: usize = 65_536;
 

@@ -59,7 +59,7 @@ impl GuestCall {
         if self.reads > MAX_READS {
             return Err(wasmtime::Error::msg(format!("read more than {MAX_READS} windows and limits for one verdict")));
         }
-        let outside = || wasmtime::Error::msg("read metrics or limits outside of a verdict");
+        let outside = || wasmtime::Error::msg("read metrics or limits outside of a call");
         self.scope.as_ref().ok_or_else(outside)
     }
 

@@ -63,13 +63,13 @@ impl PolicyWorld {
     fn check_import(&self, name: &str) -> Result<(), String> {
         let Some(rest) = name.strip_prefix(PACKAGE) else {
             let allowed =
-                "a policy may import `log`, `metrics` and `limits` of the contract and nothing else, no WASI either";
-            return Err(format!("expected {}; this one asks the host for `{name}`: {allowed}", self.description()));
+                "a policy may import only `log`, `metrics` and `limits` of the contract, and no WASI interface";
+            return Err(format!("expected {}; this one imports `{name}`: {allowed}", self.description()));
         };
         match rest.rsplit_once('@') {
             Some((_, version)) if SUPPORTED.contains(&version) => Ok(()),
             version => {
-                let actual = version.map_or("no version", |(_, version)| version);
+                let actual = version.map_or("no version".to_owned(), |(_, version)| format!("version {version}"));
                 let supported = SUPPORTED.join(" or ");
                 Err(format!(
                     "expected {}; this one is built for {actual} of the contract, not {supported}",

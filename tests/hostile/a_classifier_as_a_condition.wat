@@ -1,7 +1,0 @@
-;; A classifier where an alert condition is expected.
-;; shell: retry
-;; expect: refused "this one is of the world `retry`"
-;; kind: alerts
-(core module $guest
-  (func (export "classify") (param $failure i32) (result i32)
-    (i32.const 64)))

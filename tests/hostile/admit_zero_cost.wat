@@ -1,0 +1,12 @@
+;; Allows the request with a cost of 0.
+;; shell: admit
+;; expect: fault type
+(core module $guest
+  (import "libc" "memory" (memory 1))
+  (data (i32.const 128) "\01\00\00\00" "\00\00\00\00")
+  (func (export "configure") (param i32 i32) (result i32) (i32.const 0))
+  ;; The length of the method: 6 bytes in an attack (`ATTACK`), 3 bytes otherwise (`GET`).
+  (func (export "admit") (param i32 i32 i32 i32 i32 i32 i64 i32 i32 i32 i32) (result i32)
+    (if (i32.eq (local.get 5) (i32.const 6))
+      (then (return (i32.const 128))))
+    (i32.const 64)))

@@ -1,3 +1,0 @@
-;; A component with nothing in it.
-;; expect: refused "this one exports nothing"
-(component)

@@ -1,3 +1,0 @@
-;; A core module with nothing in it.
-;; expect: refused "component"
-(module)

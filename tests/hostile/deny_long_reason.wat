@@ -1,0 +1,12 @@
+;; Denies the request with a reason of 60,000 null bytes; the host keeps 512 bytes.
+;; shell: admit
+;; expect: verdict
+(core module $guest
+  (import "libc" "memory" (memory 1))
+  (data (i32.const 128) "\02\00\00\00" "\00\10\00\00" "\60\ea\00\00" "\90\01")
+  (func (export "configure") (param i32 i32) (result i32) (i32.const 0))
+  ;; The length of the method: 6 bytes in an attack (`ATTACK`), 3 bytes otherwise (`GET`).
+  (func (export "admit") (param i32 i32 i32 i32 i32 i32 i64 i32 i32 i32 i32) (result i32)
+    (if (i32.eq (local.get 5) (i32.const 6))
+      (then (return (i32.const 128))))
+    (i32.const 64)))

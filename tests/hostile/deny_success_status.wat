@@ -1,0 +1,12 @@
+;; Denies the request with a success status (200).
+;; shell: admit
+;; expect: fault type
+(core module $guest
+  (import "libc" "memory" (memory 1))
+  (data (i32.const 128) "\02\00\00\00" "\00\00\00\00" "\00\00\00\00" "\c8\00")
+  (func (export "configure") (param i32 i32) (result i32) (i32.const 0))
+  ;; The length of the method: 6 bytes in an attack (`ATTACK`), 3 bytes otherwise (`GET`).
+  (func (export "admit") (param i32 i32 i32 i32 i32 i32 i64 i32 i32 i32 i32) (result i32)
+    (if (i32.eq (local.get 5) (i32.const 6))
+      (then (return (i32.const 128))))
+    (i32.const 64)))

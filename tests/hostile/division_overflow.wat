@@ -1,0 +1,11 @@
+;; Divides the smallest integer by -1, which overflows.
+;; shell: retry
+;; expect: fault trap
+(core module $guest
+  (import "libc" "memory" (memory 1))
+  (data (i32.const 64) "\00" "\01\02")
+  (func $classify (export "classify") (param $failure i32) (result i32)
+    (if (i32.ne (i32.load offset=20 (local.get $failure)) (i32.const 1))
+      (then
+        (drop (i32.div_s (i32.const 0x80000000) (i32.const -1)))))
+    (i32.const 64)))

@@ -1,8 +1,0 @@
-;; Its functions begin beyond its table.
-;; shell: retry
-;; expect: refused "out of bounds"
-(core module $guest
-  (table 1 funcref)
-  (elem (i32.const 1) $nothing)
-  (func $nothing)
-  (func (export "classify") (param $failure i32) (result i32) (unreachable)))

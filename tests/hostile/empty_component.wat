@@ -1,0 +1,3 @@
+;; A component without content.
+;; expect: rejected "this one exports nothing"
+(component)

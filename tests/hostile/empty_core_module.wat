@@ -1,0 +1,3 @@
+;; A core module without content.
+;; expect: rejected "component"
+(module)

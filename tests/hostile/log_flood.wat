@@ -1,0 +1,16 @@
+;; Logs 1,000 lines; the host writes sixteen of them.
+;; shell: retry_v0_2
+;; expect: verdict
+(core module $guest
+  (import "host" "log" (func $log (param i32 i32 i32)))
+  (import "libc" "memory" (memory 1))
+  (data (i32.const 64) "\00" "\01\02")
+  (func (export "configure") (param i32 i32) (result i32) (i32.const 0))
+  (func $classify (export "classify") (param $failure i32) (result i32) (local $n i32)
+    (if (i32.ne (i32.load offset=20 (local.get $failure)) (i32.const 1))
+      (then
+        (loop $again
+          (call $log (i32.const 2) (i32.const 1024) (i32.const 100))
+          (local.set $n (i32.add (local.get $n) (i32.const 1)))
+          (br_if $again (i32.lt_u (local.get $n) (i32.const 1000))))))
+    (i32.const 64)))

@@ -1,0 +1,13 @@
+;; Requests a wait of 584 million years, the maximum of a 64-bit number of milliseconds.
+;; shell: retry
+;; expect: verdict
+(core module $guest
+  (import "libc" "memory" (memory 1))
+  (data (i32.const 64) "\00" "\01\02")
+  (data (i32.const 128) "\00" "\01\02")
+  (data (i32.const 136) "\01\00\00\00\00\00\00\00" "\ff\ff\ff\ff\ff\ff\ff\ff")
+  (func $classify (export "classify") (param $failure i32) (result i32)
+    (if (i32.ne (i32.load offset=20 (local.get $failure)) (i32.const 1))
+      (then
+        (return (i32.const 128))))
+    (i32.const 64)))

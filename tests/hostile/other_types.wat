@@ -1,6 +1,0 @@
-;; Exports a number where a verdict is expected.
-;; expect: refused "expected a component of the world"
-(component
-  (core module $m (func (export "f") (param i32) (result i32) (local.get 0)))
-  (core instance $i (instantiate $m))
-  (func (export "classify") (param "x" u32) (result u32) (canon lift (core func $i "f"))))

@@ -1,0 +1,13 @@
+;; Passes a misaligned address for the statistics that the host writes.
+;; shell: retry_v0_2
+;; expect: fault type
+(core module $guest
+  (import "host" "window" (func $window (param i64 i32)))
+  (import "libc" "memory" (memory 1))
+  (data (i32.const 64) "\00" "\01\02")
+  (func (export "configure") (param i32 i32) (result i32) (i32.const 0))
+  (func $classify (export "classify") (param $failure i32) (result i32)
+    (if (i32.ne (i32.load offset=20 (local.get $failure)) (i32.const 1))
+      (then
+        (call $window (i64.const 60000) (i32.const 1025))))
+    (i32.const 64)))

@@ -1,6 +1,0 @@
-;; Demands a table of 100,000,000 entries before its first instruction.
-;; shell: retry
-;; expect: refused "table"
-(core module $guest
-  (table 100000000 funcref)
-  (func (export "classify") (param $failure i32) (result i32) (unreachable)))

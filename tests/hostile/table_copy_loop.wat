@@ -1,0 +1,14 @@
+;; Copies a table of 20,000 entries forever.
+;; shell: retry
+;; expect: fault deadline
+(core module $guest
+  (import "libc" "memory" (memory 1))
+  (data (i32.const 64) "\00" "\01\02")
+  (table 20000 funcref)
+  (func $classify (export "classify") (param $failure i32) (result i32)
+    (if (i32.ne (i32.load offset=20 (local.get $failure)) (i32.const 1))
+      (then
+        (loop $again
+          (table.copy (i32.const 1) (i32.const 0) (i32.const 19998))
+          (br $again))))
+    (i32.const 64)))

@@ -1,0 +1,11 @@
+;; Returns a verdict of which the second half is beyond the end of its memory.
+;; shell: retry
+;; expect: fault type
+(core module $guest
+  (import "libc" "memory" (memory 1))
+  (data (i32.const 64) "\00" "\01\02")
+  (func $classify (export "classify") (param $failure i32) (result i32)
+    (if (i32.ne (i32.load offset=20 (local.get $failure)) (i32.const 1))
+      (then
+        (return (i32.const 0x3fff0))))
+    (i32.const 64)))
