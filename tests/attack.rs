@@ -25,9 +25,10 @@ const PAUSE: Duration = Duration::from_micros(200);
 /// The maximum size of the message of a fault or of a rejection, in bytes. Logs and notifications contain it.
 const MAX_MESSAGE_SIZE: usize = 4_096;
 
-/// The platform of every call to the hostile policy. It is also the file name of the policy, without the extension. Some
-/// policies of the corpus recognize the sub-code of an attack by its size of 7 bytes, so no other string of the input may
-/// have that size.
+/// The platform of every call to the hostile policy, and the file name of the policy without its extension.
+///
+/// Some policies of the corpus recognize the sub-code of an attack by its size of 7 bytes. No other string of the input
+/// may have that size.
 const PLATFORM: &str = "attacker";
 
 /// The result of the attacks by one hostile policy.

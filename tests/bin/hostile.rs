@@ -4,8 +4,8 @@
 //! `--expected-limit-only` relaxes every limit except the one that a file expects, so that the outcome is the same on a
 //! busy machine. The exit status is 1 if a policy is not contained.
 //!
-//! The first row of the output is not a policy. It is a loop that reads the clock for the length of a deadline: the time
-//! beyond that deadline is the noise of the machine.
+//! The first row of the output is not a policy. It is a loop that reads the clock for the length of a deadline. The
+//! time beyond that deadline is the noise of the machine.
 
 use std::io::Write;
 use std::path::PathBuf;
