@@ -12,9 +12,9 @@
 --       5 the maximum number of notifications kept
 --       6 the maximum number of undelivered entries in the reply
 --       7 the number of states
---       8… name and value of each state, an empty value removes the state;
+--       8… the name and value of each state (an empty value removes the state),
 --          then for each notification: its text, the number of its channels, their names
--- Reply  nil if the token is smaller than an earlier one; nothing is written then
+-- Reply  nil if the token is smaller than an earlier one; the script then writes nothing
 --        else a list of {id, text, channel} for each undelivered entry, oldest first
 --
 -- An id is at least the time in µs, so it is greater than every earlier one even if Redis lost all its data.
@@ -29,7 +29,7 @@ if not now then
 end
 local now_ms = math.floor(now / 1000)
 
--- The notifications: id, index among the arguments, number of channels.
+-- The notifications, each with its id, its index in ARGV and the number of its channels.
 local notifications, at = {}, 8 + 2 * tonumber(ARGV[7])
 local last_id = tonumber(redis.call('GET', KEYS[5]) or 0)
 while at < #ARGV do

@@ -1,13 +1,14 @@
 //! The scripts that tidegate runs inside Redis, one script in each file.
 //!
-//! The header of a file describes its keys, arguments and reply. The number in the file name is the number of keys.
+//! The header of each file describes the keys, arguments and reply of the script. The number at the end of a file name
+//! is the number of keys.
 
 /// The text of a script and the number of its keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Script {
     /// The file name without the number of keys and the extension.
     pub name: &'static str,
-    /// The source, in Redis's Lua 5.1.
+    /// The source, in Lua 5.1, the version that Redis runs.
     pub text: &'static str,
     /// The number of keys that the script takes.
     pub keys: usize,
@@ -30,7 +31,7 @@ macro_rules! scripts {
 scripts! {
     /// Records the result of delivering a notification to one channel.
     ALERTS_RECORD_DELIVERY = "alerts_record_delivery", 2;
-    /// Returns the states of alert rules.
+    /// Returns the states of alert rules, and registers the fencing token of a leader.
     ALERTS_STATES = "alerts_states", 2;
     /// Writes the state changes and notifications of one tick of the leader.
     ALERTS_WRITE = "alerts_write", 5;
@@ -39,21 +40,21 @@ scripts! {
     /// Acquires a lock.
     LOCK_ACQUIRE = "lock_acquire", 2;
     /// Releases a lock regardless of its owner.
-    LOCK_EVICT = "lock_evict", 1;
+    LOCK_FORCE_RELEASE = "lock_force_release", 1;
     /// Extends a lock.
     LOCK_EXTEND = "lock_extend", 1;
     /// Adds a lock's name to the index from which locks are listed.
     LOCK_INDEX = "lock_index", 1;
     /// Releases a lock.
     LOCK_RELEASE = "lock_release", 2;
-    /// Adds a batch of counts, once.
+    /// Adds a batch of counts. A repeated batch is added only once.
     METRICS_ADD = "metrics_add", 4;
     /// Adds and returns the names of platforms or endpoints that have metrics.
     METRICS_NAMES = "metrics_names", 1;
     /// Returns the time and the minutes that are not rolled up yet.
     METRICS_PENDING = "metrics_pending", 1;
-    /// Adds a minute to its hour and its day, once.
+    /// Adds a minute to its hour and its day. A repeated minute is added only once.
     METRICS_ROLL = "metrics_roll", 5;
-    /// Records a heartbeat of a process.
+    /// Records a heartbeat of a process and returns the number of processes.
     PRESENCE = "presence", 1;
 }

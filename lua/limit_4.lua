@@ -1,8 +1,8 @@
--- Runs a batch of operations on one platform's token bucket, all or nothing. The bucket behaves like `Bucket` in
+-- Runs a batch of operations on one platform's token bucket: all of them or none. The bucket behaves like `Bucket` in
 -- tidegate-core.
 --
 -- KEYS  1 the bucket (hash)
---       2 waiting calls (sorted set of ticket:cost, scored by due)
+--       2 waiting calls (sorted set of ticket:cost, scored by the value of `refilled` at which a call may be sent)
 --       3 the number of this process's last batch and the reply to it (string)
 --       4 cancelled reservations (sorted set, scored by the µs after which a cancellation would return nothing)
 -- ARGV  1 the batch's number, increasing in each process
@@ -31,9 +31,9 @@
 --                         -1 max 0                the cost is above the burst
 --         remaining_wait  1 wait_us 0
 --         others          1 0 0
--- Error  STALE if a later batch of this process has run already; nothing is changed then
+-- Error  STALE if a later batch of this process has run already; the script then changes nothing
 --
--- A batch that is sent again has the same number: it changes nothing and gets the same reply.
+-- A repeated batch has the same number. It changes nothing and gets the same reply.
 -- All numbers are integers below 2^53, which a double represents exactly: Quota::new keeps levels below 2^51.
 
 local bucket_key, waiting_key, batch_key, cancelled_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -56,7 +56,7 @@ local function integer(x)
   return string.format('%.0f', x + 0)
 end
 
--- x / y rounded down and up; fmod is exact, the quotient of doubles is not.
+-- x / y, rounded down and rounded up. fmod is exact; the quotient of doubles is not.
 local function floor_div(x, y)
   local rest = math.fmod(x, y)
   if rest < 0 then rest = rest + y end
@@ -88,7 +88,7 @@ local function mul_div(x, y, z)
   return tokens * y + quotient
 end
 
--- The capacity is in units, as the level is.
+-- The active quota. The capacity is in units, like the level.
 local quota, burst, units_per_us, units_per_token, capacity
 
 local function read_quota(text)
@@ -99,7 +99,7 @@ local function read_quota(text)
 end
 
 -- A level below zero means that waiting calls have reserved that many units. `refilled` counts the units that were
--- refilled while calls wait; a ticket's due is the value of `refilled` at which its slot comes.
+-- refilled while calls wait. The due of a waiting call is the value of `refilled` at which the call may be sent.
 local stored = redis.call('HMGET', bucket_key, 'level', 'updated_at', 'refilled', 'queued', 'created_at', 'quota',
   'configured_quota', 'returned', 'epoch')
 local level, updated_at, refilled = tonumber(stored[1]), tonumber(stored[2]), tonumber(stored[3])
@@ -116,7 +116,7 @@ else
   redis.call('DEL', waiting_key, cancelled_key)
 end
 
--- Changes the due of each waiting call from the given due on; returns whether there was any.
+-- Changes the due of each waiting call whose due is at least `from`; returns whether there was any.
 local function change_dues(from, change)
   local entries = redis.call('ZRANGEBYSCORE', waiting_key, from, '+inf', 'WITHSCORES')
   for i = 1, #entries, 2 do
@@ -125,7 +125,7 @@ local function change_dues(from, change)
   return #entries > 0
 end
 
--- Removes the waiting calls whose slots have come; at a level of zero or more, all have.
+-- Removes the calls that no longer wait: all of them if the level is zero or more.
 local function remove_served()
   if not queued then return end
   if level >= 0 then
@@ -141,18 +141,18 @@ local function remove_served()
   end
 end
 
--- Refill. A clock that went back changes nothing. Time beyond what fills the bucket is cut off before the
--- multiplication.
+-- Refill. A clock that went back changes nothing. The elapsed time is limited to the time that fills the bucket, so
+-- that the product stays exact.
 local elapsed = math.min(math.max(now - updated_at, 0), math.max(ceil_div(capacity - level, units_per_us), 0))
 if queued then refilled = refilled + elapsed * units_per_us end
 level = math.min(level + elapsed * units_per_us, capacity)
 updated_at = math.max(updated_at, now)
 remove_served()
 
--- Whether the slots of waiting calls have changed.
+-- Whether the dues of waiting calls have changed.
 local changed = false
 
--- A due this far away is later than any wait that a quota allows. A change to a much slower quota could otherwise
+-- The maximum due. It is later than any wait that a quota allows. Without it, a change to a much slower quota could
 -- produce numbers that are not exact.
 local MAX_DUE = 2 ^ 52
 
@@ -169,12 +169,12 @@ local function update_quota(text)
   changed = true
 end
 
--- The µs until that many units are refilled.
+-- The time in µs until this many units are refilled.
 local function refill_time(units)
   return math.max(ceil_div(units, units_per_us), 0)
 end
 
--- Each operation takes the index of its first argument, and returns the index after its last one and its result.
+-- Each operation takes the index of its first argument. It returns the index after its last argument, and its result.
 local operations = {
   reserve = function(at)
     local ticket, cost, within = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
@@ -198,7 +198,7 @@ local operations = {
       local units = tonumber(string.match(ARGV[at], ':(%d+)$')) * units_per_token
       redis.call('ZREM', waiting_key, ARGV[at])
       level = level + units
-      -- Another call with the same due is later in the queue, unless this one's cost is zero.
+      -- A call with the same due is later in the queue, unless the cost of this call is zero.
       changed = change_dues(due, function(later_due) return later_due - units end) or changed
     end
     remove_served()
@@ -222,9 +222,9 @@ local operations = {
     changed = true
     return at, 1, 0, 0
   end,
-  -- The level since the reservation was at most the level then plus all units that came in. Only units that fit above
-  -- that bound are returned, since a full bucket cannot have discarded them: the bucket is as if they had never been
-  -- taken.
+  -- Since the reservation, the level was at most the level after it plus all units that were refilled and returned.
+  -- Only the units that fit above this bound are returned: the bucket would not have discarded them if they had not
+  -- been taken.
   cancel = function(at)
     local ticket, cost, taken_at = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
     local taken_level, taken_returned, taken_epoch =
@@ -243,7 +243,7 @@ local operations = {
   end,
 }
 
--- A configured quota is applied once, whichever process announces it first. An update at run time stays active until
+-- A configured quota is applied once, when the first process announces it. An update at run time stays active until
 -- the configuration changes again.
 if ARGV[6] ~= '' and ARGV[6] ~= configured_quota then
   configured_quota = ARGV[6]

@@ -1,15 +1,15 @@
--- Acquires a lock for a time; if its owner holds it already, one level deeper.
+-- Acquires a lock until its TTL has passed. If its owner holds it already, its depth grows by one.
 --
 -- KEYS  1 the lock: "token depth id owner", expires with the lock (string)
---       2 the last fencing token, after it the id of the request that released that grant; kept for a day (string)
+--       2 the last fencing token, followed by the id of the request that released that grant; kept for a day (string)
 -- ARGV  1 the owner
 --       2 the request's id; a repeated request counts once
 --       3 the TTL in ms
 -- Reply  {1, token, depth} granted
 --        {0, remaining ms of the other owner's TTL} refused
 --
--- A fencing token is greater than the last one. If Redis lost the last one, the token is still greater, since it is at
--- least the server's time in µs.
+-- A fencing token is greater than every earlier one, even if Redis lost the last one, because it is at least the
+-- server's time in µs.
 
 local id = 'acquire:' .. ARGV[2]
 local lock = redis.call('GET', KEYS[1])

@@ -4,7 +4,7 @@
 -- ARGV  1 the owner
 --       2 the fencing token
 --       3 the TTL in ms from now
--- Reply  1 the lock lasts at least that long, 0 it is no longer held
+-- Reply  1 the lock expires no sooner than that, 0 it is no longer held
 --
 -- An owner may hold a lock several times with different TTLs: a shorter one must not shorten a longer one.
 

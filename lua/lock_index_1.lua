@@ -1,4 +1,4 @@
--- Adds a lock's name to the index from which locks are listed, and removes names that were not added for a day.
+-- Adds a lock's name to the index from which locks are listed. Removes names that were last added more than a day ago.
 --
 -- KEYS  1 the index: names of locks (sorted set, scored by the second in which they were added last)
 -- ARGV  1 the lock's name

@@ -1,7 +1,7 @@
--- Releases one level of a lock that its owner still holds by the same grant; after the last level the lock is free.
+-- Reduces the depth of a lock by one, if its owner still holds it by the same grant. At depth 0 the lock is free.
 --
 -- KEYS  1 the lock: "token depth id owner" (string)
---       2 the last fencing token, after it the id of the request that released that grant; kept for a day (string)
+--       2 the last fencing token, followed by the id of the request that released that grant; kept for a day (string)
 -- ARGV  1 the owner
 --       2 the fencing token
 --       3 the request's id; a repeated request counts once

@@ -1,4 +1,5 @@
--- Adds a batch of one process's counts of one platform, once, to the minute in which the batch arrives.
+-- Adds a batch of one process's counts for one platform to the minute in which the batch arrives. A repeated batch is
+-- added only once.
 --
 -- KEYS  1 the number of this process's last batch (string)
 --       2 minutes that are not rolled up yet (sorted set of minute and series, scored by minute)
@@ -14,7 +15,7 @@
 --          then name and count of each field
 -- Reply  1 added, 0 the batch was added before
 --
--- Counts are never added to a minute that was rolled up, whatever the clock says; they go to the next minute.
+-- Counts are never added to a minute that was rolled up, even if the clock goes back; they go to the next minute.
 -- The keys of minutes are built here because only the server knows the minute; they share the hash tag of the declared
 -- keys. Each key is read before anything is written: if one is not available (its slot is moving), nothing is added.
 

@@ -1,4 +1,4 @@
--- Adds a minute that has ended to its hour and its day, once even if several processes try.
+-- Adds a minute that has ended to its hour and its day. It is added once, even if several processes try to add it.
 --
 -- KEYS  1 minutes that are not rolled up yet (sorted set of minute and series, scored by minute)
 --       2 the last minute that was rolled up (string)
@@ -6,7 +6,7 @@
 --       4 its hour (hash)
 --       5 its day (hash)
 -- ARGV  1 the time in µs (tests only), else ""
---       2 the minute, counted since 1970
+--       2 the minute, in minutes since 1970
 --       3 minute and series, as the set contains them
 --       4 the TTL of a minute that was rolled up, 5 of an hour, 6 of a day, 7 of KEYS 2, each in s
 -- Reply  1 added, 0 the minute was added before or has not ended yet

@@ -10,7 +10,7 @@ local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local expiry = tonumber(ARGV[2])
 redis.call('ZADD', KEYS[1], string.format('%.0f', now), ARGV[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.0f', now - expiry))
--- Heartbeats from the future were recorded before the clock was set back.
+-- A heartbeat in the future was recorded before the server's clock was set back.
 redis.call('ZREMRANGEBYSCORE', KEYS[1], string.format('(%.0f', now + expiry), '+inf')
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', expiry / 1000))
 return redis.call('ZCARD', KEYS[1])

@@ -68,7 +68,7 @@ pub fn attack(hostile: &HostilePolicy, profile: LimitProfile, rounds: usize) -> 
     fs::write(dir.path().join("retry/valid.rhai"), VALID_POLICY).map_err(io_error)?;
     let config = config(dir.path(), hostile, profile);
     let policies = Policies::open(&config);
-    policies.attach(Arc::new(FixedView(stats())));
+    policies.set_view(Arc::new(FixedView(stats())));
     let (started, done) = (Barrier::new(2), AtomicBool::new(false));
     thread::scope(|scope| {
         let valid_caller = scope.spawn(|| call_valid_policy(&policies, &started, &done));
@@ -227,7 +227,7 @@ impl AttackRun<'_> {
             self.check_normal_call(report);
         }
         let counted = self.status().map_or(0, |status| status.faults.values().sum());
-        // The check of the fallback calls a retry classifier once more.
+        // The check of the fallback calls a retry policy once more.
         let expected = if self.hostile.kind == PolicyKind::Retry { 2 * faults } else { faults };
         report.require(counted == expected, || format!("the status counts {counted} faults, expected {expected}"));
     }

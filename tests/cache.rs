@@ -34,7 +34,7 @@ impl CacheFixture {
         fixture
     }
 
-    /// Saves a valid component as the classifier of a platform, with different bytes for each platform.
+    /// Saves a valid component as the retry policy of a platform, with different bytes for each platform.
     fn save(&self, platform: &str) {
         let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/well_behaved.wat");
         let mut bytes = HostilePolicy::read(&guest).unwrap().bytes;

@@ -120,7 +120,7 @@ fn mistakes_in_alert_conditions_are_rejected_with_their_location() {
     assert_rejections(PolicyKind::Alert, CONDITION_MISTAKES);
 }
 
-const CLASSIFIER_MISTAKES: &[(&str, &str)] = &[
+const RETRY_POLICY_MISTAKES: &[(&str, &str)] = &[
     (
         r#"if status == "429" { return retry("throttled"); } abstain()"#,
         "1:11: `==` between a number and a string is always false; compare values of the same type",
@@ -288,8 +288,8 @@ const CLASSIFIER_MISTAKES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn mistakes_in_classifiers_are_rejected_with_their_location() {
-    assert_rejections(PolicyKind::Retry, CLASSIFIER_MISTAKES);
+fn mistakes_in_retry_policies_are_rejected_with_their_location() {
+    assert_rejections(PolicyKind::Retry, RETRY_POLICY_MISTAKES);
 }
 
 #[test]
@@ -403,7 +403,7 @@ fn pitfalls_in_inline_rules_are_reported_without_false_positives() {
 }
 
 #[test]
-fn pitfalls_in_classifiers_are_reported_without_false_positives() {
+fn pitfalls_in_retry_policies_are_reported_without_false_positives() {
     let rows = [
         ("attempt > 7 / 2", format!("1:16: {FRACTION}"), "attempt > 7.0 / 2"),
         ("statuss == 429", "1:4: unknown variable `statuss` (did you mean `status`?)".to_owned(), "status == 429"),

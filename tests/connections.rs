@@ -51,7 +51,7 @@ async fn assert_usable(config: &RedisConfig, kind: &str) -> Redis {
     let key = |tag: &str| format!("{}count:{{{tag}}}", config.prefix);
     for tag in ["jd", "taobao", "pdd", "douyin"] {
         let key = key(tag);
-        within_timeout(redis.recovered(&key)).await;
+        within_timeout(redis.wait_until_available(&key)).await;
         assert_eq!(count(&redis, &key).await, Ok(1), "{kind}");
         let command = |name: &str| vec![name.into(), key.clone().into_bytes()];
         let replies = redis.read(Duration::from_secs(10), &key, &[command("GET"), command("EXISTS")]).await.unwrap();
@@ -186,7 +186,7 @@ async fn killed_server_recovers_after_a_restart() {
     };
     assert!(error.is_unavailable(), "{error}");
     server.restart();
-    within_timeout(redis.recovered("key")).await;
+    within_timeout(redis.wait_until_available("key")).await;
     assert_eq!(count(&redis, "key").await, Ok(1), "the restarted server starts empty");
     within_timeout(signal.changed()).await;
     let reply = redis.run(&COUNT, &["key".to_owned()], &[b"changed".to_vec()]).await;
@@ -211,7 +211,7 @@ async fn unusable_server_is_unavailable_with_its_reason() {
         let health_reason = redis.health().reason.unwrap();
         assert!(health_reason.starts_with(reason), "{health_reason}");
         server.command_ok(&repair_command).await;
-        within_timeout(redis.recovered("key")).await;
+        within_timeout(redis.wait_until_available("key")).await;
     }
     assert!(count(&redis, "key").await.is_ok());
 }
@@ -220,7 +220,7 @@ async fn unusable_server_is_unavailable_with_its_reason() {
 async fn endless_script_makes_the_server_unavailable_until_it_is_killed() {
     let server = RedisServer::with_args(&["--busy-reply-threshold", "50"]);
     let redis = open(&server.config());
-    within_timeout(redis.recovered("key")).await;
+    within_timeout(redis.wait_until_available("key")).await;
     let endless = Script { name: "endless", text: "while true do end", keys: 1 };
     assert!(redis.run(&endless, &["key".to_owned()], &[]).await.unwrap_err().is_unavailable());
     let busy = async {
@@ -231,7 +231,7 @@ async fn endless_script_makes_the_server_unavailable_until_it_is_killed() {
     };
     within_timeout(busy).await;
     server.command_ok(&["SCRIPT", "KILL"]).await;
-    within_timeout(redis.recovered("key")).await;
+    within_timeout(redis.wait_until_available("key")).await;
     within_timeout(async { while count(&redis, "key").await.is_err() {} }).await;
 }
 
@@ -260,7 +260,7 @@ async fn failed_authentication_reports_its_reason_without_secrets_and_recovers()
         |value: &str| ["CONFIG", "SET", "requirepass", value].map(|argument| argument.as_bytes().to_vec()).to_vec();
     for ((redis, _), password) in clients.iter().zip([wrong_password, ""]) {
         admin.read(Duration::from_secs(10), "", &[set(password)]).await.unwrap();
-        within_timeout(redis.recovered("key")).await;
+        within_timeout(redis.wait_until_available("key")).await;
         assert!(count(redis, "key").await.is_ok());
     }
 }
@@ -301,7 +301,7 @@ async fn failed_script_leaves_the_server_up() {
     assert!(!error.is_unavailable(), "{error}");
     let health = redis.health();
     assert_eq!((health.state, health.unavailable_errors, health.reconnects), (ServerState::Up, 0, 0));
-    assert!(health.last_refusal.is_some_and(|text| text.starts_with("ERR")));
+    assert!(health.last_rejection.is_some_and(|text| text.starts_with("ERR")));
     assert_eq!(count(&redis, "key").await, Ok(2));
 }
 
@@ -310,7 +310,7 @@ async fn lost_reply_is_an_error_and_the_call_is_not_repeated() {
     let server = RedisServer::start();
     let proxy = Proxy::to(&server).await;
     let redis = open(&RedisConfig { decide_within: Duration::from_millis(500), ..proxy.config(&server) });
-    within_timeout(redis.recovered("key")).await;
+    within_timeout(redis.wait_until_available("key")).await;
     assert_eq!(count(&redis, "key").await, Ok(1));
     proxy.drop_next_reply();
     let calls_until_error = async {
@@ -321,7 +321,7 @@ async fn lost_reply_is_an_error_and_the_call_is_not_repeated() {
         sent + 1
     };
     let sent: i64 = within_timeout(calls_until_error).await;
-    within_timeout(redis.recovered("key")).await;
+    within_timeout(redis.wait_until_available("key")).await;
     let ran = count(&redis, "key").await.unwrap() - 1;
     // The lost reply may belong to a health probe. In any case, no call ran more than once.
     assert!(ran == sent || ran == sent - 1, "{ran} ran, {sent} sent");

@@ -24,7 +24,7 @@ fn policy_config(path: &str) -> ResolvedPolicyConfig {
 }
 
 #[test]
-fn classifier_of_contract_0_1_0_still_decides() {
+fn retry_policy_of_contract_0_1_0_still_decides() {
     let engine = WasmEngine::new(&config()).unwrap();
     let policy =
         engine.load_retry("retry/pdd.wasm", &frozen("retry-0.1.0.wasm"), &policy_config("retry/pdd.wasm")).unwrap();
@@ -60,12 +60,12 @@ fn component_of_contract_0_1_0_rejects_settings() {
     let mut policy_config = policy_config("retry/pdd.wasm");
     policy_config.settings.insert("longest".to_owned(), Setting::Number(1.0));
     let error = engine.load_retry("retry/pdd.wasm", &frozen("retry-0.1.0.wasm"), &policy_config).err().unwrap();
-    let expected = "takes no settings: it is built for contract 0.1.0, which has none; remove its settings or build it \
-                    for contract 0.2.0";
+    let expected = "the policy is built for contract 0.1.0, which has no settings; remove its settings or build it for \
+                    contract 0.2.0";
     assert_eq!(error, expected);
 }
 
-/// Returns the error of loading a component as a retry classifier.
+/// Returns the error of loading a component as a retry policy.
 fn load_error(wat: &str) -> String {
     let engine = WasmEngine::new(&config()).unwrap();
     engine.load_retry("retry/x.wasm", &wat::parse_str(wat).unwrap(), &policy_config("retry/x.wasm")).err().unwrap()

@@ -7,7 +7,7 @@
 //! - `expect: rejected "TEXT"`: the policy does not load, and the error contains this text.
 //! - `expect: verdict`: the host truncates or ignores what the policy does, and uses its verdict.
 //! - `kind: alerts` or `kind: admit`: the file is loaded as an alert condition or as an admission policy. The default
-//!   is the kind of the shell, or else a retry classifier.
+//!   is the kind of the shell, or else a retry policy.
 //! - `shell: retry`: the file is the core module of a component. It replaces `{guest}` in `shells/retry.wat`.
 //! - `cut: 100`: the host gets only the first 100 bytes of the file, or of the component.
 //!

@@ -53,7 +53,7 @@ impl LogFixture {
         }
         let policies = Policies::open(&policies_config(dir.path()));
         assert_eq!(policies.reload().rejected, [""; 0]);
-        policies.attach(Arc::new(FixedView));
+        policies.set_view(Arc::new(FixedView));
         Self { dir, policies }
     }
 

@@ -90,7 +90,7 @@ async fn notification_stays_undelivered_on_every_channel_without_a_recorded_deli
 }
 
 #[tokio::test]
-async fn deposed_leader_cannot_write_but_can_record_deliveries() {
+async fn former_leader_cannot_write_but_can_record_deliveries() {
     let server = RedisServer::start();
     for StoreFixture { name, store, .. } in both_stores(&server).await {
         let written = store.write(7, new_notifications(vec![notification("jd", 1, &["a"])])).await.unwrap().unwrap();
@@ -131,6 +131,25 @@ async fn states_return_the_last_written_values_and_the_time_of_the_store() {
         assert_eq!(current.unix_ms, clock.unix_ms(), "{name}");
         assert_eq!(current.states, [(key("jd", Some("")), entry)].into(), "{name}");
     }
+}
+
+/// The new names of the fields, each with the name under which earlier builds wrote it.
+const RENAMED_FIELDS: [(&str, &str); 3] =
+    [("notified", "told"), ("last_notified", "last_told"), ("last_notification", "last")];
+
+#[test]
+fn alert_state_of_an_earlier_build_is_read() {
+    let mut state = AlertState::default();
+    let timing = AlertTiming { hold: Duration::ZERO, cooldown: DAY };
+    assert_eq!(state.step(true, timing, ManualClock::default().now()), Some(Transition::Firing));
+    let last_notification = Some(notification("jd", 1, &["a"]));
+    let entry = AlertEntry { state, severity: Severity::Info, last_notification };
+    let mut text = serde_json::to_string(&entry).unwrap();
+    for (new, old) in RENAMED_FIELDS {
+        assert_eq!(text.matches(&format!("{new:?}:")).count(), 1, "{text}");
+        text = text.replace(&format!("{new:?}:"), &format!("{old:?}:"));
+    }
+    assert_eq!(serde_json::from_str::<AlertEntry>(&text).unwrap(), entry);
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ fn load(dir: &Path, name: &str, text: &str) -> Result<Arc<dyn AlertPolicy>, Stri
     std::fs::write(&file, text).unwrap();
     match load_one(&file, None, &policies_config(dir))? {
         LoadedPolicy::Alert(policy) => Ok(policy),
-        _ => panic!("a script in alerts/ is an alert policy"),
+        _ => panic!("a script in alerts/ is an alert condition"),
     }
 }
 

@@ -6,7 +6,7 @@ use tidegate_policy::{LoadedPolicy, PolicyKind, load_one};
 
 use crate::policies::{empty_view, failure, policies_config, shipped_policies_dir, verdict_text};
 
-/// Cases for the classifier of pdd. It ships in Rust; the tests also have it in Rhai and JavaScript.
+/// Cases for the retry policy of pdd. It ships in Rust; the tests also have it in Rhai and JavaScript.
 const PDD_CASES: [(&str, &str); 24] = [
     (r#"{"status":200,"code":"52101"}"#, "retry throttled after 1000"),
     (r#"{"status":200,"code":"52101","attempt":2}"#, "retry throttled after 2000"),
@@ -34,8 +34,8 @@ const PDD_CASES: [(&str, &str); 24] = [
     (r#"{}"#, "abstain"),
 ];
 
-/// Returns the classifier in Rhai, and in each other language for which its component has been built.
-fn classifiers() -> Vec<PathBuf> {
+/// Returns the policy in Rhai, and in each other language for which its component has been built.
+fn retry_policies() -> Vec<PathBuf> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     let components = [shipped_policies_dir().join("retry/pdd.wasm"), tests.join("../target/guests/js/retry/pdd.wasm")];
     let (built, missing): (Vec<_>, Vec<_>) = components.into_iter().partition(|path| path.is_file());
@@ -46,9 +46,9 @@ fn classifiers() -> Vec<PathBuf> {
 }
 
 #[test]
-fn classifier_gives_the_same_verdicts_in_every_language() {
+fn retry_policy_gives_the_same_verdicts_in_every_language() {
     let config = policies_config(&shipped_policies_dir());
-    for path in classifiers() {
+    for path in retry_policies() {
         let loaded = load_one(&path, Some(PolicyKind::Retry), &config);
         let Ok(LoadedPolicy::Retry(policy)) = loaded else { panic!("{}: {:?}", path.display(), loaded.err()) };
         for (json, expected) in PDD_CASES {

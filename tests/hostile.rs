@@ -144,7 +144,7 @@ fn long_reason_is_truncated_and_an_oversized_one_is_a_fault() {
 }
 
 #[test]
-fn policies_in_excess_of_the_instance_pool_share_it() {
+fn more_policies_than_instances_share_the_pool() {
     let engine = engine();
     let policies: Vec<_> = (0..60).map(|_| retry(&engine, "guests/well_behaved.wat")).collect();
     for round in 1..=2 {
@@ -155,7 +155,7 @@ fn policies_in_excess_of_the_instance_pool_share_it() {
 }
 
 #[test]
-fn looping_calls_in_excess_of_the_instance_pool_reach_their_deadline() {
+fn more_looping_calls_than_instances_reach_their_deadline() {
     let engine = engine();
     let looping = retry(&engine, "hostile/endless_loop.wat");
     let valid = retry(&engine, "guests/well_behaved.wat");

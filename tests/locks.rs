@@ -140,15 +140,15 @@ in_both_stores! {
         assert_eq!(served.load(Ordering::SeqCst), 50);
     }
 
-    evicted_lease_reports_the_loss_and_leaves_the_next_lease_alone(first, second) {
+    forcibly_released_lease_reports_the_loss_and_leaves_the_next_lease_alone(first, second) {
         let lease = lock(&first, 300 * MS).try_acquire().await.unwrap().unwrap();
-        assert!(second.locks().evict("orders: {taobao} é").await.unwrap());
+        assert!(second.locks().force_release("orders: {taobao} é").await.unwrap());
         let next = lock(&second, LONG).try_acquire().await.unwrap().unwrap();
         tokio::time::timeout(LONG, lease.lost()).await.unwrap();
         assert!(!lease.is_held());
         assert!(!lease.release().await.unwrap(), "the lease no longer holds the lock");
         assert!(next.is_held() && next.release().await.unwrap());
-        assert!(!second.locks().evict("orders: {taobao} é").await.unwrap());
+        assert!(!second.locks().force_release("orders: {taobao} é").await.unwrap());
     }
 
     external_owners_acquire_extend_and_release(first, second) {

@@ -107,7 +107,7 @@ fn correct_conditions_get_no_note() {
     assert_notes(PolicyKind::Alert, &scripts.map(|script| (script, "")));
 }
 
-const CLASSIFIER_PITFALLS: &[(&str, &str)] = &[
+const RETRY_POLICY_PITFALLS: &[(&str, &str)] = &[
     (
         r#"if code == "7" || code == "7" { return retry("throttled"); } abstain()"#,
         "1:19: this condition is false for every sample input",
@@ -187,12 +187,12 @@ const CLASSIFIER_PITFALLS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn pitfalls_in_classifiers_are_noted_with_their_position() {
-    assert_notes(PolicyKind::Retry, CLASSIFIER_PITFALLS);
+fn pitfalls_in_retry_policies_are_noted_with_their_position() {
+    assert_notes(PolicyKind::Retry, RETRY_POLICY_PITFALLS);
 }
 
 #[test]
-fn correct_classifiers_get_no_note() {
+fn correct_retry_policies_get_no_note() {
     let scripts = [
         r#"if code == "15" && sub_code == "9100" && message.contains("ban") && message.contains("second") { return retry("throttled", seconds_in(message) * 1000); } abstain()"#,
         r#"switch code { "7" => if sub_code == "x" { retry("throttled") } else { retry("quota") }, "8" => if sub_code == "8" && attempt > 3 { retry("auth") } else { give_up("auth") }, _ => abstain() }"#,

@@ -70,7 +70,7 @@ fn assert_verdicts(rows: &[(&str, &str, &str)]) {
 }
 
 #[test]
-fn default_classifier_uses_transport_error_and_status() {
+fn default_retry_policy_uses_transport_error_and_status() {
     let policy = "retry/default.rhai";
     assert_verdicts(&[
         (r#"{"platform":"jd","kind":"timeout"}"#, "retry transient", policy),
@@ -90,7 +90,7 @@ fn default_classifier_uses_transport_error_and_status() {
 }
 
 #[test]
-fn taobao_classifier_uses_the_sub_code_of_ambiguous_codes() {
+fn taobao_retry_policy_uses_the_sub_code_of_ambiguous_codes() {
     let policy = "retry/taobao.rhai";
     let case = |code: &str, sub_code: &str, message: &str| {
         format!(r#"{{"platform":"taobao","status":200,"code":"{code}","sub_code":"{sub_code}","message":"{message}"}}"#)
@@ -134,7 +134,7 @@ fn burn_rate_fires_only_with_both_windows_high_and_enough_calls() {
     let Ok(LoadedPolicy::Alert(policy)) =
         load_one(&shipped_policies_dir().join("alerts/burn_rate.rhai"), None, &config)
     else {
-        panic!("not an alert policy")
+        panic!("not an alert condition")
     };
     let stats = |count, error_rate| Stats { count, error_rate, ..Stats::default() };
     let rows = [

@@ -11,8 +11,8 @@ use tidegate_policy::{Policies, PolicyStatus};
 
 use crate::policies::policies_config;
 
-/// Creates a policies directory with one classifier for taobao.
-fn dir_with_classifier(script: &str) -> TempDir {
+/// Creates a policy directory with one retry policy, for taobao.
+fn dir_with_retry_policy(script: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("retry")).unwrap();
     save(dir.path(), "taobao.rhai", script);
@@ -45,7 +45,7 @@ fn status(policies: &Policies, path: &str) -> PolicyStatus {
 
 #[test]
 fn failing_policy_is_replaced_by_its_previous_version_until_it_is_edited() {
-    let dir = dir_with_classifier("if code == \"bad\" { throw \"first\" } retry(\"transient\", \"first\")");
+    let dir = dir_with_retry_policy("if code == \"bad\" { throw \"first\" } retry(\"transient\", \"first\")");
     let policies = Policies::open(&config(dir.path(), "[policies]\nmax_faults = 3"));
     save(dir.path(), "taobao.rhai", "if code == \"x\" || code == \"bad\" { throw \"second\" } abstain()");
     assert_eq!(policies.reload().rejected, [""; 0]);
@@ -70,7 +70,7 @@ fn failing_policy_is_replaced_by_its_previous_version_until_it_is_edited() {
 
 #[test]
 fn failing_policy_without_a_previous_version_is_replaced_by_the_fallback() {
-    let dir = dir_with_classifier("if code == \"bad\" { throw \"no\" } retry(\"transient\", \"mine\")");
+    let dir = dir_with_retry_policy("if code == \"bad\" { throw \"no\" } retry(\"transient\", \"mine\")");
     save(dir.path(), "default.rhai", "retry(\"transient\", \"default\")");
     let policies = Policies::open(&config(dir.path(), "[policies]\nmax_faults = 2"));
     for _ in 0..2 {
@@ -83,7 +83,7 @@ fn failing_policy_without_a_previous_version_is_replaced_by_the_fallback() {
 #[test]
 fn policy_can_override_a_limit() {
     let script = "if code == \"long\" { let n = 0; while n < 1000 { n += 1 } } retry(\"transient\", \"done\")";
-    let dir = dir_with_classifier(script);
+    let dir = dir_with_retry_policy(script);
     save(dir.path(), "jd.rhai", script);
     let lines = "[policy.'retry/taobao']\nmax_operations = 500";
     let policies = Policies::open(&config(dir.path(), lines));
@@ -99,7 +99,7 @@ retry("throttled", setting("max_wait", 60) * 1000.0, setting("region", "cn"))
 
 #[test]
 fn invalid_settings_leave_the_old_settings_active() {
-    let dir = dir_with_classifier(SETTINGS);
+    let dir = dir_with_retry_policy(SETTINGS);
     let policies = Policies::open(&config(dir.path(), ""));
     let verdict = || {
         let verdict = policies.classify(&failure("x")).verdict;
@@ -129,19 +129,19 @@ fn invalid_settings_leave_the_old_settings_active() {
 }
 
 #[test]
-fn candidate_reports_differences_and_becomes_live_when_it_is_renamed() {
-    let dir = dir_with_classifier("retry(\"transient\", \"live\")");
+fn candidate_reports_differences_and_becomes_active_when_it_is_renamed() {
+    let dir = dir_with_retry_policy("retry(\"transient\", \"active\")");
     let candidate = "if code == \"7\" { return retry(\"throttled\", 100, \"new\"); }\n\
                      if code == \"boom\" { throw \"no\" }\nretry(\"transient\", \"other reason\")";
     save(dir.path(), "taobao.candidate.rhai", candidate);
     let policies = Policies::open(&config(dir.path(), ""));
     for code in ["1", "7", "2", "boom"] {
-        assert_eq!(decision(&policies, code), "retry/taobao.rhai: live");
+        assert_eq!(decision(&policies, code), "retry/taobao.rhai: active");
     }
     let differences = differences(&policies, 4);
     assert_eq!((differences.differing, differences.dropped), (2, 0), "another reason alone is no difference");
     let last = differences.last.unwrap();
-    assert_eq!((last.failure.code.as_deref(), last.live.reason.as_deref()), (Some("boom"), Some("live")));
+    assert_eq!((last.failure.code.as_deref(), last.active.reason.as_deref()), (Some("boom"), Some("active")));
     assert!(last.candidate.unwrap_err().contains("taobao.candidate.rhai:2:"));
 
     fs::rename(dir.path().join("retry/taobao.candidate.rhai"), dir.path().join("retry/taobao.rhai")).unwrap();
@@ -152,7 +152,7 @@ fn candidate_reports_differences_and_becomes_live_when_it_is_renamed() {
 
 #[test]
 fn difference_contains_no_secrets() {
-    let dir = dir_with_classifier("retry(\"transient\")");
+    let dir = dir_with_retry_policy("retry(\"transient\")");
     save(dir.path(), "taobao.candidate.rhai", "retry(\"auth\")");
     let policies = Policies::open(&config(dir.path(), ""));
     let headers = vec![("authorization".to_owned(), "Bearer hunter2".to_owned())];
@@ -163,7 +163,7 @@ fn difference_contains_no_secrets() {
 
 #[test]
 fn candidate_runs_at_the_position_of_its_policy_in_the_chain() {
-    let dir = dir_with_classifier("if code == \"7\" { retry(\"throttled\") } else { abstain() }");
+    let dir = dir_with_retry_policy("if code == \"7\" { retry(\"throttled\") } else { abstain() }");
     save(dir.path(), "taobao.candidate.rhai", "if code == \"9\" { retry(\"throttled\") } else { abstain() }");
     save(dir.path(), "default.rhai", "if code == \"3\" { abstain() } else { give_up(\"permanent\", \"default\") }");
     save(dir.path(), "default.candidate.rhai", "if code == \"2\" { retry(\"auth\") } else { abstain() }");

@@ -17,7 +17,7 @@ use crate::policies::policies_config;
 const GOOD: &str = "retry(\"transient\", \"good\")";
 const BETTER: &str = "retry(\"transient\", \"better\")";
 
-/// A temporary policies directory.
+/// A temporary policy directory.
 struct TestDir {
     temp: TempDir,
 }
@@ -31,7 +31,7 @@ impl TestDir {
         dir
     }
 
-    /// Returns the policies directory. Its parent belongs to the test too, so the test can move the directory.
+    /// Returns the policy directory. Its parent belongs to the test too, so the test can move the directory.
     fn root(&self) -> std::path::PathBuf {
         self.temp.path().join("policies")
     }
@@ -69,7 +69,7 @@ struct WatchedPolicies {
 }
 
 impl WatchedPolicies {
-    /// Waits until the classifier of `taobao` returns this reason.
+    /// Waits until the retry policy of `taobao` returns this reason.
     #[track_caller]
     fn wait_for_reason(&self, expected: &str) {
         while reason(&self.policies) != expected {
@@ -91,7 +91,7 @@ fn status_of(policies: &Policies, path: &str) -> PolicyStatus {
     status.unwrap_or_else(|| panic!("no {path} in {:#?}", policies.status()))
 }
 
-/// Returns the error of a file, with paths relative to the policies directory.
+/// Returns the error of a file, with paths relative to the policy directory.
 fn stale_error(policies: &Policies, path: &str) -> String {
     let error = status_of(policies, path).stale.expect("the file is stale");
     error.replace(&format!("{}/", policies.dir().display()), "")
@@ -323,9 +323,9 @@ fn every_error_in_the_rules_is_reported_with_its_position_and_the_old_rules_stay
         "3:12: rules.high.severity: expected \"info\", \"warning\" or \"critical\", not \"bad\"",
         "8:7: `>` between a number and a string is always false; compare values of the same type",
         "9:1: rules.slow: unknown key `fro` (did you mean `for`?)",
-        "11:8: rules.none: `condition` is missing; give `condition`, or `policy` (the path of a file)",
+        "11:8: rules.none: `condition` is missing; add `condition`, or `policy` with the path of a file",
         "12:10: rules.none.window: expected a window above zero, such as \"5m\"",
-        "15:10: rules.file.policy: no such file \"alerts/brun.rhai\" in the policies directory (did you mean `alerts/burn.rhai`?)",
+        "15:10: rules.file.policy: no such file \"alerts/brun.rhai\" in the policy directory (did you mean `alerts/burn.rhai`?)",
     ];
     let expected: Vec<_> = expected.iter().map(|error| format!("alerts.toml:{error}")).collect();
     assert_eq!(stale_error(&policies, "alerts.toml"), expected.join("\n"));

@@ -22,7 +22,7 @@ pub use proxy::Proxy;
 pub use sentinels::Sentinels;
 pub use tls::TlsServer;
 
-/// A Redis server on a free port. It persists nothing unless the test asks for it.
+/// A Redis server on a free port. It persists nothing unless the test enables persistence.
 pub struct RedisServer {
     child: Child,
     binary: &'static str,

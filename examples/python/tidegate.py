@@ -1,4 +1,4 @@
-"""A client of tidegate's HTTP API, in one file without dependencies. It keeps API calls inside their rate limits.
+"""A client of tidegate's HTTP API, in one file without dependencies. It keeps API calls within their rate limits.
 
     client = tidegate.Client("http://127.0.0.1:8700", token=os.environ.get("TIDEGATE_TOKEN"))
 
@@ -173,7 +173,7 @@ class Client:
     # Calls.
 
     def report(self, platform, endpoint, outcome, duration, failure=None, **fields):
-        """Reports a finished call. With a failure it returns the advice: action, delay_ms, class, reason, by."""
+        """Reports a finished attempt. With a failure, returns the advice: action, delay_ms, class, reason, by."""
         call = {"platform": platform, "endpoint": endpoint, "outcome": outcome, "duration_ms": duration * 1000}
         call.update(fields)
         if failure is not None:
@@ -181,7 +181,7 @@ class Client:
         return self._request("POST", "/v1/calls", call)
 
     def call(self, platform, endpoint, function, cost=1, wait=30.0, idempotent=True, refresh=None):
-        """Calls `function` inside the limit, and retries it as the platform's retry policy advises.
+        """Calls `function` within the limit, and retries it as the platform's retry policy advises.
 
         `refresh` renews the credentials after a failure of class `auth`, once. Raises GaveUp after the last failure.
         """
@@ -347,7 +347,7 @@ class Lease:
             pass  # The lock expires after its ttl.
 
     def is_held(self):
-        """Returns whether this owner certainly holds the lock now. This is right even after the process was paused."""
+        """Returns whether this owner certainly holds the lock now, even if the process was paused."""
         return not self.lost.is_set() and time.monotonic() < self._expires_at
 
     def _extend(self):

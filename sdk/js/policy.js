@@ -1,4 +1,4 @@
-// The retry classifier for Pinduoduo in JavaScript. policies/guests/pdd contains the same classifier in Rust, and both
+// The retry policy for Pinduoduo in JavaScript. policies/guests/pdd contains the same policy in Rust, and both
 // must pass the same test cases.
 //
 // `retry/default` decides on failures without a code from the platform's table, for example a timeout, a gateway's 502,

@@ -28,7 +28,7 @@ async fn sentinel_failover_connects_to_the_new_master() {
 }
 
 #[tokio::test]
-async fn replaced_master_is_abandoned_although_it_still_runs() {
+async fn calls_move_to_the_new_master_while_the_old_one_still_runs() {
     let sentinels = Sentinels::start().await;
     let redis = assert_usable(&sentinels.config(), "sentinel").await;
     let load = Load::start(&redis, "load");
@@ -59,7 +59,7 @@ async fn key_on(cluster: &Cluster, node: usize) -> (String, u16) {
 }
 
 #[tokio::test]
-async fn migrating_cluster_slot_is_followed_without_losing_a_call() {
+async fn no_call_is_lost_while_a_cluster_slot_migrates() {
     let cluster = Cluster::start().await;
     let redis = assert_usable(&cluster.config(), "cluster").await;
     assert_eq!(redis.health().servers.len(), 3);
@@ -82,7 +82,7 @@ async fn failed_cluster_node_leaves_the_other_nodes_up() {
     let (healthy_key, _) = key_on(&cluster, 2).await;
     let load = Load::start(&redis, &healthy_key);
     load.wait_for_progress().await;
-    within_timeout(redis.recovered(&failed_key)).await;
+    within_timeout(redis.wait_until_available(&failed_key)).await;
     assert_eq!(count(&redis, &failed_key).await, Ok(1));
     cluster.nodes[1].kill();
     let outage = async { while count(&redis, &failed_key).await.is_ok() {} };
@@ -94,17 +94,17 @@ async fn failed_cluster_node_leaves_the_other_nodes_up() {
     load.wait_for_progress().await;
     assert_eq!(load.stop().await, 0, "the other nodes lose no call");
     cluster.nodes[1].restart();
-    within_timeout(redis.recovered(&failed_key)).await;
+    within_timeout(redis.wait_until_available(&failed_key)).await;
     within_timeout(async {
         while count(&redis, &failed_key).await.is_err() {
-            redis.recovered(&failed_key).await;
+            redis.wait_until_available(&failed_key).await;
         }
     })
     .await;
 }
 
 #[tokio::test]
-async fn replica_that_replaces_a_failed_node_is_followed() {
+async fn commands_go_to_the_replica_that_replaces_a_failed_node() {
     let mut cluster = Cluster::start().await;
     cluster.add_replica_of(1).await;
     let redis = open(&cluster.config());
@@ -123,7 +123,7 @@ async fn interrupted_slot_migration_makes_only_that_slot_unavailable_until_it_co
     let (key, slot) = key_on(&cluster, 0).await;
     let keys = [key.clone(), format!("{key}:missing")];
     let run = async || redis.run(&COUNT, &keys, &[]).await;
-    within_timeout(redis.recovered(&key)).await;
+    within_timeout(redis.wait_until_available(&key)).await;
     assert_eq!(integer_reply(run().await), Ok(1));
     cluster.start_migration(slot, 0, 1).await;
     // One key is on the old node and the missing key would be created on the new one, so no node can run this script.
@@ -140,7 +140,7 @@ async fn interrupted_slot_migration_makes_only_that_slot_unavailable_until_it_co
     cluster.finish_migration(slot, 0, 1, &[&key]).await;
     within_timeout(async {
         while run().await.is_err() {
-            redis.recovered(&key).await
+            redis.wait_until_available(&key).await
         }
     })
     .await;

@@ -31,7 +31,7 @@ impl Load {
                         Err(error) => {
                             assert!(error.is_unavailable(), "{error}");
                             failed += 1;
-                            redis.recovered(&key).await;
+                            redis.wait_until_available(&key).await;
                         }
                     }
                 }
@@ -53,7 +53,7 @@ impl Load {
         self.stop.send_replace(true);
         let failed: u64 = within_timeout(self.callers.join_all()).await.into_iter().sum();
         let succeeded = *self.succeeded.borrow();
-        within_timeout(self.redis.recovered(&self.key)).await;
+        within_timeout(self.redis.wait_until_available(&self.key)).await;
         let ran = u64::try_from(count(&self.redis, &self.key).await.unwrap()).unwrap() - 1;
         assert!((succeeded..=succeeded + failed).contains(&ran), "{ran} ran, {succeeded} succeeded, {failed} failed");
         failed

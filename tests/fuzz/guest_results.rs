@@ -44,7 +44,7 @@ const fn bytes_of(number: u32) -> [u8; 4] {
 }
 
 #[test]
-fn classifiers() {
+fn retry_policies() {
     let config = policies_config(Path::new("."));
     let engine = WasmEngine::new(&config).unwrap();
     let bytes = component("scripted_retry.wat");
@@ -61,7 +61,7 @@ fn classifiers() {
     };
     let (short, long): (Vec<_>, Vec<_>) = (text(3).collect(), text(70_000).collect());
     fuzz(
-        "classifiers",
+        "retry_policies",
         seeds(&[&[2], &[0, 1, 0], &[0, 1, 2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 255], &short, &long]),
         |input| {
             match call(Some(encode(input))) {

@@ -14,7 +14,7 @@ use tidegate_tests::corpus::{self, HostilePolicy};
 use super::{MAX_MESSAGE, assert_position_in, files, fuzz, root};
 use crate::policies::{empty_view, policies_config};
 
-/// A policies directory with one valid policy, into which the fuzz target writes its inputs.
+/// A policy directory with one valid policy, into which the fuzz target writes its inputs.
 struct TestDir {
     root: tempfile::TempDir,
     policies: Arc<Policies>,

@@ -1,4 +1,4 @@
-;; An alert condition where a retry classifier is expected.
+;; An alert condition where a retry policy is expected.
 ;; shell: alert
 ;; expect: rejected "this one is of the world `alert`"
 ;; kind: retry

@@ -1,4 +1,4 @@
-;; A retry classifier where an admission policy is expected.
+;; A retry policy where an admission policy is expected.
 ;; shell: retry_v0_2
 ;; expect: rejected "this one is of the world `retry`"
 ;; kind: admit

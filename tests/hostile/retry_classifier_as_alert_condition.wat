@@ -1,4 +1,4 @@
-;; A retry classifier where an alert condition is expected.
+;; A retry policy where an alert condition is expected.
 ;; shell: retry
 ;; expect: rejected "this one is of the world `retry`"
 ;; kind: alerts

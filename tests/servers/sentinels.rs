@@ -44,7 +44,7 @@ impl Sentinels {
         }
     }
 
-    /// Orders a failover from the master to the replica.
+    /// Starts a failover from the master to the replica.
     pub async fn failover(&self) {
         self.sentinels[0].command_ok(&["SENTINEL", "FAILOVER", MASTER_NAME]).await;
     }

@@ -15,7 +15,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
 /// The timeout of `rustup`, which waits forever if it cannot download.
 const RUSTUP_TIMEOUT: Duration = Duration::from_secs(60);
-/// The exit code of `tidegate build` if a tool is missing.
+/// The exit status of `tidegate build` if a tool is missing.
 const EXIT_MISSING_TOOL: i32 = 2;
 
 /// Builds every guest in `policies/guests`. Installs a Wasm toolchain if none is installed.
@@ -27,12 +27,12 @@ const EXIT_MISSING_TOOL: i32 = 2;
 pub fn build() -> Result<()> {
     let guests = guest_directories(&root().join("policies/guests"))?;
     let options = ["--policies", "policies"];
-    let mut code = tidegate_build(&guests, &options)?;
-    if code == Some(EXIT_MISSING_TOOL) {
+    let mut status = tidegate_build(&guests, &options)?;
+    if status == Some(EXIT_MISSING_TOOL) {
         install_toolchain()?;
-        code = tidegate_build(&guests, &options)?;
+        status = tidegate_build(&guests, &options)?;
     }
-    check_exit_code("the guests", code)
+    check_exit_status("the guests", status)
 }
 
 /// Builds the example of the JavaScript SDK and runs its tests. The component is written to `target/guests/js`, where
@@ -43,17 +43,17 @@ pub fn build() -> Result<()> {
 pub fn build_javascript() -> Result<()> {
     let example = root().join("sdk/js");
     let options = ["--name", "pdd", "--policies", "target/guests/js"];
-    check_exit_code("the JavaScript guest", tidegate_build(slice::from_ref(&example), &options)?)?;
+    check_exit_status("the JavaScript guest", tidegate_build(slice::from_ref(&example), &options)?)?;
     let tests = Command::new("node").arg("--test").current_dir(&example).status();
     let passed = tests.map_err(|error| format!("cannot run node: {error}"))?.success();
     if passed { Ok(()) } else { Err("a test in sdk/js failed, see the output above".to_owned()) }
 }
 
-fn check_exit_code(name: &str, code: Option<i32>) -> Result<()> {
-    if code == Some(0) { Ok(()) } else { Err(format!("cannot build {name}, see the output above")) }
+fn check_exit_status(name: &str, status: Option<i32>) -> Result<()> {
+    if status == Some(0) { Ok(()) } else { Err(format!("cannot build {name}, see the output above")) }
 }
 
-/// Runs `tidegate build` in the workspace and returns its exit code.
+/// Runs `tidegate build` in the workspace and returns its exit status.
 fn tidegate_build(projects: &[PathBuf], options: &[&str]) -> Result<Option<i32>> {
     let mut command = Command::new(root().join("target/debug/tidegate"));
     command.arg("build").args(projects).args(options).current_dir(root());

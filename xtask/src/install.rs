@@ -1,4 +1,4 @@
-//! Installs system packages for tools that cargo cannot build, if the user has the permission.
+//! Installs system packages for tools that cargo cannot build, if the user has permission to do so.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -32,14 +32,14 @@ fn apt_get(args: &[&str]) -> Command {
 pub fn run(mut command: Command, timeout: Duration) -> Result<()> {
     command.stdin(Stdio::null()).stdout(std::io::stderr());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| format!("cannot wait for it: {error}"))?.block_on(async {
+    runtime.map_err(|error| format!("cannot start a runtime: {error}"))?.block_on(async {
         // The child is killed when it is dropped, which happens after the timeout.
         let child = tokio::process::Command::from(command).kill_on_drop(true).spawn();
-        let mut child = child.map_err(|error| format!("cannot run it: {error}"))?;
+        let mut child = child.map_err(|error| format!("cannot run the command: {error}"))?;
         match tokio::time::timeout(timeout, child.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(format!("failed with {status}")),
-            Ok(Err(error)) => Err(format!("cannot wait for it: {error}")),
+            Ok(Err(error)) => Err(format!("cannot wait for the command: {error}")),
             Err(_) => Err(format!("did not finish within {} s", timeout.as_secs())),
         }
     })
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_does_not_end_is_killed() {
+    fn command_that_does_not_end_is_killed() {
         assert!(
             run(shell("exec sleep 600"), Duration::from_millis(200))
                 .is_err_and(|e| e.contains("did not finish within"))
@@ -64,9 +64,10 @@ mod tests {
     }
 
     #[test]
-    fn the_result_of_a_command_is_returned() {
+    fn result_of_a_command_is_returned() {
         assert!(run(shell("exit 3"), Duration::from_secs(30)).is_err_and(|e| e.contains('3')));
         assert_eq!(run(shell("exit 0"), Duration::from_secs(30)), Ok(()));
-        assert!(run(Command::new("/nonexistent"), Duration::from_secs(30)).is_err_and(|e| e.contains("cannot run it")));
+        let missing = run(Command::new("/nonexistent"), Duration::from_secs(30));
+        assert!(missing.is_err_and(|e| e.contains("cannot run the command")));
     }
 }

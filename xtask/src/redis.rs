@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_major_version_is_parsed() {
+    fn major_version_is_parsed() {
         let rows = [
             ("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=1", Some(7)),
             ("Valkey server v=8.1.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=1", Some(8)),

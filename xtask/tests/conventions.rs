@@ -14,7 +14,7 @@ const MAX_FUNCTION_LINES: usize = 70;
 /// The layers of the workspace, lowest first. A crate may depend only on crates in lower layers.
 const LAYERS: [&[&str]; 6] = [
     &["tidegate-core", "tidegate-lua", "tidegate-sdk"],
-    &["tidegate-policy", "tidegate-redis", "pdd-classifier"],
+    &["tidegate-policy", "tidegate-redis", "pdd-retry-policy"],
     &["tidegate"],
     &["tidegate-server"],
     &["gateway"],

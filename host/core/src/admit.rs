@@ -1,4 +1,4 @@
-//! Admission: whether a request is allowed, what it costs and which limits apply to it.
+//! Admission: the decision whether a request is allowed, what it costs and which limits apply to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::{Fault, HostView};
 /// assert_eq!(request.method, "GET");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "an object")]
 pub struct Request {
     /// The platform.
     pub platform: String,
-    /// The endpoint, as named in metrics.
+    /// The endpoint, by its name in metrics.
     pub endpoint: String,
     /// The HTTP method, in upper case.
     pub method: String,

@@ -1,4 +1,4 @@
-//! The life of an alert: inactive → pending → firing → resolved.
+//! The states of an alert (inactive → pending → firing → inactive) and the notifications that it causes.
 
 use std::time::Duration;
 
@@ -33,16 +33,16 @@ impl Severity {
     }
 }
 
-/// When a rule sends notifications.
+/// The times that control when a rule sends notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlertTiming {
     /// How long the condition must hold before the rule fires.
     pub hold: Duration,
-    /// The minimum time between two notifications that the rule fires.
+    /// The minimum time between two notifications that say that the rule fires.
     pub cooldown: Duration,
 }
 
-/// A change of an alert that is notified.
+/// A change of an alert that causes a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Transition {
@@ -66,9 +66,11 @@ impl Transition {
     }
 }
 
+// Redis may hold states that an earlier build wrote under the names `told` and `last_told`. They are still read, because
+// one unreadable state would stop the evaluation of all rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Phase {
+enum AlertPhase {
     #[default]
     Inactive,
     Pending {
@@ -76,11 +78,12 @@ enum Phase {
     },
     Firing {
         since: Timestamp,
+        #[serde(alias = "told")]
         notified: bool,
     },
 }
 
-/// The state of one rule for one scope. It is kept when the rule is edited.
+/// The state of one rule for one scope: a platform or one of its endpoints. It is kept when the rule is edited.
 ///
 /// ```
 /// use std::time::Duration;
@@ -94,32 +97,33 @@ enum Phase {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertState {
-    phase: Phase,
+    phase: AlertPhase,
+    #[serde(alias = "last_told")]
     last_notified: Option<Timestamp>,
 }
 
 impl AlertState {
     /// Applies the result of one evaluation (`holds`) and returns the transition to notify, if there is one.
     ///
-    /// A rule that fires again within its cooldown is notified only when the cooldown is over. An alert that was never
-    /// notified as firing is not notified as resolved either. A flapping rule therefore sends one pair of notifications
-    /// per cooldown.
+    /// If a rule fires again within its cooldown, the notification is sent only when the cooldown is over. If no
+    /// `firing` notification was sent, no `resolved` notification is sent either. A flapping rule therefore sends one
+    /// pair of notifications per cooldown.
     pub fn step(&mut self, holds: bool, timing: AlertTiming, now: Timestamp) -> Option<Transition> {
         if !holds {
             let previous = std::mem::take(&mut self.phase);
-            return matches!(previous, Phase::Firing { notified: true, .. }).then_some(Transition::Resolved);
+            return matches!(previous, AlertPhase::Firing { notified: true, .. }).then_some(Transition::Resolved);
         }
         let since = match self.phase {
-            Phase::Inactive => now,
-            Phase::Pending { since } | Phase::Firing { since, .. } => since,
+            AlertPhase::Inactive => now,
+            AlertPhase::Pending { since } | AlertPhase::Firing { since, .. } => since,
         };
-        let notified = matches!(self.phase, Phase::Firing { notified: true, .. });
-        if !matches!(self.phase, Phase::Firing { .. }) && now - since < timing.hold {
-            self.phase = Phase::Pending { since };
+        let notified = matches!(self.phase, AlertPhase::Firing { notified: true, .. });
+        if !matches!(self.phase, AlertPhase::Firing { .. }) && now - since < timing.hold {
+            self.phase = AlertPhase::Pending { since };
             return None;
         }
         let in_cooldown = self.last_notified.is_some_and(|last| now - last < timing.cooldown);
-        self.phase = Phase::Firing { since, notified: notified || !in_cooldown };
+        self.phase = AlertPhase::Firing { since, notified: notified || !in_cooldown };
         if in_cooldown {
             return None;
         }
@@ -127,28 +131,28 @@ impl AlertState {
         Some(if notified { Transition::StillFiring } else { Transition::Firing })
     }
 
-    /// Returns whether the state can be dropped: the alert is inactive and its cooldown is over.
+    /// Returns whether the state can be removed: the alert is inactive and its cooldown is over.
     #[must_use]
     pub fn is_over(&self, timing: AlertTiming, now: Timestamp) -> bool {
-        self.phase == Phase::Inactive && self.last_notified.is_none_or(|last| now - last >= timing.cooldown)
+        self.phase == AlertPhase::Inactive && self.last_notified.is_none_or(|last| now - last >= timing.cooldown)
     }
 
     /// Returns the name of the state: `inactive`, `pending` or `firing`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self.phase {
-            Phase::Inactive => "inactive",
-            Phase::Pending { .. } => "pending",
-            Phase::Firing { .. } => "firing",
+            AlertPhase::Inactive => "inactive",
+            AlertPhase::Pending { .. } => "pending",
+            AlertPhase::Firing { .. } => "firing",
         }
     }
 
-    /// Returns the time since which the condition holds, if it holds.
+    /// Returns the time at which the condition began to hold, if it holds.
     #[must_use]
     pub const fn since(&self) -> Option<Timestamp> {
         match self.phase {
-            Phase::Inactive => None,
-            Phase::Pending { since } | Phase::Firing { since, .. } => Some(since),
+            AlertPhase::Inactive => None,
+            AlertPhase::Pending { since } | AlertPhase::Firing { since, .. } => Some(since),
         }
     }
 }
@@ -174,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn alert_is_notified_once_per_incident_and_once_per_cooldown() {
+    fn alert_sends_one_notification_per_incident_and_per_cooldown() {
         let cases = [
             // hold, cooldown, evaluations, transitions
             (0, 5, ".#...", "-FR--"),
@@ -184,7 +188,7 @@ mod tests {
             // A rule that flaps within its cooldown sends nothing more.
             (0, 5, "#.#.#.", "FR----"),
             (0, 9, "#.####", "FR----"),
-            // It is notified again when the cooldown is over.
+            // When the cooldown is over, a rule that fires sends a notification again.
             (0, 4, "#.###.", "FR--FR"),
         ];
         for (hold, cooldown, evaluations, expected) in cases {

@@ -18,17 +18,18 @@ pub struct Backoff {
     pub base: Duration,
     /// The maximum delay, including jitter.
     pub cap: Duration,
-    /// The fraction by which a delay is at most shorter or longer, 0 to 1.
+    /// The maximum fraction by which a delay is shortened or lengthened at random, 0 to 1.
     pub jitter: f64,
 }
 
 impl Backoff {
-    /// Returns the delay after the failed attempt number `attempt` (1 is the first), for a `random` number in 0..1.
+    /// Returns the delay after the failed attempt number `attempt` (1 is the first). `random` is a random number from 0
+    /// (included) to 1 (excluded).
     #[must_use]
     pub fn delay(&self, attempt: u32, random: f64) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
         let exponential = self.base.saturating_mul(1 << doublings).min(self.cap);
-        // Jitter applies to the capped value, and the result is capped again, because jitter may exceed the cap.
+        // Jitter applies to the capped value. The result is capped again, because jitter may raise it above the cap.
         let factor = 1.0 + self.jitter * (2.0 * random - 1.0);
         Duration::from_secs_f64(exponential.as_secs_f64() * factor).min(self.cap)
     }

@@ -1,6 +1,7 @@
 //! The token bucket: exact integer arithmetic, reservations in order of arrival, and a rate that can change.
 //!
-//! Source: the token bucket of RFC 2697 §3, counted in units of 1/period token so that no rate is rounded.
+//! Source: the token bucket of RFC 2697 §3. The level is counted in units, which are fractions of a token: a token has
+//! [`Quota::units_per_token`] units, so that the refill per microsecond is a whole number and no rate is rounded.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -41,7 +42,7 @@ impl Decision {
     }
 }
 
-/// The ticket of a reservation, with which its call waits in the queue of a [`Bucket`].
+/// A handle of a reservation. It identifies the waiting call in the queue of a [`Bucket`].
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a reservation that is neither used nor cancelled wastes its tokens"]
 pub struct Ticket(u64);
@@ -60,9 +61,9 @@ pub struct ReservationId {
     pub at: Timestamp,
     /// The level after the reservation, in units.
     pub level: i128,
-    /// The units that cancelled reservations had returned by then.
+    /// The units that cancelled reservations had returned before this reservation.
     pub returned: i128,
-    /// The epoch of the bucket: the number of its updates and resets by then.
+    /// The epoch of the bucket: the number of its updates and resets before this reservation.
     pub epoch: u64,
 }
 
@@ -122,7 +123,7 @@ struct QueuedCall {
 #[derive(Clone, Debug)]
 pub struct Bucket {
     quota: Quota,
-    /// In units of 1/period token.
+    /// The tokens in the bucket, in units.
     level: i128,
     /// The time of the last refill.
     refilled_at: Timestamp,
@@ -169,10 +170,11 @@ impl Bucket {
             .map_or_else(|refusal| refusal, |_| Decision::Allowed { remaining: self.remaining() })
     }
 
-    /// Reserves `cost` tokens that are available `within` this time, in order of arrival.
+    /// Reserves `cost` tokens if they will be available `within` this time. Tokens go to reservations in order of
+    /// arrival.
     ///
     /// # Errors
-    /// Returns the refusal if the tokens are not available in time. It takes nothing then.
+    /// Returns the refusal if the tokens will not be available in time, or never. A refusal takes nothing.
     pub fn reserve(&mut self, cost: u64, within: Duration, now: Timestamp) -> Result<Ticket, Decision> {
         if cost > self.quota.burst() {
             return Err(Decision::Never { max: self.quota.burst() });
@@ -191,7 +193,7 @@ impl Bucket {
         Ok(Ticket(self.tickets))
     }
 
-    /// Returns the id of the last reservation, which had this `cost`.
+    /// Returns the id of the last reservation. `cost` must be the cost of that reservation.
     #[must_use]
     pub const fn reservation_id(&self, cost: u64) -> ReservationId {
         let Self { tickets: number, refilled_at: at, level, returned, epoch, .. } = *self;
@@ -200,10 +202,10 @@ impl Bucket {
 
     /// Cancels the reservation of a call that was never sent, and returns whether other calls now wait less.
     ///
-    /// The tokens come back as if they had never been taken, but only those that the bucket would certainly not have
-    /// discarded: since the reservation, the level cannot have risen above its value at that time plus everything that
-    /// was refilled and returned since. Each id can be cancelled once, and only until the quota changes or the bucket
-    /// is reset.
+    /// Without the reservation, a full bucket might have discarded some of its tokens. It returns only the tokens that
+    /// the bucket would certainly have kept. To be certain, it assumes the highest possible level: the level after the
+    /// reservation, plus everything that was refilled and returned since then. Each id can be cancelled once, and only
+    /// until the quota changes or the bucket is reset.
     pub fn cancel(&mut self, id: &ReservationId, now: Timestamp) -> bool {
         self.refill(now);
         self.cancelled.retain(|_, until| *until > now);
@@ -234,8 +236,8 @@ impl Bucket {
 
     /// Removes a waiting call from the queue, and returns whether other calls now wait less.
     ///
-    /// All its tokens come back: while a call waits, the level has been below zero since its reservation, so the bucket
-    /// has discarded nothing. A call that no longer waits keeps its tokens, whether it is sent or not.
+    /// All its tokens are returned: while a call waits, the level has been below zero since its reservation, so the
+    /// bucket has discarded nothing. A call that no longer waits keeps its tokens, whether it is sent or not.
     pub fn cancel_wait(&mut self, ticket: &Ticket, now: Timestamp) -> bool {
         self.refill(now);
         let Some(index) = self.queue_index(ticket) else { return false };
@@ -245,7 +247,7 @@ impl Bucket {
         index < self.queue.len()
     }
 
-    /// Changes the quota and keeps the level, in tokens. A smaller burst discards the tokens above it.
+    /// Changes the quota and keeps the tokens in the bucket. A smaller burst discards the tokens above it.
     pub fn update(&mut self, quota: Quota, now: Timestamp) {
         self.refill(now);
         let (old, new) = (self.units_per_token(), i128::from(quota.units_per_token()));
@@ -373,7 +375,7 @@ mod tests {
         assert_eq!(bucket.remaining_wait(&last, at(0)), ms(700));
         assert!(bucket.cancel_wait(&middle, at(0)), "the last call waits less");
         assert_eq!((bucket.level(at(0)), bucket.remaining_wait(&last, at(0))), (-2, ms(200)));
-        assert!(!bucket.cancel_wait(&first, at(0)), "its call waits no longer");
+        assert!(!bucket.cancel_wait(&first, at(0)), "its call no longer waits");
         assert!(!bucket.cancel_wait(&last, at(100)), "no call is behind it");
         assert_eq!(bucket.level(at(100)), 1);
     }
@@ -412,12 +414,12 @@ mod tests {
         let ticket = bucket.reserve(10, ms(9_000), at(0)).unwrap();
         assert_eq!(bucket.remaining_wait(&ticket, at(0)), ms(6_000));
         assert!(bucket.cancel(&id, at(1_000)), "the waiting call waits less");
-        // The token of the second that has passed may have been discarded, as far as the id shows.
+        // The bucket may have discarded the token of the second that has passed. The id does not show whether it did.
         assert_eq!((bucket.remaining_wait(&ticket, at(1_000)), bucket.level(at(1_000))), (ms(0), 0));
         assert!(!bucket.cancel(&id, at(1_000)));
         assert_eq!(bucket.level(at(1_000)), 0, "an id can be cancelled once");
 
-        // The refill after the reservation was sent too. Without the reservation, it would have been discarded.
+        // The refill after the reservation was spent too. Without the reservation, the bucket would have discarded it.
         let mut bucket = self::bucket("1/s", 10);
         assert!(bucket.check(10, at(0)).is_allowed());
         let id = bucket.reservation_id(10);
@@ -425,7 +427,7 @@ mod tests {
         bucket.cancel(&id, at(10_000));
         assert_eq!(bucket.level(at(10_000)), 0);
 
-        // Half of the burst was refilled since, so half of the cost comes back.
+        // Half of the burst was refilled since then, so half of the cost is returned.
         let mut bucket = self::bucket("1/s", 10);
         assert!(bucket.check(10, at(0)).is_allowed());
         let id = bucket.reservation_id(10);

@@ -62,7 +62,7 @@ pub fn millis(duration: Duration) -> u64 {
 
 /// The clock of a process. Tests supply one that they control.
 pub trait Clock: Send + Sync {
-    /// Returns the time of a clock that never goes back. It is used for waits and windows.
+    /// Returns the time of a monotonic clock, which never goes back. It is used for waits and limits.
     fn now(&self) -> Timestamp;
 
     /// Returns the time in milliseconds since 1970 (UTC). It is used for times that users and other machines read.

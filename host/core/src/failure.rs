@@ -13,7 +13,8 @@ pub enum Outcome {
     Success,
     /// The call failed. This includes a response with status 200 that contains an error.
     Error,
-    /// A limit of tidegate refused the call, and nothing was sent. It is not part of `count`.
+    /// A limit of tidegate refused the call, and nothing was sent. [`Stats::count`](crate::Stats::count) does not
+    /// include it.
     Limited,
 }
 
@@ -38,11 +39,11 @@ pub enum FailureKind {
 /// assert_eq!((failure.attempt, failure.code.as_deref()), (1, Some("7")));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "an object")]
 pub struct Failure {
     /// The platform.
     pub platform: String,
-    /// The endpoint, as named in metrics.
+    /// The endpoint, by its name in metrics.
     pub endpoint: String,
     /// The kind of the failure.
     pub kind: FailureKind,
@@ -128,7 +129,7 @@ impl Failure {
         self
     }
 
-    /// Returns the wait that the platform requires.
+    /// Returns the value of `retry_after_ms` as a duration.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after_ms.map(Duration::from_millis)

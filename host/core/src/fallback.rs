@@ -1,11 +1,12 @@
-//! The built-in classifier. It decides if no policy decides or if a policy fails.
+//! The built-in fallback. It decides if no policy decides or if a policy fails.
 
 use crate::{Class, Failure, FailureKind, Verdict};
 
 /// Returns the verdict on a failure, by its kind and HTTP status only.
 ///
 /// It retries timeouts, connection errors and the statuses 408, 425, 429, 500 and 502 to 599. It gives up on all other
-/// statuses, and on an error inside a response with a 2xx status, because only a policy can read such a response.
+/// statuses. It also gives up on an error inside a response with a 2xx status, because only a policy can interpret such
+/// an error. The wait that a `Retry-After` header requires becomes the minimum delay of the verdict.
 ///
 /// ```
 /// use tidegate_core::{Action, Failure, fallback};

@@ -1,4 +1,4 @@
-//! What a policy can read besides its input: metrics and limits, from memory.
+//! The data that a policy can read besides its input: metrics and limits, from memory.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub struct LimitState {
     pub full_in_ms: u64,
 }
 
-/// A [`HostView`] without limits, in which a function returns the statistics of every scope.
+/// A [`HostView`] without limits. A function of the range returns its statistics, for every platform and endpoint.
 ///
 /// ```
 /// use std::time::Duration;

@@ -13,8 +13,8 @@
 //! - **Retries**: a [`RetryPolicy`] reads a [`Failure`] and returns a [`Verdict`]. [`fallback`] decides without a
 //!   policy. [`Backoff`] computes the delay.
 //! - **Admission**: an [`AdmitPolicy`] reads a [`Request`] and returns an [`Admission`].
-//! - **Metrics**: a [`Window`](window::Window) counts calls, a [`Sketch`] counts their durations, and [`Stats`] are the
-//!   resulting statistics.
+//! - **Metrics**: a [`Window`](window::Window) counts calls, a [`Sketch`] is the histogram of their durations, and
+//!   [`Stats`] are the resulting statistics.
 //! - **Alerts**: an [`AlertPolicy`] evaluates a [`Snapshot`]. [`AlertState`] turns the results into transitions, and a
 //!   [`Notifier`] sends a [`Notification`] for each.
 //! - **Policies**: a [`HostView`] gives a policy read access to metrics and limits. A [`Fault`] is the error of a

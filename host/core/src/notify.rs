@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Severity, Stats, Transition};
 
-/// A notification about one rule and one scope.
+/// A notification about one rule and one platform or endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Notification {
     /// The name of the rule.
@@ -32,7 +32,7 @@ pub struct Notification {
 }
 
 impl Notification {
-    /// Returns one line for a title or a log.
+    /// Returns a summary in one line, for a title or a log.
     #[must_use]
     pub fn title(&self) -> String {
         let scope = self.endpoint.as_ref().map_or(String::new(), |endpoint| format!(" {endpoint}"));

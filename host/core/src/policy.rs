@@ -36,7 +36,8 @@ pub enum Action {
     Default,
 }
 
-/// The verdict of a retry policy. The host enforces `max_attempts`, `cap` and `deadline` of the configuration on it.
+/// The verdict of a retry policy. The host enforces `max_attempts` and `deadline` of the configuration, whatever the
+/// verdict is.
 ///
 /// ```
 /// use std::time::Duration;
@@ -93,7 +94,7 @@ impl Verdict {
     }
 }
 
-/// The verdict of an alert policy.
+/// The verdict of an alert condition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum AlertVerdict {
@@ -149,7 +150,7 @@ const MAX_MESSAGE_SIZE: usize = 1_024;
 pub struct Fault {
     /// The kind.
     pub kind: FaultKind,
-    /// What happened, with the position if it is known.
+    /// What failed, with the position in the script if it is known.
     pub message: String,
 }
 

@@ -10,8 +10,8 @@ use crate::units::{format_duration, parse_duration};
 /// exactly.
 const MAX_LEVEL: u128 = 1 << 51;
 
-/// The maximum number of units that are refilled per microsecond: in the 30 s for which calls may wait in a queue, at
-/// most [`MAX_LEVEL`].
+/// The maximum number of units that are refilled per microsecond. With it, at most [`MAX_LEVEL`] units are refilled in
+/// 30 s, the maximum time for which calls wait in a queue.
 const MAX_UNITS_PER_US: u128 = MAX_LEVEL / 30_000_000;
 
 /// A number of tokens per period, such as `40/s`, `10000/60s` or `5000/d`.
@@ -132,7 +132,7 @@ impl Quota {
     /// Creates a quota of `rate` with a bucket of `burst` tokens.
     ///
     /// # Errors
-    /// Returns an error if the burst is zero, or if the product of burst and period is too large to be counted exactly.
+    /// Returns an error if the burst is zero, or if the rate and the burst are too large to be counted exactly.
     pub fn new(rate: Rate, burst: u64) -> Result<Self, QuotaError> {
         if burst == 0 {
             return Err(QuotaError::ZeroBurst);

@@ -1,4 +1,4 @@
-//! Secrets that are not shown in logs.
+//! Secrets, which logs never show.
 
 use std::fmt;
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The relative error of a quantile between [`MIN_DURATION`] and [`MAX_DURATION`].
+/// The maximum relative error of a quantile between [`MIN_DURATION`] and [`MAX_DURATION`].
 pub const RELATIVE_ERROR: f64 = 0.01;
 
 /// The number of buckets between [`MIN_DURATION`] and [`MAX_DURATION`]. One more bucket at each end counts the other
@@ -54,8 +54,8 @@ pub fn index(duration: Duration) -> u16 {
     index
 }
 
-/// Returns the duration that represents a bucket, in milliseconds. It differs from every duration in the bucket by at
-/// most [`RELATIVE_ERROR`].
+/// Returns the duration that represents a bucket, in milliseconds. Except for the two buckets at the ends, it differs
+/// from every duration in the bucket by a fraction of at most [`RELATIVE_ERROR`].
 #[must_use]
 pub fn value_ms(index: u16) -> f64 {
     match index {
@@ -108,7 +108,7 @@ impl Sketch {
         self.counts.values().sum()
     }
 
-    /// Returns the `q` quantile of the durations, in milliseconds; 0 if there are none.
+    /// Returns the `q` quantile (0 to 1) of the durations, in milliseconds; 0 if there are none.
     ///
     /// For a quantile outside [`MIN_DURATION`] and [`MAX_DURATION`], it returns the nearer of the two.
     #[must_use]

@@ -1,4 +1,4 @@
-//! The statistics of a window, for users and for alert policies.
+//! The statistics of a window, for users and for alert conditions.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stats {
-    /// The calls that were sent.
+    /// The attempts: calls that were sent, including retries.
     pub count: u64,
-    /// The calls that succeeded.
+    /// The attempts that succeeded.
     pub success: u64,
-    /// The calls that failed.
+    /// The attempts that failed.
     pub errors: u64,
-    /// The calls that a limit of tidegate refused. They are not part of `count`.
+    /// The attempts that a limit of tidegate refused. They were not sent and are not part of `count`.
     pub limited: u64,
     /// The sum of the durations, in milliseconds.
     pub total_ms: f64,
-    /// `errors / count`; 0 if there were no calls.
+    /// `errors / count`; 0 if there were no attempts.
     pub error_rate: f64,
-    /// `success / count`; 1 if there were no calls.
+    /// `success / count`; 1 if there were no attempts.
     pub success_rate: f64,
-    /// `limited / (count + limited)`; 0 if there were no calls.
+    /// `limited / (count + limited)`; 0 if there were no attempts.
     pub limited_rate: f64,
-    /// The average calls per second.
+    /// The average attempts per second.
     pub rps: f64,
     /// The 50th percentile of the durations, in milliseconds. Percentiles have a relative error of at most 1 %.
     pub p50: f64,

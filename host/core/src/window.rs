@@ -63,8 +63,8 @@ pub struct Span {
 }
 
 impl Span {
-    /// Returns a span that ends at `now_ms` and contains at least the last `range`. The range is limited to 30 days,
-    /// because older counts are not kept.
+    /// Returns a span that ends at `now_ms` (milliseconds since 1970) and contains at least the last `range`. The range
+    /// is limited to 30 days, because older counts are not kept.
     pub fn ending(now_ms: u64, range: Duration) -> Self {
         let range_ms = millis(range).min(30 * Resolution::Day.millis());
         let resolution = Resolution::finest_for(range_ms);
@@ -98,8 +98,8 @@ impl Window {
         self.sketch.merge(&other.sketch);
     }
 
-    /// Returns whether the window has no counts. While a call is being counted, its duration may already be in the
-    /// window and its outcome not yet.
+    /// Returns whether the window has no counts. While a call is being counted, the window may already have its
+    /// duration but not yet its outcome, so both are checked.
     pub fn is_empty(&self) -> bool {
         self.success + self.errors + self.limited + self.total_us == 0 && self.sketch.count() == 0
     }

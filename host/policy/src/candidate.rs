@@ -1,4 +1,4 @@
-//! Candidates: policies that run beside the active ones. They decide nothing and only report their differences.
+//! Candidates: policies that run beside the active ones. Their verdicts have no effect; only differences are reported.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use tidegate_core::{Action, Failure, HostView, RetryPolicy, Verdict};
 use crate::decisions::mask::mask;
 use crate::tracked::TrackedPolicy;
 
-/// The maximum number of failures that wait for candidates. Under more load, candidates receive a sample.
+/// The maximum number of failures that wait for candidates. Further failures are not compared.
 const QUEUE_CAPACITY: usize = 256;
 
 /// How often a candidate's verdict differed from the active policy's verdict.
@@ -36,7 +36,7 @@ pub struct Difference {
     #[serde(serialize_with = "masked")]
     pub failure: Failure,
     /// The actual verdict.
-    pub live: Verdict,
+    pub active: Verdict,
     /// The candidate's verdict, or the message of its fault.
     pub candidate: Result<Verdict, String>,
 }
@@ -50,16 +50,16 @@ fn masked<S: Serializer>(failure: &Failure, to: S) -> Result<S::Ok, S::Error> {
 /// A candidate and its differences since it was loaded.
 pub struct Candidate {
     policy: Arc<TrackedPolicy<dyn RetryPolicy>>,
-    /// Under one lock, so that readers see counts that belong together.
+    /// The counts share one lock, so that readers see consistent counts.
     differences: Mutex<Differences>,
     dropped: AtomicU64,
 }
 
-/// One comparison that a candidate is to make.
+/// A queued comparison of a candidate with the actual verdict.
 struct Comparison {
     candidate: Arc<Candidate>,
     failure: Failure,
-    live: Verdict,
+    active: Verdict,
     /// Whether the active policy of the same name abstained.
     abstained: bool,
     view: Arc<dyn HostView>,
@@ -89,19 +89,19 @@ impl Candidate {
         let agrees = |verdict: &Verdict| match verdict.action {
             // If both abstain, the next policy of the chain decides in both cases.
             Action::Default => comparison.abstained,
-            _ => is_equivalent(verdict, &comparison.live),
+            _ => is_equivalent(verdict, &comparison.active),
         };
         if candidate.as_ref().is_ok_and(agrees) {
             self.differences.lock().compared += 1;
             return;
         }
-        let Comparison { failure, live, .. } = comparison;
+        let Comparison { failure, active, .. } = comparison;
         let (platform, path) = (&failure.platform, &*self.policy.id.path);
-        tracing::debug!(platform, policy = path, ?live, ?candidate, "candidate verdict differs");
+        tracing::debug!(platform, policy = path, ?active, ?candidate, "candidate verdict differs");
         let mut differences = self.differences.lock();
         differences.compared += 1;
         differences.differing += 1;
-        differences.last = Some(Difference { failure, live, candidate });
+        differences.last = Some(Difference { failure, active, candidate });
     }
 }
 
@@ -128,12 +128,12 @@ impl CandidateRunner {
         &self,
         candidate: &Arc<Candidate>,
         failure: &Failure,
-        live: &Verdict,
+        active: &Verdict,
         abstained: bool,
         view: &Arc<dyn HostView>,
     ) {
-        let (failure, live, view) = (failure.clone(), live.clone(), Arc::clone(view));
-        let comparison = Comparison { candidate: Arc::clone(candidate), failure, live, abstained, view };
+        let (failure, active, view) = (failure.clone(), active.clone(), Arc::clone(view));
+        let comparison = Comparison { candidate: Arc::clone(candidate), failure, active, abstained, view };
         let sent = self.0.try_send(comparison);
         if let Err(TrySendError::Full(comparison) | TrySendError::Disconnected(comparison)) = sent {
             comparison.candidate.dropped.fetch_add(1, Ordering::Relaxed);

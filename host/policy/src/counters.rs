@@ -10,7 +10,7 @@ use tidegate_core::{Fault, FaultKind};
 /// The minimum time between two logged faults of a file. Without it, a policy that faults on every call would log
 /// thousands of lines a second.
 const FAULT_LOG_INTERVAL: Duration = Duration::from_secs(10);
-/// One evaluation in this many is timed. To read the clock twice costs as much as a short condition.
+/// One evaluation in this many is timed, because reading the clock twice costs as much as a short condition.
 const TIMING_INTERVAL: u64 = 8;
 /// The upper bound of the first time bucket, in nanoseconds. Each further bucket is twice as wide.
 const FIRST_BUCKET_NS: u64 = 256;

@@ -46,7 +46,7 @@ impl Language {
     }
 }
 
-/// How far the compilation of a file is.
+/// The progress of the compilation of a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum CompileProgress {
     /// The file can be loaded without delay.
@@ -97,7 +97,7 @@ impl Engines {
     /// Loads the policy in a file.
     ///
     /// # Errors
-    /// Returns every error as `file:line:column: message`, one a line.
+    /// Returns every error as `file:line:column: message`, one per line.
     pub fn load(
         &self,
         kind: PolicyKind,

@@ -1,4 +1,4 @@
-//! Reads the files of the policies directory.
+//! Reads the files of the policy directory.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,10 +12,10 @@ use crate::engines::Language;
 
 /// The file of the alert rules.
 pub const RULES: &str = "alerts.toml";
-/// The part of a file name, before the extension, that marks a candidate: it runs beside the active policy and only
-/// reports its differences.
+/// The part of a file name, before the extension, that marks a candidate. A candidate runs beside the active policy and
+/// only reports its differences.
 pub const CANDIDATE: &str = ".candidate";
-/// How often a file that changes while it is read is read again before it is left to the next scan.
+/// How often a file is read while it keeps changing. After that, the next scan reads it again.
 const MAX_READS: usize = 4;
 
 /// The maximum size of a component, in bytes. Components of interpreted languages contain their interpreter.
@@ -39,19 +39,19 @@ pub struct FileContent {
     pub hash: String,
 }
 
-/// The files by purpose: `alerts.toml`, `alerts/burn_rate.rhai`, `retry/taobao` (for which there may be two files),
-/// `retry/taobao.candidate`.
+/// The files by the key of their slot, such as `alerts.toml`, `alerts/burn_rate.rhai`, `retry/taobao` and
+/// `retry/taobao.candidate`. A key with two files, such as `taobao.rhai` and `taobao.wasm`, is a conflict.
 pub type Scan = BTreeMap<String, Vec<PolicyFile>>;
 
-/// Reads the directory. `is_known` returns whether the content of a path was loaded already, so that it need not be
-/// read twice.
+/// Reads the directory. `is_known` returns whether a path was loaded with a hash before. Such a file is read only once,
+/// because its content is known to be complete.
 ///
 /// # Errors
 /// Returns an error if the directory itself cannot be read.
 pub fn scan(dir: &Path, is_known: impl Fn(&str, &str) -> bool) -> io::Result<Scan> {
     fs::read_dir(dir)?;
     let mut scan = Scan::new();
-    let mut add = |purpose: String, path: String| {
+    let mut add = |key: String, path: String| {
         let full_path = dir.join(&path);
         if full_path.is_dir() {
             return;
@@ -60,7 +60,7 @@ pub fn scan(dir: &Path, is_known: impl Fn(&str, &str) -> bool) -> io::Result<Sca
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             content => {
                 let content = content.map_err(|error| error.to_string());
-                scan.entry(purpose).or_default().push(PolicyFile { path, content });
+                scan.entry(key).or_default().push(PolicyFile { path, content });
             }
         }
     };
@@ -113,8 +113,8 @@ fn read_stable(path: &Path, is_known: impl Fn(&str) -> bool) -> io::Result<FileC
     Err(io::Error::other("the file keeps changing while it is read; it will be read again"))
 }
 
-/// Reads a regular file of at most the size of a policy. A pipe would block, and a very large file would fill the
-/// memory.
+/// Reads a regular file that is not larger than a policy may be. A pipe would block, and a very large file would fill
+/// the memory.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("expected a regular file"));
@@ -160,14 +160,14 @@ mod tests {
         let mkfifo = std::process::Command::new("mkfifo").arg(dir.path().join("retry/pipe.rhai")).status();
         assert!(mkfifo.unwrap().success());
         let scan = scan(dir.path(), |_, _| false).unwrap();
-        let error = |purpose: &str| scan[purpose][0].content.as_ref().err().cloned().unwrap_or_default();
+        let error = |key: &str| scan[key][0].content.as_ref().err().cloned().unwrap_or_default();
         assert_eq!([error("retry/large"), error("retry/long"), error("retry/linked")], [""; 3]);
         assert_eq!(error("retry/huge"), "the file is too large: expected at most 64 MiB");
-        for purpose in ["retry/endless", RULES] {
-            assert_eq!(error(purpose), "the file is too large: expected at most 1 MiB", "{purpose}");
+        for key in ["retry/endless", RULES] {
+            assert_eq!(error(key), "the file is too large: expected at most 1 MiB", "{key}");
         }
-        for purpose in ["retry/zero", "retry/pipe"] {
-            assert_eq!(error(purpose), "expected a regular file", "{purpose}");
+        for key in ["retry/zero", "retry/pipe"] {
+            assert_eq!(error(key), "expected a regular file", "{key}");
         }
     }
 
@@ -202,9 +202,9 @@ mod tests {
         let scan = scan(dir.path(), |_, _| false).unwrap();
         let actual: Vec<_> = scan
             .iter()
-            .map(|(purpose, files)| {
+            .map(|(key, files)| {
                 let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
-                format!("{purpose}: {}", paths.join(" "))
+                format!("{key}: {}", paths.join(" "))
             })
             .collect();
         let expected = [

@@ -14,9 +14,9 @@ use crate::rules::Rule;
 use crate::slot::StaleReason;
 use crate::tracked::TrackedPolicy;
 
-/// The name of the built-in classifier in a [`PolicyDecision`].
+/// The name of the built-in fallback in a [`PolicyDecision`].
 const FALLBACK: &str = "fallback";
-/// The name of the policy that is used for platforms without their own.
+/// The name of the policy that decides if a platform has no policy, or if its policy abstains.
 const DEFAULT: &str = "default";
 
 /// One immutable set of policies. Calls in progress finish with their generation while the next one is swapped in.
@@ -24,11 +24,11 @@ pub struct Generation {
     pub(crate) number: u64,
     /// The metrics and limits that policies may read.
     pub(crate) view: Arc<dyn HostView>,
-    /// The classifiers by platform, and `default`.
+    /// The retry policies by platform, and `default`.
     pub(crate) retry: BTreeMap<String, Arc<TrackedPolicy<dyn RetryPolicy>>>,
     /// The admission policies by platform, and `default`.
     pub(crate) admit: BTreeMap<String, Arc<TrackedPolicy<dyn AdmitPolicy>>>,
-    /// The classifiers that only report their differences, by platform, and `default`.
+    /// The candidates, which only report their differences, by platform, and `default`.
     pub(crate) candidates: BTreeMap<String, Arc<Candidate>>,
     pub(crate) candidate_runner: Option<Arc<CandidateRunner>>,
     pub(crate) rules: Arc<[Rule]>,
@@ -40,7 +40,7 @@ pub struct Generation {
 /// What the status reports about one file. The counters are read when the status is requested.
 pub struct StatusEntry {
     pub path: String,
-    pub kind: &'static str,
+    pub language: &'static str,
     pub generation: Option<u64>,
     pub hash: Option<String>,
     pub stale: Option<StaleReason>,
@@ -51,7 +51,7 @@ pub struct StatusEntry {
 /// A verdict and the policy that returned it.
 #[derive(Clone, Debug)]
 pub struct PolicyDecision<T = Verdict> {
-    /// The verdict. The caller still applies the maximum number of attempts, the cap and the deadline.
+    /// The verdict. The caller still applies `max_attempts`, `cap` and `deadline` of `[retry]`.
     pub verdict: T,
     /// The file that returned it, such as `retry/taobao.rhai`, or `fallback`.
     pub by: Arc<str>,
@@ -67,8 +67,8 @@ pub struct PolicyStatus {
     /// The path within the directory.
     pub path: String,
     /// `rhai`, `wasm` or `rules`.
-    pub kind: &'static str,
-    /// The generation in which the active version became active. Absent if no version was ever good.
+    pub language: &'static str,
+    /// The generation in which the active version became active. `None` if no version is active.
     pub generation: Option<u64>,
     /// The first 12 digits of the active version's SHA-256.
     pub hash: Option<String>,
@@ -84,7 +84,7 @@ pub struct PolicyStatus {
     pub last_fault: Option<String>,
     /// Why the policy is quarantined after its faults. A change of the file ends the quarantine.
     pub quarantined: Option<String>,
-    /// Why the current file is rejected: `file:line:column: message`, one a line.
+    /// Why the current file is rejected: `file:line:column: message`, one per line.
     pub stale: Option<String>,
     /// When the file became stale, in milliseconds since 1970.
     pub stale_since_ms: Option<u64>,
@@ -105,7 +105,7 @@ impl Generation {
         Arc::clone(&self.rules)
     }
 
-    /// Returns the verdict of the platform's classifier. If it abstains or does not exist, `retry/default` decides, and
+    /// Returns the verdict of the platform's policy. If it abstains or does not exist, `retry/default` decides, and
     /// then the built-in fallback.
     ///
     /// If a policy faults or is quarantined, the fallback decides at once.
@@ -118,7 +118,7 @@ impl Generation {
         decision
     }
 
-    /// Runs the candidates of every policy that took part in the decision.
+    /// Queues the candidates of every policy that was evaluated for the decision.
     fn run_candidates(&self, runner: &CandidateRunner, failure: &Failure, decision: &PolicyDecision) {
         for name in [failure.platform.as_str(), DEFAULT] {
             let abstained =
@@ -165,13 +165,13 @@ impl Generation {
         self.decision(Admission::Default, FALLBACK.into(), None)
     }
 
-    /// Returns why the directory cannot be read. While it cannot, no edit becomes active.
+    /// Returns why the directory cannot be read. While it cannot be read, no edit becomes active.
     #[must_use]
     pub fn directory_error(&self) -> Option<&str> {
         self.directory_error.as_deref()
     }
 
-    /// Whether there is any admission policy.
+    /// Whether an admission policy is active.
     #[must_use]
     pub fn has_admission_policies(&self) -> bool {
         !self.admit.is_empty()
@@ -192,7 +192,7 @@ impl StatusEntry {
     fn status(&self) -> PolicyStatus {
         PolicyStatus {
             path: self.path.clone(),
-            kind: self.kind,
+            language: self.language,
             generation: self.generation,
             hash: self.hash.as_ref().map(|hash| hash.chars().take(12).collect()),
             evaluations: self.counters.evaluations(),

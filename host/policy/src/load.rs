@@ -11,7 +11,7 @@ use crate::engines::{Engines, PolicySource};
 
 /// A policy that was loaded from one file.
 pub enum LoadedPolicy {
-    /// A retry classifier.
+    /// A retry policy.
     Retry(Arc<dyn RetryPolicy>),
     /// An alert condition.
     Alert(Arc<dyn AlertPolicy>),
@@ -26,7 +26,7 @@ pub enum PolicyKind {
     Retry,
     /// Whether an alert condition is met.
     Alert,
-    /// Whether to send a request, and from which limit it takes how much.
+    /// Whether to send a request, from which limits it takes tokens, and how many.
     Admit,
 }
 
@@ -56,12 +56,14 @@ impl PolicyKind {
 /// Loads one policy from a file. `kind` is required for files outside of `retry/`, `alerts/` and `admit/`.
 ///
 /// # Errors
-/// Returns every error as `file:line:column: message`, one a line.
+/// Returns every error as `file:line:column: message`, one per line.
 pub fn load_one(path: &Path, kind: Option<PolicyKind>, config: &PoliciesConfig) -> Result<LoadedPolicy, String> {
     let file = path.display().to_string();
     let kind = kind.or_else(|| PolicyKind::of(path));
     let kind = kind.ok_or_else(|| {
-        format!("{file}: unknown policy kind; expected a file in `retry/`, `alerts/` or `admit/`, or an explicit kind")
+        format!(
+            "{file}: unknown policy kind; expected a file in `retry/`, `alerts/` or `admit/`, or an explicit `--kind`"
+        )
     })?;
     let bytes = fs::read(path).map_err(|error| format!("{file}: {error}"))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();

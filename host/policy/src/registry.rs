@@ -54,7 +54,7 @@ pub struct Policies {
     config: ArcSwap<PoliciesConfig>,
     view: ArcSwap<Arc<dyn HostView>>,
     decision_log: Arc<DecisionLog>,
-    /// For the threads that wait for a compilation.
+    /// A reference to this registry for the threads that wait for a compilation.
     weak_self: Weak<Self>,
 }
 
@@ -63,9 +63,9 @@ pub struct Policies {
 pub struct ReloadReport {
     /// The active generation.
     pub generation: u64,
-    /// The files that became active, changed or were removed.
+    /// The files whose current content became active, and the files that were removed.
     pub changed: Vec<String>,
-    /// Why current files are rejected: `file:line:column: message`, one a line.
+    /// Why current files are rejected: `file:line:column: message`, one per line.
     pub rejected: Vec<String>,
 }
 
@@ -100,8 +100,8 @@ impl Policies {
 
     /// Configures the decision log. Without a file, decisions are not logged.
     ///
-    /// Returns after all earlier decisions are written, or after 2 s. Thus a configuration without a file closes the
-    /// log.
+    /// Returns after all earlier decisions are written, or after 2 s. To close the log, pass a configuration without a
+    /// file.
     pub fn configure_decision_log(&self, config: &DecisionsConfig) {
         self.decision_log.configure(config);
     }
@@ -113,13 +113,13 @@ impl Policies {
     }
 
     /// Sets the metrics and limits that policies may read.
-    pub fn attach(&self, view: Arc<dyn HostView>) {
+    pub fn set_view(&self, view: Arc<dyn HostView>) {
         let slots = self.slots.lock();
         self.view.store(Arc::new(view));
         self.publish(slots.generation(&self.view.load()));
     }
 
-    /// Returns the policies directory.
+    /// Returns the policy directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -163,7 +163,7 @@ impl Policies {
         receiver
     }
 
-    /// Reads the directory and activates the files that changed and are good.
+    /// Reads the directory and activates the files that changed and are valid.
     ///
     /// A component that takes long to compile does not delay the other files: it becomes active when it is compiled.
     pub fn reload(&self) -> ReloadReport {
@@ -172,7 +172,7 @@ impl Policies {
 
     fn reload_within(&self, compile_wait: Duration) -> ReloadReport {
         let mut slots = self.slots.lock();
-        let scan = files::scan(&self.dir, |path, hash| slots.knows(path, hash));
+        let scan = files::scan(&self.dir, |path, hash| slots.has_loaded(path, hash));
         let config = self.config.load();
         let context = LoadContext {
             dir: &self.dir,
@@ -183,7 +183,7 @@ impl Policies {
         };
         let changes = match scan {
             Ok(scan) => slots.update(scan, context),
-            Err(error) => slots.lose_directory(&self.dir, &error),
+            Err(error) => slots.reject_directory(&self.dir, &error),
         };
         if !changes.is_empty() {
             self.publish(slots.generation(&self.view.load()));
@@ -229,13 +229,19 @@ fn report(changes: &BTreeMap<String, Change>, slots: &Slots) -> ReloadReport {
         match change {
             Change::Activated => tracing::info!(policy = path, generation = slots.number(), "policy activated"),
             Change::Removed => tracing::info!(policy = path, generation = slots.number(), "policy removed"),
-            Change::Rejected(error) if slots.has_good(path) => {
+            Change::Rejected(error) if slots.directory_error().is_some() => {
+                tracing::error!(directory = path, %error, "policy directory cannot be read");
+            }
+            Change::Rejected(error) if slots.has_active_version(path) => {
                 tracing::error!(policy = path, %error, "policy rejected, the last good version stays active");
             }
             Change::Rejected(error) => {
                 tracing::error!(policy = path, %error, "policy rejected, no version is active");
             }
-            Change::Restored => tracing::info!(policy = path, "policy file restored to the active version"),
+            Change::Restored if slots.has_active_version(path) => {
+                tracing::info!(policy = path, "policy file restored to the active version");
+            }
+            Change::Restored => tracing::info!(directory = path, "policy directory can be read again"),
         }
     }
     let changed = changes.iter().filter(|(_, change)| matches!(change, Change::Activated | Change::Removed));

@@ -12,7 +12,7 @@ use crate::load::PolicyKind;
 use crate::origin::Origin;
 use crate::rhai;
 
-/// Returns notes on likely mistakes in the scripts and conditions of a policies directory that loads without errors, for
+/// Returns notes on likely mistakes in the scripts and conditions of a policy directory that loads without errors, for
 /// example a condition that is false for every sample input. Each note has the form `file:line:column: message`.
 ///
 /// ```

@@ -60,7 +60,7 @@ pub struct RuleReader<'a> {
     pub context: PolicyContext,
     /// The configuration of inline conditions.
     pub config: &'a ResolvedPolicyConfig,
-    /// The conditions in files of their own. `None` if no version of the file was ever good.
+    /// The alert policies by path. `None` if no version of the file was ever accepted.
     pub alerts: BTreeMap<&'a str, Option<Arc<dyn AlertPolicy>>>,
 }
 
@@ -68,7 +68,7 @@ impl RuleReader<'_> {
     /// Reads the rules, by name.
     ///
     /// # Errors
-    /// Returns every error as `file:line:column: message`, one a line.
+    /// Returns every error as `file:line:column: message`, one per line.
     pub fn read(&self, text: &str) -> Result<Arc<[Rule]>, String> {
         if text.trim().is_empty() {
             // An editor may truncate the file before it writes, and a full disk may leave it empty. An empty file must
@@ -76,7 +76,7 @@ impl RuleReader<'_> {
             let hint = "to have no rules, delete the file or leave a comment in it";
             return Err(format!("{}:1:1: the file is empty; {hint}", self.file));
         }
-        // The errors inside a condition have positions that the reader does not know.
+        // The reader does not know the positions of errors inside a condition, so they are collected separately.
         let condition_errors = RefCell::new(vec![]);
         let rules = reader::read(text, |file| {
             let tables = file.tables("rules").into_iter();
@@ -113,7 +113,7 @@ impl RuleReader<'_> {
         Some(Rule { name, severity, timing, window, min_samples, channels, scope, platforms, condition, policy })
     }
 
-    /// Reads the condition of a rule, which is inline or in a file of its own. Returns it with its text or path.
+    /// Reads the condition of a rule, which is inline or an alert policy in a file. Returns it with its text or path.
     fn condition(
         &self,
         name: &str,
@@ -133,7 +133,7 @@ impl RuleReader<'_> {
             }
             (has_condition, false) => {
                 if !has_condition {
-                    section.reject("`condition` is missing; give `condition`, or `policy` (the path of a file)");
+                    section.reject("`condition` is missing; add `condition`, or `policy` with the path of a file");
                 }
                 let text = section.optional("condition", reader::spanned_string)?;
                 let policy = self
@@ -157,7 +157,10 @@ impl RuleReader<'_> {
             Some(None) => Err(format!("the policy {path} was rejected")),
             None => {
                 let known: Vec<_> = self.alerts.keys().copied().collect();
-                let message = format!("no such file {path:?} in the policies directory");
+                let message = format!("no such file {path:?} in the policy directory");
+                if known.is_empty() {
+                    return Err(format!("{message}; `alerts/` contains no policies"));
+                }
                 Err(with_suggestion(message, path, &known))
             }
         }

@@ -24,8 +24,8 @@ const MAX_REJECTION_SIZE: usize = 4_000;
 
 /// Components larger than this, in bytes, take seconds to compile.
 const LARGE_COMPONENT: usize = 1 << 20;
-/// How long the compilation of an edited component may delay other edits. Most components need a twentieth of this
-/// time; a malicious one may need minutes.
+/// How long the compilation of an edited component may delay other edits. Most components compile in a twentieth of
+/// this time; a malicious one may need minutes.
 pub const COMPILE_WAIT: Duration = Duration::from_secs(1);
 
 /// What an update did to a file.
@@ -55,24 +55,24 @@ pub struct LoadContext<'a> {
 }
 
 impl LoadContext<'_> {
-    /// Returns how long to wait for the compilation of a file. After the start, a large component is not waited for.
+    /// Returns how long to wait for the compilation of a file. A reload does not wait for a large component.
     fn compile_wait_for(&self, content: &FileContent) -> Duration {
         let is_large = content.bytes.len() > LARGE_COMPONENT;
         if is_large { self.compile_wait.saturating_sub(COMPILE_WAIT) } else { self.compile_wait }
     }
 }
 
-/// The state of one policy: a platform's classifier, a condition, or the rules.
+/// The state of one policy file, or of the rules file.
 #[derive(Default)]
 pub struct PolicySlot {
-    /// The path at the last scan.
+    /// The path of the file at the last scan.
     pub path: String,
     /// The version that was loaded last, whether it was accepted or rejected.
     pub last_attempt: Option<LoadAttempt>,
     pub good: Option<GoodVersion>,
     pub stale: Option<StaleReason>,
     counters: Arc<Counters>,
-    /// The hash of a component that compiles in the background, until a thread waits for it.
+    /// The hash of a component that compiles in the background and that no thread waits for yet.
     pub pending_compilation: Option<String>,
 }
 
@@ -104,7 +104,7 @@ pub enum SlotContent {
     Admit(Arc<TrackedPolicy<dyn AdmitPolicy>>),
     Alert(Arc<TrackedPolicy<dyn AlertPolicy>>),
     Candidate(Arc<Candidate>),
-    /// The rules and their text, which is read again when the file of a condition changes.
+    /// The rules and their text. The text is read again when the file of an alert policy changes.
     Rules(String, Arc<[Rule]>),
 }
 
@@ -183,7 +183,7 @@ impl PolicySlot {
     /// Loads the policy in a file.
     ///
     /// # Errors
-    /// Returns every error as `file:line:column: message`, one a line.
+    /// Returns every error as `file:line:column: message`, one per line.
     pub fn load(
         &self,
         file: &PolicyFile,
@@ -201,7 +201,7 @@ impl PolicySlot {
         let last = self.good.as_ref().map(|good| &good.content);
         Ok(match context.engines.load(kind, &source, config)? {
             LoadedPolicy::Retry(policy) if is_candidate(&file.path) => {
-                // The verdict of a candidate decides nothing, so it is not logged.
+                // A candidate's verdict has no effect, so it is not logged.
                 let policy_context = PolicyContext { decision_log: Arc::default(), ..policy_context };
                 let policy = TrackedPolicy::new(id, policy, policy_context, None);
                 SlotContent::Candidate(Candidate::new(Arc::new(policy)))
@@ -229,7 +229,7 @@ impl PolicySlot {
         }
     }
 
-    /// Reads the text of the active rules again, because a condition that they refer to changed.
+    /// Reads the text of the active rules again, because the file of an alert policy changed.
     pub fn refresh_rules(&mut self, reader: &RuleReader<'_>) {
         if let Some(GoodVersion { content: SlotContent::Rules(text, rules), .. }) = &mut self.good
             && let Ok(refreshed) = reader.read(text)
@@ -238,7 +238,7 @@ impl PolicySlot {
         }
     }
 
-    /// Returns the active alert condition, if this slot holds one.
+    /// Returns the active alert policy, if this slot holds one.
     pub fn alert(&self) -> Option<Arc<dyn AlertPolicy>> {
         match self.good.as_ref().map(|good| &good.content) {
             Some(SlotContent::Alert(policy)) => Some(Arc::clone(policy) as _),
@@ -251,7 +251,7 @@ impl PolicySlot {
         let path = self.good.as_ref().map_or(&self.path, |good| &good.attempt.path);
         StatusEntry {
             path: path.clone(),
-            kind: Language::of(path).map_or("rules", Language::name),
+            language: Language::of(path).map_or("rules", Language::name),
             generation: self.good.as_ref().map(|good| good.generation),
             hash: self.good.as_ref().map(|good| good.attempt.hash.clone()),
             stale: self.stale.clone(),

@@ -23,7 +23,7 @@ pub struct Slots {
     slots: BTreeMap<String, PolicySlot>,
     /// Why the directory cannot be read.
     directory_error: Option<String>,
-    /// Started with the first candidate.
+    /// Runs the candidates. It is started when the first candidate is loaded.
     candidate_runner: Option<Arc<CandidateRunner>>,
 }
 
@@ -33,26 +33,31 @@ impl Slots {
         self.number
     }
 
-    /// Whether this content of a file was loaded already.
-    pub fn knows(&self, path: &str, hash: &str) -> bool {
+    /// Whether this content of a file was loaded before.
+    pub fn has_loaded(&self, path: &str, hash: &str) -> bool {
         let mut attempts = self.slots.values().filter_map(|slot| slot.last_attempt.as_ref());
         attempts.any(|attempt| attempt.path == path && attempt.hash == hash)
     }
 
     /// Whether a version of the file is active.
-    pub fn has_good(&self, path: &str) -> bool {
+    pub fn has_active_version(&self, path: &str) -> bool {
         self.slots.values().any(|slot| slot.path == path && slot.good.is_some())
     }
 
-    /// Returns why the directory or the current files are rejected.
+    /// Returns why the directory cannot be read, or `None` if it can.
+    pub fn directory_error(&self) -> Option<&str> {
+        self.directory_error.as_deref()
+    }
+
+    /// Returns why the directory cannot be read and why current files are rejected.
     pub fn errors(&self) -> Vec<String> {
         let stale = self.slots.values().filter_map(|slot| Some(&slot.stale.as_ref()?.message));
         self.directory_error.iter().chain(stale).cloned().collect()
     }
 
-    /// Keeps every policy: a directory that disappeared is an error, not an edit. A directory that never existed is no
-    /// error.
-    pub fn lose_directory(&mut self, dir: &Path, error: &io::Error) -> Changes {
+    /// Keeps every policy active, because a directory that cannot be read is an error and not an edit. A directory that
+    /// never existed is not an error.
+    pub fn reject_directory(&mut self, dir: &Path, error: &io::Error) -> Changes {
         let message = format!("{}: {error}; the last good policies stay active", dir.display());
         let never_existed = self.slots.is_empty() && error.kind() == io::ErrorKind::NotFound;
         if never_existed || self.directory_error.as_ref() == Some(&message) {
@@ -62,7 +67,7 @@ impl Slots {
         Changes::from([(dir.display().to_string(), Change::Rejected(message))])
     }
 
-    /// Loads the files of a scan: good files become active, and for bad ones the last good version stays active.
+    /// Loads the files of a scan. A valid file becomes active. For an invalid file, the last good version stays active.
     pub fn update(&mut self, mut scan: Scan, context: LoadContext<'_>) -> Changes {
         let mut changes = Changes::new();
         if self.directory_error.take().is_some() {
@@ -94,12 +99,13 @@ impl Slots {
         changes
     }
 
-    /// Updates the rules. They hold the conditions that they name, so they are read again when one of those changed.
+    /// Updates the rules. They contain the alert policies that they name, so they are read again when the file of one
+    /// of these changed.
     fn update_rules(&mut self, files: &[PolicyFile], context: LoadContext<'_>, next: u64, changes: &mut Changes) {
         let mut slot = self.slots.remove(RULES).unwrap_or_default();
         let file = context.dir.join(RULES).display().to_string();
-        let conditions = self.slots.iter().filter(|(key, _)| key.starts_with("alerts/"));
-        let alerts = conditions.map(|(key, slot)| (key.as_str(), slot.alert())).collect();
+        let alert_slots = self.slots.iter().filter(|(key, _)| key.starts_with("alerts/"));
+        let alerts = alert_slots.map(|(key, slot)| (key.as_str(), slot.alert())).collect();
         let (config, policy_context) = (context.config.resolve(RULES), slot.policy_context(context));
         let id = PolicyId { path: RULES.into(), rule: None, generation: next };
         let reader =
@@ -109,7 +115,7 @@ impl Slots {
             let text = text(&file, &content.bytes)?.to_owned();
             reader.read(&text).map(|rules| SlotContent::Rules(text, rules))
         });
-        // If the current text is rejected, the last good text still needs the current conditions.
+        // If the current text is rejected, the last good text still needs the current alert policies.
         if condition_changed && slot.stale.is_some() {
             slot.refresh_rules(&reader);
         }

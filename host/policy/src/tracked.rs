@@ -40,7 +40,7 @@ pub struct PolicyContext {
 pub struct TrackedPolicy<P: ?Sized> {
     /// The policy's file, and the generation in which this version became active.
     pub id: PolicyId,
-    /// The number of the file's version. A fallback version has the number of the version that it backs up.
+    /// The number of the file's version. A previous version has the number of the version that it backs up.
     version: u64,
     policy: Arc<P>,
     context: PolicyContext,
@@ -141,6 +141,7 @@ impl<P: ?Sized> TrackedPolicy<P> {
             let consequence = match &self.previous {
                 _ if is_candidate(&self.id.path) => "the candidate is not evaluated",
                 Some(_) => "the previous version decides",
+                None if self.id.path.starts_with("alerts") => "the state of the rule stays unchanged",
                 None => "the fallback decides",
             };
             let reason = format!("{consequence} until the file changes; last fault: {fault}");

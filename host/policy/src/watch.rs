@@ -1,8 +1,8 @@
 //! Watches files and directories that people and programs edit.
 //!
-//! It watches directories, never files: editors replace a file by renaming another one over it, and a Kubernetes
-//! ConfigMap replaces the link `..data`. So an event only means that something may have changed. Where no events arrive
-//! (NFS, some containers), polling finds the change.
+//! The module watches directories and never files, because editors replace a file by renaming another one over it, and
+//! a Kubernetes ConfigMap replaces the link `..data`. An event therefore only means that something may have changed.
+//! Where no events arrive (NFS, some containers), polling finds the change.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 const DEBOUNCE: Duration = Duration::from_millis(100);
 /// The maximum delay of a report while events keep arriving.
 const MAX_DEBOUNCE: Duration = Duration::from_secs(1);
-/// The time between two reports without an event.
+/// How often a change is reported if no events arrive.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The guard of a watch. The watch ends when the guard is dropped.
@@ -41,10 +41,10 @@ pub struct Watch {
 pub fn watch(paths: Vec<PathBuf>, on_change: impl FnMut() + Send + 'static) -> io::Result<Watch> {
     let paths = paths.iter().map(std::path::absolute).collect::<io::Result<Vec<_>>>()?;
     // A capacity of one is enough: a second event before the first one is handled adds no information.
-    let (wake, woken) = sync_channel(1);
+    let (wake, wakeups) = sync_channel(1);
     let stop = Arc::new(AtomicBool::new(false));
     let watch_loop =
-        WatchLoop { dirs: WatchedDirs::new(paths, wake.clone()), woken, stop: Arc::clone(&stop), on_change };
+        WatchLoop { dirs: WatchedDirs::new(paths, wake.clone()), wakeups, stop: Arc::clone(&stop), on_change };
     let thread = std::thread::Builder::new().name("tidegate-watch".to_owned()).spawn(move || watch_loop.run())?;
     Ok(Watch { stop, wake, thread: Some(thread) })
 }
@@ -64,7 +64,7 @@ impl Drop for Watch {
 
 struct WatchLoop<F> {
     dirs: WatchedDirs,
-    woken: Receiver<()>,
+    wakeups: Receiver<()>,
     stop: Arc<AtomicBool>,
     on_change: F,
 }
@@ -75,7 +75,7 @@ impl<F: FnMut()> WatchLoop<F> {
             // Watch before reading, so that a change in between causes an event.
             self.dirs.refresh();
             (self.on_change)();
-            if self.woken.recv_timeout(POLL_INTERVAL).is_ok() {
+            if self.wakeups.recv_timeout(POLL_INTERVAL).is_ok() {
                 self.debounce();
             }
             if self.stop.load(Ordering::Acquire) {
@@ -88,7 +88,7 @@ impl<F: FnMut()> WatchLoop<F> {
     fn debounce(&self) {
         let until = Instant::now() + MAX_DEBOUNCE;
         while !self.stop.load(Ordering::Acquire) && Instant::now() < until {
-            if self.woken.recv_timeout(DEBOUNCE) == Err(RecvTimeoutError::Timeout) {
+            if self.wakeups.recv_timeout(DEBOUNCE) == Err(RecvTimeoutError::Timeout) {
                 return;
             }
         }

@@ -9,7 +9,7 @@ use redis::{
 use tidegate_core::Secret;
 use tidegate_core::config::{RedisConfig, RedisKind};
 
-/// An invalid `[redis]` configuration, with which no connection can be tried. The message contains no secret.
+/// The error of an invalid `[redis]` configuration. The message contains no secret.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct OpenError(String);
@@ -38,10 +38,10 @@ impl Address {
     }
 
     fn parse(url: &Secret, config: &RedisConfig, ca: Option<&str>) -> Result<Self, OpenError> {
-        // Only the category: the library's full message may repeat the address and its password.
+        // The message has only the category, because the library's full message may repeat the URL and its password.
         let invalid_url = |error: redis::RedisError| {
             OpenError::new(format!(
-                "url: expected an address like redis://host:6379/0 or rediss://user:password@host:6379/0 ({})",
+                "url: expected a URL such as redis://host:6379/0 or rediss://user:password@host:6379/0 ({})",
                 error.category()
             ))
         };
@@ -59,7 +59,7 @@ impl Address {
         if config.kind == RedisKind::Cluster && settings.db() != 0 {
             return Err(OpenError::new("url: a cluster has only database 0; remove the database number"));
         }
-        // Sentinels use the credentials in the URL; `username` and `password` are the Redis server's.
+        // Sentinels use the credentials in the URL; `username` and `password` are those of the Redis server.
         if config.kind != RedisKind::Sentinel {
             settings = with_credentials(settings, config);
         }
@@ -108,7 +108,7 @@ impl Address {
         self.0.addr().to_string()
     }
 
-    /// Returns a client for the server. Subscriptions need RESP3, which delivers messages beside replies.
+    /// Returns a client for the server. Subscriptions need RESP3, which delivers messages between replies.
     pub fn client(&self, protocol: ProtocolVersion) -> RedisResult<Client> {
         let settings = self.0.redis_settings().clone().set_protocol(protocol);
         Client::open(self.0.clone().set_redis_settings(settings))
@@ -169,16 +169,16 @@ mod tests {
         let broken = "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n";
         let unchanged = |_: &mut RedisConfig| {};
         let rows = [
-            (addresses(single, "redis://ann:geheim@host:port/0", unchanged), "url: expected an address like"),
-            (addresses(single, "redis://ann:geheim@host/none", unchanged), "url: expected an address like"),
-            (addresses(single, "redis://ann:geheim@/0", unchanged), "url: expected an address like"),
+            (addresses(single, "redis://ann:geheim@host:port/0", unchanged), "url: expected a URL such as"),
+            (addresses(single, "redis://ann:geheim@host/none", unchanged), "url: expected a URL such as"),
+            (addresses(single, "redis://ann:geheim@/0", unchanged), "url: expected a URL such as"),
             (addresses(single, "rediss://ann:geheim@host/0#insecure", unchanged), "url: `#insecure`"),
             (addresses(cluster, "redis://ann:geheim@host/1", unchanged), "url: a cluster has only database 0"),
             (addresses(single, "rediss://ann:geheim@host", missing_file), "tls_ca: cannot read /nowhere/ca.pem"),
             (addresses(single, "rediss://ann:geheim@host", ca_file("")), "tls_ca: expected PEM certificates"),
             (addresses(single, "rediss://ann:geheim@host", ca_file(broken)), "tls_ca: expected PEM certificates"),
             (addresses(single, "redis://ann:geheim@host", ca_file(broken)), "tls_ca: `url` is not encrypted"),
-            (addresses(single, "", unchanged), "url: expected an address like"),
+            (addresses(single, "", unchanged), "url: expected a URL such as"),
             (addresses(single, "redis://host", |config| config.url.clear()), "url: expected at least one address"),
         ];
         for (result, expected) in rows {

@@ -1,4 +1,4 @@
-//! How a [`NodeConnection`](crate::node_connection::NodeConnection) finds the address of its server.
+//! The source from which a [`NodeConnection`](crate::node_connection::NodeConnection) gets the address of its server.
 
 use redis::{Cmd, Value};
 use tokio::time::Instant;
@@ -8,23 +8,23 @@ use crate::codec::reply_text;
 use crate::connection::Connection;
 use crate::node_error::NodeError;
 
-/// Where a server's address comes from.
+/// The source of a server's address.
 pub enum AddressSource {
     /// The address is fixed.
     Fixed(Address),
-    /// Sentinels know the address.
+    /// Sentinels provide the address.
     Sentinels(Sentinels),
 }
 
-/// The Sentinels that know which server is the master now.
+/// The Sentinels that provide the address of the current master.
 pub struct Sentinels {
-    /// The Sentinels, in the order in which they are asked.
+    /// The Sentinels, in the order in which they are queried.
     pub sentinels: Vec<Address>,
-    /// Credentials and TLS settings of the server, whatever its address.
+    /// The credentials and TLS settings of the server. Its host and port are placeholders.
     pub server: Address,
     /// The name of the master that the Sentinels monitor.
     pub master: String,
-    /// A connection to the Sentinel that answered last.
+    /// A connection to the Sentinel that replied last.
     pub last_used: tokio::sync::Mutex<Option<Connection>>,
 }
 
@@ -44,9 +44,9 @@ impl AddressSource {
         }
         match connection.send(&[redis::cmd("ROLE")], false, deadline).await.as_deref() {
             Ok([Value::Array(role)]) if role.first().and_then(reply_text) == Some("master") => Ok(()),
-            // The user may not run `ROLE`. The probe shows it: replicas reject it.
+            // The user is not allowed to run `ROLE`. The probe then detects a replica, because replicas reject it.
             Err(NodeError::Refused(_)) => Ok(()),
-            Ok(_) => Err("READONLY: the server that Sentinels name is not the master".to_owned()),
+            Ok(_) => Err("READONLY: the server that Sentinels report is not the master".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -55,7 +55,7 @@ impl AddressSource {
     /// unchanged.
     pub async fn verify_address(&self, address: &Address, deadline: Instant) -> Result<(), String> {
         match self.resolve(deadline).await {
-            Ok(current) if current.server() != address.server() => Err("Sentinels name another server".to_owned()),
+            Ok(current) if current.server() != address.server() => Err("Sentinels report another server".to_owned()),
             _ => Ok(()),
         }
     }
@@ -70,7 +70,7 @@ impl Sentinels {
             *last_used = Some(connection);
             return Ok(address);
         }
-        let mut reason = "there are none".to_owned();
+        let mut reason = "none is configured".to_owned();
         for (index, sentinel) in self.sentinels.iter().enumerate() {
             // A Sentinel that does not reply must leave time for the others, and for the server.
             let deadline = split_time(deadline, self.sentinels.len() - index + 1);
@@ -89,7 +89,7 @@ impl Sentinels {
         Err(format!("no Sentinel knows the master's address: {reason}"))
     }
 
-    /// Asks one Sentinel for the master's address.
+    /// Queries one Sentinel for the master's address.
     async fn query(&self, sentinel: &Connection, deadline: Instant) -> Result<Address, String> {
         let mut command = Cmd::new();
         command.arg("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(&self.master);
@@ -104,7 +104,7 @@ impl Sentinels {
     }
 }
 
-/// Returns a deadline after one of `parts` equal parts of the time that is left.
+/// Divides the time that is left into `parts` equal parts and returns the end of the first.
 fn split_time(deadline: Instant, parts: usize) -> Instant {
     let now = Instant::now();
     now + (deadline - now) / u32::try_from(parts).unwrap_or(u32::MAX)

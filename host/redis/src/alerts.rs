@@ -19,7 +19,7 @@ use tidegate_lua::{ALERTS_RECORD_DELIVERY, ALERTS_STATES, ALERTS_WRITE, Script};
 use crate::Redis;
 use crate::codec::{decode_reply, encode_arg};
 
-/// How long a request may take; no call to a platform waits for it.
+/// The maximum duration of a request; no call to a platform waits for it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The maximum number of undelivered channels that a leader receives at once; more follow when these are delivered.
@@ -41,13 +41,13 @@ pub struct RedisAlerts {
 type StatesReply = Option<(u64, BTreeMap<String, String>)>;
 
 impl RedisAlerts {
-    /// Returns a store that uses the Redis server's clock.
+    /// Creates a store that uses the Redis server's clock.
     #[must_use]
     pub fn new(redis: Redis) -> Self {
         Self { redis, clock: None }
     }
 
-    /// Returns a store that uses `clock`, for tests.
+    /// Creates a store that uses `clock`, for tests.
     #[must_use]
     pub fn with_clock(redis: Redis, clock: Arc<dyn Clock>) -> Self {
         Self { redis, clock: Some(clock) }
@@ -131,7 +131,7 @@ impl RedisAlerts {
         for from in (0..MAX_HISTORY).step_by(PAGE_SIZE) {
             let (records, more) = self.read_page(from).await?;
             for record in records {
-                // A notification that was added meanwhile shifts the pages, so a record may appear in two of them.
+                // A notification that is added between two requests shifts the pages, so a record may appear in both.
                 let is_new = matches.last().is_none_or(|last| record.id < last.id);
                 if is_new && platform.is_none_or(|name| name == record.routed.notification.platform) {
                     matches.push(record);

@@ -24,10 +24,10 @@ use crate::script_hashes::ScriptHashes;
 use crate::subscriber::Subscriber;
 use crate::topology::Topology;
 
-/// A Redis client, shared by every store of a process; clones share its connections.
+/// A Redis client that all stores of a process share. Clones share its connections.
 ///
-/// While a server is unavailable, requests to it fail at once, and a task tries to reconnect all the time. No command
-/// that may have run is ever sent twice.
+/// While a server is unavailable, requests to it fail at once, and a background task tries to reconnect. The client
+/// never repeats a command that may have run.
 #[derive(Clone)]
 pub struct Redis(pub(crate) Arc<Inner>);
 
@@ -42,7 +42,7 @@ pub(crate) struct Inner {
     /// The number of requests that failed or were skipped because a server was unavailable.
     unavailable_errors: AtomicU64,
     /// The last error with which a server rejected a command.
-    last_refusal: Mutex<Option<String>>,
+    last_rejection: Mutex<Option<String>>,
     pub(crate) processes: AtomicUsize,
     runtime: Handle,
     subscriber_task: AbortHandle,
@@ -55,7 +55,7 @@ impl Drop for Inner {
 }
 
 impl Redis {
-    /// Starts to connect in the background; must be called within a tokio runtime.
+    /// Creates a client and starts to connect in the background. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// Returns an error if the configuration is invalid, or if the calling thread is not in a tokio runtime.
@@ -75,7 +75,7 @@ impl Redis {
             process: format!("{:016x}", rand::random::<u64>()),
             decide_within: config.decide_within,
             unavailable_errors: AtomicU64::new(0),
-            last_refusal: Mutex::new(None),
+            last_rejection: Mutex::new(None),
             processes: AtomicUsize::new(1),
             runtime,
             subscriber_task,
@@ -90,7 +90,7 @@ impl Redis {
         &self.0.keys
     }
 
-    /// Returns the runtime in which the client was opened, for tasks that callers outside of it start.
+    /// Returns the runtime in which the client was opened, for tasks that are started outside of a runtime.
     pub(crate) fn runtime(&self) -> &Handle {
         &self.0.runtime
     }
@@ -101,7 +101,7 @@ impl Redis {
         &self.0.process
     }
 
-    /// Returns how long a decision waits for Redis at most.
+    /// Returns the maximum time that a decision waits for Redis.
     #[must_use]
     pub fn decide_within(&self) -> Duration {
         self.0.decide_within
@@ -116,7 +116,7 @@ impl Redis {
     /// Runs a script once, within the time that a decision may take.
     ///
     /// # Errors
-    /// Returns an error if Redis is unavailable (the script may have run or not) or rejects the script.
+    /// Returns an error if Redis is unavailable (the script may or may not have run) or rejects the script.
     pub async fn run(&self, script: &Script, keys: &[String], args: &[Vec<u8>]) -> Result<Value, StoreError> {
         self.run_within(self.0.decide_within, script, keys, args).await
     }
@@ -124,7 +124,7 @@ impl Redis {
     /// Runs a script once, within the given time.
     ///
     /// # Errors
-    /// Returns an error if Redis is unavailable (the script may have run or not) or rejects the script.
+    /// Returns an error if Redis is unavailable (the script may or may not have run) or rejects the script.
     pub async fn run_within(
         &self,
         within: Duration,
@@ -170,11 +170,11 @@ impl Redis {
         self.store_result(replies)
     }
 
-    /// Converts a node's error into a store's and counts it.
+    /// Converts the error of a node into a [`StoreError`] and records it for [`Health`].
     fn store_result<T>(&self, result: Result<T, NodeError>) -> Result<T, StoreError> {
         result.map_err(|error| match error {
             NodeError::Refused(_) | NodeError::NoScript => {
-                *self.0.last_refusal.lock() = Some(error.to_string());
+                *self.0.last_rejection.lock() = Some(error.to_string());
                 StoreError::failed(format!("redis rejected the command: {error}"))
             }
             _ => {
@@ -193,14 +193,16 @@ impl Redis {
             subscription_error: inner.subscriber.error(),
             reconnects: inner.stats.reconnects.load(Ordering::Relaxed),
             unavailable_errors: inner.unavailable_errors.load(Ordering::Relaxed),
-            last_refusal: inner.last_refusal.lock().clone(),
+            last_rejection: inner.last_rejection.lock().clone(),
             probe_us: (probe_us > 0).then_some(probe_us),
             processes: self.processes(),
             ..Health::from_topology(&inner.topology)
         }
     }
 
-    /// Returns why the server that has this key is unavailable, if it is known to be. It sends nothing.
+    /// Returns why the server that has this key is unavailable; `None` if it may be available. It sends no request.
+    ///
+    /// [`Health::unavailable_errors`] counts each reason that is returned.
     #[must_use]
     pub fn unavailable_reason(&self, key: &str) -> Option<Arc<str>> {
         let reason = self.0.topology.unavailable_reason(key);
@@ -208,14 +210,14 @@ impl Redis {
         reason
     }
 
-    /// Waits until the server that has this key can be used; returns at once if it can be used already.
-    pub async fn recovered(&self, key: &str) {
-        self.0.topology.recovered(key).await;
+    /// Waits until the server that has this key is available; returns at once if it is available already.
+    pub async fn wait_until_available(&self, key: &str) {
+        self.0.topology.wait_until_available(key).await;
     }
 
-    /// Subscribes to a channel without waiting for the subscription.
+    /// Returns a signal that fires at each message of a channel, and once when the subscription is established.
     ///
-    /// The signal changes with each message, and once when the subscription is established.
+    /// It does not wait for the subscription.
     #[must_use]
     pub fn signal(&self, channel: &str) -> Box<dyn Signal> {
         self.0.subscriber.signal(channel)

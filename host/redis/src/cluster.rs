@@ -16,9 +16,9 @@ use crate::node_connection::ConnectionStats;
 use crate::node_error::NodeError;
 use crate::slots;
 
-/// The maximum number of nodes that one request is sent to while keys move.
+/// The maximum number of nodes to which one request is sent while keys move between nodes.
 const MAX_REDIRECTS: usize = 4;
-/// The pause before a request is sent again whose keys are split between two nodes.
+/// The pause before a request is repeated, if its keys are split between two nodes.
 const TRY_AGAIN_PAUSE: Duration = Duration::from_millis(5);
 
 /// The nodes of a cluster, with a task that keeps the slot map up to date until this value is dropped.
@@ -42,7 +42,7 @@ impl Cluster {
         Self { nodes, migrating_slots: MigratingSlots::default(), slot_map_task }
     }
 
-    /// Returns the state, to read or to wait for a change.
+    /// Returns a receiver, to read the state or to wait for a change.
     pub fn state(&self) -> watch::Receiver<ClusterState> {
         self.nodes.state()
     }
@@ -118,7 +118,7 @@ impl Cluster {
         }
     }
 
-    /// Returns why the node that has the key is unavailable, if it is known to be.
+    /// Returns why the node that has the key is unavailable; `None` if it may be available.
     pub fn unavailable_reason(&self, key: &str) -> Option<Arc<str>> {
         let slot = slots::slot(key);
         let node_reason = match &*self.state().borrow() {
@@ -130,7 +130,7 @@ impl Cluster {
     }
 
     /// Waits until the node that has the key can be used.
-    pub async fn recovered(&self, key: &str) {
+    pub async fn wait_until_available(&self, key: &str) {
         let slot = slots::slot(key);
         let mut state = self.state();
         loop {
@@ -140,7 +140,7 @@ impl Cluster {
             };
             let node_recovered = async {
                 match &node {
-                    Some(node) => node.connection.recovered().await,
+                    Some(node) => node.connection.wait_until_available().await,
                     None => std::future::pending().await,
                 }
             };

@@ -19,7 +19,7 @@ use crate::slots::{self, SlotRange};
 /// The minimum time between two updates of the slot map.
 const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Which node has which slots.
+/// The assignment of slots to nodes.
 #[derive(Clone, Default)]
 pub struct SlotMap {
     ranges: Vec<SlotRange>,
@@ -37,9 +37,9 @@ pub struct ClusterNode {
 /// Whether a cluster has been discovered, and its slot map.
 #[derive(Clone)]
 pub enum ClusterState {
-    /// No node has replied yet, since this time.
+    /// No node has replied yet. Discovery started at this time.
     Discovering(Instant),
-    /// No node has provided a slot map yet, for this reason.
+    /// No node has provided a slot map yet; the outage has the reason.
     Unavailable(Outage),
     /// The last slot map that a node provided.
     Mapped(Arc<SlotMap>),
@@ -70,14 +70,14 @@ impl SlotMap {
 }
 
 impl ClusterNodes {
-    /// Returns the nodes of the cluster to which the configured addresses belong; none is known yet.
+    /// Creates a cluster without known nodes. `seeds` are the configured addresses.
     pub fn new(seeds: Vec<Address>, keys: Keys, reply_timeout: Duration, stats: Arc<ConnectionStats>) -> Self {
         let topology_changed = Arc::new(Notify::new());
         let state = watch::Sender::new(ClusterState::Discovering(Instant::now()));
         Self { seeds, keys, reply_timeout, stats, topology_changed, state }
     }
 
-    /// Returns the state, to read or to wait for a change.
+    /// Returns a receiver, to read the state or to wait for a change.
     pub fn state(&self) -> watch::Receiver<ClusterState> {
         self.state.subscribe()
     }
@@ -113,7 +113,7 @@ impl ClusterNodes {
         }
     }
 
-    /// Asks the connected nodes, then the configured addresses.
+    /// Queries the connected nodes, then the configured addresses, until one of them returns the slots.
     async fn fetch_slot_ranges(&self) -> Result<Vec<SlotRange>, String> {
         let mut command = Cmd::new();
         command.arg("CLUSTER").arg("SLOTS");
@@ -168,7 +168,7 @@ impl ClusterNodes {
         complete
     }
 
-    /// Records that no node provided a slot map. An earlier map stays, since it may still be right.
+    /// Records that no node provided a slot map. An earlier map is kept, because it may still be correct.
     fn mark_unavailable(&self, reason: &str) {
         self.state.send_if_modified(|state| {
             let since = match state {

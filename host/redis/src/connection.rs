@@ -12,20 +12,20 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::address::Address;
 use crate::node_error::{NodeError, error_text};
 
-/// The maximum number of commands that wait to be written; beyond it, callers wait.
+/// The maximum number of commands in the write queue. If it is full, callers wait.
 const WRITE_QUEUE_SIZE: usize = 1_024;
 
-/// The last part of every deadline, which is counted from the moment when the task runs again. If this process itself
-/// was not scheduled, the reply may have arrived and only needs to be read.
+/// The last part of the time that a request may take. It starts only when the task runs again after the other part has
+/// passed. If the process was not scheduled in that time, the reply may have arrived already and only needs to be read.
 const READ_GRACE: Duration = Duration::from_millis(1);
 
-/// The limits of [`connect_timeout`].
+/// The minimum and the maximum of [`connect_timeout`].
 const CONNECT_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_secs(2);
 
 /// Returns how long an attempt to connect may take if a reply may take `reply_timeout`.
 ///
-/// Connecting, logging in and probing need about five round trips. A slower attempt is started again, since a lost
-/// packet is retransmitted only after a second.
+/// Connecting, logging in and probing need about five round trips. A slower attempt is abandoned and a new one is
+/// started, because a lost packet is retransmitted only after a second.
 pub fn connect_timeout(reply_timeout: Duration) -> Duration {
     (5 * reply_timeout).clamp(*CONNECT_TIMEOUT.start(), *CONNECT_TIMEOUT.end())
 }
@@ -61,13 +61,13 @@ impl Connection {
         match connected {
             Ok(Ok(connection)) => Ok(Self(connection)),
             Ok(Err(error)) => Err(error_text(&error)),
-            Err(_) => Err("connecting timed out".to_owned()),
+            Err(_) => Err("connection timed out".to_owned()),
         }
     }
 
-    /// Sends commands once, in one pipeline; if a reply is an error, the first such reply is the result.
+    /// Sends commands once, in one pipeline. If replies are errors, it returns the first of them.
     ///
-    /// A cluster node that is importing a key requires `ASKING` before each command about it (`asking`).
+    /// If `asking` is set, `ASKING` is sent before each command; a cluster node that is importing a slot requires it.
     pub async fn send(&self, commands: &[Cmd], asking: bool, deadline: Instant) -> Result<Vec<Value>, NodeError> {
         let mut pipeline = Pipeline::with_capacity(commands.len());
         for command in commands {
@@ -109,7 +109,7 @@ impl Connection {
         };
         match timeout_at(deadline, change).await {
             Ok(result) => result.map_err(|error: redis::RedisError| NodeError::classify(&error)),
-            Err(_) => Err(NodeError::Unavailable("no reply to a subscription".to_owned())),
+            Err(_) => Err(NodeError::Unavailable("no reply to a subscription request".to_owned())),
         }
     }
 }

@@ -21,14 +21,15 @@ pub struct Health {
     pub reason: Option<String>,
     /// Each known server.
     pub servers: Vec<ServerHealth>,
-    /// Why messages from other processes are not received; waiting calls and lock requests then wake up late.
+    /// Why messages from other processes are not received. While they are not, waiting calls and lock requests wake up
+    /// late.
     pub subscription_error: Option<String>,
     /// The number of connections that replaced a lost one.
     pub reconnects: u64,
     /// The number of requests that failed or were skipped because a server was unavailable.
     pub unavailable_errors: u64,
     /// The last error with which a server rejected a command.
-    pub last_refusal: Option<String>,
+    pub last_rejection: Option<String>,
     /// The round-trip time of the last probe, in microseconds.
     pub probe_us: Option<u64>,
     /// The number of processes that share this Redis and prefix, as of the last heartbeat; at least 1.
@@ -44,7 +45,7 @@ pub enum ServerState {
     Connecting,
     /// Every server can be used.
     Up,
-    /// Some nodes or slots of a cluster can be used, others not.
+    /// Some nodes or slots of a cluster can be used, others cannot.
     Degraded,
     /// No server can be used.
     Unavailable,

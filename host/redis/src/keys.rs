@@ -2,7 +2,7 @@
 //!
 //! Related keys share a hash tag, the text in braces. A cluster keeps them on one node, so one script may use them all.
 
-/// Builds keys that begin with one prefix.
+/// A builder of keys that begin with one prefix.
 #[derive(Clone, Debug)]
 pub struct Keys {
     prefix: String,
@@ -15,57 +15,60 @@ impl Keys {
         Self { prefix: prefix.into() }
     }
 
-    /// The key that a probe names, so that it goes to the server that has `tag_key`. Nothing is stored under it.
+    /// Returns the key of a probe, which directs it to the server that has `tag_key`. Nothing is stored under it.
     #[must_use]
     pub fn probe(&self, tag_key: &str) -> String {
         let tag = tag_key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("probe", |(tag, _)| tag);
         format!("{}probe:{{{tag}}}", self.prefix)
     }
 
-    /// The processes that share this prefix: a sorted set, scored by last heartbeat, kept for 10 s after the last one.
+    /// Returns the key of the processes that share this prefix: a sorted set, scored by last heartbeat, kept for 10 s
+    /// after the last one.
     #[must_use]
     pub fn processes(&self) -> String {
         format!("{}processes", self.prefix)
     }
 
-    /// A platform's bucket: a hash that does not expire.
+    /// Returns the key of a platform's bucket: a hash that does not expire.
     #[must_use]
     pub fn limit(&self, platform: &str) -> String {
         format!("{}limit:{{{}}}", self.prefix, hash_tag(platform))
     }
 
-    /// The waiting calls of a platform's bucket: a sorted set, scored by scheduled slot; it exists while calls wait.
+    /// Returns the key of the waiting calls of a platform's bucket: a sorted set, scored by the refilled units at which
+    /// a call may be sent; it exists while calls wait.
     #[must_use]
     pub fn limit_waiting(&self, platform: &str) -> String {
         format!("{}:waiting", self.limit(platform))
     }
 
-    /// The number of a process's last batch and the reply to it: a string, kept for a minute.
+    /// Returns the key of the number of a process's last batch and the reply to it: a string, kept for a minute.
     #[must_use]
     pub fn limit_batch(&self, platform: &str, process: &str) -> String {
         format!("{}:batch:{process}", self.limit(platform))
     }
 
-    /// Cancelled reservations: a sorted set, scored by the microsecond after which a second cancellation would return
-    /// nothing anyway; it exists while such an entry is left.
+    /// Returns the key of cancelled reservations: a sorted set, scored by the microsecond after which a second
+    /// cancellation would return nothing anyway; it exists as long as it has an entry.
     #[must_use]
     pub fn limit_cancelled(&self, platform: &str) -> String {
         format!("{}:cancelled", self.limit(platform))
     }
 
-    /// The channel on which changes of a platform's waiting calls are published.
+    /// Returns the name of the channel on which changes of a platform's waiting calls are published.
     #[must_use]
     pub fn limit_changed(&self, platform: &str) -> String {
         format!("{}:changed", self.limit(platform))
     }
 
-    /// The first part of the keys of a platform's windows; the metrics scripts append series and minute.
+    /// Returns the first part of the keys of a platform's windows. The metrics scripts append series and minute.
     #[must_use]
     pub fn windows(&self, platform: &str) -> String {
         format!("{}metrics:{{{}}}", self.prefix, hash_tag(platform))
     }
 
-    /// The counts of a series (`""` is the platform, `":x"` its endpoint x) in one minute, hour or day: a hash.
+    /// Returns the key of the counts of a series (`""` is the platform, `":x"` its endpoint x) in one minute, hour or
+    /// day: a hash.
     ///
     /// A minute is kept for 2 days until it is rolled up, then for 3 hours; an hour for 2 days; a day for 32 days.
     /// The time is the last part of the key and contains no colon, so a series name may contain colons.
@@ -74,92 +77,99 @@ impl Keys {
         format!("{}{series}:{time}", self.windows(platform))
     }
 
-    /// The minutes of each series that are not rolled up yet: a sorted set, scored by minute, kept for 2 days.
+    /// Returns the key of the minutes of each series that are not rolled up yet: a sorted set, scored by minute, kept
+    /// for 2 days.
     #[must_use]
     pub fn windows_pending(&self, platform: &str) -> String {
         format!("{}:pending", self.windows(platform))
     }
 
-    /// The last minute that was rolled up: a string, kept for 2 days.
+    /// Returns the key of the last minute that was rolled up: a string, kept for 2 days.
     #[must_use]
     pub fn windows_closed(&self, platform: &str) -> String {
         format!("{}:closed", self.windows(platform))
     }
 
-    /// A platform's endpoints: a sorted set, scored by the last minute with calls, kept for 31 days.
+    /// Returns the key of a platform's endpoints: a sorted set, scored by the last minute with calls, kept for 31 days.
     #[must_use]
     pub fn endpoints(&self, platform: &str) -> String {
         format!("{}:endpoints", self.windows(platform))
     }
 
-    /// The platforms that have metrics: a sorted set, scored by the last minute with calls, kept for 31 days.
+    /// Returns the key of the platforms that have metrics: a sorted set, scored by the last minute with calls, kept for
+    /// 31 days.
     #[must_use]
     pub fn platforms(&self) -> String {
         format!("{}platforms", self.prefix)
     }
 
-    /// The number of the last batch of metrics from one source: a string, kept for 7 days.
+    /// Returns the key of the number of the last batch of metrics from one source: a string, kept for 7 days.
     #[must_use]
     pub fn metrics_batch(&self, platform: &str, source: &str) -> String {
         format!("{}metrics-batch:{{{}}}:{source}", self.prefix, hash_tag(platform))
     }
 
-    /// A lock: a string of token, depth, request id and owner, kept for the lock's TTL.
+    /// Returns the key of a lock: a string of token, depth, request id and owner, kept for the lock's TTL.
     #[must_use]
     pub fn lock(&self, name: &str) -> String {
         format!("{}lock:{{{}}}", self.prefix, hash_tag(name))
     }
 
-    /// The last fencing token of a lock, and the id of the request that released that grant: a string, kept for a day.
+    /// Returns the key of the last fencing token of a lock, and of the id of the request that released that grant: a
+    /// string, kept for a day.
     #[must_use]
     pub fn lock_token(&self, name: &str) -> String {
         format!("{}:token", self.lock(name))
     }
 
-    /// The channel on which the release of a lock is published.
+    /// Returns the name of the channel on which the release of a lock is published.
     #[must_use]
     pub fn lock_released(&self, name: &str) -> String {
         format!("{}:released", self.lock(name))
     }
 
-    /// The names of locks that may be held: a sorted set, scored by the second of the last entry, kept for 2 days.
+    /// Returns the key of the names of locks that may be held: a sorted set, scored by the second in which a name was
+    /// added last, kept for 2 days.
     #[must_use]
     pub fn locks(&self) -> String {
         format!("{}locks", self.prefix)
     }
 
-    /// The greatest fencing token that a leader used to write alerts: a string that does not expire.
+    /// Returns the key of the greatest fencing token of a leader: a string that does not expire.
     #[must_use]
     pub fn alerts_token(&self) -> String {
         format!("{}alerts:{{alerts}}:token", self.prefix)
     }
 
-    /// The states of alert rules, except plainly inactive ones: a hash that does not expire.
+    /// Returns the key of the states of alert rules: a hash that does not expire. An inactive state without a running
+    /// cooldown has no entry.
     #[must_use]
     pub fn alerts_states(&self) -> String {
         format!("{}alerts:{{alerts}}:states", self.prefix)
     }
 
-    /// The ids of notifications: a sorted set, scored by time; each id is kept for `[alerting] history`.
+    /// Returns the key of the ids of notifications: a sorted set, scored by time; each id is kept for
+    /// `[alerting] history`.
     #[must_use]
     pub fn alerts_history(&self) -> String {
         format!("{}alerts:{{alerts}}:history", self.prefix)
     }
 
-    /// The deliveries without a recorded result: a sorted set of `id channel`, scored by time; each entry exists until
-    /// its result is recorded.
+    /// Returns the key of the deliveries without a recorded result: a sorted set of `id channel`, scored by time; each
+    /// entry exists until its result is recorded.
     #[must_use]
     pub fn alerts_undelivered(&self) -> String {
         format!("{}alerts:{{alerts}}:undelivered", self.prefix)
     }
 
-    /// The id of the last notification: a string that does not expire.
+    /// Returns the key of the id of the last notification: a string that does not expire.
     #[must_use]
     pub fn alerts_last(&self) -> String {
         format!("{}alerts:{{alerts}}:last", self.prefix)
     }
 
-    /// One notification and its delivery results: a hash, kept for `[alerting] history`. Scripts append the id.
+    /// Returns the key of one notification and its delivery results: a hash, kept for `[alerting] history`. For the
+    /// scripts, which append the id, `id` is empty.
     #[must_use]
     pub fn alerts_message(&self, id: &str) -> String {
         format!("{}alerts:{{alerts}}:message:{id}", self.prefix)

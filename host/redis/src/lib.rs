@@ -1,4 +1,5 @@
-//! tidegate's state in Redis: connections, scripts, and the stores that processes share.
+//! The Redis client and the stores of [tidegate](https://docs.rs/tidegate) in Redis: limits, locks, metrics and alerts
+//! that processes share.
 
 mod address;
 mod address_source;

@@ -14,33 +14,33 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Redis;
 
-/// How long a request whose reply was lost is sent again.
+/// How long a request is repeated if its reply is lost.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long an indexed name is not indexed again; the index keeps names for a day.
+/// The minimum time before the same name is added to the index again. The index keeps names for a day.
 const INDEX_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// The number of locks that are read concurrently when all are listed.
 const LIST_CONCURRENCY: usize = 64;
 
-/// The maximum number of indexed names to remember; beyond it, all are forgotten and indexed again.
+/// The maximum number of indexed names to remember. If it is reached, all are forgotten and indexed again.
 const MAX_INDEXED_NAMES: usize = 10_000;
 
 /// The error for a reply of an unexpected form.
 const UNEXPECTED_REPLY: &str = "unexpected reply to a lock script";
 
-/// Locks that all processes with the same Redis and prefix share.
+/// A [`LockStore`] that all processes with the same Redis and prefix share.
 ///
-/// A lock alone does not protect a resource while its holder is paused, since another process may be granted the lock
-/// meanwhile. The resource must compare fencing tokens.
+/// A lock alone does not protect a resource if its holder is paused, because another process may acquire the lock in
+/// the meantime. The resource must compare fencing tokens.
 pub struct RedisLocks {
     redis: Redis,
-    /// When each name was last indexed by this process.
+    /// The time at which this process last indexed each name.
     indexed_at: Mutex<HashMap<String, Instant>>,
 }
 
 impl RedisLocks {
-    /// Returns the locks in this Redis.
+    /// Creates a store for the locks in this Redis.
     #[must_use]
     pub fn new(redis: Redis) -> Self {
         Self { redis, indexed_at: Mutex::default() }
@@ -56,7 +56,7 @@ impl RedisLocks {
                 Ok(reply) => return decode(reply),
                 // The deadline also ends the retries to a server that always reconnects but always replies too late.
                 Err(error) if error.is_unavailable() && Instant::now() < deadline => {
-                    if timeout_at(deadline, self.redis.recovered(&keys[0])).await.is_err() {
+                    if timeout_at(deadline, self.redis.wait_until_available(&keys[0])).await.is_err() {
                         return Err(error);
                     }
                 }
@@ -81,7 +81,7 @@ impl RedisLocks {
     }
 }
 
-/// Returns who holds the lock now.
+/// Returns the current holder of the lock.
 async fn read_holder(redis: &Redis, name: &str) -> Result<Option<LockInfo>, StoreError> {
     let key = redis.keys().lock(name);
     let command = |command: &str| vec![command.as_bytes().to_vec(), key.as_bytes().to_vec()];
@@ -107,7 +107,7 @@ fn decode<T: FromRedisValue>(reply: Value) -> Result<T, StoreError> {
 impl LockStore for RedisLocks {
     fn acquire<'a>(&'a self, request: LockRequest<'a>, ttl: Duration) -> StoreFuture<'a, Result<LockGrant, LockHeld>> {
         Box::pin(async move {
-            // Before the lock is acquired, so that the list lacks no held lock.
+            // The name is added before the lock is acquired, so that the list includes every held lock.
             self.add_to_index(request.name).await?;
             let keys = [self.redis.keys().lock(request.name), self.redis.keys().lock_token(request.name)];
             let args = [request.owner, request.id, &millis(ttl).to_string()];
@@ -142,10 +142,10 @@ impl LockStore for RedisLocks {
         })
     }
 
-    fn evict<'a>(&'a self, name: &'a str) -> StoreFuture<'a, bool> {
+    fn force_release<'a>(&'a self, name: &'a str) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let channel = self.redis.keys().lock_released(name);
-            self.run(&tidegate_lua::LOCK_EVICT, &[self.redis.keys().lock(name)], &[&channel]).await
+            self.run(&tidegate_lua::LOCK_FORCE_RELEASE, &[self.redis.keys().lock(name)], &[&channel]).await
         })
     }
 

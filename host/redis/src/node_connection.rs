@@ -17,7 +17,7 @@ use crate::node_error::NodeError;
 
 /// The pause between two attempts to connect to an unavailable server.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(100);
-/// How often the server is probed.
+/// The time between two probes of a server.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A script that does nothing, yet is rejected wherever a script that writes would be: by a replica, by a server that
@@ -30,7 +30,7 @@ const REQUIREMENTS: &str = "requires Redis 7.0 or newer and a user who may run s
 /// Whether a server can be used.
 #[derive(Clone)]
 pub enum ConnectionState {
-    /// The first connection is being made, since this time.
+    /// The first connection is being made. The attempts started at this time.
     Connecting(Instant),
     /// The server replies.
     Up(Arc<LiveConnection>),
@@ -91,7 +91,8 @@ impl Drop for NodeConnection {
 }
 
 impl NodeConnection {
-    /// Starts to connect; must be called within a tokio runtime. `probe_key` is a key that the server has.
+    /// Creates the connection and starts to connect. Must be called within a tokio runtime. `probe_key` is a key in a
+    /// slot of the server.
     pub fn new(
         source: AddressSource,
         probe_key: String,
@@ -129,13 +130,13 @@ impl NodeConnection {
         }
     }
 
-    /// Returns the state, to read or to wait for a change.
+    /// Returns a receiver, to read the state or to wait for a change.
     pub fn state(&self) -> watch::Receiver<ConnectionState> {
         self.inner.state.subscribe()
     }
 
     /// Waits until the server can be used.
-    pub async fn recovered(&self) {
+    pub async fn wait_until_available(&self) {
         // It cannot fail: `self` keeps the sender alive.
         let _ = self.state().wait_for(|state| matches!(state, ConnectionState::Up(_))).await;
     }
@@ -156,7 +157,7 @@ impl NodeConnection {
         }
     }
 
-    /// Whether Sentinels provide the server's address.
+    /// Returns whether Sentinels provide the server's address.
     pub fn uses_sentinels(&self) -> bool {
         matches!(self.inner.source, AddressSource::Sentinels(_))
     }
@@ -166,7 +167,7 @@ impl NodeConnection {
         self.inner.fixed_server()
     }
 
-    /// Sets the key that probes name; the server must have it now.
+    /// Sets the key that probes use. It must be in a slot of the server.
     pub fn set_probe_key(&self, key: String) {
         *self.inner.probe_key.lock() = key;
     }
@@ -196,7 +197,7 @@ impl Inner {
         }
     }
 
-    /// Opens a new connection each time, since an old one may never reply again.
+    /// Tries once to connect. It always opens a new connection, because an old one may never reply again.
     async fn try_connect(&self, number: u64, deadline: Instant) -> Result<LiveConnection, String> {
         let address = self.source.resolve(deadline).await?;
         let connection = Connection::open(&address, deadline).await?;

@@ -26,7 +26,8 @@ pub enum NodeError {
     Refused(String),
 }
 
-/// Error codes of a node that serves no requests, or none of ours: the next command would fail in the same way.
+/// The error codes of a node that serves no requests, or none of this user. The next command would fail in the same
+/// way.
 const UNAVAILABLE_CODES: [&str; 10] =
     ["LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "BUSY", "MISCONF", "NOREPLICAS", "OOM", "NOAUTH", "WRONGPASS"];
 
@@ -59,7 +60,7 @@ pub fn error_text(error: &RedisError) -> String {
             (Some(code), None) => code.to_owned(),
             (None, _) => error.category().to_owned(),
         },
-        ErrorKind::Io if error.is_timeout() => "connecting timed out".to_owned(),
+        ErrorKind::Io if error.is_timeout() => "connection timed out".to_owned(),
         ErrorKind::Io => {
             std::error::Error::source(error).map_or_else(|| "connection lost".to_owned(), |source| source.to_string())
         }

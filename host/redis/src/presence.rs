@@ -12,7 +12,8 @@ use crate::client::Inner;
 
 /// The time between two heartbeats.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
-/// A process without a heartbeat for this many microseconds no longer counts, so several heartbeats may be lost.
+/// The time in microseconds after which a process without a heartbeat is no longer counted: five intervals, so that
+/// lost heartbeats have no effect at first.
 const EXPIRY_US: &str = "10000000";
 
 /// Sends heartbeats until the last [`Redis`] of the process is dropped.

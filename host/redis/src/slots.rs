@@ -7,7 +7,7 @@ use crate::codec::reply_text;
 /// The number of slots of a cluster.
 const SLOT_COUNT: u16 = 16_384;
 
-/// Adjacent slots that one node has.
+/// A range of slots that one node has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotRange {
     /// The first slot.
@@ -36,7 +36,7 @@ fn crc16(bytes: &[u8]) -> u16 {
     })
 }
 
-/// Whether the ranges include every slot.
+/// Returns whether the ranges include every slot.
 pub fn cover_all_slots(ranges: &[SlotRange]) -> bool {
     ranges.iter().map(|range| u32::from(range.last - range.first) + 1).sum::<u32>() == u32::from(SLOT_COUNT)
 }
@@ -47,7 +47,7 @@ pub fn parse_slot_ranges(reply: &Value) -> Option<Vec<SlotRange>> {
     ranges.iter().map(parse_range).collect()
 }
 
-/// Parses first slot, last slot, the node that has them, and ignores its replicas.
+/// Parses one range: its first slot, its last slot and the node that has them. Replicas are ignored.
 fn parse_range(value: &Value) -> Option<SlotRange> {
     let Value::Array(parts) = value else { return None };
     let [first, last, Value::Array(node), ..] = parts.as_slice() else { return None };
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(ranges, [SlotRange { first: 0, last: 16_383, host: "10.0.0.1".to_owned(), port: 7_000 }]);
         assert!(cover_all_slots(&ranges));
         assert!(!cover_all_slots(&parse_slot_ranges(&reply(0, 16_382, host())).unwrap()));
-        // A node that does not know its own host sends none.
+        // A node that does not know its own host sends no host.
         assert_eq!(parse_slot_ranges(&reply(0, 1, Value::Nil)).unwrap()[0].host, "");
         for (first, last) in [(0, 16_384), (2, 1), (-1, 1)] {
             assert_eq!(parse_slot_ranges(&reply(first, last, host())), None, "{first} to {last}");

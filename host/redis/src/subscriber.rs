@@ -1,4 +1,4 @@
-//! Receives what other processes publish: one connection for the whole process.
+//! Receives the messages that other processes publish, over one connection for the whole process.
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::Pin;
@@ -17,10 +17,10 @@ use crate::topology::Topology;
 
 /// The pause between two attempts to subscribe.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(100);
-/// How often the connection is checked with a ping, since a dead one looks like one without messages.
+/// The time between two pings. Without them, a dead connection would look like a connection without messages.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The channels that the process is subscribed to.
+/// The channels to which the process is subscribed.
 pub struct Subscriber {
     /// How long connecting, subscribing and pinging may each take.
     timeout: Duration,
@@ -68,7 +68,7 @@ impl Subscriber {
         }
     }
 
-    /// Subscribes to a channel. The signal changes with each message, and once when the subscription is established.
+    /// Subscribes to a channel. The signal fires at each message, and once when the subscription is established.
     pub fn signal(self: &Arc<Self>, channel: &str) -> Box<dyn Signal> {
         let mut channels = self.channels.lock();
         let messages = match channels.get(channel) {

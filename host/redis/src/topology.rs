@@ -1,4 +1,4 @@
-//! Which server has a key: the only one, or one node of a cluster.
+//! Selects the server that has a key: the only server, or one node of a cluster.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub enum Topology {
 }
 
 impl Topology {
-    /// Starts to connect; must be called within a tokio runtime.
+    /// Creates the connections and starts to connect. Must be called within a tokio runtime.
     pub fn open(config: &RedisConfig, keys: &Keys, stats: Arc<ConnectionStats>) -> Result<Self, OpenError> {
         let addresses = Address::from_config(config)?;
         let single_node = |source| {
@@ -57,14 +57,14 @@ impl Topology {
     }
 
     /// Waits until the server that has the key can be used.
-    pub async fn recovered(&self, key: &str) {
+    pub async fn wait_until_available(&self, key: &str) {
         match self {
-            Self::SingleNode(node) => node.recovered().await,
-            Self::Cluster(cluster) => cluster.recovered(key).await,
+            Self::SingleNode(node) => node.wait_until_available().await,
+            Self::Cluster(cluster) => cluster.wait_until_available(key).await,
         }
     }
 
-    /// Returns why the server that has the key is unavailable, if it is known to be.
+    /// Returns why the server that has the key is unavailable; `None` if it may be available.
     pub fn unavailable_reason(&self, key: &str) -> Option<Arc<str>> {
         match self {
             Self::SingleNode(node) => node.unavailable_reason(),
@@ -82,7 +82,7 @@ impl Topology {
         }
     }
 
-    /// Whether the server at `address` no longer belongs to this topology, so that subscriptions there are useless.
+    /// Returns whether the server at `address` no longer belongs to this topology. Subscriptions there must then end.
     pub fn has_left(&self, address: &Address) -> bool {
         match self {
             Self::SingleNode(node) => node.connected_address().is_some_and(|now| now.server() != address.server()),

@@ -67,7 +67,7 @@ fn errors_in_a_case_file_are_reported_with_their_positions() {
 }
 
 #[test]
-fn a_path_without_policies_is_a_usage_error() {
+fn path_without_policies_is_a_usage_error() {
     let dir = policy_dir(PASSING_CASE);
     for path in ["missing", "retry/pdd.rhai", "retry"] {
         let (code, _, error) = run_tests(dir.path(), &[path]);
@@ -77,7 +77,7 @@ fn a_path_without_policies_is_a_usage_error() {
 }
 
 #[test]
-fn a_case_can_define_the_windows_and_limits_that_a_policy_reads() {
+fn case_can_define_the_windows_and_limits_that_a_policy_reads() {
     let policy = "if limit(\"jd\").available < 1 { retry(\"throttled\") }
         else if window(\"1h\").error_rate > 0.5 { give_up(\"transient\") } else { abstain() }";
     let case = |view: &str, action: &str| {

@@ -63,7 +63,7 @@ fn check_notes_an_unused_policy_and_fails_with_strict() {
 }
 
 #[test]
-fn an_invalid_configuration_returns_2_and_reports_all_errors() {
+fn invalid_configuration_returns_2_and_reports_all_errors() {
     let dir = TestDir::new(&[("tidegate.toml", "[limits]\njd = { rate = \"0/s\", burst = 0 }\n[retri]\n")]);
     for command in [["check"], ["serve"]] {
         let (code, out, err) = dir.run(&command, "");
@@ -77,7 +77,7 @@ fn an_invalid_configuration_returns_2_and_reports_all_errors() {
 }
 
 #[test]
-fn an_invalid_channel_returns_2_and_the_error_names_its_field() {
+fn invalid_channel_returns_2_and_the_error_names_its_field() {
     let mail = "kind = \"email\"\nhost = \"h\"\nport = 25\ntls = \"none\"\nto = [\"a@b.c\"]\nfrom = \"a@b@c\"\n";
     let robot = "kind = \"dingtalk\"\nwebhook = \"https://\"\n";
     for (channel, message) in

@@ -113,7 +113,7 @@ fn create_build_and_test(language: &str, own_tests: impl Fn(&TestDir, &str)) {
 }
 
 #[test]
-fn a_new_script_passes_its_cases() {
+fn new_script_passes_its_cases() {
     for (kind, folder) in KINDS {
         let dir = TestDir::new();
         dir.succeed(&["new", kind, "new_shop", "--lang", "rhai"]);
@@ -123,7 +123,7 @@ fn a_new_script_passes_its_cases() {
 }
 
 #[test]
-fn a_new_rust_project_passes_its_tests_and_cases() {
+fn new_rust_project_passes_its_tests_and_cases() {
     if !is_built("policies/retry/pdd.wasm") {
         return;
     }
@@ -138,7 +138,7 @@ fn a_new_rust_project_passes_its_tests_and_cases() {
 }
 
 #[test]
-fn a_panic_in_rust_is_reported_with_its_position_and_a_component_does_not_replace_a_script() {
+fn panic_in_rust_is_reported_with_its_position_and_a_component_does_not_replace_a_script() {
     if !is_built("policies/retry/pdd.wasm") {
         return;
     }
@@ -169,7 +169,7 @@ fn a_panic_in_rust_is_reported_with_its_position_and_a_component_does_not_replac
 }
 
 #[test]
-fn a_new_javascript_project_passes_its_tests_and_cases() {
+fn new_javascript_project_passes_its_tests_and_cases() {
     if !is_built("target/guests/js/retry/pdd.wasm") {
         return;
     }
@@ -181,7 +181,7 @@ fn a_new_javascript_project_passes_its_tests_and_cases() {
 }
 
 #[test]
-fn an_exception_in_javascript_is_reported_with_its_message() {
+fn exception_in_javascript_is_reported_with_its_message() {
     if !is_built("target/guests/js/retry/pdd.wasm") {
         return;
     }
@@ -214,7 +214,7 @@ fn an_exception_in_javascript_is_reported_with_its_message() {
 }
 
 #[test]
-fn a_javascript_policy_can_reject_its_settings_with_its_own_message() {
+fn javascript_policy_can_reject_its_settings_with_its_own_message() {
     if !is_built("target/guests/js/retry/pdd.wasm") {
         return;
     }
@@ -296,7 +296,7 @@ fn new_reports_created_files_and_next_steps_as_json() {
 }
 
 #[test]
-fn a_platform_can_have_policies_of_all_kinds() {
+fn platform_can_have_policies_of_all_kinds() {
     let dir = TestDir::new();
     for (kind, folder) in KINDS {
         let output = dir.succeed(&["new", kind, "taobao", "--lang", "rust"]);
@@ -338,7 +338,7 @@ fn build_returns_1_for_invalid_source_and_2_for_a_directory_without_a_project() 
 }
 
 #[test]
-fn a_missing_tool_is_reported_with_installation_instructions() {
+fn missing_tool_is_reported_with_installation_instructions() {
     let dir = TestDir::new();
     dir.succeed(&["new", "retry", "shop", "--lang", "js"]);
     let rows: [(&[(&str, &str)], &str); 4] = [
@@ -356,7 +356,7 @@ fn a_missing_tool_is_reported_with_installation_instructions() {
 }
 
 #[test]
-fn a_project_uses_the_wit_bindgen_version_of_the_workspace() {
+fn project_uses_the_wit_bindgen_version_of_the_workspace() {
     let line = |path: &str| {
         let text = fs::read_to_string(workspace().join(path)).unwrap();
         text.lines().find(|line| line.starts_with("wit-bindgen = ")).unwrap().to_owned()

@@ -187,7 +187,7 @@ fn all_commands_work_directly_on_redis_and_do_not_write_the_configured_limits() 
 }
 
 #[test]
-fn an_invalid_or_unreachable_target_is_a_one_line_error() {
+fn invalid_or_unreachable_target_is_a_one_line_error() {
     let mut server = TestServer::in_memory();
     let url = server.url.clone();
     let rows: [(&[&str], &str); 7] = [

@@ -162,7 +162,7 @@ async fn only_verdicts_of_edited_policies_differ() {
 }
 
 #[tokio::test]
-async fn an_unwritable_decision_log_is_logged_once() {
+async fn unwritable_decision_log_is_logged_once() {
     let dir = TestDir::new(&[("policies/retry/jd.rhai", JD)]);
     dir.write("tidegate.toml", &CONFIG.replace("'decisions.ndjson'", "'missing/decisions.ndjson'"));
     let server = TestServer::start(&dir);
@@ -179,7 +179,7 @@ async fn an_unwritable_decision_log_is_logged_once() {
 }
 
 #[test]
-fn a_candidate_beside_the_active_policy_is_evaluated_too() {
+fn candidate_beside_the_active_policy_is_evaluated_too() {
     let candidate = JD.replace("\"permanent\"", "\"quota\"");
     let dir = TestDir::new(&[("policies/retry/jd.rhai", JD), ("policies/retry/jd.candidate.rhai", &candidate)]);
     dir.write("log", &recorded_log());
@@ -194,7 +194,7 @@ fn a_candidate_beside_the_active_policy_is_evaluated_too() {
 }
 
 #[test]
-fn a_given_candidate_is_matched_by_folder_and_name_and_replaces_the_one_beside_the_policy() {
+fn given_candidate_is_matched_by_folder_and_name_and_replaces_the_one_beside_the_policy() {
     let dir = TestDir::new(&[("policies/retry/jd.rhai", JD), ("policies/retry/jd.candidate.rhai", "abstain()")]);
     dir.write("log", &recorded_log());
     dir.write("new/retry/jd.rhai", JD);
@@ -239,7 +239,7 @@ fn rules_and_conditions_read_the_recorded_windows() {
     dir.write("log", &log[..3].concat());
     let (code, text, err) = dir.replay(&["log"]);
     assert_eq!((code, err.as_str()), (0, ""), "{text}");
-    assert!(text.contains("note: 1 lines lack a window or limit that a policy read"), "{text}");
+    assert!(text.contains("note: lines without a window or limit that a policy read: 1"), "{text}");
     // A changed condition, and a rule that no longer exists.
     dir.write("new/alerts.toml", &rules(0.25));
     dir.write("new/alerts/burn.rhai", burn);

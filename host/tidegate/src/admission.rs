@@ -11,11 +11,11 @@ use crate::{Host, Limiter, UnknownPlatform};
 /// A request that was admitted.
 #[derive(Clone)]
 pub struct Admitted {
-    /// The cost that the request takes from each limit; `None` means 1, if no policy set a cost.
+    /// The cost that the request takes from each limit. `None` means that no policy set a cost; the cost is then 1.
     pub cost: Option<u64>,
     /// The limits that apply, with their names. The platform's own limit comes first.
     pub limits: Vec<(String, Limiter)>,
-    /// The policy that decided, or `fallback`.
+    /// The policy that decided, or `fallback` if no policy did.
     pub by: String,
 }
 
@@ -76,8 +76,8 @@ impl Host {
 }
 
 impl Admitted {
-    /// Takes the cost from every limit and waits at most `wait` in total. Returns the smallest number of tokens left
-    /// and the reservations.
+    /// Takes the cost from every limit and waits at most `wait` in total. Returns the smallest number of tokens that
+    /// are left in one of the limits, and the reservations.
     ///
     /// # Errors
     /// Returns the name of the first limit that refused, and its refusal. The reservations at the other limits are

@@ -1,4 +1,4 @@
-//! The decision whether and when to retry a failed call; shared by the retry pipeline and the HTTP API.
+//! The decision whether and when to retry a failed call. The retry pipeline and the HTTP API share it.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ impl Host {
     /// Decides whether to retry a failed attempt. The policies classify the failure; the maximum number of attempts,
     /// the backoff and the deadline of `[retry]` apply to their verdict.
     ///
-    /// `previous` is the class of the previous attempt's failure. `refreshes_credentials` is whether the caller renews
-    /// its credentials after a failure of class `auth`; only then is such a failure retried, and only once.
+    /// `previous` is the class of the previous attempt's failure. `refreshes_credentials` is true if the caller renews
+    /// its credentials after a failure of class `auth`; such a failure is retried only in this case, and only once.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -39,21 +39,21 @@ impl Host {
     pub fn advise(&self, failure: &Failure, previous: Option<Class>, refreshes_credentials: bool) -> Advice {
         let (verdict, by) = self.classify(failure);
         let config = &self.config().retry;
-        let auth = verdict.class == Some(Class::Auth);
-        let futile = auth && (!refreshes_credentials || previous == Some(Class::Auth));
-        if verdict.action != Action::Retry || futile || failure.attempt >= config.max_attempts {
+        let is_auth = verdict.class == Some(Class::Auth);
+        let would_fail_again = is_auth && (!refreshes_credentials || previous == Some(Class::Auth));
+        if verdict.action != Action::Retry || would_fail_again || failure.attempt >= config.max_attempts {
             return Advice { verdict, by, delay: None };
         }
         let delay = delay(&verdict, failure.attempt, config, rand::random());
-        let in_time = Duration::from_millis(failure.elapsed_ms).saturating_add(delay) <= config.deadline;
-        Advice { verdict, by, delay: in_time.then_some(delay) }
+        let before_deadline = Duration::from_millis(failure.elapsed_ms).saturating_add(delay) <= config.deadline;
+        Advice { verdict, by, delay: before_deadline.then_some(delay) }
     }
 }
 
 /// Returns the backoff, or the wait that the platform requested if that is longer.
 ///
-/// A requested wait is never shortened, since an earlier call would be refused again. It gets some jitter, so that
-/// callers with the same requested wait do not all retry at the same moment.
+/// A requested wait is never shortened, because the platform would refuse an earlier call again. Some jitter is added,
+/// so that callers with the same requested wait do not all retry at the same time.
 fn delay(verdict: &Verdict, attempt: u32, config: &RetryConfig, random: f64) -> Duration {
     let backoff = config.backoff.delay(attempt, random);
     match verdict.after_ms.map(Duration::from_millis) {

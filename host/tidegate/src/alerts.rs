@@ -59,7 +59,7 @@ impl Alerts {
         &*self.0.store
     }
 
-    /// Replaces the channels. Notifications that are being sent still use the old ones.
+    /// Replaces the channels. Notifications that are already being sent still use the old ones.
     pub(crate) fn set_channels(&self, channels: Channels) {
         self.0.channels.store(Arc::new(channels));
     }

@@ -48,7 +48,7 @@ pub(crate) struct Inner {
     pub(crate) alerts: Alerts,
     #[cfg(feature = "policies")]
     pub(crate) notifiers: NotifierFactory,
-    /// The configuration at the start, for the settings that are read only then.
+    /// The configuration at the start. Some settings are read only once, from this configuration.
     #[cfg(feature = "policies")]
     pub(crate) initial_config: Config,
     #[cfg(feature = "policies")]
@@ -65,7 +65,7 @@ pub struct UnknownPlatform {
     known: String,
 }
 
-/// The error of [`Builder::build`]: what is wrong in the configuration.
+/// The error of [`Builder::build`]: a mistake in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BuildError(pub(crate) String);
@@ -167,7 +167,7 @@ impl Builder {
         let host = Host(Arc::new_cyclic(inner));
         #[cfg(feature = "policies")]
         if let Some(policies) = host.policies() {
-            policies.attach(host.view());
+            policies.set_view(host.view());
             policies.configure_decision_log(&host.config().decisions);
         }
         Ok(host)
@@ -181,10 +181,10 @@ impl Host {
         Builder::default()
     }
 
-    /// Returns the limiter of a platform.
+    /// Returns the limiter of a platform, or of an additional limit by its name.
     ///
     /// # Errors
-    /// Returns an error if the configuration has no limit for the platform.
+    /// Returns an error if the configuration has no limit of this name.
     pub fn limiter(&self, platform: &str) -> Result<Limiter, UnknownPlatform> {
         let limiters = self.0.limiters.read();
         limiters.get(platform).cloned().ok_or_else(|| UnknownPlatform {
@@ -193,7 +193,7 @@ impl Host {
         })
     }
 
-    /// Returns the limiters of all platforms, by name.
+    /// Returns the limiters of all limits, by name.
     #[must_use]
     pub fn limiters(&self) -> BTreeMap<String, Limiter> {
         self.0.limiters.read().clone()
@@ -225,7 +225,7 @@ impl Host {
     /// Returns the statistics of the last `range`, for one endpoint or for the whole platform. With Redis they cover
     /// all processes that share it, otherwise this process.
     ///
-    /// With Redis, a call is included after the next flush of its process, that is after at most `[metrics] flush`.
+    /// With Redis, a call is included after the next flush of its process, at most `[metrics] flush` later.
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable.
@@ -292,10 +292,11 @@ impl Host {
     /// decision log.
     ///
     /// A limit changes only if its section changed, so a limit that was updated at run time survives other edits.
-    /// `[server]`, `[metrics]`, `[redis]` and the policy directory and cache are read only at the start.
+    /// Changes of `[server]`, `[metrics]`, `[redis]`, and the policy directory and cache take effect only after a
+    /// restart.
     ///
     /// # Errors
-    /// Returns an error if a channel cannot be created. Then nothing changes.
+    /// Returns an error if a channel cannot be created. In this case nothing changes.
     pub fn apply(&self, config: Config) -> Result<(), String> {
         #[cfg(feature = "policies")]
         let notifiers = (self.0.notifiers)(&config.channels)?;

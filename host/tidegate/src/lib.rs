@@ -1,12 +1,12 @@
-//! tidegate is a policy engine for calls to other people's APIs. It keeps calls within their rate limits, retries
-//! failed calls, records metrics and raises alerts. *Policies* decide which failures to retry and when to alert: Rhai
-//! scripts or Wasm components that are reloaded when their files change.
+//! tidegate is a policy engine for calls to third-party APIs. It keeps calls within their rate limits, retries failed
+//! calls, records metrics and raises alerts. *Policies* decide which failures to retry and when to alert: Rhai scripts
+//! or Wasm components that are reloaded when their files change.
 //!
-//! A [`Host`] has all services of a process:
+//! A [`Host`] provides all services of a process:
 //!
 //! - [`Host::limiter`]: token bucket limits per platform, with waiting in order of arrival;
-//! - [`Host::retry`]: a call with its limit, retries by policy, and metrics;
-//! - [`Host::locks`]: locks with a ttl and fencing tokens;
+//! - [`Host::retry`]: a call that passes the limit, is retried as policies decide, and is counted in the metrics;
+//! - [`Host::locks`]: locks with a TTL and fencing tokens;
 //! - [`Host::stats`]: counts, rates and latency percentiles of the last 30 days;
 //! - [`Host::run`]: the background tasks, which evaluate alert rules and export metrics.
 //!
@@ -44,7 +44,7 @@
 //! | `wasm` | yes | policies as Wasm components |
 //! | `tower` | yes | the module `tower`, and `read_failure` for platform responses |
 //! | `redis` | no | limits, locks, metrics and alerts that processes share through Redis |
-//! | `policies` | with `rhai` or `wasm` | the policy registry, reload and alerting; enabled by the other two |
+//! | `policies` | yes | the policy registry, reload and alerting; `rhai` and `wasm` enable it |
 //!
 //! With `default-features = false` the crate has limits, retries with the built-in classification, locks and metrics.
 

@@ -1,4 +1,4 @@
-//! The retry pipeline of one call: limit, attempt, record, classify, wait, repeat.
+//! The retry pipeline of one call: pass the limit, make an attempt, record it, classify a failure, wait, repeat.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl RetryableError for Failure {
 /// The error of a call.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError<E> {
-    /// The limit refused the first attempt; nothing was sent.
+    /// A limit refused the first attempt; nothing was sent.
     #[error("the rate limit of {platform} refused the call")]
     Refused {
         /// The platform.
@@ -80,7 +80,7 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Sets the endpoint under which the call is counted in the metrics.
+    /// Sets the endpoint under which the call is counted in the metrics. The default is `other`.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = endpoint.into();
         self
@@ -115,11 +115,11 @@ impl Retry {
         self
     }
 
-    /// Makes the call and retries it as the policies advise.
+    /// Makes the call and retries it as the policies decide.
     ///
     /// # Errors
-    /// Returns [`CallError::Refused`] if the limit refuses the first attempt, and [`CallError::GaveUp`] with the last
-    /// error if the policy, the maximum number of attempts, the deadline or the limit rules out another attempt.
+    /// Returns [`CallError::Refused`] if a limit refuses the first attempt. Returns [`CallError::GaveUp`] with the last
+    /// error if the policy, the maximum number of attempts, the deadline or a limit does not allow another attempt.
     pub async fn run<T, E, F>(self, mut call: impl FnMut(Attempt) -> F) -> Result<T, CallError<E>>
     where
         E: RetryableError,

@@ -44,7 +44,8 @@ impl Host {
     /// [`Host::config_status`] has the reason.
     pub fn reload_config(&self, path: &Path) {
         let old = self.config();
-        // The file of a writer that truncates first, or of a full disk. Activating it would reset every setting.
+        // An editor that truncates the file before it writes, or a full disk, leaves an empty file. It is not
+        // activated, because it would reset every setting.
         let empty = std::fs::read_to_string(path).is_ok_and(|text| text.trim().is_empty());
         let error = match read_config(path) {
             Ok(config) if config == *old => None,
@@ -59,7 +60,7 @@ impl Host {
         status.reloads += u64::from(changed);
         match &error {
             Some(error) if status.stale.as_ref() != Some(error) => {
-                tracing::error!(file = %path.display(), %error, "configuration rejected, previous one stays active");
+                tracing::error!(file = %path.display(), %error, "configuration rejected, the previous one stays active");
             }
             None if changed => {
                 tracing::info!(file = %path.display(), "configuration activated");
@@ -91,7 +92,7 @@ impl Host {
     }
 }
 
-/// Returns the settings that are read only at the start and differ now.
+/// Returns the changed settings that take effect only after a restart.
 fn needs_restart(initial: &Config, current: &Config) -> Vec<&'static str> {
     let (before, after) = (&initial.policies, &current.policies);
     let settings = [
@@ -113,8 +114,8 @@ pub fn read_config(path: &Path) -> Result<Config, String> {
     let file = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{file}: {error}"))?;
     let base = path.parent().unwrap_or_else(|| Path::new(""));
-    let mut config = Config::parse(&text, &SystemEnv { dir: base.to_owned() }).map_err(|problems| {
-        problems.iter().map(|problem| format!("{file}:{problem}")).collect::<Vec<_>>().join("\n")
+    let mut config = Config::parse(&text, &SystemEnv { dir: base.to_owned() }).map_err(|diagnostics| {
+        diagnostics.iter().map(|diagnostic| format!("{file}:{diagnostic}")).collect::<Vec<_>>().join("\n")
     })?;
     config.policies.dir = base.join(&config.policies.dir);
     config.policies.cache = config.policies.cache.map(|cache| base.join(cache));

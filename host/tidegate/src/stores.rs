@@ -32,7 +32,7 @@ impl Stores {
         Ok(Self { clock: Arc::clone(clock), redis, read_only })
     }
 
-    /// Rejects `[redis]` in a build without Redis: to ignore it silently would give every process its own limits.
+    /// Rejects `[redis]` in a build without Redis. If it were ignored, every process would have limits of its own.
     #[cfg(not(feature = "redis"))]
     pub fn open(config: &Config, clock: &Arc<dyn Clock>, _: bool) -> Result<Self, BuildError> {
         if config.redis.is_some() {

@@ -30,7 +30,7 @@ export interface Failure {
   retryAfterMs: number | null;
 }
 
-/** The verdict of a retry classifier. Use `retry`, `giveUp` and `abstain` of ./retry.js to create one. */
+/** The verdict of a retry policy. Use `retry`, `giveUp` and `abstain` of ./retry.js to create one. */
 export interface RetryVerdict {
   action: 'retry' | 'give-up' | 'default';
   class?: Class;
@@ -38,7 +38,11 @@ export interface RetryVerdict {
   reason?: string;
 }
 
-/** The statistics of a time window. Rates are fractions between 0 and 1, except `rps` (calls per second). */
+/**
+ * The statistics of a time window. They count attempts: calls that were sent, including retries. `limited` counts
+ * those that tidegate's own limit refused; they are not part of `count`. Rates are fractions between 0 and 1, except
+ * `rps` (attempts per second).
+ */
 export interface Stats {
   count: number;
   success: number;
@@ -111,7 +115,7 @@ export interface Host {
   log(text: string, level?: 'debug' | 'info' | 'warn'): void;
 }
 
-/** The type of the export `classify`: a retry classifier. */
+/** The type of the export `classify`: a retry policy. */
 export type Classify = (failure: Failure, host: Host) => RetryVerdict;
 /** The type of the export `evaluate`: an alert condition. */
 export type Evaluate = (snapshot: Snapshot, host: Host) => AlertVerdict;

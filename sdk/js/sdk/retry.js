@@ -1,4 +1,4 @@
-// Constructors of the verdicts of a retry classifier.
+// Constructors of the verdicts of a retry policy.
 
 /**
  * Advises the host to call again after at least `afterMs` milliseconds. Without `afterMs` the host uses its own backoff

@@ -17,7 +17,7 @@ pub mod host {
     });
 }
 
-/// The world of retry classifiers.
+/// The world of retry policies.
 pub mod retry {
     wit_bindgen::generate!({
         world: "retry",

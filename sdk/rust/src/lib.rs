@@ -1,6 +1,6 @@
 //! Write policies for [tidegate](https://docs.rs/tidegate) in Rust: implement a trait and export it with a macro.
 //!
-//! A retry classifier receives a failed call and returns a verdict:
+//! A retry policy receives a failed call and returns a verdict:
 //!
 //! ```
 //! use tidegate_sdk::{Class, Failure, Retry, Verdict};
@@ -95,7 +95,7 @@ pub use host::log_panics;
 pub use host::{limit, log, window};
 pub use settings::{Setting, Settings};
 
-/// A retry classifier: decides whether a failed call is repeated.
+/// A retry policy: decides whether a failed call is repeated.
 pub trait Retry {
     /// Checks the settings. The host calls it once, before the first verdict. By default a policy accepts no settings.
     ///
@@ -137,7 +137,7 @@ pub trait Admit {
     fn admit(request: Request) -> Admission;
 }
 
-/// Exports a type that implements [`Retry`] as the classifier of this crate's component.
+/// Exports a type that implements [`Retry`] as the retry policy of this crate's component.
 #[macro_export]
 macro_rules! export_retry {
     ($policy:ident) => {

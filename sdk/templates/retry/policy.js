@@ -1,4 +1,4 @@
-// The retry classifier for {{name}}: decides whether a failed call is repeated.
+// The retry policy for {{name}}: decides whether a failed call is repeated.
 //
 // Replace the codes with those of the platform. When this policy abstains, `retry/default` decides by the HTTP status.
 
@@ -13,7 +13,7 @@ export function classify(failure) {
       return giveUp('quota', { reason: 'the daily quota is used up' });
     case '500001':
       return retry('transient', { reason: 'temporary failure of the platform' });
-    // Retry once, so that the caller can refresh the token. If a fresh token is rejected too, the error is final.
+    // Retry once, so that the caller can refresh the token. If that is rejected too, the error is final.
     case '401001':
       return failure.attempt <= 1
         ? retry('auth', { reason: 'the token has expired' })

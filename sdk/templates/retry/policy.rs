@@ -1,10 +1,10 @@
-//! The retry classifier for {{name}}: decides whether a failed call is repeated.
+//! The retry policy for {{name}}: decides whether a failed call is repeated.
 //!
 //! Replace the codes with those of the platform. When this policy abstains, `retry/default` decides by the HTTP status.
 
 use tidegate_sdk::{Class, Failure, Retry, Verdict};
 
-/// The classifier for {{name}}.
+/// The retry policy for {{name}}.
 pub struct Policy;
 
 impl Retry for Policy {
@@ -18,7 +18,7 @@ impl Retry for Policy {
             }
             Some("429002") => give_up(Class::Quota).with_reason("the daily quota is used up"),
             Some("500001") => retry(Class::Transient).with_reason("temporary failure of the platform"),
-            // Retry once, so that the caller can refresh the token. If a fresh token is rejected too, the error is final.
+            // Retry once, so that the caller can refresh the token. If that is rejected too, the error is final.
             Some("401001") if failure.attempt <= 1 => retry(Class::Auth).with_reason("the token has expired"),
             Some("401001") => give_up(Class::Auth).with_reason("a fresh token was rejected too"),
             Some("400001" | "400002") => give_up(Class::Permanent).with_reason("the request is invalid"),

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: shows the main functions of tidegate on this machine and checks what they guarantee.
+//! `cargo xtask demo`: shows the main features of tidegate on this machine and checks their guarantees.
 
 mod gateway;
 mod platform;
@@ -39,7 +39,7 @@ pub fn run() -> Result<bool> {
     // One cargo command builds both, so that their shared dependencies are compiled once, with the same features.
     cargo(&["build", "--package", "gateway", "--package", "tidegate-server"])?;
     if let Err(error) = guests::build() {
-        output.print_line(&format!("the Wasm guests are not built, the demo uses only Rhai classifiers: {error}"));
+        output.print_line(&format!("the Wasm guests are not built, the demo uses only Rhai retry policies: {error}"));
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;

@@ -55,9 +55,9 @@ fn failure_percent(age: Duration) -> u64 {
 /// The platform that a mock platform imitates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlatformKind {
-    /// Taobao: errors have a `code` and a `sub_code`; the classifier is a Rhai script.
+    /// Taobao: errors have a `code` and a `sub_code`; the retry policy is a Rhai script.
     Taobao,
-    /// Pinduoduo: errors have an `error_code`; the classifier is a Wasm component.
+    /// Pinduoduo: errors have an `error_code`; the retry policy is a Wasm component.
     Pdd,
 }
 
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_failure_percentage_follows_the_schedule() {
+    fn failure_percentage_follows_the_schedule() {
         let temporary = |response| {
             matches!(
                 response,
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_log_contains_every_call_including_one_whose_connection_breaks() {
+    async fn log_contains_every_call_including_one_whose_connection_breaks() {
         let (platform, address) = MockPlatform::start(PlatformKind::Pdd).await.unwrap();
         let is_broken = |number: &u64| response_to(PlatformKind::Pdd, *number, Duration::ZERO) == MockResponse::Broken;
         let broken = (0..).find(is_broken).unwrap();

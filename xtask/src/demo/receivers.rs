@@ -139,7 +139,7 @@ mod tests {
     const SIGNED_AT_MS: u64 = 1_700_000_000_000;
 
     #[test]
-    fn a_signature_is_valid_for_its_secret_and_for_one_hour() {
+    fn signature_is_valid_for_its_secret_and_for_one_hour() {
         let timestamp = SIGNED_AT_MS.to_string();
         let rows = [
             ("valid", "SECdemo", SIGN, SIGNED_AT_MS, true),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unsigned_message_is_rejected_with_the_error_code_of_dingtalk() {
+    async fn unsigned_message_is_rejected_with_the_error_code_of_dingtalk() {
         let (inbox, webhook) = start_dingtalk_robot("SECdemo").await.unwrap();
         let call = reqwest::Client::new().post(webhook).json(&json!({"msgtype": "text"}));
         let response: Value = call.send().await.unwrap().json().await.unwrap();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_mail_is_accepted_after_its_final_dot() {
+    async fn mail_is_accepted_after_its_final_dot() {
         let (inbox, port) = start_mail_server().await.unwrap();
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let commands =

@@ -109,7 +109,7 @@ pub struct Report {
     checks: Vec<Check>,
     counts: [CallCounts; 2],
     summary: JsonSummary,
-    classifier_evaluations: Vec<(String, u64)>,
+    retry_policy_evaluations: Vec<(String, u64)>,
 }
 
 impl Report {
@@ -121,7 +121,7 @@ impl Report {
         observations: Observations,
         stats: DemoStats,
     ) -> Self {
-        let DemoStats { alerts_fired, notifications_delivered, classifier_evaluations } = stats;
+        let DemoStats { alerts_fired, notifications_delivered, retry_policy_evaluations } = stats;
         let sum = |count: fn(&CallCounts) -> u64| counts.iter().map(count).sum();
         let summary = JsonSummary {
             calls: sum(CallCounts::calls),
@@ -151,7 +151,7 @@ impl Report {
                 String::clone,
             ),
         ];
-        Self { checks, counts, summary, classifier_evaluations }
+        Self { checks, counts, summary, retry_policy_evaluations }
     }
 
     /// Prints the table, the checks and the JSON summary. Returns whether all checks passed.
@@ -165,8 +165,8 @@ impl Report {
             println!("{name:8} {:>6} {first_attempt:>14} {after_retry:>14} {failed:>7} {limited:>8}", counts.calls());
         }
         let evaluations: Vec<_> =
-            self.classifier_evaluations.iter().map(|(path, count)| format!("{path} {count}")).collect();
-        println!("evaluations by classifier: {}", evaluations.join(", "));
+            self.retry_policy_evaluations.iter().map(|(path, count)| format!("{path} {count}")).collect();
+        println!("evaluations by retry policy: {}", evaluations.join(", "));
         let headers = self.counts[0].limit_headers.as_deref().unwrap_or("none, the limit refused no call");
         println!("headers of a limited call: {headers}\n");
         for Check { name, measured, passed } in &self.checks {
@@ -247,7 +247,7 @@ mod tests {
         };
         let arrivals: Vec<u64> = (0..200).map(|n| n * gap_us).collect();
         let observations = Observations { alert_fired: Ok(()), reload_ms: Ok(100), rejection };
-        let stats = DemoStats { alerts_fired: 1, notifications_delivered: 2, classifier_evaluations: Vec::new() };
+        let stats = DemoStats { alerts_fired: 1, notifications_delivered: 2, retry_policy_evaluations: Vec::new() };
         let report = Report::new(LIMIT, &arrivals, [taobao, CallCounts::default()], observations, stats);
         report.checks.iter().filter(|check| !check.passed).map(|check| check.name).collect()
     }

@@ -47,8 +47,8 @@ pub struct Observations {
 pub struct DemoStats {
     pub alerts_fired: usize,
     pub notifications_delivered: usize,
-    /// The number of evaluations of each classifier that was evaluated, by its file.
-    pub classifier_evaluations: Vec<(String, u64)>,
+    /// The number of evaluations of each retry policy that was evaluated, by its file.
+    pub retry_policy_evaluations: Vec<(String, u64)>,
 }
 
 impl Scenario {
@@ -67,7 +67,7 @@ impl Scenario {
         Ok(DemoStats {
             alerts_fired: history.iter().filter(|record| record["transition"] == "firing").count(),
             notifications_delivered: self.dingtalk.count(&[]) + self.mail.count(&[]),
-            classifier_evaluations: evaluated_classifiers(&policies),
+            retry_policy_evaluations: evaluated_retry_policies(&policies),
         })
     }
 
@@ -135,14 +135,14 @@ fn list(page: &Value, key: &str) -> Result<Vec<Value>> {
     page[key].as_array().cloned().ok_or_else(|| format!("the status page has no list `{key}`: {page}"))
 }
 
-/// Returns the retry classifiers that were evaluated at least once, with the number of evaluations.
-fn evaluated_classifiers(policies: &[Value]) -> Vec<(String, u64)> {
-    let classifiers = policies.iter().filter_map(|policy| {
+/// Returns the retry policies that were evaluated at least once, with the number of evaluations.
+fn evaluated_retry_policies(policies: &[Value]) -> Vec<(String, u64)> {
+    let retry_policies = policies.iter().filter_map(|policy| {
         let path = policy["path"].as_str().filter(|path| path.starts_with("retry/"))?;
         let evaluations = policy["evaluations"].as_u64().filter(|evaluations| *evaluations > 0)?;
         Some((path.to_owned(), evaluations))
     });
-    classifiers.collect()
+    retry_policies.collect()
 }
 
 /// Polls until `poll` returns a value, for at most `timeout`.
@@ -192,17 +192,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_evaluated_classifiers_are_listed() {
+    fn only_evaluated_retry_policies_are_listed() {
         let policies = [
             json!({"path": "alerts/burn_rate.rhai", "evaluations": 5}),
             json!({"path": "retry/jd.rhai", "evaluations": 0}),
             json!({"path": "retry/taobao.rhai", "evaluations": 7}),
         ];
-        assert_eq!(evaluated_classifiers(&policies), [("retry/taobao.rhai".to_owned(), 7)]);
+        assert_eq!(evaluated_retry_policies(&policies), [("retry/taobao.rhai".to_owned(), 7)]);
     }
 
     #[test]
-    fn a_location_consists_of_file_line_and_column() {
+    fn location_consists_of_file_line_and_column() {
         assert!(has_location("policies/alerts.toml:7:13: unknown variable"));
         for message in ["alerts.toml:7: no column", "alerts.toml: no line", "other.toml:7:13: x", "7:13", ""] {
             assert!(!has_location(message), "{message}");

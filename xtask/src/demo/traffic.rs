@@ -1,4 +1,4 @@
-//! The traffic of the demo. It exceeds the limit, so that the limit takes effect.
+//! The traffic of the demo. Its rate is above the limit, so that the limit takes effect.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::platform::MockPlatform;
 use super::report::ProgressOutput;
 
-/// How long calls are made.
+/// The duration of the traffic.
 pub const DURATION: Duration = Duration::from_secs(24);
 
 /// The timeout of a client. It is longer than the gateway's deadline for retries.

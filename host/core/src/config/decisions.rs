@@ -6,7 +6,7 @@ use super::parse::or_base;
 use super::policies::parse_size;
 use super::reader::{Section, number, parsed};
 
-/// `[decisions]`
+/// The section `[decisions]`: whether and where the verdicts of policies are logged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecisionsConfig {
     /// The log file, relative to the configuration file. Without it, nothing is logged.

@@ -40,9 +40,9 @@ pub const DEFAULT_TOML: &str = include_str!("../../tidegate.toml");
 /// The contents of `tidegate.toml`. `Config::default()` is the configuration that is used without a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The limit of each platform, by name.
+    /// The limits, by name. The limit of a platform has the name of the platform.
     pub limits: BTreeMap<String, LimitConfig>,
-    /// The scope of each limit that is an additional limit of a platform, by the limit's name.
+    /// The scope of each additional limit of a platform, by the name of the limit.
     pub scopes: BTreeMap<String, LimitScope>,
     /// How failed calls are retried.
     pub retry: RetryConfig,
@@ -62,7 +62,7 @@ pub struct Config {
     pub server: ServerConfig,
 }
 
-/// `[limits.NAME]`
+/// A section `[limits.NAME]`: one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitConfig {
     /// The rate and the burst.
@@ -71,13 +71,13 @@ pub struct LimitConfig {
     pub on_redis_failure: OnRedisFailure,
 }
 
-/// `platform` and `labels` of `[limits.NAME]`: the requests to which this limit applies, in addition to the limit of
-/// their platform.
+/// The requests to which an additional limit applies: the keys `platform` and `labels` of `[limits.NAME]`. The limit of
+/// the platform applies to these requests too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitScope {
     /// The platform.
     pub platform: String,
-    /// The labels that a request must have. It must have all of them.
+    /// The labels that a request must have, all of them.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -110,7 +110,7 @@ impl Default for Config {
     }
 }
 
-/// `[retry]`
+/// The section `[retry]`: how failed calls are retried.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryConfig {
     /// The maximum number of attempts of a call, including the first.
@@ -121,7 +121,7 @@ pub struct RetryConfig {
     pub deadline: Duration,
 }
 
-/// `[metrics]`
+/// The section `[metrics]`: how calls are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsConfig {
     /// The maximum number of endpoints of a platform that have their own metrics; the rest are counted as `other`.
@@ -130,7 +130,7 @@ pub struct MetricsConfig {
     pub flush: Duration,
 }
 
-/// `[alerting]`
+/// The section `[alerting]`: how alert rules are evaluated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertingConfig {
     /// How often every rule is evaluated.
@@ -143,7 +143,7 @@ pub struct AlertingConfig {
     pub policy_quarantined_channels: Option<Vec<String>>,
 }
 
-/// `[channels.NAME]`
+/// A section `[channels.NAME]`: one notification channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelConfig {
     /// The log of the process.
@@ -172,7 +172,7 @@ pub enum ChannelConfig {
     },
 }
 
-/// `[server]`
+/// The section `[server]`: the HTTP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
     /// The address to listen on.

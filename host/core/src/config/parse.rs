@@ -135,7 +135,7 @@ fn read_limit(section: &mut Section<'_>) -> Option<ScopedLimit> {
     let labels = section.values("labels", reader::string);
     if platform.is_some() == labels.is_empty() {
         section.reject(
-            "give both `platform` and `labels`, or neither: they make this an additional limit of the platform",
+            "give both `platform` and `labels`, or neither; together they define an additional limit of the platform",
         );
     }
     let scope = platform.map(|platform| LimitScope { platform, labels });
@@ -179,8 +179,8 @@ fn parse_channel(channels: &[&str]) -> impl Fn(&str) -> Result<String, String> {
     }
 }
 
-/// A shorter interval has no benefit. A longer one would lose more counts when the process is killed, and the calls of
-/// a minute would be counted late.
+/// Parses `flush`, from 100 ms to 1 minute. A shorter interval has no benefit. With a longer one, a killed process
+/// would lose more counts, and calls would be counted in a later minute.
 fn parse_flush(text: &str) -> Result<Duration, String> {
     let flush = parse_duration(text)?;
     let in_range = (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&flush);

@@ -16,24 +16,25 @@ const MAX_WASM_MEMORY: u64 = 4 << 30;
 /// The subdirectories of the policy directory, one for each kind of policy.
 const KINDS: [&str; 3] = ["retry", "alerts", "admit"];
 
-/// `[policies]`, with the `[policy.NAME]` sections.
+/// The sections `[policies]` and `[policy.NAME]`: the policy directory, and the limits and settings of policies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoliciesConfig {
     /// The policy directory, relative to the configuration file.
     pub dir: PathBuf,
-    /// The deadline of one call of a retry policy.
+    /// The deadline of one evaluation of a retry policy.
     pub retry_deadline: Duration,
     /// The deadline of one evaluation of an alert condition.
     pub alert_deadline: Duration,
-    /// The deadline of one call of an admission policy.
+    /// The deadline of one evaluation of an admission policy.
     pub admit_deadline: Duration,
     /// The limits of a policy that has no limits of its own.
     pub limits: PolicyLimits,
     /// The number of faults within `fault_window` that quarantine a policy until its file changes.
     pub max_faults: u32,
-    /// The time in which faults are counted; see `max_faults`.
+    /// The time within which `max_faults` faults quarantine a policy.
     pub fault_window: Duration,
-    /// The directory of compiled components, relative to the configuration file. Without it, none are kept.
+    /// The cache directory for compiled components, relative to the configuration file. Without it, components are
+    /// compiled at every start.
     pub cache: Option<PathBuf>,
     /// The maximum size of the cache, in bytes.
     pub cache_size: u64,
@@ -50,9 +51,9 @@ pub struct PolicyLimits {
     pub max_table_elements: usize,
     /// The maximum number of Wasm instances that exist at the same time.
     pub max_instances: usize,
-    /// Whether a Wasm instance serves more than one call.
+    /// Whether a Wasm instance serves more than one evaluation.
     pub isolation: Isolation,
-    /// The maximum number of operations of a Rhai evaluation.
+    /// The maximum number of operations in one evaluation of a Rhai script.
     pub max_operations: u64,
     /// The maximum depth of nested function calls in a Rhai script.
     pub max_call_depth: usize,
@@ -62,20 +63,20 @@ pub struct PolicyLimits {
     pub max_collection_size: usize,
 }
 
-/// Whether a call can see state that earlier calls left in a Wasm instance.
+/// Whether an evaluation can read the state that earlier evaluations left in a Wasm instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Isolation {
-    /// An instance serves many calls.
+    /// An instance serves many evaluations.
     #[default]
     Reuse,
-    /// Every call gets a new instance.
+    /// Every evaluation gets a new instance.
     Fresh,
 }
 
-/// `[policy.NAME]`: the configuration of one policy.
+/// A section `[policy.NAME]`: the configuration of one policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicyConfig {
-    /// The deadline, if it differs from the one of the policy's kind.
+    /// The deadline, if it differs from the deadline for the kind of the policy.
     pub deadline: Option<Duration>,
     /// The limits.
     pub limits: PolicyLimits,
@@ -101,7 +102,7 @@ pub enum Setting {
 /// The configuration of one policy, with the values of `[policies]` where `[policy.NAME]` has none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResolvedPolicyConfig {
-    /// The deadline of one call.
+    /// The deadline of one evaluation.
     pub deadline: Duration,
     /// The limits.
     pub limits: PolicyLimits,
@@ -186,8 +187,7 @@ pub(super) fn read_policy(name: &SpannedString, section: &mut Section<'_>, base:
     let has_known_kind =
         name.value.split_once('/').is_some_and(|(kind, rest)| KINDS.contains(&kind) && !rest.is_empty());
     if !has_known_kind || Path::new(&name.value).extension().is_some() {
-        let expected =
-            "expected a file of the policy directory without its extension, such as [policy.\"retry/taobao\"]";
+        let expected = "expected the path of a policy without its extension, such as [policy.\"retry/taobao\"]";
         section.reject(expected);
     }
     let deadline = section.optional("deadline", positive_duration);

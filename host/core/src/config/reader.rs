@@ -104,7 +104,7 @@ pub fn read<T>(text: &str, read_top: impl FnOnce(&mut Section<'_>) -> Option<T>)
     let value = read_top(&mut top);
     drop(top);
     let mut diagnostics = source.diagnostics.take();
-    // The parser guesses the values of a line with a syntax error: drop what was reported about such a line.
+    // The parser guesses the values of a line with a syntax error, so other diagnostics of that line are removed.
     for error in errors {
         let start = error.span().map_or(text.len(), |span| span.start);
         let diagnostic = source.diagnostic(start, format!("invalid TOML: {}", error.message()));
@@ -198,7 +198,7 @@ impl<'a> Section<'a> {
     /// Returns every table `[key.NAME]` with its name and the position of the name, sorted by name.
     pub fn tables(&mut self, key: &'static str) -> Vec<(SpannedString, Self)> {
         let Some(mut parent) = self.table(key) else { return vec![] };
-        parent.allow_unknown_keys(); // names are free
+        parent.allow_unknown_keys(); // any name is allowed
         let mut tables = vec![];
         for (name, value) in parent.table {
             if let Some(section) = parent.section(name.get_ref(), name.span().start, value) {
@@ -221,7 +221,7 @@ impl<'a> Section<'a> {
     /// Returns every value of the table `[key]` as `read` parses it, by name.
     pub fn values<T>(&mut self, key: &'static str, read: impl Fn(&TomlValue<'a>) -> Option<T>) -> BTreeMap<String, T> {
         let Some(mut table) = self.table(key) else { return BTreeMap::new() };
-        table.allow_unknown_keys(); // names are free
+        table.allow_unknown_keys(); // any name is allowed
         let mut values = BTreeMap::new();
         for (name, value) in table.table {
             let value = read(&table.value(name.get_ref(), value));

@@ -1,4 +1,4 @@
-//! `[redis]`: the Redis in which processes share their state.
+//! `[redis]`: the Redis deployment in which processes share their state.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,26 +13,28 @@ pub enum RedisKind {
     /// One server.
     #[default]
     Single,
-    /// A server whose address Sentinels know.
+    /// A server whose address Redis Sentinel provides.
     Sentinel,
     /// A cluster.
     Cluster,
 }
 
-/// `[redis]`
+/// The section `[redis]`: the Redis deployment in which processes share their state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisConfig {
     /// The kind of the deployment.
     pub kind: RedisKind,
-    /// URLs such as `redis://user:password@host:6379/0` or `rediss://…`. They are secrets because of the password.
+    /// The URLs, such as `redis://user:password@host:6379/0` or `rediss://…`. They are secrets because they may contain
+    /// a password.
     pub url: Vec<Secret>,
-    /// The name of the server that Sentinels know (the master name).
+    /// The master name: the name under which Sentinels monitor the server. Empty if `kind` is not `sentinel`.
     pub master: String,
-    /// The user, if the URL has none. With Sentinels, always the user of the server.
+    /// The user. It replaces the user in the URL. With Sentinels, it is the user of the server, and the URL has the
+    /// user of the Sentinels.
     pub username: Option<String>,
-    /// The password of the user.
+    /// The password of the user. It replaces the password in the URL in the same way.
     pub password: Option<Secret>,
-    /// A file of the certificates to trust instead of the public certificate authorities.
+    /// A PEM file with the certificates to trust instead of the public certificate authorities.
     pub tls_ca: Option<PathBuf>,
     /// The prefix of every key.
     pub prefix: String,
@@ -60,8 +62,8 @@ impl RedisConfig {
 /// The default prefix of keys.
 const PREFIX: &str = "tidegate:";
 
-/// The default of `decide_within`: enough for a round trip within a site and a pause of a process, and too short for a
-/// caller to notice.
+/// The default of `decide_within`. It is long enough for a round trip within a site and a short pause of a process, and
+/// too short for a caller to notice.
 const DECIDE_WITHIN: Duration = Duration::from_millis(50);
 
 const KINDS: [(&str, RedisKind); 3] =
@@ -114,7 +116,8 @@ fn parse_non_empty(text: &str) -> Result<String, &'static str> {
     if text.is_empty() { Err("expected a string that is not empty") } else { Ok(text.to_owned()) }
 }
 
-/// Braces are not allowed: Redis would use the text in them as the hash tag instead of the platform.
+/// Parses a key prefix. Braces are not allowed, because Redis would use the text in them as the hash tag instead of the
+/// platform.
 fn parse_prefix(text: &str) -> Result<String, &'static str> {
     let is_valid = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:/".contains(c));
     if is_valid { Ok(text.to_owned()) } else { Err("expected letters, digits and _ - . : / such as \"tidegate:\"") }
@@ -187,7 +190,7 @@ mod tests {
             ),
             (
                 "url = 'redis://a'\nkind = 'cloud'",
-                "3:8: redis.kind: expected \"single\" or \"sentinel\" or \"cluster\", not \"cloud\"",
+                "3:8: redis.kind: expected \"single\", \"sentinel\" or \"cluster\", not \"cloud\"",
             ),
         ];
         for (text, expected) in cases {

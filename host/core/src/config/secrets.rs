@@ -1,4 +1,4 @@
-//! Secrets: each comes from the configuration file, an environment variable or a file, and is never shown.
+//! Secrets: each is read from the configuration file, an environment variable or another file, and is never shown.
 
 use std::path::{Path, PathBuf};
 

@@ -199,7 +199,7 @@ size = 5
 16:9: metrics.flush: expected a duration from 100ms to 1m such as "5s", not "61s"
 18:12: alerting.interval: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", not "15 s"
 19:1: alerting: unknown key `histroy` (did you mean `history`?)
-20:38: alerting.redis_unavailable_channels: unknown channel `pager`; expected one of `log`
+20:38: alerting.redis_unavailable_channels: unknown channel `pager`; expected `log`
 20:47: alerting.redis_unavailable_channels: expected a string in quotes, found an integer
 22:14: policies.max_memory: expected a size from "64KiB" to "4GiB" such as "16MiB", not "16MB"
 23:18: policies.max_operations: expected a whole number of at least 1, not 0
@@ -333,10 +333,10 @@ to = []
 "#;
     let address = "expected an address such as \"ops@example.com\" or \"Ops <ops@example.com>\", not";
     let expected = [
-        r#"2:8: channels.a.kind: expected "log" or "dingtalk" or "email", not "dingtlak""#,
+        r#"2:8: channels.a.kind: expected "log", "dingtalk" or "email", not "dingtlak""#,
         "4:11: channels.b: `webhook` is missing; give `webhook`, `webhook_env` or `webhook_file`",
         "6:11: channels.c: `webhook` must be the complete URL that DingTalk shows, starting with https://",
-        "11:1: channels.d: unknown key `webhook`; expected one of `kind`",
+        "11:1: channels.d: unknown key `webhook`; expected `kind`",
         r#"14:8: channels.e.host: expected a host name such as "smtp.example.com""#,
         "15:8: channels.e.port: expected a whole number from 1 to 65535, not 65536",
         r#"16:7: channels.e.tls: expected "starttls" or "none", not "yes""#,

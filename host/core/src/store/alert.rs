@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::StoreFuture;
 use crate::{AlertState, Notification, Severity, Timestamp};
 
-/// A rule and one scope that it evaluates.
+/// A rule and one scope that it evaluates: a platform or one of its endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AlertKey {
     /// The name of the rule.
@@ -26,7 +26,8 @@ pub struct AlertEntry {
     pub state: AlertState,
     /// The severity of the rule.
     pub severity: Severity,
-    /// The last notification. A `resolved` notification is made from it if the rule no longer exists by then.
+    /// The last notification. If the rule is removed while it fires, the `resolved` notification is created from it.
+    #[serde(alias = "last")]
     pub last_notification: Option<RoutedNotification>,
 }
 

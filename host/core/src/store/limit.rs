@@ -70,7 +70,8 @@ pub trait LimitStore: Send + Sync {
     /// A signal for queued calls whose scheduled time may have changed.
     type Changed: Signal;
 
-    /// Reserves `cost` tokens that are available `within` this time, in order of arrival. A refusal takes nothing.
+    /// Reserves `cost` tokens if they will be available `within` this time. Tokens go to reservations in order of
+    /// arrival. Otherwise it returns the refusal, which takes nothing.
     fn reserve(
         &self,
         cost: u64,
@@ -91,7 +92,7 @@ pub trait LimitStore: Send + Sync {
     /// another call left the queue.
     fn changed(&self) -> Self::Changed;
 
-    /// Returns the active quota, as far as this process knows it.
+    /// Returns the quota that this process received last, without a request to the store.
     fn quota(&self) -> Quota;
 
     /// Returns the last status that this process received, without a request to the store.

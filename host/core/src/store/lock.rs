@@ -52,8 +52,8 @@ pub struct LockInfo {
 
 /// Locks that expire.
 pub trait LockStore: Send + Sync {
-    /// Acquires the lock for `ttl`. An owner that holds it already acquires it once more, and keeps the rest of a
-    /// longer TTL.
+    /// Acquires the lock for `ttl`. If the owner holds it already, its depth grows by one, and the lock never expires
+    /// earlier than before.
     fn acquire<'a>(&'a self, request: LockRequest<'a>, ttl: Duration) -> StoreFuture<'a, Result<LockGrant, LockHeld>>;
 
     /// Extends the lock so that it expires no sooner than `ttl` from now.
@@ -67,7 +67,7 @@ pub trait LockStore: Send + Sync {
     fn release<'a>(&'a self, request: LockRequest<'a>, token: u64) -> StoreFuture<'a, Option<u32>>;
 
     /// Removes the lock from its owner. Returns whether it was held.
-    fn evict<'a>(&'a self, name: &'a str) -> StoreFuture<'a, bool>;
+    fn force_release<'a>(&'a self, name: &'a str) -> StoreFuture<'a, bool>;
 
     /// Returns the current holder of the lock.
     fn holder<'a>(&'a self, name: &'a str) -> StoreFuture<'a, Option<LockInfo>>;

@@ -14,8 +14,8 @@ pub type MetricDeltas = BTreeMap<String, BTreeMap<String, Window>>;
 ///
 /// The store uses its own clock: added counts belong to the minute in which they arrive.
 pub trait MetricStore: Send + Sync {
-    /// Adds the counts since the last call. Counts that cannot be added now are added before those of the next call.
-    /// All counts are added exactly once.
+    /// Adds the counts since the last call of this method. Counts that cannot be added now are kept and added before
+    /// those of the next call. All counts are added exactly once.
     fn add(&self, deltas: MetricDeltas) -> StoreFuture<'_, ()>;
 
     /// Returns the statistics of the last `range` for one endpoint or for the whole platform. The range is widened to

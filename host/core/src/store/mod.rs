@@ -27,7 +27,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// Creates the error of a store that is unavailable. The store may have executed the request or not.
+    /// Creates the error of a store that is unavailable. The store may or may not have executed the request.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self { message: message.into(), is_unavailable: true }
     }
@@ -44,7 +44,8 @@ impl StoreError {
     }
 }
 
-/// The future that a method of a store returns.
+/// The future that a method of a store returns. It resolves to a [`StoreError`] if the store is unavailable or cannot
+/// execute the request.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// A subscription to changes, so that a caller can wait for a change instead of polling.

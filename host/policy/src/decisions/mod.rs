@@ -35,7 +35,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The decision log of one registry. It survives reloads, and can be enabled and disabled.
 #[derive(Default)]
 pub struct DecisionLog {
-    /// Whether the log is enabled. If it is not, this flag is the whole cost of a decision.
+    /// Whether the log is enabled. While it is disabled, reading this flag is its only cost.
     is_enabled: AtomicBool,
     log: ArcSwapOption<ActiveLog>,
     counts: Arc<LogCounts>,
@@ -134,7 +134,7 @@ impl Drop for DecisionLog {
     fn drop(&mut self) {
         self.log.store(None);
         if let Some(ended) = self.writer_ended.get_mut().take() {
-            let _ = ended.recv_timeout(FLUSH_TIMEOUT); // a process that exits must not wait for ever
+            let _ = ended.recv_timeout(FLUSH_TIMEOUT); // a process that exits must not wait forever
         }
     }
 }
@@ -173,8 +173,8 @@ impl PendingDecision {
     }
 }
 
-/// Returns a pseudorandom number from 0 (included) to 1 (excluded) for a count. It has no period, so a sample is not
-/// biased by traffic that repeats.
+/// Returns a pseudorandom number from 0 (included) to 1 (excluded) for a count. Taking every nth decision instead would
+/// give a biased sample of traffic that repeats.
 ///
 /// Source: G. Steele, D. Lea, C. Flood, *Fast Splittable Pseudorandom Number Generators* (2014), the mixing of
 /// SplitMix64.

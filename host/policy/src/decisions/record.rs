@@ -39,7 +39,7 @@ pub struct DecisionRecord {
     pub took_ns: u64,
 }
 
-/// A line of the log. Its fields have the names that case files use.
+/// A line of the log. Its fields have the same names as in case files.
 #[derive(Serialize)]
 struct LogLine<'a> {
     at_ms: u64,

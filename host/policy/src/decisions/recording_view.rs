@@ -18,7 +18,7 @@ pub struct RecordingView {
     reads: Mutex<ViewReads>,
 }
 
-/// The windows and limits that a policy read, with the names of case files.
+/// The windows and limits that a policy read, with the same field names as in case files.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ViewReads {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

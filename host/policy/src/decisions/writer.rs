@@ -1,5 +1,5 @@
-//! Writes the decision log in a background thread: it collects lines while more arrive, writes them when none do, and
-//! rotates the file when it is full.
+//! Writes the decision log in a background thread. The thread collects lines while more of them arrive, writes them
+//! together, and rotates the file when it is full.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -15,10 +15,10 @@ use super::record::DecisionRecord;
 
 /// The maximum size of lines that are written together, in bytes.
 const MAX_CHUNK_SIZE: u64 = 64 << 10;
-/// How long to wait after a failure before the next attempt. A full disk does not empty at once.
+/// How long to wait after a failure before the next attempt. A disk that is full stays full for a while.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// How long a file is kept open. It is opened again after that, so that a file that was moved or removed is created
-/// anew.
+/// How long a file is kept open. It is opened again after that, so that a new file is created if the old one was moved
+/// or removed.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Writes decisions to a file.
@@ -115,7 +115,7 @@ impl LogWriter {
     fn record_failure(&mut self, error: &io::Error) {
         self.open = None;
         if self.failed_at.replace(Instant::now()).is_none() {
-            tracing::warn!(file = %self.path.display(), %error, "cannot write the decision log, retrying");
+            tracing::warn!(file = %self.path.display(), %error, "cannot write the decision log, dropping decisions");
         }
         *self.counts.error.lock() = Some(format!("{}: {error}", self.path.display()));
     }
@@ -142,7 +142,7 @@ impl LogWriter {
 
 impl OpenFile {
     fn open(path: &Path) -> io::Result<Self> {
-        // Renaming a device or a pipe would do harm, and opening one may block for ever.
+        // Renaming a device or a pipe would do harm, and opening one may block forever.
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             return Err(io::Error::other("expected a regular file or a path that does not exist"));
         }

@@ -65,7 +65,7 @@ pub fn check(
 struct ScriptCheck<'a> {
     contract: &'a Contract,
     functions: &'a FunctionArities,
-    /// The functions that the script defines, with their numbers of parameters.
+    /// The functions that the script defines, each with its number of parameters.
     own: BTreeSet<(String, usize)>,
     types: InferredTypes,
     /// The keys of all map literals of the script.
@@ -159,8 +159,8 @@ impl ScriptCheck<'_> {
     /// Suggests the nearest of all functions, or lists the few functions that tidegate and the script define.
     fn unknown_function(&self, name: &str) -> String {
         let message = format!("unknown function `{name}`");
-        if let Some((_, here)) = FOREIGN_NAMES.iter().find(|(foreign, _)| *foreign == name) {
-            return format!("{message} (did you mean `{here}`?)");
+        if let Some((_, rhai_name)) = FOREIGN_NAMES.iter().find(|(foreign, _)| *foreign == name) {
+            return format!("{message} (did you mean `{rhai_name}`?)");
         }
         let listed = self.contract.functions.iter().map(|(name, _)| *name);
         let listed: Vec<_> = listed.chain(self.own.iter().map(|(name, _)| name.as_str())).collect();

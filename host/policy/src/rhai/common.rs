@@ -1,4 +1,4 @@
-//! The functions that scripts of every kind can call: metrics, limits, settings and the log.
+//! The functions that several kinds of scripts can call: metrics, limits, settings, the log and headers.
 
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Position};
 use tidegate_core::config::Setting;

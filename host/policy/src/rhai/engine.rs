@@ -1,4 +1,4 @@
-//! Creates the Rhai engines: what scripts can use, and the limits on what they use.
+//! Creates the Rhai engines: the language and library that scripts can use, and the limits on their resources.
 
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage,

@@ -177,7 +177,7 @@ impl Comparison {
     fn apply(self, left: f64, right: f64) -> bool {
         const TOLERANCE: f64 = f64::EPSILON;
         let scale = if left * right == 0.0 { 1.0 } else { left.abs().max(right.abs()) };
-        // NaN compared with 0.
+        // This happens only if NaN is compared with 0.
         if scale == 0.0 {
             return matches!(self, Self::Equal | Self::GreaterOrEqual | Self::LessOrEqual);
         }

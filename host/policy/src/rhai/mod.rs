@@ -48,7 +48,7 @@ impl RhaiEngines {
         Self { functions, engines: Mutex::default() }
     }
 
-    /// Loads a retry classifier: parses and checks it, and runs it on the samples.
+    /// Loads a retry policy: parses and checks it, and runs it on the samples.
     ///
     /// # Errors
     /// Returns every problem with its position in the script.

@@ -18,7 +18,7 @@ const ORDERINGS: [&str; 4] = ["<", "<=", ">", ">="];
 pub fn in_node(node: &ASTNode<'_>, types: &InferredTypes, tokens: &Tokens) -> Pitfalls {
     match node {
         ASTNode::Stmt(Stmt::If(choice, _)) => condition("if", &choice.expr, types),
-        ASTNode::Stmt(Stmt::While(again, _) | Stmt::Do(again, ..)) => condition("while", &again.expr, types),
+        ASTNode::Stmt(Stmt::While(flow, _) | Stmt::Do(flow, ..)) => condition("while", &flow.expr, types),
         ASTNode::Stmt(Stmt::Switch(switch, at)) => switch_cases(&switch.0, &tokens.cases(*at), types),
         ASTNode::Stmt(Stmt::Assignment(assignment)) => match assignment.0.get_op_assignment_info() {
             Some((.., operator)) => {
@@ -253,8 +253,8 @@ fn unused_in_block(statements: &[Stmt], is_used: bool, types: &InferredTypes, pi
                 switch.1.expressions.iter().for_each(|case| unused_in_value(&case.rhs, is_used, types, pitfalls));
             }
             Stmt::Block(block) => unused_in_block(block.statements(), is_used, types, pitfalls),
-            Stmt::While(again, _) | Stmt::Do(again, ..) => {
-                unused_in_block(again.body.statements(), false, types, pitfalls);
+            Stmt::While(flow, _) | Stmt::Do(flow, ..) => {
+                unused_in_block(flow.body.statements(), false, types, pitfalls);
             }
             Stmt::For(each, _) => unused_in_block(each.2.body.statements(), false, types, pitfalls),
             _ => {}

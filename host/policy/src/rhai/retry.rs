@@ -1,4 +1,4 @@
-//! Retry classifiers: the variables describe a failure; the last value of the script is the verdict.
+//! Retry policies: the variables describe a failure; the last value of the script is the verdict.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::samples;
 
 type VerdictResult = Result<Verdict, Box<EvalAltResult>>;
 
-/// A retry classifier.
+/// A retry policy.
 pub struct RetryScript(Script);
 
 impl RetryScript {
-    /// Parses and checks a classifier, and runs it on the samples.
+    /// Parses and checks a retry policy, and runs it on the samples.
     ///
     /// # Errors
     /// Returns every problem with its position in the script.
@@ -93,7 +93,7 @@ fn to_verdict(value: Dynamic) -> Result<Verdict, String> {
     })
 }
 
-/// Registers the functions of retry classifiers with an engine.
+/// Registers the functions of retry policies with an engine.
 pub fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Verdict>("a verdict");
     register_verdict(engine, "retry", Verdict::retry);
@@ -148,12 +148,12 @@ const fn signed_float(integer: i64) -> f64 {
     integer as f64
 }
 
-/// Returns the number before the first word that starts with `second`, as in "this ban will last for 41 more seconds";
-/// 0 if there is none.
+/// Returns the first number before a word that starts with `second`, as in "this ban will last for 41 more seconds"; 0
+/// if there is none.
 fn seconds_in(text: &str) -> f64 {
     const UNIT: &[u8] = b"second";
     let (bytes, mut start) = (text.as_bytes(), 0);
-    // Most messages contain no wait, and some are long: only an `s` is examined further.
+    // Most messages contain no wait, and some are long, so the search skips to the next `s`.
     while let Some(offset) = memchr::memchr2(b's', b'S', &bytes[start..]) {
         let at = start + offset;
         start = at + 1;
@@ -180,7 +180,7 @@ const fn is_word_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'.'
 }
 
-/// Returns the failures for which every classifier must return a verdict.
+/// Returns the failures for which every retry policy must return a verdict.
 fn samples() -> Vec<(&'static str, Failure)> {
     let full = Failure {
         platform: "sample".into(),

@@ -10,15 +10,15 @@ use tidegate_core::config::Settings;
 
 use crate::policy_log::log_line;
 
-/// The number of operations between two readings of the clock: often enough for a deadline of a millisecond, and cheap.
+/// The number of operations between two readings of the clock. It is small enough for a deadline of a millisecond.
 const CLOCK_INTERVAL: u32 = 16;
 /// The number of operations before the first reading. A condition such as `error_rate > 0.1` ends earlier, and never
 /// reads the clock.
 const FIRST_CLOCK_READING: u32 = 4;
-/// The maximum time that counts against the deadline between two readings. The operations in between never take longer,
-/// so the thread was suspended for the rest of the time.
+/// The maximum time that counts against the deadline between two readings. The operations between them never take
+/// longer, so during any further time the thread was suspended.
 const MAX_INTERVAL: Duration = Duration::from_millis(2);
-/// The script ends after its deadline times this factor of real time, even if its thread was suspended.
+/// A script ends when the real time exceeds its deadline times this factor, even if its thread was suspended.
 const MAX_REAL_TIME_FACTOR: u32 = 4;
 /// The maximum number of lines that one evaluation logs; further lines are dropped.
 const MAX_LINES: u32 = 16;
@@ -58,11 +58,11 @@ struct ScriptClock {
     last: Cell<Duration>,
     /// The time that counts against the deadline.
     used: Cell<Duration>,
-    /// Counted here, because the engine counts the operations of a function that an array calls separately, and then
-    /// discards the count.
+    /// The number of operations. The engine's own number does not include the operations of functions that an array
+    /// calls.
     operations: Cell<u32>,
-    /// Whether the deadline has passed. Stays set until the call ends: the library's printing of arrays swallows the
-    /// error that ends a script, so a clock that is read there each time would never end it.
+    /// Whether the deadline has passed. The value stays `true` until the call ends, so that every further operation
+    /// fails: Rhai ignores the error of a single operation while it prints an array.
     expired: Cell<bool>,
 }
 
@@ -139,7 +139,7 @@ pub fn query_view<T>(f: impl FnOnce(&dyn HostView, &str, Option<&str>) -> T) -> 
     with_call(|call| {
         call.queries += 1;
         if call.queries > MAX_QUERIES {
-            return Some(Err(format!("read more than {MAX_QUERIES} windows and limits for one verdict")));
+            return Some(Err(format!("the policy read more than {MAX_QUERIES} windows and limits in one evaluation")));
         }
         let (view, platform, endpoint) = call.view.as_ref()?;
         Some(Ok(f(&**view, platform, endpoint.as_deref())))

@@ -252,7 +252,7 @@ impl InferredTypes {
         }
     }
 
-    /// Returns the type of `window("1h").p95`, `message.len`, `code.starts_with("7")` and chains of such links.
+    /// Returns the type of `window("1h").p95`, `message.len`, `code.starts_with("7")` and longer chains.
     fn chain(&self, value: Inferred, link: &Expr) -> Inferred {
         match link {
             Expr::Property(names, _) => match (value, names.2.as_str()) {

@@ -73,7 +73,7 @@ impl Usage {
         let names: Vec<_> = self.settings.keys().map(String::as_str).collect();
         let messages = settings.iter().filter_map(|(name, value)| match self.settings.get(name) {
             None if names.is_empty() => Some(format!(
-                "the configuration has the setting `{name}`, but the script reads none; read it with \
+                "the configuration has the setting `{name}`, but the script reads no settings; read it with \
                  setting(\"{name}\", …), or remove it from the configuration"
             )),
             None => Some(with_suggestion(

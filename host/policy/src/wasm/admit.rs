@@ -1,4 +1,4 @@
-//! Wasm admission policies: a request in, an admission out.
+//! Wasm admission policies. They receive a request and return an admission.
 
 use std::sync::Arc;
 use std::time::Duration;

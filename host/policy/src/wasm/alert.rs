@@ -1,4 +1,4 @@
-//! Wasm alert conditions: a snapshot in, quiet or firing out.
+//! Wasm alert conditions. They receive a snapshot and return whether the alert fires.
 
 use std::sync::Arc;
 use std::time::Duration;

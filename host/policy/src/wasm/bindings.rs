@@ -1,6 +1,6 @@
 //! The host bindings of the contract, generated from `sdk/wit`.
 
-/// The world of retry classifiers, and the interfaces that all worlds share.
+/// The world of retry policies, and the interfaces that all worlds share.
 pub mod retry {
     wasmtime::component::bindgen!({
         world: "retry",
@@ -50,7 +50,7 @@ pub use retry::tidegate::policy as shared;
 
 /// Contract 0.1.0, whose guests still load.
 pub mod v0_1 {
-    /// The world of retry classifiers.
+    /// The world of retry policies.
     pub mod retry {
         wasmtime::component::bindgen!({
             world: "retry",

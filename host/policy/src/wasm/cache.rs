@@ -68,7 +68,8 @@ impl ComponentCache {
         let mut file = OpenOptions::new().read(true).open(&path).ok()?;
         let metadata = file.metadata().ok()?;
         if !metadata.is_file() || metadata.uid() != self.user || metadata.mode() & 0o022 != 0 {
-            tracing::warn!(entry = %path.display(), reason = "writable by other users", "cache entry ignored");
+            let reason = "not a regular file of this user, or writable by others";
+            tracing::warn!(entry = %path.display(), reason, "cache entry ignored");
             return None;
         }
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).ok()?);
@@ -144,8 +145,8 @@ fn create(path: &Path) -> io::Result<File> {
 #[expect(unsafe_code, reason = "200 components compile for 13 s and load from here in a tenth of a second")]
 fn deserialize(engine: &Engine, compiled: &[u8], path: &Path) -> Option<Component> {
     // SAFETY: these bytes came out of `Component::serialize`: they were read from a file that this user owns and that
-    // no other user may write, in a directory of which the same holds, and they have the digest that was written with
-    // them. Wasmtime itself checks that they fit this engine and this version.
+    // no other user may write, in a directory with the same restrictions, and they have the digest that was written
+    // with them. Wasmtime itself checks that they fit this engine and this version.
     let component = unsafe { Component::deserialize(engine, compiled) };
     component.inspect_err(|error| tracing::warn!(entry = %path.display(), %error, "cache entry ignored")).ok()
 }

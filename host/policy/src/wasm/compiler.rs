@@ -1,5 +1,5 @@
-//! Compiles components: in a background thread, so that a long compilation delays nothing else, and not at all if the
-//! cache has the result.
+//! Compiles components in a background thread, so that a long compilation delays nothing else. A component that is in
+//! the cache is not compiled.
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +22,7 @@ const MAX_UNCLAIMED: usize = 8;
 
 type CompileResult = Result<Component, String>;
 
-/// The bytes of a Wasm file, with their hash. Computing the hash takes a third of a start.
+/// The bytes of a Wasm file, with their hash. The hash is kept, because computing it takes a third of the start time.
 pub struct WasmBinary<'a> {
     bytes: &'a [u8],
     hash: Cow<'a, str>,
@@ -58,7 +58,7 @@ struct CompileJob {
 }
 
 impl Compiler {
-    /// Creates a compiler with the configured cache. Without a usable cache, every start compiles its components.
+    /// Creates a compiler with the configured cache. Without a usable cache, every start compiles all components.
     pub fn new(engine: Engine, config: &PoliciesConfig) -> Self {
         let cache = config.cache.as_ref().and_then(|dir| {
             let opened = ComponentCache::open(dir, config.cache_size, &engine);
@@ -91,7 +91,7 @@ impl Compiler {
         }
     }
 
-    /// Compiles a component ahead of its loading, and waits at most `timeout` for the result.
+    /// Compiles a component before it is loaded, and waits at most `timeout` for the result.
     pub fn prepare(&self, timeout: Duration, WasmBinary { bytes, hash }: &WasmBinary<'_>) -> CompileProgress {
         let until = Instant::now() + timeout;
         if !self.0.has_job(hash) && self.0.cache.as_ref().is_some_and(|cache| cache.has(hash)) {

@@ -27,9 +27,9 @@ use crate::samples;
 
 /// The length of a tick. Deadlines are checked at each tick.
 pub const TICK: Duration = Duration::from_millis(1);
-/// The maximum number of instances of retry classifiers, and of admission policies, idle ones included. An instance
-/// occupies a CPU while it runs, so more running instances than cores have no use; the rest keeps the policies of many
-/// platforms warm.
+/// The maximum number of instances of retry policies, and of admission policies, idle ones included. An instance
+/// occupies a CPU while it runs, so more running instances than cores have no use; the other instances stay warm for
+/// the policies of many platforms.
 const MAX_INSTANCES: u32 = 48;
 /// The maximum number of instances of alert conditions, which one thread evaluates.
 const MAX_ALERT_INSTANCES: u32 = 16;
@@ -76,7 +76,7 @@ impl WasmEngine {
     /// Creates an engine with the limits of the configuration.
     ///
     /// # Errors
-    /// Returns a message if the system does not grant the address space or a thread.
+    /// Returns a message if the address space cannot be reserved or a thread cannot be started.
     pub fn new(config: &PoliciesConfig) -> Result<Self, String> {
         let all_limits =
             || std::iter::once(&config.limits).chain(config.overrides.values().map(|policy| &policy.limits));
@@ -109,7 +109,7 @@ impl WasmEngine {
         &self.compiler
     }
 
-    /// Loads a retry classifier from a component, or from a core module with a component's metadata.
+    /// Loads a retry policy from a component, or from a core module with a component's metadata.
     ///
     /// # Errors
     /// Returns a message with the expected and the actual format of the bytes, or the policy's fault on a sample.
@@ -214,15 +214,15 @@ impl WasmEngine {
     ) -> Result<LinkedComponent, String> {
         let PolicyLimits { max_memory, max_table_elements, .. } = config.limits;
         if max_memory > self.max_memory || max_table_elements > self.max_table_elements {
-            return Err("`max_memory` or `max_table_elements` is above the maximum at the start of the process; \
-                        restart to apply it"
+            return Err("`max_memory` or `max_table_elements` is larger than what the process reserved at its start; \
+                        restart the process to apply it"
                 .to_owned());
         }
         let component = self.compiler.component(binary)?;
         let version = world.version(self.engine(), &component)?;
         if version == ContractVersion::V0_1 && !config.settings.is_empty() {
-            return Err("takes no settings: it is built for contract 0.1.0, which has none; remove its settings or \
-                        build it for contract 0.2.0"
+            return Err("the policy is built for contract 0.1.0, which has no settings; remove its settings or build \
+                        it for contract 0.2.0"
                 .to_owned());
         }
         let reads_host = world.reads_host(self.engine(), &component);
@@ -244,7 +244,7 @@ fn settings_to_wit(settings: &Settings) -> Vec<(&str, settings_types::Setting<'_
 fn sample_error(sample: &str, fault: &Fault) -> String {
     match fault.message.find(SETTINGS_REJECTED) {
         Some(at) => fault.message[at..].to_owned(),
-        None => format!("failed on a sample {sample}: {fault}"),
+        None => format!("the policy fails on a sample {sample}: {fault}"),
     }
 }
 

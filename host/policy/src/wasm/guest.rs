@@ -84,7 +84,7 @@ impl<B> Guests<B> {
         Self { engine, ticks, pool, owner, policy: policy.into(), config: config.clone(), start }
     }
 
-    /// Calls a guest, a warm one if possible. A `deadline` of `None` means the policy's own.
+    /// Calls a guest. Reuses a warm instance if there is one. Without a `deadline`, the deadline of the policy applies.
     ///
     /// The deadline covers the creation of an instance and the call together.
     pub fn call<R>(
@@ -152,8 +152,8 @@ impl<B> Drop for Guests<B> {
 }
 
 impl CpuBudget {
-    /// Decides at a tick whether the guest may go on. It never ends a guest at the first tick, which may come right
-    /// after the start.
+    /// Decides at a tick whether the guest may continue. The first tick may come directly after the start, so it never
+    /// ends a guest.
     fn on_tick(&mut self, tick: u64) -> UpdateDeadline {
         let cpu = cpu_time();
         let Some((cpu_before, used_before)) = self.first_tick else {

@@ -39,7 +39,7 @@ impl GuestCall {
         Self { policy: Arc::clone(policy), scope: None, lines: 0, reads: 0, last_warning: None }
     }
 
-    /// Allows reads for a call about this platform and endpoint.
+    /// Starts a call that may read the metrics and limits of this platform and endpoint.
     pub fn begin(&mut self, view: &Arc<dyn HostView>, platform: &str, endpoint: Option<&str>) {
         let (platform, endpoint) = (platform.to_owned(), endpoint.map(str::to_owned));
         self.scope = Some(CallScope { view: Arc::clone(view), platform, endpoint });
@@ -57,9 +57,11 @@ impl GuestCall {
     fn count_read(&mut self) -> wasmtime::Result<&CallScope> {
         self.reads += 1;
         if self.reads > MAX_READS {
-            return Err(wasmtime::Error::msg(format!("read more than {MAX_READS} windows and limits for one verdict")));
+            return Err(wasmtime::Error::msg(format!(
+                "the policy read more than {MAX_READS} windows and limits in one evaluation"
+            )));
         }
-        let outside = || wasmtime::Error::msg("read metrics or limits outside of a call");
+        let outside = || wasmtime::Error::msg("the policy read metrics or limits outside of a call");
         self.scope.as_ref().ok_or_else(outside)
     }
 

@@ -79,7 +79,8 @@ impl<T> Pool<T> {
         state.leased += 1;
         owner.leased.fetch_add(1, Ordering::Relaxed);
         drop(state);
-        // Outside of the lock, because it unmaps memory. Before the lease is used, because it frees the slot.
+        // The evicted instance is dropped after the lock is released, because that unmaps memory, and before the lease
+        // is used, because that frees the slot.
         drop(evicted);
         InstanceLease { pool: self, owner, instance, is_reusable: false }
     }

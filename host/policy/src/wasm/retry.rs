@@ -1,4 +1,4 @@
-//! Wasm retry classifiers: a failure in, a verdict out.
+//! Wasm retry policies. They receive a failure and return a verdict.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::bindings::v0_1;
 use super::guest::Guests;
 use super::{MAX_TEXT_SIZE, cut};
 
-/// An instance of a classifier, by the version of the contract.
+/// An instance of a retry policy, by the version of the contract.
 pub enum RetryGuest {
     /// Contract 0.2.0.
     Current(Retry),
@@ -19,7 +19,7 @@ pub enum RetryGuest {
     V0_1(v0_1::retry::Retry),
 }
 
-/// A retry classifier that is a Wasm component.
+/// A retry policy that is a Wasm component.
 pub struct WasmRetry {
     /// The instances of the component.
     pub guests: Guests<RetryGuest>,
@@ -34,7 +34,7 @@ impl RetryPolicy for WasmRetry {
 }
 
 impl WasmRetry {
-    /// Evaluates the classifier for a typical failure, within this deadline.
+    /// Evaluates the policy for a typical failure, within this deadline.
     pub fn check(&self, deadline: Duration, view: &Arc<dyn HostView>) -> Result<Verdict, Fault> {
         self.classify_within(Some(deadline), &sample_failure(), view)
     }

@@ -10,7 +10,7 @@ use super::bindings::v0_1::retry::tidegate::policy::retry_types as retry;
 use super::guest::GuestState;
 use super::{MAX_TEXT_SIZE, cut};
 
-/// Evaluates a classifier.
+/// Evaluates a retry policy.
 pub fn classify(
     guest: &Retry,
     store: &mut Store<GuestState>,

@@ -18,7 +18,7 @@ pub struct PolicyWorld {
     in_v0_1: bool,
 }
 
-/// The world of retry classifiers.
+/// The world of retry policies.
 pub const RETRY: PolicyWorld = PolicyWorld { name: "retry", export: "classify", in_v0_1: true };
 /// The world of alert conditions.
 pub const ALERT: PolicyWorld = PolicyWorld { name: "alert", export: "evaluate", in_v0_1: true };

@@ -1,4 +1,4 @@
-//! Batches the operations on one bucket: operations that are requested during a round trip share the next one.
+//! Batches the operations on one bucket: operations that are requested during a round trip share the next round trip.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,8 +27,8 @@ pub enum LimitOp {
 }
 
 impl LimitOp {
-    /// Returns the operation that undoes a granted reservation: it cancels the wait if the slot has not come yet, else
-    /// the reservation. Returns `None` for other operations and results.
+    /// Returns the operation that undoes a granted reservation. It cancels the wait if the call has to wait, else the
+    /// reservation. Returns `None` for other operations and results.
     fn inverse(&self, bucket: &BucketState, reply: &OpReply) -> Option<Self> {
         let (Self::Reserve { ticket, cost, .. }, OpOutcome::Done { wait, .. }) = (self, reply.outcome) else {
             return None;
@@ -75,7 +75,7 @@ pub struct UnclaimedReply {
 }
 
 impl UnclaimedReply {
-    /// Hands the reply over to the caller.
+    /// Returns the reply to the caller, so that dropping it no longer cancels a reservation.
     pub fn claim(mut self) -> (BucketState, OpReply) {
         self.guard.inverse = None;
         (self.bucket, self.reply)
@@ -102,9 +102,9 @@ struct PendingOp {
     reply_to: oneshot::Sender<OpResult>,
 }
 
-/// What a batch carries beside the operations of callers.
+/// The contents of a batch besides the operations of callers.
 pub struct BatchHeader {
-    /// The arguments between the batch's number and the operations.
+    /// The arguments of the script between the batch's number and the operations.
     pub args: Vec<Vec<u8>>,
     /// The tokens to debit for calls that the local share granted while Redis was unavailable.
     pub debt: u64,
@@ -140,7 +140,8 @@ impl Batcher {
     }
 }
 
-/// Resets the queue if the sending task panics: its callers get an error, and the next one starts a new task.
+/// Resets the queue if the sending task panics: the waiting callers get an error, and the next operation starts a new
+/// task.
 struct InFlightGuard<'a> {
     batcher: &'a Batcher,
     finished: bool,
@@ -163,7 +164,7 @@ impl LimitInner {
         let mut queue = self.batcher.queue.lock();
         queue.pending.push(PendingOp { op, reply_to });
         if !std::mem::replace(&mut queue.in_flight, true) {
-            // A separate task: a caller that is cancelled must not cancel the requests of the others.
+            // Batches are sent in a separate task, so that a cancelled caller does not cancel the requests of others.
             self.redis.runtime().spawn(Arc::clone(self).send_batches());
         }
         reply
@@ -187,7 +188,7 @@ impl LimitInner {
                         let inverse = pending.op.inverse(&bucket, &reply);
                         let guard = CancelGuard { limit: Arc::clone(&self), inverse };
                         let unclaimed = UnclaimedReply { bucket: bucket.clone(), reply, guard };
-                        // If the caller is gone, the reply is dropped here or together with the channel.
+                        // If the caller was cancelled, the reply is dropped here or together with the channel.
                         drop(pending.reply_to.send(Ok(unclaimed)));
                     }
                 }
@@ -197,7 +198,8 @@ impl LimitInner {
         guard.finished = true;
     }
 
-    /// Sends a batch, and sends it again if its reply was lost and time is left; the number makes it count once.
+    /// Sends a batch, and sends it again if its reply was lost and time is left. A repeated batch counts once, because
+    /// it has the same number.
     ///
     /// It does not wait for a server that is known to be unavailable.
     async fn send_batch(&self, args: &[Vec<u8>]) -> Result<BatchReply, StoreError> {
@@ -207,7 +209,7 @@ impl LimitInner {
             match self.redis.run(&tidegate_lua::LIMIT, &self.keys, args).await {
                 Ok(reply) => return reply::parse(&reply),
                 Err(error) if error.is_unavailable() && retry => {
-                    retry = timeout_at(deadline, self.redis.recovered(&self.keys[0])).await.is_ok();
+                    retry = timeout_at(deadline, self.redis.wait_until_available(&self.keys[0])).await.is_ok();
                     if !retry || Instant::now() >= deadline {
                         return Err(error);
                     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidegate_core::{Bucket, Decision, Quota, Rate, Ticket, Timestamp};
 
-/// The `retry_after` of a call whose cost fits the whole burst, but never the share.
+/// The `retry_after` of a call that can be allowed only after Redis has recovered. That time is unknown, so this is a
+/// fixed interval for retries.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A bucket with one process's part of a quota, and the tokens that it granted.
@@ -20,8 +21,8 @@ struct ShareState {
 }
 
 impl LocalShare {
-    /// Returns an empty share for one of `processes`. It starts empty because other processes may have used the shared
-    /// tokens already.
+    /// Creates an empty share for one of `processes` processes. It starts empty because other processes may have used
+    /// the shared tokens already.
     ///
     /// Returns `None` if so small a part of the quota cannot be counted exactly.
     pub fn empty(quota: Quota, processes: usize, now: Timestamp) -> Option<Self> {
@@ -31,7 +32,8 @@ impl LocalShare {
         Some(Self { state: Mutex::new(ShareState { bucket, granted: 0 }), whole_burst: quota.burst() })
     }
 
-    /// Takes `cost` tokens of the share; returns ticket, wait and tokens left. A refusal takes nothing.
+    /// Takes `cost` tokens of the share. Returns the ticket, the wait and the tokens that are left. A refusal takes
+    /// nothing.
     pub fn reserve(&self, cost: u64, within: Duration, now: Timestamp) -> Result<(Ticket, Duration, u64), Decision> {
         let mut state = self.state.lock();
         match state.bucket.reserve(cost, within, now) {
@@ -48,30 +50,31 @@ impl LocalShare {
         }
     }
 
-    /// Returns how long a ticket still has to wait.
+    /// Returns how long the call with this ticket still has to wait.
     pub fn remaining_wait(&self, ticket: &Ticket, now: Timestamp) -> Duration {
         self.state.lock().bucket.remaining_wait(ticket, now)
     }
 
-    /// Returns the tokens of a call whose slot has not come yet.
+    /// Removes a waiting call from the queue and puts its tokens back into the share.
     pub fn cancel_wait(&self, ticket: &Ticket, cost: u64, now: Timestamp) {
         let mut state = self.state.lock();
         let level_before = state.bucket.level(now);
         state.bucket.cancel_wait(ticket, now);
-        // If the slot has come already, the tokens are used and the level stays.
+        // A call that no longer waits keeps its tokens, and the level is unchanged.
         if state.bucket.level(now) != level_before {
             state.granted -= cost;
         }
     }
 
-    /// Returns the tokens to debit from the shared bucket: those that the share granted, at most those it lacks now.
+    /// Returns the tokens to debit from the shared bucket: the tokens that the share granted, but at most as many as
+    /// are missing in the share now.
     ///
     /// The shared level is then at most the sum of the levels of all shares, as if they had always been one bucket.
     pub fn debt(&self, now: Timestamp) -> u64 {
         let mut state = self.state.lock();
         let burst = i64::try_from(state.bucket.quota().burst()).unwrap_or(i64::MAX);
-        let lacking = burst.saturating_sub(state.bucket.level(now));
-        state.granted.min(u64::try_from(lacking).unwrap_or(0))
+        let missing = burst.saturating_sub(state.bucket.level(now));
+        state.granted.min(u64::try_from(missing).unwrap_or(0))
     }
 }
 

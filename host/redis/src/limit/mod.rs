@@ -1,4 +1,4 @@
-//! One platform's bucket in Redis, and what its limit does while Redis is unavailable.
+//! The bucket of one limit in Redis, and the degraded mode of the limit while Redis is unavailable.
 
 mod batch;
 mod local_share;
@@ -19,20 +19,20 @@ use batch::{BatchHeader, Batcher, LimitOp, UnclaimedReply};
 use local_share::{LocalShare, RETRY_AFTER};
 use reply::{BucketState, OpOutcome, OpReply, format_quota};
 
-/// The bucket of one platform, shared by all processes that use the same Redis and prefix.
+/// A [`LimitStore`] whose bucket all processes with the same Redis and prefix share.
 pub struct RedisLimit(Arc<LimitInner>);
 
 struct LimitInner {
     redis: Redis,
     platform: String,
-    /// The bucket, its waiting calls, the reply to the last batch, cancelled reservations.
+    /// The keys of the bucket, its waiting calls, the reply to the last batch, and cancelled reservations.
     keys: [String; 4],
     channel: String,
     clock: Arc<dyn Clock>,
     /// Replaces the clock of the Redis server, for tests.
     script_clock: Option<Arc<dyn Clock>>,
     batcher: Batcher,
-    /// This process's id in reservation ids.
+    /// The id of this process in reservation ids.
     origin: u64,
     next_ticket: AtomicU64,
     state: Mutex<LimitState>,
@@ -49,43 +49,44 @@ struct LimitState {
     share: Option<Arc<LocalShare>>,
 }
 
-/// The state of the bucket in the last reply, and when that was received.
+/// The state of the bucket in the last reply, and the time at which the reply was received.
 struct CachedBucket {
     bucket: BucketState,
     received_at: Timestamp,
 }
 
-/// A reservation that may have to wait for its slot.
+/// The ticket of a reservation whose call may have to wait.
 pub enum RedisTicket {
     /// A reservation in Redis.
     Shared {
-        /// The script's name of the reservation, with its cost.
+        /// The name of the reservation in the limit script, with its cost.
         ticket: String,
-        /// The bucket that granted it; a bucket that was created later does not know it.
+        /// The creation time of the bucket that granted it, in microseconds. A bucket that was created later does not
+        /// contain it.
         created_at: u64,
-        /// When the slot comes, in microseconds of this process's clock.
+        /// The time at which the call may be sent, in microseconds of this process's clock.
         due: AtomicU64,
     },
-    /// A reservation of that cost in this process's local share.
+    /// A reservation in this process's local share, with its ticket there and its cost.
     Local(Arc<LocalShare>, Ticket, u64),
-    /// Granted without a bucket, by `on_redis_failure = "open"`.
+    /// A call that was allowed without a bucket, because of `on_redis_failure = "open"`.
     Open,
 }
 
 impl RedisLimit {
-    /// Returns the limit of `platform`. Its configuration is sent to Redis as soon as possible.
+    /// Creates the limit of `platform` and starts to send its configuration to Redis.
     #[must_use]
     pub fn new(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
         Self::open(redis, platform, limit, clock, true, None)
     }
 
-    /// Returns the limit of `platform` without sending its configuration: the quota in Redis stays as it is.
+    /// Creates the limit of `platform` without sending its configuration. The quota in Redis is unchanged.
     #[must_use]
     pub fn read_only(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
         Self::open(redis, platform, limit, clock, false, None)
     }
 
-    /// Returns a limit that uses `clock` instead of the Redis server's clock, for tests.
+    /// Creates a limit that uses `clock` instead of the Redis server's clock, for tests.
     #[must_use]
     pub fn with_clock(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
         let script_clock = Some(Arc::clone(&clock));
@@ -144,7 +145,7 @@ impl LimitInner {
         cost: u64,
         within: Duration,
     ) -> Result<Result<StoreReservation<RedisTicket>, Decision>, StoreError> {
-        // While Redis is known to be unavailable nothing is sent, so decisions are as fast as in memory.
+        // While Redis is known to be unavailable, no request is sent, so decisions are as fast as in memory.
         if let Some(reason) = self.redis.unavailable_reason(&self.keys[0]) {
             return Err(StoreError::unavailable(&*reason));
         }
@@ -165,11 +166,12 @@ impl LimitInner {
         })
     }
 
-    /// Returns what the next batch carries beside its operations.
+    /// Returns the contents of the next batch besides its operations.
     fn batch_header(&self) -> BatchHeader {
         let (state, now) = (self.state.lock(), self.clock.now());
         let quota = state.cached.as_ref().map_or(state.configured.quota, |cached| cached.bucket.quota);
-        // Redis keeps a bucket; if it is missing before it would have been full again, its data was lost.
+        // A bucket in Redis does not expire. If it is missing before it would have been full again, its data was lost,
+        // and the new bucket must start empty.
         let not_full_yet = |cached: &CachedBucket| now - cached.received_at < cached.bucket.full_in;
         let start_empty = if state.cached.as_ref().is_some_and(not_full_yet) { "1" } else { "0" };
         let announced_quota = state.config_changed.then_some(state.configured.quota);
@@ -188,7 +190,7 @@ impl LimitInner {
         }
     }
 
-    /// Stores the state of the bucket in a reply, and ends the use of the local share.
+    /// Caches the bucket's state, which a reply contains, and ends the use of the local share.
     fn handle_reply(&self, header: &BatchHeader, bucket: &BucketState) {
         let received_at = self.clock.now();
         let mut state = self.state.lock();
@@ -200,7 +202,7 @@ impl LimitInner {
         }
     }
 
-    /// Decides by `on_redis_failure`, without Redis.
+    /// Decides as `on_redis_failure` requires, without Redis.
     fn reserve_degraded(&self, cost: u64, within: Duration) -> Result<StoreReservation<RedisTicket>, Decision> {
         let now = self.clock.now();
         let mut state = self.state.lock();
@@ -239,8 +241,8 @@ impl LimitStore for RedisLimit {
         match self.0.reserve(cost, within).await {
             Ok(decision) => decision,
             Err(_) if !within.is_zero() && self.0.fails_closed() => {
-                // A call that may wait for its slot may also wait for Redis.
-                let _ = tokio::time::timeout(within, self.0.redis.recovered(&self.0.keys[0])).await;
+                // A call that may wait for tokens may also wait for Redis.
+                let _ = tokio::time::timeout(within, self.0.redis.wait_until_available(&self.0.keys[0])).await;
                 let time_left = (started_at + within) - self.0.clock.now();
                 let decision = self.0.reserve(cost, time_left).await;
                 decision.unwrap_or_else(|_| self.0.reserve_degraded(cost, time_left))
@@ -261,7 +263,7 @@ impl LimitStore for RedisLimit {
                 {
                     due.store((now + wait).as_micros(), Ordering::Relaxed);
                 }
-                // Without a newer value, the last known one stays valid.
+                // Without a newer value, the last known one is used.
                 Timestamp::from_micros(due.load(Ordering::Relaxed)) - now
             }
         }
@@ -324,7 +326,7 @@ impl LimitStore for RedisLimit {
     }
 }
 
-/// Returns the script's name of a reservation, which is unique among all processes.
+/// Returns the name of a reservation in the limit script. It is unique among all processes.
 fn ticket_name(origin: u64, number: u64) -> String {
     format!("{origin:x}.{number}")
 }

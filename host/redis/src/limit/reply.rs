@@ -10,15 +10,16 @@ use crate::codec::reply_text;
 /// The state of the bucket after a batch.
 #[derive(Clone, Debug)]
 pub struct BucketState {
-    /// When the bucket was created; a bucket that was created again does not know the earlier one's waiting calls.
+    /// The time at which the bucket was created, in microseconds. A bucket that was created again does not contain the
+    /// waiting calls of the earlier one.
     pub created_at: u64,
     /// The active quota.
     pub quota: Quota,
-    /// Whole tokens; below zero while calls wait for tokens.
+    /// The whole tokens in the bucket; negative while calls wait for tokens.
     pub level: i64,
     /// How long until the bucket is full.
     pub full_in: Duration,
-    /// The bucket's time.
+    /// The time of the bucket's last refill.
     pub updated_at: Timestamp,
 }
 
@@ -28,7 +29,7 @@ pub struct OpReply {
     pub outcome: OpOutcome,
     /// The level in units.
     pub level: i64,
-    /// Units that cancellations have returned.
+    /// The units that cancelled reservations have returned.
     pub returned: i64,
     /// The number of updates and resets.
     pub epoch: u64,
@@ -45,7 +46,7 @@ impl OpReply {
 /// The result of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpOutcome {
-    /// Done or granted, with the wait until the slot comes and the tokens that are left.
+    /// Done or granted, with the time until the call may be sent and the tokens that are left.
     Done { wait: Duration, remaining: u64 },
     /// Refused, with the time until the same cost fits.
     Limited { retry_after: Duration },

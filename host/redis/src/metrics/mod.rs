@@ -20,7 +20,7 @@ use crate::Redis;
 use crate::codec::{decode_reply, encode_arg};
 use pending_batches::{MetricBatch, PendingBatches};
 
-/// How long a request may take; no call to a platform waits for it.
+/// The maximum duration of a request; no call to a platform waits for it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The maximum number of commands in one round trip, and of concurrent roll-ups: enough for the minutes of an hour, and
@@ -51,14 +51,14 @@ struct Inner {
 }
 
 impl RedisMetrics {
-    /// Returns a store that uses the Redis server's clock. Each platform has at most `max_endpoints` endpoints with
+    /// Creates a store that uses the Redis server's clock. Each platform has at most `max_endpoints` endpoints with
     /// counts of their own; further endpoints are counted together as `other`.
     #[must_use]
     pub fn new(redis: Redis, max_endpoints: usize) -> Self {
         Self::open(redis, max_endpoints, None)
     }
 
-    /// Returns a store that uses `clock`, for tests.
+    /// Creates a store that uses `clock`, for tests.
     #[must_use]
     pub fn with_clock(redis: Redis, max_endpoints: usize, clock: Arc<dyn Clock>) -> Self {
         Self::open(redis, max_endpoints, Some(clock))
@@ -96,7 +96,8 @@ impl RedisMetrics {
         Arc::clone(self.0.pending.lock().entry(platform.to_owned()).or_default())
     }
 
-    /// Writes a platform's pending batches in order; returns whether there were any. A batch that fails stays first.
+    /// Writes a platform's pending batches in order; returns whether there were any. A batch that fails is the first
+    /// batch of the next call.
     async fn write_batches(self, platform: String) -> Result<bool, StoreError> {
         let pending = self.pending_batches(&platform);
         let mut pending = pending.lock().await;

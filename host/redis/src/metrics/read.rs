@@ -12,7 +12,7 @@ use crate::codec::decode_reply;
 /// A window that was read from Redis.
 struct FetchedWindow {
     resolution: Resolution,
-    /// The beginning, in milliseconds since 1970.
+    /// The start, in milliseconds since 1970.
     start_ms: u64,
     window: Window,
     /// The last minute that an hour or day includes.
@@ -68,7 +68,7 @@ impl RedisMetrics {
     }
 }
 
-/// Returns when the windows of a span begin.
+/// Returns the start of each window of a span, in milliseconds since 1970.
 fn window_starts(span: Span) -> impl Iterator<Item = u64> {
     (span.from_ms..=span.to_ms).step_by(usize::try_from(span.resolution.millis()).unwrap_or(usize::MAX))
 }

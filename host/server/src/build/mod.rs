@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_without_a_project_is_a_setup_error() {
+    fn directory_without_a_project_is_a_setup_error() {
         let dir = tempfile::tempdir().unwrap();
         let error = build(dir.path(), "shop", dir.path()).unwrap_err();
         let BuildError::Setup(message) = error else { panic!("{error:?}") };

@@ -10,7 +10,7 @@ use wit_component::ComponentEncoder;
 use super::BuildError;
 use super::toolchain::{self, TARGET, Toolchain};
 
-/// The build profile. Panics abort, because nothing in a policy can catch them. Symbol names stay, for backtraces.
+/// The build profile. Panics abort, because nothing in a policy can catch them. Symbol names are kept for backtraces.
 const PROFILE: [(&str, &str); 4] = [
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3"),
     ("CARGO_PROFILE_RELEASE_DEBUG", "false"),

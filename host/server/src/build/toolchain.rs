@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_compiler_has_no_target() {
+    fn missing_compiler_has_no_target() {
         assert!(!has_target("/nonexistent/rustc".as_ref()));
         assert!(!runs("/nonexistent/cargo".as_ref()));
     }

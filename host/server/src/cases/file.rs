@@ -184,7 +184,7 @@ mod tests {
                 "x:4:11: case.input: unknown key `statsu` (did you mean `status`?)",
                 "x:4:32: case.input.status: expected a whole number from 100 to 999, found a string",
                 "x:4:55: case.input.headers.a: expected a string in quotes, found an integer",
-                "x:5:21: case.expect.action: expected \"retry\" or \"give_up\" or \"default\", not \"rety\"",
+                "x:5:21: case.expect.action: expected \"retry\", \"give_up\" or \"default\", not \"rety\"",
                 "x:5:40: case.expect.after_ms: expected a whole number of at least 0, not -1",
                 "x:6:1: case: `name` is missing",
                 "x:8:1: case.expect: expected at least one field, because a case without expected fields cannot fail",
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_case_has_exactly_one_input_that_fits_its_policy_kind() {
+    fn case_has_exactly_one_input_that_fits_its_policy_kind() {
         let case = |rest: &str, kind| errors(&format!("[[case]]\nname = 'a'\n{rest}"), kind);
         let rows = [
             ("expect = { action = 'retry' }", RETRY, "x:1:1: case: expected either `input` or `answer`"),

@@ -79,7 +79,7 @@ impl PolicyUnderTest {
         if kind.is_some() {
             return load_one(policy, kind, config).map(Self::Policy);
         }
-        // A condition must not be quarantined here, however often it faults.
+        // A condition must not be quarantined here, even if every evaluation faults.
         let dir = policy.parent().unwrap_or(policy).to_owned();
         let policies = Policies::open(&PoliciesConfig { dir, max_faults: u32::MAX, ..config.clone() });
         let errors = policies.reload().rejected;

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tidegate::core::units::{format_duration, parse_duration};
+use tidegate::core::units::parse_duration;
 use tidegate::core::{HostView, LimitState, Stats};
 
 /// A view with fixed windows and limits, from a case file or a decision log.
 pub struct FixedView {
     windows: BTreeMap<Duration, Stats>,
     limits: BTreeMap<String, LimitState>,
-    /// The value of all other windows. An alert condition gets the statistics of its own window.
+    /// The statistics of all other windows. For an alert condition, these are the statistics of its own window.
     default_window: Stats,
     /// Whether a policy has read a window or limit that this view does not contain.
     missing_read: AtomicBool,
@@ -28,9 +28,7 @@ impl FixedView {
         default_window: Stats,
     ) -> Result<Self, String> {
         let parsed = windows.into_iter().map(|(name, stats)| Ok((parse_duration(&name)?, stats)));
-        let windows = parsed
-            .collect::<Result<_, String>>()
-            .map_err(|error| format!("windows: {error}, such as {:?}", format_duration(Duration::from_secs(3_600))))?;
+        let windows = parsed.collect::<Result<_, String>>().map_err(|error| format!("windows: {error}"))?;
         Ok(Self { windows, limits, default_window, missing_read: AtomicBool::new(false) })
     }
 
@@ -39,7 +37,7 @@ impl FixedView {
         self.missing_read.load(Ordering::Relaxed)
     }
 
-    /// Returns `value`, and remembers if there is none.
+    /// Returns `value`. Records a missing read if there is none.
     fn note_missing<T>(&self, value: Option<T>) -> Option<T> {
         if value.is_none() {
             self.missing_read.store(true, Ordering::Relaxed);

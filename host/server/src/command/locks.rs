@@ -40,7 +40,7 @@ enum LocksCommand {
         #[command(flatten)]
         target: Target,
     },
-    /// Release a lock, whichever owner holds it.
+    /// Release a lock, regardless of its owner.
     ///
     /// The owner is not notified: its next attempt to extend the lock fails. Exits with 1 if the lock is not held.
     #[command(after_help = RELEASE_EXAMPLES)]
@@ -62,7 +62,7 @@ impl Locks {
             LocksCommand::List { target } => output::send_and_print(&target, ApiRequest::Locks, table),
             LocksCommand::Release { name, target } => {
                 let message = format!("released {name}");
-                output::send_and_print(&target, ApiRequest::EvictLock(name), |_| message)
+                output::send_and_print(&target, ApiRequest::ForceReleaseLock(name), |_| message)
             }
         }
     }

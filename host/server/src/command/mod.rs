@@ -44,7 +44,7 @@ Examples:
 
 Run `tidegate COMMAND --help` for the options and examples of one command.";
 
-/// Keep calls to other people's APIs within their rate limits.
+/// Keep calls to third-party APIs within their rate limits.
 ///
 /// tidegate rate-limits, retries, measures and alerts on calls to APIs that you do not control. Rhai scripts and Wasm
 /// components ("policies") decide which calls to retry, when to alert and which requests to admit. The server reloads a
@@ -81,7 +81,7 @@ pub enum Command {
     Check(check::Check),
     /// Evaluate one policy on one JSON input and print its verdict.
     ///
-    /// The input is a failure for a retry policy, a snapshot of metrics for an alert policy, or a request for an
+    /// The input is a failure for a retry policy, a snapshot of metrics for an alert condition, or a request for an
     /// admission policy. An alert input may have a `windows` object: the values that `window("1h")` and the like
     /// return.
     ///

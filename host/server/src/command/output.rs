@@ -44,7 +44,8 @@ pub fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String
     lines.iter().map(padded).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns a JSON string, or an empty text for other values. Replaces control characters, which a terminal would obey.
+/// Returns a JSON string, or an empty text for other values. Replaces control characters, which a terminal would
+/// interpret.
 pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().replace(char::is_control, " ")
 }

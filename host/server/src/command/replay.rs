@@ -68,7 +68,9 @@ impl Replay {
             print_error(&format!("{more} more invalid lines"));
         }
         if report.lines == 0 && report.invalid_lines.is_empty() {
-            return Err(UsageError(format!("{}: the log contains no decisions", self.log.display())));
+            let name =
+                if self.log == Path::new("-") { "standard input".into() } else { self.log.display().to_string() };
+            return Err(UsageError(format!("{name}: the log contains no decisions")));
         }
         print_result(self.json, &json!(report), &format_report(&report));
         Ok(match (report.invalid_lines.is_empty(), report.is_unchanged()) {
@@ -101,8 +103,8 @@ fn format_report(report: &ReplayReport) -> String {
     }
     if report.lines_with_missing_data > 0 {
         sections.push(format!(
-            "note: {} lines lack a window or limit that a policy read; an alert condition got the values of its own \
-             window, everything else was empty",
+            "note: lines without a window or limit that a policy read: {}; for them, an alert condition got the values \
+             of its own window, and everything else was empty",
             report.lines_with_missing_data
         ));
     }

@@ -85,7 +85,9 @@ impl Serve {
         let channels = Arc::new(crate::notify::from_config);
         let host = Host::builder().config(config).policies(Arc::clone(&policies)).notifiers(channels).build();
         let host = host.map_err(|error| UsageError(error.to_string()))?;
-        let listener = TcpListener::bind(address).await.map_err(|error| UsageError(format!("{address}: {error}")))?;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| UsageError(format!("cannot listen on {address}: {error}")))?;
         let bound = listener.local_addr().map_err(|error| UsageError(error.to_string()))?;
         // Watching for changes stops when these guards are dropped, at the end of this function.
         let _config = file.map(|file| host.follow_config(&file)).transpose().map_err(watch_error)?;

@@ -11,8 +11,8 @@ use super::target::{ApiRequest, Target};
 
 const EXAMPLES: &str = "\
 Examples:
-  tidegate status                                  ask the server on this machine
-  tidegate status --server http://10.0.0.5:8700    ask another server
+  tidegate status                                  query the server on this machine
+  tidegate status --server http://10.0.0.5:8700    query another server
   tidegate status --redis --config tidegate.toml   connect to Redis directly";
 
 /// The options of `tidegate status`.

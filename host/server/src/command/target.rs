@@ -1,4 +1,4 @@
-//! Where the read and control commands send their requests: to a running server, or directly to Redis.
+//! The target of the commands that read or change state: a running server, or Redis directly.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ pub enum ApiRequest {
     Metrics { platform: String, endpoint: Option<String>, range: String },
     Alerts { platform: Option<String>, limit: usize },
     Locks,
-    EvictLock(String),
+    ForceReleaseLock(String),
     Redis,
 }
 
@@ -78,7 +78,7 @@ impl From<String> for CommandError {
 }
 
 impl Target {
-    /// Sends a request and returns the response in the format of the HTTP API.
+    /// Sends a request and returns the response, in the format of the HTTP API.
     pub async fn send(&self, request: ApiRequest) -> Result<Value, CommandError> {
         if self.redis { self.send_to_redis(request).await } else { self.send_to_server(request).await }
     }
@@ -193,7 +193,7 @@ fn http_parts(request: ApiRequest) -> HttpParts {
             (Method::GET, path(&["alerts"]), query.chain(platform.map(|name| ("platform", name))).collect(), None)
         }
         ApiRequest::Locks => (Method::GET, path(&["locks"]), vec![], None),
-        ApiRequest::EvictLock(name) => (Method::DELETE, path(&["locks", &name]), vec![], None),
+        ApiRequest::ForceReleaseLock(name) => (Method::DELETE, path(&["locks", &name]), vec![], None),
         ApiRequest::Redis => (Method::GET, path(&["redis"]), vec![], None),
     }
 }
@@ -233,15 +233,15 @@ async fn run_on_host(host: &Host, request: ApiRequest) -> Result<Value, CommandE
             json!({ "active": active, "history": history })
         }
         ApiRequest::Locks => json!(host.locks().list().await?),
-        ApiRequest::EvictLock(name) => match host.locks().evict(&name).await {
-            Ok(true) => json!({ "held": true }),
+        ApiRequest::ForceReleaseLock(name) => match host.locks().force_release(&name).await {
+            Ok(true) => json!({ "released": true }),
             Ok(false) => return Err(CommandError::NotFound(format!("lock {name:?} is not held"))),
             Err(error) => return Err(LockError::from(error).to_string().into()),
         },
         ApiRequest::Redis => {
             let Some(redis) = host.redis() else { return Ok(json!({ "configured": false })) };
             // Wait for the first connection: before it, the health is only "connecting".
-            let _ = tokio::time::timeout(REDIS_TIMEOUT, redis.recovered("")).await;
+            let _ = tokio::time::timeout(REDIS_TIMEOUT, redis.wait_until_available("")).await;
             json!(redis.health())
         }
     })

@@ -1,4 +1,4 @@
-//! Admission for gateways in any language: one request evaluates the policy and reserves from the limits.
+//! Admission for gateways in any language: one request evaluates the policy and reserves tokens from the limits.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::limits::refused;
 
 /// The body of `POST /v1/admit`: the request to admit, and how long it may wait.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct AdmitRequest {
     platform: String,
     #[serde(default = "super::limits::default_endpoint")]
@@ -35,7 +35,7 @@ fn default_method() -> String {
     "GET".to_owned()
 }
 
-/// Evaluates the admission policy, then reserves from every limit that applies to the request.
+/// Evaluates the admission policy, then reserves tokens from every limit that applies to the request.
 pub async fn admit(State(host): State<Host>, JsonBody(body): JsonBody<AdmitRequest>) -> Result<Response, ApiError> {
     let headers = body.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
     let at_ms = host.clock().unix_ms();

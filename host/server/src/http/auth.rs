@@ -25,7 +25,7 @@ impl TokenHash {
     }
 }
 
-/// Rejects a request without the right bearer token. If no token is configured, rejects a request that a web page can
+/// Rejects a request without the right bearer token. If no token is configured, rejects a request that a web page may
 /// have sent.
 pub async fn authorize(State(token): State<TokenHash>, request: Request, next: Next) -> Result<Response, ApiError> {
     match &token.0 {
@@ -59,7 +59,7 @@ fn check_local(headers: &HeaderMap) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::forbidden(
-        "requests from web pages are rejected: without `[server] token`, only programs on this machine are served",
+        "`Host` or `Origin` is not local: without `[server] token`, the server rejects requests from web pages",
     ))
 }
 

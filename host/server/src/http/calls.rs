@@ -22,7 +22,7 @@ const MAX_ENDPOINT: usize = 128;
 
 /// The body of `POST /v1/calls`: one finished call. The fields after `failure` are used for a failed call only.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct CallReport {
     platform: String,
     endpoint: String,
@@ -48,7 +48,7 @@ pub struct CallReport {
 
 /// The failure of a call, as the worker saw it.
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a JSON object")]
 pub struct FailureReport {
     kind: FailureKind,
     status: Option<u16>,
@@ -70,7 +70,7 @@ fn idempotent_by_default() -> bool {
 
 /// The query of `GET /v1/metrics`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct MetricsQuery {
     platform: String,
     endpoint: Option<String>,

@@ -75,14 +75,30 @@ impl From<LockError> for ApiError {
 
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
-        Self { status: rejection.status(), message: rejection.body_text() }
+        let message = match &rejection {
+            JsonRejection::MissingJsonContentType(_) => {
+                "expected the header `Content-Type: application/json`".to_owned()
+            }
+            JsonRejection::JsonSyntaxError(error) => format!("request body: invalid JSON: {}", cause(error)),
+            JsonRejection::JsonDataError(error) => format!("request body: {}", cause(error)),
+            other => format!("request body: {}", cause(other)),
+        };
+        Self { status: rejection.status(), message }
     }
 }
 
 impl From<QueryRejection> for ApiError {
     fn from(rejection: QueryRejection) -> Self {
-        Self { status: rejection.status(), message: rejection.body_text() }
+        Self { status: rejection.status(), message: format!("query: {}", cause(&rejection)) }
     }
+}
+
+/// Returns the innermost message of an error. The outer messages refer to types of this program.
+fn cause(mut error: &dyn std::error::Error) -> String {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 /// Extracts a JSON body. A malformed body becomes an [`ApiError`].

@@ -15,9 +15,9 @@ use tidegate::{Decision, Host, LimitStatus, Outcome, Quota, Rate, Reservation};
 
 use super::error::{ApiError, JsonBody};
 
-/// The body of `acquire`. An empty object acquires one call without waiting.
+/// The body of `acquire`. An empty object acquires one token without waiting.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct AcquireLimitRequest {
     #[serde(default = "default_cost")]
     cost: u64,
@@ -36,9 +36,9 @@ pub fn default_endpoint() -> String {
     "other".to_owned()
 }
 
-/// The body of an update.
+/// The body of `PUT /v1/limits/{platform}`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct UpdateLimitRequest {
     rate: String,
     burst: u64,
@@ -46,7 +46,7 @@ pub struct UpdateLimitRequest {
 
 /// The body of `cancel`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct CancelReservationRequest {
     reservation_id: String,
 }
@@ -123,8 +123,9 @@ pub async fn update(
     JsonBody(body): JsonBody<UpdateLimitRequest>,
 ) -> Result<Json<LimitStatus>, ApiError> {
     let limiter = host.limiter(&platform)?;
-    let quota = Rate::parse(&body.rate).and_then(|rate| Quota::new(rate, body.burst));
-    limiter.update(quota.map_err(|error| ApiError::bad_request(error.to_string()))?).await?;
+    let rate = Rate::parse(&body.rate).map_err(|error| ApiError::bad_request(format!("rate: {error}")))?;
+    let quota = Quota::new(rate, body.burst).map_err(|error| ApiError::bad_request(format!("burst: {error}")))?;
+    limiter.update(quota).await?;
     Ok(Json(limiter.status().await?))
 }
 

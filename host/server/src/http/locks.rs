@@ -19,7 +19,7 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// The body of `acquire`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct AcquireLockRequest {
     owner: String,
     #[serde(default = "default_ttl_ms")]
@@ -36,7 +36,7 @@ fn default_ttl_ms() -> u64 {
 
 /// The body of `extend`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct ExtendLockRequest {
     owner: String,
     fencing_token: u64,
@@ -46,7 +46,7 @@ pub struct ExtendLockRequest {
 
 /// The body of `release`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
 pub struct ReleaseLockRequest {
     owner: String,
     fencing_token: u64,
@@ -103,9 +103,9 @@ pub async fn release(
     Ok(Json(json!({ "depth": depth })))
 }
 
-pub async fn evict(State(host): State<Host>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
-    if host.locks().evict(&name).await? {
-        return Ok(Json(json!({ "held": true })));
+pub async fn force_release(State(host): State<Host>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
+    if host.locks().force_release(&name).await? {
+        return Ok(Json(json!({ "released": true })));
     }
     Err(ApiError::not_found(format!("lock {name:?} is not held")))
 }

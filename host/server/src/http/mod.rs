@@ -36,7 +36,7 @@ pub fn router(host: Host, token: Option<Secret>) -> Router {
         .route("/v1/calls", post(calls::record))
         .route("/v1/metrics", get(calls::metrics))
         .route("/v1/locks", get(locks::list))
-        .route("/v1/locks/{name}", delete(locks::evict))
+        .route("/v1/locks/{name}", delete(locks::force_release))
         .route("/v1/locks/{name}/acquire", post(locks::acquire))
         .route("/v1/locks/{name}/extend", post(locks::extend))
         .route("/v1/locks/{name}/release", post(locks::release))

@@ -103,7 +103,7 @@ fn limits(page: &mut Page, host: &Host) {
 }
 
 fn alerts(page: &mut Page, active: &[ActiveAlert]) {
-    page.family("tidegate_alerts", "gauge", "Alert rules whose condition is true, by state.");
+    page.family("tidegate_alerts", "gauge", "1 for each active alert, pending or firing.");
     for alert in active {
         let endpoint = alert.endpoint.as_deref().unwrap_or_default();
         let labels = [
@@ -177,7 +177,7 @@ fn policies(page: &mut Page, host: &Host) {
     for policy in &status {
         page.sample("tidegate_policy_stale", &[("policy", &policy.path)], u8::from(policy.stale.is_some()));
     }
-    page.family("tidegate_policy_stale_since_seconds", "gauge", "Unix time since which a policy is stale, in seconds.");
+    page.family("tidegate_policy_stale_since_seconds", "gauge", "Unix time at which a policy became stale.");
     for policy in &status {
         if let Some(since) = policy.stale_since_ms {
             page.sample("tidegate_policy_stale_since_seconds", &[("policy", &policy.path)], since / 1_000);
@@ -206,7 +206,7 @@ fn policies(page: &mut Page, host: &Host) {
     page.family(
         "tidegate_policy_faults_total",
         "counter",
-        "Faults of a policy by kind. After a fault, the fallback decides.",
+        "Faults of a policy by kind. After a fault, the fallback decides; an alert keeps its state.",
     );
     for policy in &status {
         for (kind, count) in &policy.faults {

@@ -97,7 +97,7 @@ impl DingTalk {
     /// Returns the error for a response with HTTP 200 and an `errcode` that is not 0.
     fn robot_error(&self, RobotResponse { errcode, errmsg }: &RobotResponse) -> NotifyError {
         let hint = match errcode {
-            130_101 => "sent too fast",
+            130_101 => "messages are sent too fast",
             310_000 => {
                 "the robot's security settings reject the message: check the signing secret, keywords and IP addresses"
             }

@@ -32,6 +32,7 @@ pub struct DecisionLine {
 
 /// The fields of a line that a replay needs.
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct RawDecisionLine {
     kind: DecisionKind,
     policy: String,
@@ -66,7 +67,9 @@ impl DecisionLine {
     /// # Errors
     /// Returns an error message that says what was expected.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let raw: RawDecisionLine = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        // The caller adds the number of the line in the log.
+        let in_line = |error: serde_json::Error| error.to_string().replace(" at line 1 column ", " at column ");
+        let raw: RawDecisionLine = serde_json::from_slice(bytes).map_err(in_line)?;
         let input_json = raw.input.clone();
         let (input, default_window) = match raw.kind {
             DecisionKind::Retry => (CaseInput::Failure(from_json("input", raw.input)?), Stats::default()),
@@ -166,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_reads_the_recorded_windows_and_a_missing_one_is_noted() {
+    fn policy_reads_recorded_windows_and_a_missing_window_is_noted() {
         let line = r#"{"kind":"alert","policy":"alerts.toml","rule":"r","input":{"platform":"jd","count":5},
                        "windows":{"1h":{"count":9}},"limits":{"jd":{"available":1,"burst":2,"rate":1,"full_in_ms":3}},
                        "verdict":{"state":"quiet"}}"#;

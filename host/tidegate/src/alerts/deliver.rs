@@ -34,16 +34,17 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    /// Starts the deliveries that are open and not in progress, and records finished ones again that are still open.
-    pub async fn send(&mut self, alerts: &Alerts, open: Vec<AlertRecord>) {
+    /// Starts each delivery of `undelivered` that is not in progress. If a delivery has finished but the store has not
+    /// recorded its result, records the result again.
+    pub async fn send(&mut self, alerts: &Alerts, undelivered: Vec<AlertRecord>) {
         while let Some(result) = self.tasks.try_join_next_with_id() {
             self.finish(result);
         }
-        let open = open.iter().flat_map(|record| record.undelivered_channels().map(move |channel| (record, channel)));
-        let open: BTreeMap<DeliveryKey, &Notification> =
-            open.map(|(record, channel)| ((record.id, channel.clone()), &record.routed.notification)).collect();
-        self.finished.retain(|key, _| open.contains_key(key));
-        for (key, notification) in open {
+        let pairs = undelivered.iter().flat_map(|record| record.undelivered_channels().map(move |name| (record, name)));
+        let undelivered: BTreeMap<DeliveryKey, &Notification> =
+            pairs.map(|(record, channel)| ((record.id, channel.clone()), &record.routed.notification)).collect();
+        self.finished.retain(|key, _| undelivered.contains_key(key));
+        for (key, notification) in undelivered {
             if let Some(delivery) = self.finished.get(&key) {
                 alerts.record_delivery(key.0, delivery.clone()).await;
             } else if !self.in_progress.values().any(|other| *other == key) {
@@ -53,7 +54,7 @@ impl Deliveries {
         }
     }
 
-    /// Cancels all deliveries in progress, since a new leader takes over.
+    /// Cancels all deliveries in progress, because a new leader takes them over.
     pub async fn stop(&mut self) {
         self.tasks.abort_all();
         while let Some(result) = self.tasks.join_next_with_id().await {
@@ -202,8 +203,8 @@ mod tests {
         changes.notifications.push(RoutedNotification { notification, channels: vec!["a".to_owned()] });
         let mut deliveries = Deliveries::default();
         for _ in 0..3 {
-            let open = alerts.store().write(1, std::mem::take(&mut changes)).await.unwrap().unwrap();
-            deliveries.send(&alerts, open).await;
+            let undelivered = alerts.store().write(1, std::mem::take(&mut changes)).await.unwrap().unwrap();
+            deliveries.send(&alerts, undelivered).await;
             deliveries.drain().await;
         }
         let history = alerts.history(None, 1).await.unwrap();
@@ -223,6 +224,6 @@ mod tests {
     async fn a_panicking_notifier_is_recorded_as_failed_and_not_called_again() {
         let (sent, deliveries) = three_ticks(0, true).await;
         assert_eq!(sent, 1);
-        assert_eq!(deliveries, [failed("a".to_owned(), 1, NOTIFIER_PANICKED.to_owned())]);
+        assert_eq!(deliveries, [failed("a".to_owned(), 1, "the notifier panicked; see the log".to_owned())]);
     }
 }

@@ -56,8 +56,8 @@ fn evaluate_scope(
 ) {
     let Some(stats) = context.stats.get(&key.platform, key.endpoint.as_deref(), rule.window) else { return };
     let snapshot = Snapshot { platform: key.platform.clone(), endpoint: key.endpoint.clone(), stats };
-    // If the statistics are not available or the policy faults, the state stays unchanged: that is neither a problem of
-    // the platform nor its recovery. The fault is counted and shown in the status of the policy.
+    // If the statistics are not available or the policy faults, the state stays unchanged: neither means that the
+    // platform has a problem or has recovered. The fault is counted and shown in the status of the policy.
     let Some(verdict) = evaluate_rule(rule, &snapshot, context) else { return };
     let (holds, detail) = match verdict {
         AlertVerdict::Quiet => (false, None),
@@ -120,13 +120,14 @@ fn routed(
     RoutedNotification { notification, channels: rule.channels.clone() }
 }
 
-/// Removes the states of rules that were removed or have another scope now. A firing alert among them is resolved.
+/// Removes the states of rules that were removed or no longer cover the platform or endpoint. A firing alert among them
+/// is resolved.
 fn remove_obsolete(rules: &[Rule], current: &AlertStates, changes: &mut AlertChanges) {
     let is_current = |key: &AlertKey| rules.iter().any(|rule| rule.name == key.rule && covers(rule, key));
     for (key, entry) in current.states.iter().filter(|(key, _)| !is_current(key)) {
         changes.states.insert(key.clone(), None);
-        let open = entry.last_notification.clone().filter(|last| last.notification.transition != Transition::Resolved);
-        changes.notifications.extend(open.map(|RoutedNotification { notification, channels }| RoutedNotification {
+        let last = entry.last_notification.clone().filter(|last| last.notification.transition != Transition::Resolved);
+        changes.notifications.extend(last.map(|RoutedNotification { notification, channels }| RoutedNotification {
             notification: Notification {
                 transition: Transition::Resolved,
                 detail: Some("the rule was removed or no longer covers this platform or endpoint".to_owned()),

@@ -12,7 +12,7 @@ use tidegate_core::store::{
     RoutedNotification, StoreFuture,
 };
 
-/// An [`AlertStore`] in memory; its contents end with the process.
+/// An [`AlertStore`] in memory. Its contents are lost when the process ends.
 pub struct MemoryAlerts {
     clock: Arc<dyn Clock>,
     contents: Mutex<Contents>,
@@ -30,7 +30,7 @@ struct Contents {
 }
 
 impl Contents {
-    /// Returns whether the token belongs to the current leader.
+    /// Registers the token if it is the greatest so far. Returns whether it belongs to the current leader.
     fn accept_leader(&mut self, token: u64) -> bool {
         self.token = self.token.max(token);
         self.token == token
@@ -83,11 +83,11 @@ impl AlertStore for MemoryAlerts {
 
     fn write(&self, token: u64, changes: AlertChanges) -> StoreFuture<'_, Option<Vec<AlertRecord>>> {
         let mut contents = self.contents.lock();
-        let open = contents.accept_leader(token).then(|| {
+        let undelivered = contents.accept_leader(token).then(|| {
             contents.write(changes, self.clock.unix_ms());
             contents.records.iter().filter(|record| record.undelivered_channels().next().is_some()).cloned().collect()
         });
-        Box::pin(ready(Ok(open)))
+        Box::pin(ready(Ok(undelivered)))
     }
 
     fn record_delivery(&self, id: u64, delivery: Delivery) -> StoreFuture<'_, ()> {

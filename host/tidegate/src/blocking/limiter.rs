@@ -39,7 +39,7 @@ impl BlockingLimiter {
         Ok(self.background.wait(self.inner.status())??)
     }
 
-    /// Fills the bucket.
+    /// Refills the bucket to the full burst. Waiting calls get their tokens first.
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable, or if called inside an async runtime.
@@ -47,7 +47,7 @@ impl BlockingLimiter {
         Ok(self.background.wait(self.inner.reset())??)
     }
 
-    /// Changes rate and burst for all processes that share the limit. The number of tokens stays.
+    /// Changes the rate and the burst for all processes that share the limit. The tokens in the bucket are kept.
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable, or if called inside an async runtime.

@@ -16,7 +16,7 @@ impl BlockingLock {
     /// Sets how long the lock stays held after its last extension.
     ///
     /// # Errors
-    /// Returns an error if the ttl is shorter than 100 ms or longer than a day.
+    /// Returns an error if the TTL is shorter than 100 ms or longer than a day.
     pub fn ttl(mut self, ttl: Duration) -> Result<Self, BlockingError> {
         self.inner = self.inner.ttl(ttl)?;
         Ok(self)
@@ -73,7 +73,8 @@ impl BlockingLease {
     /// Releases the lock and returns whether it was held until then.
     ///
     /// # Errors
-    /// Returns an error if Redis is unavailable, or if called inside an async runtime. Then the lock ends by its ttl.
+    /// Returns an error if Redis is unavailable, or if called inside an async runtime. The release is
+    /// then retried in the background until the lock's TTL has passed.
     pub fn release(mut self) -> Result<bool, BlockingError> {
         match self.inner.take() {
             Some(inner) => Ok(self.background.wait(inner.release())??),
@@ -85,7 +86,7 @@ impl BlockingLease {
 impl Drop for BlockingLease {
     fn drop(&mut self) {
         let Some(inner) = self.inner.take() else { return };
-        // Wait for the release if this thread may block, so that a program that ends does not leave the lock held.
+        // Waits for the release if this thread may block. Otherwise a program that ends would leave the lock held.
         let _ = self.background.wait(inner.release());
     }
 }

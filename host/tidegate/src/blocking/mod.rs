@@ -113,7 +113,7 @@ impl BlockingHost {
         let services = runtime.block_on(async { build() }).map_err(ErrorKind::from)?;
         let (stop, stopped) = oneshot::channel::<()>();
         let running = runtime.spawn(services.clone().run(async {
-            // An error means that the sender is gone, which also means to stop.
+            // An error means that the sender was dropped, which also is a signal to stop.
             let _ = stopped.await;
         }));
         let background = BackgroundRuntime { runtime: Some(runtime), shutdown: Some((stop, running)) };
@@ -143,7 +143,7 @@ impl BlockingHost {
         Ok(BlockingRetry { inner: self.services.retry(platform)?, background: Arc::clone(&self.background) })
     }
 
-    /// Returns a handle to a lock, with a unique owner and a ttl of 30 s.
+    /// Returns a handle to a lock, with a unique owner and a TTL of 30 s.
     ///
     /// # Errors
     /// Returns an error if the name is empty, longer than 200 bytes, or contains control characters.

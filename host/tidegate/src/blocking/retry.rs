@@ -28,7 +28,7 @@ pub enum BlockingCallError<E> {
 }
 
 impl BlockingRetry {
-    /// Sets the endpoint under which the call is counted in the metrics.
+    /// Sets the endpoint under which the call is counted in the metrics. The default is `other`.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.inner = self.inner.endpoint(endpoint);
         self
@@ -52,8 +52,8 @@ impl BlockingRetry {
         self
     }
 
-    /// Makes the call on this thread and retries it as the policies advise. The closure may block and use other
-    /// services.
+    /// Makes the call on this thread and retries it as the policies decide. The closure may block and use other
+    /// services of the host.
     ///
     /// # Errors
     /// Returns the errors of [`crate::Retry::run`], and an error if called inside an async runtime.
@@ -79,20 +79,20 @@ impl BlockingRetry {
             let step = self.background.wait(async {
                 tokio::select! {
                     biased;
-                    Some(attempt) = attempts.recv() => Step::Attempt(attempt),
-                    result = &mut running => Step::Finished(result),
+                    Some(attempt) = attempts.recv() => CallStep::Attempt(attempt),
+                    result = &mut running => CallStep::Finished(result),
                 }
             });
             match step.map_err(BlockingCallError::Blocking)? {
-                Step::Attempt(attempt) => drop(result_sender.send(call(attempt))),
-                Step::Finished(result) => return result.map_err(BlockingCallError::Failed),
+                CallStep::Attempt(attempt) => drop(result_sender.send(call(attempt))),
+                CallStep::Finished(result) => return result.map_err(BlockingCallError::Failed),
             }
         }
     }
 }
 
 /// The next step of a call.
-enum Step<T, E> {
+enum CallStep<T, E> {
     Attempt(Attempt),
     Finished(Result<T, crate::CallError<E>>),
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 /// A [`LimitStore`] in memory; its bucket is not shared with other processes.
 pub struct MemoryLimit {
     bucket: Mutex<Bucket>,
-    /// Incremented by each change that may reschedule queued calls; wakes the calls that wait.
+    /// The number of changes that may have rescheduled queued calls. A change of this number wakes the calls.
     epoch: watch::Sender<u64>,
     clock: Arc<dyn Clock>,
     /// Distinguishes the reservation ids of this bucket from those of an earlier process.
@@ -42,7 +42,8 @@ impl MemoryLimit {
         self.epoch.send_modify(|epoch| *epoch += 1);
     }
 
-    /// Reads the clock while the bucket is locked: read earlier, the time could be older than the bucket's last update.
+    /// Calls `f` with the bucket and the current time. The clock is read while the bucket is locked, because an earlier
+    /// time could be older than the bucket's last update.
     fn with<T>(&self, f: impl FnOnce(&mut Bucket, Timestamp) -> T) -> T {
         let mut bucket = self.bucket.lock();
         let now = self.clock.now();

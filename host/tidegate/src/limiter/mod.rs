@@ -96,10 +96,11 @@ impl Limiter {
         }
     }
 
-    /// Waits as [`Limiter::acquire`] does and returns a reservation, so that a call that is not sent can be cancelled.
+    /// Waits as [`Limiter::acquire`] does and returns a reservation. If the call is then not sent, the caller can
+    /// cancel the reservation.
     ///
     /// # Errors
-    /// Returns the refusal if the tokens will not be available in time; nothing is taken then.
+    /// Returns the refusal if the tokens will not be available in time. A refusal takes nothing.
     pub async fn reserve(&self, cost: u64, timeout: Duration) -> Result<Reservation, Decision> {
         with_store!(self, store => reserve_and_wait(&**store, cost, timeout.min(MAX_WAIT)).await)
     }
@@ -128,13 +129,13 @@ impl Limiter {
         with_store!(self, store => store.cancel(id).await)
     }
 
-    /// Returns the current quota, as last received by this process.
+    /// Returns the quota that this process received last, without a request to the store.
     #[must_use]
     pub fn quota(&self) -> Quota {
         with_store!(self, store => store.quota())
     }
 
-    /// Returns the state as last received by this process, without querying the store.
+    /// Returns the state that this process received last, without a request to the store.
     #[must_use]
     pub fn cached_status(&self) -> LimitStatus {
         with_store!(self, store => store.cached_status())
@@ -148,7 +149,7 @@ impl Limiter {
         with_store!(self, store => store.status().await)
     }
 
-    /// Fills the bucket. Waiting calls are served from it first.
+    /// Refills the bucket to the full burst. Waiting calls get their tokens first.
     ///
     /// # Errors
     /// Returns an error if the limit is shared through Redis and Redis is unavailable.
@@ -156,8 +157,8 @@ impl Limiter {
         with_store!(self, store => store.reset().await)
     }
 
-    /// Changes rate and burst for all processes that share the limit. The number of tokens stays, and waiting calls are
-    /// rescheduled at once.
+    /// Changes the rate and the burst for all processes that share the limit. The tokens in the bucket are kept, and
+    /// waiting calls are rescheduled at once.
     ///
     /// # Errors
     /// Returns an error if the limit is shared through Redis and Redis is unavailable.
@@ -176,12 +177,13 @@ impl Limiter {
 async fn reserve_and_wait<S: LimitStore>(store: &S, cost: u64, within: Duration) -> Result<Reservation, Decision> {
     let mut changes = store.changed();
     let StoreReservation { ticket, mut wait, remaining, id } = store.reserve(cost, within).await?;
-    // Starts at the reply: the store measured `within` from the request.
+    // The deadline is counted from the reply. The store counted `within` from the request, which is earlier; a deadline
+    // that early could refuse a call that the store accepted.
     let deadline = Instant::now() + within;
     let mut queued = QueuedCall { store, ticket: Some(ticket) };
     while !wait.is_zero() {
         if Instant::now() + wait > deadline {
-            // The rate was lowered meanwhile. Dropping `queued` cancels the wait.
+            // The rate was lowered in the meantime. Dropping `queued` cancels the wait.
             return Err(Decision::Limited { retry_after: wait });
         }
         tokio::select! {

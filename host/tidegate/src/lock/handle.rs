@@ -10,7 +10,7 @@ use tidegate_core::store::{LockHeld, LockRequest};
 use super::lease::{HeldLock, Lease};
 use super::{Inner, LockError, Locks, check_name, check_ttl, new_request_id};
 
-/// The ttl of a lock unless [`Lock::ttl`] sets another.
+/// The TTL of a lock unless [`Lock::ttl`] sets another.
 const DEFAULT_TTL: Duration = Duration::from_secs(30);
 
 /// A lock and its owner. A handle and its clones are one owner.
@@ -34,7 +34,7 @@ struct OwnerState {
 
 impl Lock {
     pub(super) fn new(locks: Locks, name: &str) -> Self {
-        // With the process id, an operator who lists locks can find the process.
+        // The process id helps an operator who lists locks to find the process.
         let owner = format!("{}-{:032x}", std::process::id(), rand::random::<u128>());
         Self { locks, name: name.into(), owner: owner.into(), ttl: DEFAULT_TTL, owner_state: Arc::default() }
     }
@@ -42,7 +42,7 @@ impl Lock {
     /// Sets how long the lock stays held after its last extension. The lease extends it at every third of this time.
     ///
     /// # Errors
-    /// Returns an error if the ttl is shorter than 100 ms or longer than a day.
+    /// Returns an error if the TTL is shorter than 100 ms or longer than a day.
     pub fn ttl(mut self, ttl: Duration) -> Result<Self, LockError> {
         check_ttl(ttl)?;
         self.ttl = ttl;
@@ -75,8 +75,8 @@ impl Lock {
     /// and releases the lock if it was just granted.
     ///
     /// # Errors
-    /// Returns an error if the store is unavailable. The lock may still have been granted; then only this handle can
-    /// acquire it until the ttl has passed.
+    /// Returns an error if the store is unavailable. The store may have granted the lock nevertheless. In this case
+    /// only this handle can acquire the lock until the TTL has passed.
     pub async fn acquire(&self, timeout: Duration) -> Result<Option<Lease>, LockError> {
         if let Some(lease) = self.current_lease() {
             return Ok(Some(lease));
@@ -90,19 +90,19 @@ impl Lock {
         self.owner_state.lock().held.upgrade().filter(|held| held.is_held()).map(Lease::new)
     }
 
-    /// Sends one request to the store, in a separate task: if the caller is dropped meanwhile, the task still receives
+    /// Sends one request to the store, in a separate task. If the caller is dropped meanwhile, the task still receives
     /// the lease, drops it and so releases the lock.
     async fn try_once(&self) -> Result<Result<Lease, LockHeld>, StoreError> {
         let lock = self.clone();
         let request = tokio::spawn(async move { lock.send_request().await });
-        let ended = |_| Err(StoreError::unavailable("the runtime that acquires the lock has shut down"));
-        request.await.unwrap_or_else(ended)
+        let shut_down = |_| Err(StoreError::unavailable("the runtime that acquires the lock has shut down"));
+        request.await.unwrap_or_else(shut_down)
     }
 
     async fn send_request(&self) -> Result<Result<Lease, LockHeld>, StoreError> {
         let Inner { store, clock, .. } = &*self.locks.0;
         let id = self.owner_state.lock().unconfirmed.take().unwrap_or_else(new_request_id);
-        // Read before sending: the ttl starts no earlier than this.
+        // The clock is read before the request is sent, because the TTL cannot start earlier.
         let sent_at = clock.now();
         let request = LockRequest { name: &self.name, owner: &self.owner, id: &id };
         match store.acquire(request, self.ttl).await {

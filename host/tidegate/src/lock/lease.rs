@@ -23,7 +23,7 @@ impl Lease {
 
     /// Returns the fencing token, which is greater than the token of every earlier grant.
     ///
-    /// A protected resource stores the greatest token that it has seen and rejects requests with a smaller one.
+    /// A protected resource stores the greatest token that it has received and rejects requests with a smaller one.
     #[must_use]
     pub fn fencing_token(&self) -> u64 {
         self.0.extender.token
@@ -47,7 +47,7 @@ impl Lease {
     /// held.
     ///
     /// # Errors
-    /// Returns an error if the store is unavailable. The release is then retried in the background until the lock's ttl
+    /// Returns an error if the store is unavailable. The release is then retried in the background until the lock's TTL
     /// has passed.
     pub async fn release(self) -> Result<bool, LockError> {
         let was_held = self.is_held();
@@ -55,8 +55,8 @@ impl Lease {
         let (sender, result) = oneshot::channel();
         held.on_release = Some(sender);
         drop(held);
-        let ended = |_| Err(StoreError::unavailable("the runtime that releases the lock has shut down"));
-        Ok(result.await.unwrap_or_else(ended)?)
+        let shut_down = |_| Err(StoreError::unavailable("the runtime that releases the lock has shut down"));
+        Ok(result.await.unwrap_or_else(shut_down)?)
     }
 }
 
@@ -93,7 +93,7 @@ impl HeldLock {
             owner: Arc::clone(&lock.owner),
             token,
             ttl: lock.ttl,
-            held_until: AtomicU64::new(end_of_hold(sent_at, lock.ttl).as_micros()),
+            held_until: AtomicU64::new(safe_expiry(sent_at, lock.ttl).as_micros()),
             lost: watch::Sender::new(false),
         });
         let extension_task = tokio::spawn(Arc::clone(&extender).run(sent_at)).abort_handle();
@@ -108,14 +108,14 @@ impl HeldLock {
 impl Drop for HeldLock {
     fn drop(&mut self) {
         self.extension_task.abort();
-        // In a separate task: the future that waits for the result may be dropped.
+        // The release runs in a separate task, because the future that waits for its result may be dropped.
         self.runtime.spawn(Arc::clone(&self.extender).release(self.on_release.take()));
     }
 }
 
 /// Returns the time from which another owner may hold a lock that was granted or extended by a request sent at
-/// `sent_at`. It is one per cent of the ttl early, because clocks do not run at exactly the same speed.
-fn end_of_hold(sent_at: Timestamp, ttl: Duration) -> Timestamp {
+/// `sent_at`. It is earlier by 1 % of the TTL, because clocks do not run at exactly the same speed.
+fn safe_expiry(sent_at: Timestamp, ttl: Duration) -> Timestamp {
     sent_at + ttl * 99 / 100
 }
 
@@ -124,7 +124,7 @@ impl LockExtender {
         Timestamp::from_micros(self.held_until.load(Ordering::Acquire))
     }
 
-    /// Extends the lock at every third of the ttl until it is lost.
+    /// Extends the lock at every third of the TTL until it is lost.
     async fn run(self: Arc<Self>, granted_at: Timestamp) {
         let mut last = granted_at;
         loop {
@@ -138,7 +138,7 @@ impl LockExtender {
         self.lost.send_replace(true);
     }
 
-    /// Extends the lock once; retries while the store is unavailable and the lock cannot have ended. Returns the time
+    /// Extends the lock once; retries while the store is unavailable and the lock cannot have expired. Returns the time
     /// at which the successful request was sent, or `None` if the lock is lost.
     async fn extend(&self) -> Option<Timestamp> {
         loop {
@@ -151,7 +151,7 @@ impl LockExtender {
             // A reply after this time is useless: another owner may hold the lock by then.
             match tokio::time::timeout(left, extended).await {
                 Ok(Ok(true)) => {
-                    self.held_until.store(end_of_hold(sent_at, self.ttl).as_micros(), Ordering::Release);
+                    self.held_until.store(safe_expiry(sent_at, self.ttl).as_micros(), Ordering::Release);
                     return Some(sent_at);
                 }
                 Ok(Ok(false)) | Err(_) => return None,
@@ -161,7 +161,7 @@ impl LockExtender {
         }
     }
 
-    /// Releases the lock; retries while the store is unavailable and the lock cannot have ended.
+    /// Releases the lock; retries while the store is unavailable and the lock cannot have expired.
     async fn release(self: Arc<Self>, on_release: Option<oneshot::Sender<Result<bool, StoreError>>>) {
         let id = new_request_id();
         let mut result = self.release_once(&id).await;
@@ -174,7 +174,7 @@ impl LockExtender {
             result = self.release_once(&id).await;
         }
         if let Err(error) = result {
-            tracing::warn!(lock = &*self.name, %error, "lock not released, it ends by its ttl");
+            tracing::warn!(lock = &*self.name, %error, "lock not released, it expires after its TTL");
         }
     }
 

@@ -18,12 +18,12 @@ pub struct MemoryLocks {
     releases: Arc<ReleaseSignals>,
 }
 
-/// The number of entries from which expired ones are removed.
+/// The minimum number of entries at which expired ones are removed.
 const MIN_SWEEP_SIZE: usize = 1_000;
 
 #[derive(Default)]
 struct LockTable {
-    /// The last grant of each lock, kept after its release: a repeated release gets the same result.
+    /// The last grant of each lock. It is kept after its release, so that a repeated release gets the same result.
     grants: BTreeMap<String, GrantEntry>,
     last_token: u64,
     /// The number of entries at which to sweep next.
@@ -33,7 +33,7 @@ struct LockTable {
 struct GrantEntry {
     owner: String,
     last_request: LastRequest,
-    /// Its depth is 0 after the last release.
+    /// The grant. Its depth is 0 after the last release.
     grant: LockGrant,
     expires_at: Timestamp,
 }
@@ -67,8 +67,8 @@ impl LockTable {
         self.grants.get_mut(name).filter(|entry| entry.is_held(now))
     }
 
-    /// Removes entries that are no longer held, since their owners may never release them. It runs each time the table
-    /// has doubled, so its cost per grant is constant.
+    /// Removes the entries of locks that are no longer held, because their owners may never release them. It runs each
+    /// time the table has doubled, so its amortized cost per grant is constant.
     fn sweep(&mut self, now: Timestamp) {
         if self.grants.len() >= self.sweep_at.max(MIN_SWEEP_SIZE) {
             self.grants.retain(|_, entry| entry.is_held(now));
@@ -102,7 +102,7 @@ impl MemoryLocks {
             return Ok(entry.grant);
         }
         locks.sweep(now);
-        // Greater than every earlier token, including those of earlier processes.
+        // The token is greater than every earlier one, including those of earlier processes.
         locks.last_token = (locks.last_token + 1).max(self.clock.unix_ms() * 1_000);
         let grant = LockGrant { fencing_token: locks.last_token, depth: 1 };
         let last_request = LastRequest::Acquire(request.id.to_owned());
@@ -157,7 +157,7 @@ impl LockStore for MemoryLocks {
         ready(self.release_grant(request, token))
     }
 
-    fn evict<'a>(&'a self, name: &'a str) -> StoreFuture<'a, bool> {
+    fn force_release<'a>(&'a self, name: &'a str) -> StoreFuture<'a, bool> {
         let (mut locks, now) = (self.locks.lock(), self.clock.now());
         let was_held = locks.held(name, now).is_some();
         locks.grants.remove(name);
@@ -182,7 +182,7 @@ impl LockStore for MemoryLocks {
     }
 }
 
-/// Wakes the callers that wait for a lock; there is a channel for each lock with a waiting caller.
+/// Wakes the callers that wait for a lock. There is one channel for each lock with a waiting caller.
 #[derive(Default)]
 struct ReleaseSignals(Mutex<HashMap<String, watch::Sender<()>>>);
 

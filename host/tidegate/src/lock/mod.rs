@@ -1,4 +1,4 @@
-//! Locks with a ttl: one holder at a time, extended while the holder runs.
+//! Locks with a TTL: each has one holder at a time and is extended while the holder runs.
 
 mod handle;
 mod lease;
@@ -20,10 +20,10 @@ pub use handle::Lock;
 pub use lease::Lease;
 pub(crate) use memory::MemoryLocks;
 
-/// The minimum ttl; the extension interval, a third of it, must exceed a round trip.
+/// The minimum TTL; the extension interval, a third of it, must exceed a round trip.
 const MIN_TTL: Duration = Duration::from_millis(100);
 
-/// The maximum ttl, so that the lock of a killed process ends eventually.
+/// The maximum TTL, so that the lock of a killed process expires within a day.
 const MAX_TTL: Duration = Duration::from_secs(86_400);
 
 /// The maximum wait; practically unlimited, but the deadline still fits into an `Instant`.
@@ -54,14 +54,15 @@ pub struct Locks(Arc<Inner>);
 struct Inner {
     store: Arc<dyn LockStore>,
     clock: Arc<dyn Clock>,
-    /// The callers of this process that wait for a lock queue up, so that only the first one queries the store.
+    /// The queues of the callers in this process that wait for a lock, by the name of the lock. Only the first caller
+    /// in a queue sends requests to the store.
     queues: Mutex<HashMap<String, Weak<WaitQueue<()>>>>,
 }
 
 /// An error of a lock operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LockError {
-    /// The name, the owner, the request id or the ttl is invalid.
+    /// The name, the owner, the request id or the TTL is invalid.
     #[error("{0}")]
     Invalid(String),
     /// The store is unavailable.
@@ -74,7 +75,7 @@ impl Locks {
         Self(Arc::new(Inner { store, clock, queues: Mutex::default() }))
     }
 
-    /// Returns a handle to a lock, with a unique owner and a ttl of 30 s.
+    /// Returns a handle to a lock, with a unique owner and a TTL of 30 s.
     ///
     /// # Errors
     /// Returns an error if the name is empty, longer than 200 bytes, or contains control characters.
@@ -86,10 +87,10 @@ impl Locks {
     /// Acquires a lock for an owner in another process; that owner extends and releases the lock itself.
     ///
     /// The request's `id` distinguishes it from other requests of the same owner, so a repeated request counts once. If
-    /// the owner disappears just as the lock is granted, the lock stays held until its ttl has passed.
+    /// the owner disappears just as the lock is granted, the lock stays held until its TTL has passed.
     ///
     /// # Errors
-    /// Returns an error if name, owner, id or ttl is invalid, or if the store is unavailable.
+    /// Returns an error if name, owner, id or TTL is invalid, or if the store is unavailable.
     pub async fn acquire_for(
         &self,
         request: LockRequest<'_>,
@@ -101,11 +102,11 @@ impl Locks {
         Ok(self.acquire_with(request.name, request.owner, timeout, || self.0.store.acquire(request, ttl)).await?)
     }
 
-    /// Extends a lock of an owner in another process, so that it ends no sooner than `ttl` from now. Returns false if
-    /// the owner no longer holds it.
+    /// Extends a lock of an owner in another process, so that it expires no sooner than `ttl` from now. Returns false
+    /// if the owner no longer holds it.
     ///
     /// # Errors
-    /// Returns an error if the ttl is invalid or the store is unavailable.
+    /// Returns an error if the TTL is invalid or the store is unavailable.
     pub async fn extend_for(&self, name: &str, owner: &str, token: u64, ttl: Duration) -> Result<bool, LockError> {
         check_ttl(ttl)?;
         Ok(self.0.store.extend(name, owner, token, ttl).await?)
@@ -131,16 +132,17 @@ impl Locks {
 
     /// Revokes a lock from its holder. Returns whether the lock was held.
     ///
-    /// The holder notices at its next extension; a protected resource notices by the next holder's fencing token.
+    /// The holder learns of it at its next extension. A protected resource rejects the holder once it has received the
+    /// next holder's fencing token.
     ///
     /// # Errors
     /// Returns an error if the store is unavailable.
-    pub async fn evict(&self, name: &str) -> Result<bool, StoreError> {
-        self.0.store.evict(name).await
+    pub async fn force_release(&self, name: &str) -> Result<bool, StoreError> {
+        self.0.store.force_release(name).await
     }
 
     /// Requests the lock until it is granted or the timeout has passed. It tries again when the lock is released or
-    /// when its holder's ttl ends.
+    /// expires.
     async fn acquire_with<T, F>(
         &self,
         name: &str,
@@ -170,7 +172,7 @@ impl Locks {
                 result => return Ok(result),
             };
             let retry_at = deadline.min(Instant::now() + held.ttl);
-            // A signal and a timeout both mean that the lock may be free: it was released, or its ttl has ended.
+            // A signal and a timeout both mean that the lock may be free: it was released, or it has expired.
             let _ = timeout_at(retry_at, released.changed()).await;
         }
     }

@@ -80,8 +80,8 @@ impl LockStore for FaultyStore {
         send!(self, self.inner.release(request, token))
     }
 
-    fn evict<'a>(&'a self, name: &'a str) -> StoreFuture<'a, bool> {
-        send!(self, self.inner.evict(name))
+    fn force_release<'a>(&'a self, name: &'a str) -> StoreFuture<'a, bool> {
+        send!(self, self.inner.force_release(name))
     }
 
     fn holder<'a>(&'a self, name: &'a str) -> StoreFuture<'a, Option<LockInfo>> {
@@ -140,7 +140,7 @@ async fn an_outage_shorter_than_the_ttl_loses_no_lock() {
         let lease = acquire(&job_lock(&locks)).await;
         for _ in 0..5 {
             store.fail_with(failure);
-            // The last extension was at most a third of the ttl ago.
+            // The last extension was at most a third of the TTL ago.
             assert!(timeout(TTL * 6 / 10, lease.lost()).await.is_err(), "{failure:?}");
             store.fail_with(ConnectionFailure::None);
             assert!(timeout(TTL, lease.lost()).await.is_err(), "{failure:?}");
@@ -189,7 +189,7 @@ async fn lock_is_extended_at_every_third_of_the_ttl_until_the_last_lease_ends() 
             0 => assert!(second.release().await.unwrap()),
             1 => drop(second),
             _ => {
-                assert!(locks.evict("job").await.unwrap());
+                assert!(locks.force_release("job").await.unwrap());
                 second.lost().await;
             }
         }
@@ -255,19 +255,20 @@ async fn waiting_callers_retry_on_release_and_when_the_ttl_has_passed() {
         .collect();
     sleep(TTL * 10).await;
     let requests = store.acquire_requests.load(Ordering::Relaxed) - 1;
-    // Only the first in the queue sends requests, one each time the reported ttl ends: at least two thirds of the ttl.
+    // Only the first caller in the queue sends requests, one each time the reported TTL has passed. A reported TTL is
+    // at least two thirds of the full TTL.
     assert!((10..=16).contains(&requests), "{requests}");
     let since = Instant::now();
     lease.release().await.unwrap();
     let mut last = 0;
     for wait in waits {
-        // In order of arrival.
+        // The callers acquire the lock in order of arrival.
         let lease = wait.await.unwrap();
         assert!(lease.fencing_token() > last);
         last = lease.fencing_token();
         lease.release().await.unwrap();
     }
-    assert_eq!(since.elapsed(), Duration::ZERO, "woken by the release, not at the end of a ttl");
+    assert_eq!(since.elapsed(), Duration::ZERO, "woken by the release, not by an expiry");
     assert!(locks.0.queues.lock().values().all(|queue| queue.strong_count() == 0));
 }
 
@@ -317,7 +318,7 @@ async fn a_shorter_ttl_of_the_same_owner_does_not_shorten_the_lock() {
     let short = acquire(&named(TTL / 100)).await;
     sleep(TTL / 200).await;
     assert!(short.release().await.unwrap());
-    // The longer lease is extended after a third of its ttl; by then the shorter ttl would have ended the lock.
+    // The longer lease is extended after a third of its TTL. With the shorter TTL, the lock would have expired by then.
     sleep(TTL / 4).await;
     assert!(long.is_held() && store.actual_holder().await.is_some());
 }
@@ -327,7 +328,7 @@ async fn releasing_a_nested_lease_of_a_lost_lock_returns_false() {
     let (_, locks) = faulty_store();
     let lock = job_lock(&locks);
     let (outer, inner) = (acquire(&lock).await, acquire(&lock).await);
-    assert!(locks.evict("job").await.unwrap());
+    assert!(locks.force_release("job").await.unwrap());
     inner.lost().await;
     let next = acquire(&job_lock(&locks)).await;
     assert!(!inner.release().await.unwrap() && !outer.release().await.unwrap());

@@ -15,7 +15,8 @@ pub use fleet::FleetMetrics;
 use series::Series;
 use tidegate_core::window::{Resolution, Span, Window};
 
-/// The endpoint that counts the calls of all endpoints beyond a platform's maximum number of them.
+/// The endpoint under which a platform's calls are counted if they name no endpoint, or if the platform already has the
+/// maximum number of endpoints.
 pub const OTHER_ENDPOINT: &str = "other";
 
 /// The maximum length of an endpoint name, in bytes.
@@ -97,8 +98,8 @@ impl Metrics {
         Recorder { series, clock: Arc::clone(&self.0.clock) }
     }
 
-    /// Returns the series of an endpoint; if it has none and the platform has its maximum, the series of other
-    /// endpoints.
+    /// Returns the series of an endpoint. If it has none and the platform already has the maximum number of endpoints,
+    /// returns the series of [`OTHER_ENDPOINT`].
     fn find(&self, platform: &str, endpoint: &str) -> Option<Arc<Series>> {
         let series = self.0.series.read();
         let endpoints = series.get(platform)?;
@@ -227,8 +228,8 @@ mod tests {
         let in_window: Vec<_> = calls.iter().filter(|(at, ..)| *at >= from && *at <= now_ms).collect();
         let mut times: Vec<f64> = in_window.iter().map(|(_, _, us)| *us as f64 / 1e3).collect();
         times.sort_by(f64::total_cmp);
-        let good = in_window.iter().filter(|(_, good, _)| *good).count() as u64;
-        (in_window.len() as u64, good, from, times)
+        let succeeded = in_window.iter().filter(|(_, succeeded, _)| *succeeded).count() as u64;
+        (in_window.len() as u64, succeeded, from, times)
     }
 
     proptest! {
@@ -239,17 +240,17 @@ mod tests {
             let clock = Arc::new(ManualClock(std::sync::atomic::AtomicU64::new(1_800_000_000_000)));
             let metrics = Metrics::new(9, Arc::clone(&clock) as Arc<dyn Clock>);
             let mut calls = Vec::new();
-            for (pause_ms, good, us) in steps {
+            for (pause_ms, succeeded, us) in steps {
                 let at = clock.0.fetch_add(pause_ms, std::sync::atomic::Ordering::Relaxed) + pause_ms;
-                let outcome = if good { Outcome::Success } else { Outcome::Error };
+                let outcome = if succeeded { Outcome::Success } else { Outcome::Error };
                 metrics.record("jd", "x", outcome, Duration::from_micros(us));
-                calls.push((at, good, us));
+                calls.push((at, succeeded, us));
             }
             for range in [HOUR, HOUR * 24, HOUR * 24 * 7, HOUR * 24 * 30] {
                 let now = clock.unix_ms();
-                let (count, good, from, times) = reference_stats(&calls, now, range);
+                let (count, succeeded, from, times) = reference_stats(&calls, now, range);
                 let stats = metrics.get("jd", None, range);
-                prop_assert_eq!((stats.count, stats.success, stats.errors), (count, good, count - good));
+                prop_assert_eq!((stats.count, stats.success, stats.errors), (count, succeeded, count - succeeded));
                 prop_assert_eq!((stats.from_ms, stats.to_ms), (from, now));
                 for (q, estimate) in [(0.5, stats.p50), (0.95, stats.p95), (0.99, stats.p99)] {
                     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank")]

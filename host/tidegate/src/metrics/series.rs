@@ -16,8 +16,8 @@ const MAX_DURATION: Duration = Duration::from_secs(86_400);
 /// One endpoint's counts.
 ///
 /// Even and odd minutes use different cells, so a new minute does not wait until the previous one is drained. Draining
-/// swaps each counter with 0, so no call is lost or counted twice. A thread that sleeps for a whole minute between
-/// choosing its cell and adding to it counts in the minute in which it wakes up.
+/// swaps each counter with 0, so no call is lost or counted twice. If a thread is suspended for a whole minute between
+/// choosing its cell and adding to it, its call is counted in the minute in which the thread continues.
 pub struct Series {
     cells: [MinuteCell; 2],
     history: Mutex<History>,
@@ -77,7 +77,7 @@ impl MinuteCell {
 /// The counts that were drained from the cells.
 #[derive(Default)]
 struct History {
-    /// For each resolution, the windows by their start in milliseconds since the Unix epoch.
+    /// For each resolution, the windows by their start in milliseconds since 1970.
     windows: [BTreeMap<u64, Window>; 3],
     total: Window,
     /// The counts that were not exported yet; `None` if there is no export.

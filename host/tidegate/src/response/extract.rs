@@ -14,7 +14,7 @@ pub struct ErrorExtractor {
 }
 
 struct CandidateObject {
-    /// The index of its shape.
+    /// The index of the shape that matches the object.
     shape: usize,
     fields: Vec<(String, String)>,
 }

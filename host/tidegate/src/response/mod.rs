@@ -1,4 +1,4 @@
-//! Finds errors in platform responses: many platforms answer HTTP 200 and put the error into the body.
+//! Finds errors in platform responses: many platforms respond with HTTP 200 and put the error into the body.
 
 mod extract;
 mod json;
@@ -35,7 +35,7 @@ const POLICY_HEADERS: [&str; 8] = [
 /// Returns the failure that a response describes, or `None` if the call succeeded.
 ///
 /// It reads the first 64 KiB of the body, as JSON or XML. `at_ms` is the time at which the response arrived, in
-/// milliseconds since the Unix epoch; 0 if unknown.
+/// milliseconds since 1970; 0 if unknown.
 ///
 /// ```
 /// use http::{HeaderMap, StatusCode};
@@ -77,7 +77,7 @@ fn body_error(platform: &str, body: &[u8]) -> Option<ErrorFields> {
     if shapes.is_empty() {
         return None;
     }
-    // Invalid UTF-8 damages one value, not the whole response.
+    // Invalid UTF-8 makes one value unreadable, not the whole response.
     let text = String::from_utf8_lossy(&body[..body.len().min(MAX_BODY_SIZE)]);
     let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     let mut extractor = ErrorExtractor::new(shapes);

@@ -18,8 +18,8 @@ pub fn retry_after_ms(headers: &HeaderMap, at_ms: u64) -> Option<u64> {
 /// Normalizes a failure that a caller reports together with its response headers, as if it had been read from that
 /// response.
 ///
-/// Header names become lower case, `retry_after_ms` is filled in from the headers unless it is set, and texts are cut
-/// to the length that policies accept.
+/// It converts header names to lower case, sets `retry_after_ms` from the headers unless it is set already, and
+/// truncates long strings to the size that policies get.
 ///
 /// ```
 /// use tidegate::core::Failure;

@@ -5,10 +5,13 @@ pub struct ErrorShape {
     /// The names from the top level to the object, empty for the top level itself. A leading `*` in a name matches any
     /// prefix. If the path leads to a list, each item is an object.
     path: &'static [&'static str],
-    /// The names of the code field; the first one that is present is used. The same holds for the two below.
+    /// The possible names of the field with the code; the first one that is present is used.
     pub code: &'static [&'static str],
+    /// The possible names of the field with the sub-code; the first one that is present is used.
     pub sub_code: &'static [&'static str],
+    /// The possible names of the field with the message; the first one that is present is used.
     pub message: &'static [&'static str],
+    /// The condition under which the object is an error.
     pub condition: ErrorCondition,
 }
 
@@ -56,7 +59,7 @@ pub fn error_shapes(platform: &str) -> &'static [ErrorShape] {
     }
 }
 
-const NO_SUCCESS: ErrorCondition = FieldIs("success", "false");
+const SUCCESS_IS_FALSE: ErrorCondition = FieldIs("success", "false");
 
 const TOP: [ErrorShape; 1] = [shape(&["error_response"], &["code"], &["sub_code"], &["sub_msg", "msg"], Present)];
 
@@ -71,15 +74,15 @@ const PDD: [ErrorShape; 1] =
 
 const ALIBABA_1688: [ErrorShape; 3] = [
     shape(&[], &["error_code", "errorCode"], &[], &["error_message", "errorMessage"], CodeNotIn(&[])),
-    shape(&["result"], &["code"], &[], &["message"], NO_SUCCESS),
-    shape(&[], &["code"], &[], &["message"], NO_SUCCESS),
+    shape(&["result"], &["code"], &[], &["message"], SUCCESS_IS_FALSE),
+    shape(&[], &["code"], &[], &["message"], SUCCESS_IS_FALSE),
 ];
 
 const IOP: [ErrorShape; 1] = [shape(&[], &["code"], &["type"], &["message", "msg"], CodeNotIn(&["0"]))];
 
 const ALIBABA_INTL: [ErrorShape; 2] = [
     shape(&[], &["code"], &["type"], &["message", "msg"], CodeNotIn(&["0"])),
-    shape(&["result"], &["msg_code"], &[], &["message_info"], NO_SUCCESS),
+    shape(&["result"], &["msg_code"], &[], &["message_info"], SUCCESS_IS_FALSE),
 ];
 
 const ALIEXPRESS: [ErrorShape; 4] = [
@@ -97,9 +100,9 @@ const KUAISHOU: [ErrorShape; 1] = [shape(&[], &["result"], &[], &["error_msg"], 
 
 const XIAOHONGSHU: [ErrorShape; 3] = [
     shape(&[], &["error_code"], &[], &["error_msg"], CodeNotIn(&["0"])),
-    shape(&[], &["error_code"], &[], &["error_msg"], NO_SUCCESS),
+    shape(&[], &["error_code"], &[], &["error_msg"], SUCCESS_IS_FALSE),
     // Newer methods wrap a second response.
-    shape(&["data"], &["code"], &[], &["msg"], NO_SUCCESS),
+    shape(&["data"], &["code"], &[], &["msg"], SUCCESS_IS_FALSE),
 ];
 
 const VIPSHOP: [ErrorShape; 1] = [shape(&[], &["returnCode"], &[], &["returnMessage"], CodeNotIn(&["0"]))];

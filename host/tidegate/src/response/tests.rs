@@ -114,7 +114,7 @@ fn fields_before_a_syntax_error_are_kept() {
         ("douyin", r#"{"code":60000,"code":10000}"#.into(), "-"),
         // The first entry of a long list wins.
         ("walmart", format!(r#"{{"errors":[{}{{"code":"LAST"}}]}}"#, r#"{"code":"A"},"#.repeat(1_000)), "A"),
-        // Numbers that are no valid codes.
+        // Unusual numbers.
         ("douyin", r#"{"code":1e999}"#.into(), "-"),
         ("douyin", r#"{"code":123456789012345678901234567890}"#.into(), "123456789012345680000000000000"),
         ("douyin", r#"{"code":-1}"#.into(), "-1"),
@@ -139,7 +139,7 @@ fn fields_before_a_syntax_error_are_kept() {
 }
 
 #[test]
-fn invalid_utf_8_damages_its_own_value_only() {
+fn invalid_utf_8_makes_only_its_own_value_unreadable() {
     assert_eq!(read("douyin", b"{\"code\":60000,\"msg\":\"a\xffb\"}"), "60000 a\u{fffd}b");
     assert_eq!(
         read("taobao", b"<error_response><msg>\xc4\xe3</msg><code>7</code></error_response>"),

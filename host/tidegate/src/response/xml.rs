@@ -8,11 +8,11 @@ use super::extract::{ErrorExtractor, PathCursor};
 
 /// An element whose end tag has not been read yet.
 struct OpenElement {
-    /// Its position; `None` if no error path leads through it.
+    /// The position of the element; `None` if no error path leads through it.
     cursor: Option<PathCursor>,
-    /// The index of its first object in the extractor.
+    /// The index of the element's first object in the extractor.
     first: usize,
-    /// If it is a field of its parent element: the field's name and the text so far.
+    /// If the element is a field of its parent: the name of the field and the text so far.
     field: Option<(String, String)>,
 }
 

@@ -33,14 +33,14 @@ impl Alerting {
         }
     }
 
-    /// Ticks at once and then at every interval, until the store has accepted a later leader.
+    /// Runs a tick at once and then at every interval, until the store has accepted a later leader.
     ///
     /// The first tick also sends the notifications that an earlier leader wrote but did not record as delivered.
     pub async fn run(&mut self, token: u64) {
         loop {
             match self.tick(token).await {
                 Ok(true) => {}
-                Ok(false) => return tracing::warn!(token, "alerts are written by a later leader"),
+                Ok(false) => return tracing::warn!(token, "fencing token rejected, a later leader writes the alerts"),
                 Err(error) => tracing::warn!(%error, "alert rules not evaluated"),
             }
             tokio::time::sleep(self.host.config().alerting.interval).await;
@@ -69,10 +69,10 @@ impl Alerting {
         };
         changes.retention = config.alerting.history;
         for routed in &changes.notifications {
-            tracing::info!(title = routed.notification.title(), "alert");
+            tracing::info!(title = routed.notification.title(), "sending alert notification");
         }
-        let Some(open) = alerts.store().write(token, changes).await? else { return Ok(false) };
-        self.deliveries.send(alerts, open).await;
+        let Some(undelivered) = alerts.store().write(token, changes).await? else { return Ok(false) };
+        self.deliveries.send(alerts, undelivered).await;
         Ok(true)
     }
 
@@ -94,12 +94,12 @@ impl Alerting {
     }
 
     /// Records that a request to Redis failed.
-    pub fn redis_unavailable(&mut self, error: &StoreError) {
-        self.redis_alert.failed(error);
+    pub fn record_redis_failure(&mut self, error: &StoreError) {
+        self.redis_alert.record_failure(error);
     }
 
     /// Records that a request to Redis succeeded.
-    pub fn redis_recovered(&mut self) {
-        self.redis_alert.recovered();
+    pub fn record_redis_success(&mut self) {
+        self.redis_alert.record_success();
     }
 }

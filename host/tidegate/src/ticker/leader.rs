@@ -12,7 +12,7 @@ use crate::{Host, Lease, Lock, LockError};
 /// The name of the lock that the leader holds.
 const LEADER_LOCK: &str = "tidegate:leader";
 
-/// The ttl of the lock: if the leader dies, another process takes over within 2 s.
+/// The TTL of the lock: if the leader dies, another process takes over within 2 s.
 const TTL: Duration = Duration::from_millis(1_500);
 
 /// How long a standby process waits for the lock before it requests the lock again.
@@ -25,8 +25,8 @@ const ERROR_PAUSE: Duration = Duration::from_millis(500);
 const ROLL_UP_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Host {
-    /// Competes for leadership and does the leader's work while it holds it. When asked to stop, it waits for the
-    /// notifications in progress and releases the lock at once.
+    /// Competes for leadership and does the leader's work while this process is the leader. When asked to stop, it
+    /// waits until the notifications in progress have been sent, and then releases the lock.
     pub(super) async fn lead(&self, mut stopped: watch::Receiver<bool>) {
         let lock = match self.locks().lock(LEADER_LOCK).and_then(|lock| lock.ttl(TTL)) {
             Ok(lock) => lock,
@@ -50,7 +50,7 @@ impl Host {
                     () = lease.lost() => {}
                 }
                 if let Err(error) = lease.release().await {
-                    tracing::warn!(%error, "leader lock not released, the next leader waits for its ttl");
+                    tracing::warn!(%error, "leader lock not released, the next leader waits for its TTL");
                 }
                 break;
             }
@@ -83,17 +83,17 @@ impl Host {
 /// Waits until this process becomes leader.
 async fn become_leader(lock: &Lock, alerting: &mut Alerting) -> Lease {
     loop {
-        // After an error, request the lock without waiting, so that the recovery of Redis is noticed at once.
+        // After an error, request the lock without waiting, so that the recovery of Redis is detected at once.
         let wait = if alerting.is_redis_unavailable() { Duration::ZERO } else { STANDBY_WAIT };
         match lock.acquire(wait).await {
             Ok(lease) => {
-                alerting.redis_recovered();
+                alerting.record_redis_success();
                 if let Some(lease) = lease {
                     return lease;
                 }
             }
             Err(error) => {
-                alerting.redis_unavailable(&store_error(error));
+                alerting.record_redis_failure(&store_error(error));
                 tokio::time::sleep(ERROR_PAUSE).await;
             }
         }

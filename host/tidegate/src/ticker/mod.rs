@@ -31,7 +31,7 @@ impl Host {
         let (stopping, stopped) = watch::channel(false);
         let stop = async {
             stop.await;
-            // An error means that all receivers are gone, so there is nothing left to stop.
+            // An error means that all receivers were dropped, so there is nothing left to stop.
             let _ = stopping.send(true);
         };
         tokio::join!(stop, self.flush_metrics(stopped.clone()), self.lead(stopped));
@@ -40,6 +40,6 @@ impl Host {
 
 /// Waits until the host is asked to stop.
 async fn stop_requested(stopped: &mut watch::Receiver<bool>) {
-    // An error means that the sender is gone, which also means to stop.
+    // An error means that the sender was dropped, which also is a signal to stop.
     let _ = stopped.wait_for(|stop| *stop).await;
 }

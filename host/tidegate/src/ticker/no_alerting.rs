@@ -26,14 +26,14 @@ impl Alerting {
         self.redis_unavailable
     }
 
-    pub fn redis_unavailable(&mut self, error: &StoreError) {
+    pub fn record_redis_failure(&mut self, error: &StoreError) {
         if !self.redis_unavailable {
             tracing::warn!(%error, "redis unavailable, no leader");
         }
         self.redis_unavailable = true;
     }
 
-    pub const fn redis_recovered(&mut self) {
+    pub const fn record_redis_success(&mut self) {
         self.redis_unavailable = false;
     }
 }

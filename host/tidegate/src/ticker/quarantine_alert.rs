@@ -1,7 +1,7 @@
 //! The built-in alert rule `policy_quarantined`: a policy was quarantined because it faulted too often.
 //!
-//! The leader sends it for its own policies, once per policy and cooldown, and resolves it when an edit has ended the
-//! quarantine. Every process reports its own policies under `/v1/policies` and `/metrics`.
+//! The leader sends the alert for its own policies, once per policy and cooldown, and resolves it when an edit has
+//! ended the quarantine. Every process reports its own policies under `/v1/policies` and `/metrics`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

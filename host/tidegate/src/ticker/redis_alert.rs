@@ -1,6 +1,6 @@
-//! The built-in alert rule `redis_unavailable`; it works without Redis.
+//! The built-in alert rule `redis_unavailable`, which works while Redis is unavailable.
 //!
-//! Without Redis there is no leader and every process notices the outage, so only the last leader sends the alert: once
+//! Without Redis there is no leader and every process detects the outage, so only the last leader sends the alert: once
 //! per outage and cooldown, and again when Redis has recovered. If the last leader dies together with Redis, there is
 //! no alert, but each process reports the state of Redis under `/healthz` and `/metrics`. The alert goes to the log and
 //! the channels, not to the history, which is in Redis.
@@ -46,7 +46,7 @@ impl RedisUnavailableAlert {
     }
 
     /// Records that a request to Redis failed.
-    pub fn failed(&mut self, error: &StoreError) {
+    pub fn record_failure(&mut self, error: &StoreError) {
         self.unavailable = true;
         if self.was_leader {
             self.step(true, Some(error.to_string()));
@@ -54,7 +54,7 @@ impl RedisUnavailableAlert {
     }
 
     /// Records that a request to Redis succeeded.
-    pub fn recovered(&mut self) {
+    pub fn record_success(&mut self) {
         self.unavailable = false;
         self.step(false, None);
         self.was_leader = false;
@@ -73,7 +73,7 @@ impl RedisUnavailableAlert {
             platform: "redis".to_owned(),
             endpoint: None,
             transition,
-            condition: "Redis is unavailable to the last leader".to_owned(),
+            condition: "the last leader cannot reach Redis".to_owned(),
             detail,
             stats: Stats::default(),
             at_ms: self.host.clock().unix_ms(),

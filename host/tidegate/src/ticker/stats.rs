@@ -19,7 +19,7 @@ const MAX_CONCURRENT_QUERIES: usize = 64;
 /// Platform, endpoint and range of a query.
 type StatsQuery = (String, Option<String>, Duration);
 
-/// Runs each query once per tick, so that all rules see the same statistics, and none after the deadline of the tick.
+/// Runs each query once per tick, so that all rules get the same statistics. No query runs after the tick's deadline.
 pub struct TickStats {
     fleet: FleetMetrics,
     deadline: Instant,

@@ -20,7 +20,7 @@ impl SystemNotifier {
     /// Sends a notification to these channels, or to all if `None`. It is not recorded in the history.
     pub fn send(&mut self, notification: &Notification, channels: Option<Vec<String>>) {
         while self.tasks.try_join_next().is_some() {}
-        tracing::error!(title = notification.title(), detail = notification.detail, "alert");
+        tracing::error!(title = notification.title(), detail = notification.detail, "sending alert notification");
         let alerts = self.host.alerts();
         for channel in channels.unwrap_or_else(|| alerts.channels()) {
             match alerts.notifier(&channel) {

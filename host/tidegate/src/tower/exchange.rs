@@ -18,7 +18,7 @@ use crate::{RetryableError, read_failure};
 pub enum ReplayPolicy {
     /// Always: the request is idempotent.
     Always,
-    /// Only if the platform rejected the request and so did not execute it.
+    /// Only if the platform rejected the request, and therefore did not execute it.
     IfRejected,
     /// Never: the body is consumed when it is sent.
     Never,

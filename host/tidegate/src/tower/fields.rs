@@ -49,14 +49,15 @@ pub fn add_limit_fields(response: &mut Response<Body>, platform: &str, limiter: 
         ("ratelimit", format!("\"{platform}\";r={remaining};t={full_in}")),
     ];
     for (name, value) in fields {
-        // A platform name may contain characters that a header value may not; then the fields are omitted.
+        // If the platform name contains characters that a header value must not contain, the fields are omitted.
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);
         }
     }
 }
 
-/// Returns `q` tokens per `w` whole seconds; `w` is the shortest window that is a multiple of the rate's period.
+/// Returns the value of `RateLimit-Policy`: `q` tokens per `w` whole seconds, where `w` is the shortest window that is
+/// a multiple of the rate's period.
 fn policy_field(platform: &str, quota: Quota) -> String {
     let (mut a, mut b) = (micros(quota.rate().period()), 1_000_000);
     let period_us = a;

@@ -49,7 +49,7 @@ pub struct Route {
     ///
     /// A request that is not idempotent is retried only if the platform rejected it (class `throttled`).
     pub idempotent: Option<bool>,
-    /// Facts about the request for admission policies, for example the seller.
+    /// Labels of the request for admission policies, for example the seller.
     pub labels: BTreeMap<String, String>,
 }
 
@@ -94,7 +94,7 @@ impl Layer {
         Self { host, route: Arc::new(route), wait: Duration::ZERO, exposed_headers: Arc::new([]) }
     }
 
-    /// Sets how long a request may wait for the limit before it is answered with 429. The default is not to wait.
+    /// Sets how long a request may wait for the limit before the layer responds with 429. The default is not to wait.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
@@ -108,7 +108,7 @@ impl Layer {
         self
     }
 
-    /// Returns the request as admission policies see it.
+    /// Returns the request in the form that admission policies get.
     fn admission_request(&self, parts: &Parts, route: &Route) -> tidegate_core::Request {
         let exposed =
             self.exposed_headers.iter().filter_map(|name| Some((name, parts.headers.get(name)?.to_str().ok()?)));

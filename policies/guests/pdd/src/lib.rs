@@ -1,12 +1,12 @@
-//! The retry classifier for Pinduoduo.
+//! The retry policy for Pinduoduo.
 //!
-//! Pinduoduo reports an error in `error_response.error_code`; the HTTP status does not depend on it. The codes come from
-//! the table on the platform's API pages. `retry/default` decides on failures without a code from this table, for example
-//! a timeout, a gateway's 502, or a code that was published later.
+//! Pinduoduo reports an error in `error_response.error_code`; the HTTP status does not depend on it. The codes come
+//! from the table on the platform's API pages. `retry/default` decides on failures without a code from this table, for
+//! example a timeout, a gateway's 502, or a code that was published later.
 
 use tidegate_sdk::{Class, Failure, Retry, Verdict};
 
-/// The classifier for the platform `pdd`.
+/// The policy for the platform `pdd`.
 pub struct Pdd;
 
 /// The length of the shortest rate-limit window of the platform.
@@ -27,7 +27,7 @@ impl Retry for Pdd {
             "50000" | "50001" | "50002" | "52001" | "52002" => {
                 Verdict::retry(Class::Transient).with_reason("internal error of the platform")
             }
-            // Retry once, so that the caller can refresh the token. If a fresh token is rejected too, the error is final.
+            // Retry once, so that the caller can refresh the token. If that is rejected too, the error is final.
             "10019" if failure.attempt <= 1 => Verdict::retry(Class::Auth).with_reason("the access token has expired"),
             "10019" => Verdict::give_up(Class::Auth).with_reason("a refreshed access token was rejected too"),
             "20032" => Verdict::give_up(Class::Auth).with_reason("the access token or the client ID is invalid"),
@@ -44,8 +44,8 @@ impl Retry for Pdd {
 
 /// Returns the verdict for a throttled call.
 ///
-/// The platform usually names no delay and does not report which of its windows is full. The first delay is the shortest
-/// window; each further attempt doubles it, up to the usual window.
+/// The platform usually requests no delay and does not report which of its windows is full. The first delay is the
+/// shortest window; each further attempt doubles it, up to the usual window.
 fn throttled(failure: &Failure) -> Verdict {
     let doublings = failure.attempt.saturating_sub(1).min(10);
     let default_ms = (SHORTEST_WINDOW_MS << doublings).min(USUAL_WINDOW_MS);

@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn old_key_means_nothing_in_another_section() {
+    fn old_key_in_another_section_is_an_ordinary_unknown_key() {
         let expected = "2:1: metrics: unknown key `max_text`; expected one of `max_endpoints`, `flush`";
         assert_eq!(diagnostics("[metrics]\nmax_text = 1"), [expected]);
     }

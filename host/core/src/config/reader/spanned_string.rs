@@ -1,4 +1,4 @@
-//! Strings that know the position of each of their characters in the file.
+//! Strings with the position of each of their characters in the file.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::{Position, Source};
 /// A string with its position in a file, so that a mistake inside it (in a condition, for example) can be reported at
 /// its own position.
 ///
-/// It supports every form of a TOML string, with escapes and several lines.
+/// It supports every form of a TOML string, including escapes and multi-line strings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpannedString {
     /// The contents.

@@ -16,11 +16,14 @@ pub fn with_suggestion(message: impl Into<String>, name: &str, known: &[&str]) -
     let message = message.into();
     match nearest_name(name, known) {
         Some(nearest) => format!("{message} (did you mean `{nearest}`?)"),
-        None if known.is_empty() => format!("{message}; no names are defined here"),
-        None => {
-            let names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
-            format!("{message}; expected one of {}", names.join(", "))
-        }
+        None => match known {
+            [] => format!("{message}; there are no valid names"),
+            [only] => format!("{message}; expected `{only}`"),
+            _ => {
+                let names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+                format!("{message}; expected one of {}", names.join(", "))
+            }
+        },
     }
 }
 

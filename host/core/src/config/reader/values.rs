@@ -58,7 +58,7 @@ pub fn parsed<'a, T, E: Display>(parse: impl FnOnce(&str) -> Result<T, E>) -> im
     |value| parse(&string(value)?).map_or_else(|error| value.reject(&error.to_string()), Some)
 }
 
-/// Reads one of the given names and returns what it stands for.
+/// Reads one of the given names and returns the value that belongs to it.
 pub fn choice<'a, T: Clone>(options: &[(&'static str, T)]) -> impl FnOnce(&TomlValue<'a>) -> Option<T> {
     |value| {
         let name = string(value)?;
@@ -66,7 +66,11 @@ pub fn choice<'a, T: Clone>(options: &[(&'static str, T)]) -> impl FnOnce(&TomlV
             return Some(option.clone());
         }
         let names: Vec<_> = options.iter().map(|(known, _)| format!("{known:?}")).collect();
-        value.reject(&format!("expected {}, not {name:?}", names.join(" or ")))
+        let expected = match names.split_last() {
+            Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+            _ => names.concat(),
+        };
+        value.reject(&format!("expected {expected}, not {name:?}"))
     }
 }
 
@@ -125,7 +129,7 @@ pub fn scalar(value: &TomlValue<'_>) -> Option<Setting> {
     }
 }
 
-/// Reads a list whose elements `read` parses.
+/// Reads a list and parses each element with `read`.
 pub fn list<'a, T>(read: impl Fn(&TomlValue<'a>) -> Option<T>) -> impl FnOnce(&TomlValue<'a>) -> Option<Vec<T>> {
     move |value| {
         let DeValue::Array(items) = value.inner.get_ref() else { return value.reject_type("a list in [ ]") };

@@ -1,9 +1,9 @@
 //! Runs a script on samples until they show nothing new.
 //!
-//! The first sample is a typical call. Each sample on which a condition has a value that it did not have before becomes
-//! a seed: it is varied in turn, one input at a time. In this way nested conditions are reached without all
-//! combinations of inputs. Conditions that depend on several inputs at once are then searched with random samples,
-//! from the same seed each time.
+//! The first sample is a typical call. A sample on which a condition has a new value becomes a seed. Each seed is
+//! varied by one input at a time. In this way nested conditions are reached without trying all combinations of inputs.
+//! Random samples then search for conditions that depend on several inputs at once. The random numbers are the same in
+//! every review.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -37,9 +37,9 @@ impl Instrumenter {
                 self.block(&mut choice.body);
                 self.block(&mut choice.branch);
             }
-            Stmt::While(again, _) | Stmt::Do(again, ..) => {
-                self.condition(&mut again.expr);
-                self.block(&mut again.body);
+            Stmt::While(flow, _) | Stmt::Do(flow, ..) => {
+                self.condition(&mut flow.expr);
+                self.block(&mut flow.body);
             }
             Stmt::For(each, _) => {
                 self.value(&mut each.2.expr);

@@ -76,8 +76,14 @@ fn comparison(operator: &str, value: &Expr, other: &Expr, types: &InferredTypes)
     wrong_unit(input_or_stat(value, types)?, number)
 }
 
+/// Returns how to write a number of seconds in milliseconds.
+fn in_milliseconds(seconds: f64) -> String {
+    let plural = if seconds.total_cmp(&1.0).is_eq() { "" } else { "s" };
+    format!("write {} for {seconds} second{plural}", seconds * 1_000.0)
+}
+
 fn wrong_unit(name: &str, number: f64) -> Option<String> {
-    let in_ms = || Some(format!("`{name}` is in milliseconds: write {} for {number} seconds", number * 1_000.0));
+    let in_ms = || Some(format!("`{name}` is in milliseconds: {}", in_milliseconds(number)));
     match name {
         "error_rate" | "success_rate" | "limited_rate" if number > 1.0 => {
             Some(format!("`{name}` is a fraction from 0 to 1: write {} for {number} %", number / 100.0))
@@ -129,7 +135,7 @@ fn verdict_wait(wait: &Expr) -> Option<(Position, String)> {
         }
         value => {
             let ms = number(value).filter(|ms| *ms > 0.0 && *ms < 100.0)?;
-            format!("a wait is in milliseconds: write {} for {ms} seconds", ms * 1_000.0)
+            format!("a wait is in milliseconds: {}", in_milliseconds(ms))
         }
     };
     Some((wait.start_position(), message))

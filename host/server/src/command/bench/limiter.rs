@@ -1,4 +1,4 @@
-//! Checks one rate limit.
+//! Measures checks of one rate limit.
 
 use std::fmt::Display;
 use std::hint::black_box;

@@ -1,4 +1,4 @@
-//! Acquires and releases locks.
+//! Measures acquiring and releasing locks.
 
 use std::fmt::Display;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Records calls and reads the statistics of an hour.
+//! Measures recording calls, and reading the statistics of an hour.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -81,7 +81,7 @@ enum Benchmark {
     Policy(policy::Policy),
     /// Measure the time from saving a policy until it is active, under full load.
     ///
-    /// All callers evaluate the policy while it is edited again and again. Reports the reload latency, and the verdicts
+    /// All callers evaluate the policy while it is edited repeatedly. Reports the reload latency, and the verdicts
     /// that were lost (dropped) or that mix two versions (mixed); both must be 0.
     #[command(after_help = RELOAD_EXAMPLES)]
     Reload(reload::Reload),

@@ -87,9 +87,9 @@ impl Policy {
         let status = policies.status();
         let status = status.iter().find(|policy| policy.path.ends_with(&file_name(&self.file)));
         let status = status.ok_or_else(|| UsageError(format!("{}: not loaded", self.file.display())))?;
-        results["kind"] = json!(status.kind);
+        results["language"] = json!(status.language);
         results["faults"] = json!(status.faults);
-        if status.kind == "wasm" {
+        if status.language == "wasm" {
             let isolation = config.resolve(&status.path).limits.isolation;
             results["isolation"] = json!(if isolation == Isolation::Fresh { "fresh" } else { "reuse" });
         }

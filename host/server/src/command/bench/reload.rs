@@ -1,4 +1,4 @@
-//! Edits one policy while all callers evaluate it: measures the reload time, and counts lost verdicts.
+//! Measures the reload time of a policy that is edited while callers evaluate it, and counts wrong verdicts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ struct CallerCounts {
     verdicts: AtomicU64,
     /// Verdicts whose fields come from two versions, or from an earlier generation than the verdict before.
     mixed: AtomicU64,
-    /// Verdicts that no version of the policy has made.
+    /// Verdicts that no version of the policy returned.
     dropped: AtomicU64,
 }
 

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use super::UsageError;
 
-/// The maximum time that a decision waits for Redis during a benchmark; also covers the start of the server.
+/// The maximum time that a decision waits for Redis during a benchmark. It includes the start of the server.
 const DECIDE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A `redis-server` process that is killed when this value is dropped.
@@ -42,7 +42,8 @@ impl RedisServer {
     /// Returns the default configuration, with this server as its Redis.
     pub fn config(&self) -> Config {
         let mut redis = RedisConfig::single(&format!("redis://127.0.0.1:{}", self.port));
-        // Long enough that every decision is made by Redis: slow replies are measured, not replaced by local decisions.
+        // The time is so long that Redis makes every decision: a slow reply is measured and not replaced by a local
+        // decision.
         redis.decide_within = DECIDE_WITHIN;
         Config { redis: Some(redis), ..Config::default() }
     }

@@ -109,7 +109,7 @@ async fn each_error_says_whether_and_when_to_retry() {
             errcode(130_101, "send too fast"),
             true,
             seconds(600),
-            "errcode 130101: sent too fast (send too fast)",
+            "errcode 130101: messages are sent too fast (send too fast)",
         ),
         (200, "", errcode(310_000, "sign not match"), false, None, "check the signing secret"),
         (200, "", errcode(460_101, "message too long"), false, None, "the message is too long"),
