@@ -55,7 +55,7 @@ async fn worker_acquires_calls_and_reports() {
     let waited = send(&router, "POST", "/v1/limits/jd/acquire", Some(json!({ "wait_ms": 10_000 }))).await;
     assert_eq!(waited.0, StatusCode::OK);
     let never = send(&router, "POST", "/v1/limits/jd/acquire", Some(json!({ "cost": 2 }))).await;
-    assert_eq!(never, (StatusCode::UNPROCESSABLE_ENTITY, json!({ "decision": "never", "max": 1 })));
+    assert_eq!(never, (StatusCode::UNPROCESSABLE_ENTITY, json!({ "decision": "never", "max_cost": 1 })));
     assert_eq!(send(&router, "POST", "/v1/limits/jd/reset", None).await.1["available"], 1);
 
     let call = json!({ "platform": "jd", "endpoint": "e", "outcome": "error", "duration_ms": 120.5 });

@@ -147,7 +147,7 @@ class Client:
         if response.get("decision") == "limited":
             raise Limited(response["retry_after_ms"] / 1000)
         if response.get("decision") == "never":
-            raise CostTooHigh(response["max"])
+            raise CostTooHigh(response["max_cost"])
         return self._check(status, response).get("reservation_id")
 
     def cancel(self, platform, reservation_id):

@@ -73,7 +73,7 @@ pub enum Command {
     Serve(serve::Serve),
     /// Check the configuration and all policies without starting the server.
     ///
-    /// Reports every error that would make the server reject a file, as `file:line:column: message`. Also reports
+    /// Reports errors for which the server rejects a file, as `file:line:column: message`. Also reports
     /// notes: findings that are valid but probably mistakes, such as a condition that is never true, a rate compared
     /// with 10, or a division by zero when there are no calls.
     ///

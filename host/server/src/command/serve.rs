@@ -36,7 +36,7 @@ pub struct Serve {
     config: Option<PathBuf>,
     /// Listen on this address [default: `[server] listen` in the configuration].
     ///
-    /// An address other than loopback requires a token: `token_env` or `token_file` in the `[server]` section.
+    /// An address other than loopback requires a token: `token`, `token_env` or `token_file` in the `[server]` section.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// Load policies from this directory [default: `[policies] dir` in the configuration].
@@ -60,8 +60,8 @@ impl Serve {
         let token = config.server.token.clone();
         if !address.ip().is_loopback() && token.is_none() {
             return Err(UsageError(format!(
-                "{address}: listening beyond loopback requires a token; set [server] token_env or token_file, or \
-                 listen on 127.0.0.1"
+                "{address}: listening beyond loopback requires a token; set `token`, `token_env` or `token_file` in \
+                 [server], or listen on 127.0.0.1"
             )));
         }
         let runtime = tokio::runtime::Runtime::new().map_err(|error| UsageError(error.to_string()))?;

@@ -74,7 +74,7 @@ pub async fn acquire(
 pub fn refused(refusal: Decision, limit: Option<&str>) -> Response {
     let retry_after = match refusal {
         Decision::Never { max } => {
-            let body = with_limit(json!({ "decision": "never", "max": max }), limit);
+            let body = with_limit(json!({ "decision": "never", "max_cost": max }), limit);
             return (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response();
         }
         Decision::Limited { retry_after } => retry_after,
