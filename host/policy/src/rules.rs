@@ -60,7 +60,7 @@ pub struct RuleReader<'a> {
     pub context: PolicyContext,
     /// The configuration of inline conditions.
     pub config: &'a ResolvedPolicyConfig,
-    /// The alert policies by path. `None` if no version of the file was ever accepted.
+    /// The alert conditions by path. `None` if no version of the file was ever accepted.
     pub alerts: BTreeMap<&'a str, Option<Arc<dyn AlertPolicy>>>,
 }
 
@@ -113,7 +113,7 @@ impl RuleReader<'_> {
         Some(Rule { name, severity, timing, window, min_samples, channels, scope, platforms, condition, policy })
     }
 
-    /// Reads the condition of a rule, which is inline or an alert policy in a file. Returns it with its text or path.
+    /// Reads the condition of a rule, which is inline or an alert condition in a file. Returns it with its text or path.
     fn condition(
         &self,
         name: &str,

@@ -104,7 +104,7 @@ pub enum SlotContent {
     Admit(Arc<TrackedPolicy<dyn AdmitPolicy>>),
     Alert(Arc<TrackedPolicy<dyn AlertPolicy>>),
     Candidate(Arc<Candidate>),
-    /// The rules and their text. The text is read again when the file of an alert policy changes.
+    /// The rules and their text. The text is read again when the file of an alert condition changes.
     Rules(String, Arc<[Rule]>),
 }
 
@@ -229,7 +229,7 @@ impl PolicySlot {
         }
     }
 
-    /// Reads the text of the active rules again, because the file of an alert policy changed.
+    /// Reads the text of the active rules again, because the file of an alert condition changed.
     pub fn refresh_rules(&mut self, reader: &RuleReader<'_>) {
         if let Some(GoodVersion { content: SlotContent::Rules(text, rules), .. }) = &mut self.good
             && let Ok(refreshed) = reader.read(text)
@@ -238,7 +238,7 @@ impl PolicySlot {
         }
     }
 
-    /// Returns the active alert policy, if this slot holds one.
+    /// Returns the active alert condition, if this slot holds one.
     pub fn alert(&self) -> Option<Arc<dyn AlertPolicy>> {
         match self.good.as_ref().map(|good| &good.content) {
             Some(SlotContent::Alert(policy)) => Some(Arc::clone(policy) as _),

@@ -99,7 +99,7 @@ impl Slots {
         changes
     }
 
-    /// Updates the rules. They contain the alert policies that they name, so they are read again when the file of one
+    /// Updates the rules. They contain the alert conditions that they name, so they are read again when the file of one
     /// of these changed.
     fn update_rules(&mut self, files: &[PolicyFile], context: LoadContext<'_>, next: u64, changes: &mut Changes) {
         let mut slot = self.slots.remove(RULES).unwrap_or_default();
@@ -115,7 +115,7 @@ impl Slots {
             let text = text(&file, &content.bytes)?.to_owned();
             reader.read(&text).map(|rules| SlotContent::Rules(text, rules))
         });
-        // If the current text is rejected, the last good text still needs the current alert policies.
+        // If the current text is rejected, the last good text still needs the current alert conditions.
         if condition_changed && slot.stale.is_some() {
             slot.refresh_rules(&reader);
         }
