@@ -53,7 +53,7 @@ scripts! {
     METRICS_NAMES = "metrics_names", 1;
     /// Returns the time and the minutes that are not rolled up yet.
     METRICS_PENDING = "metrics_pending", 1;
-    /// Adds a minute to its hour and its day. A repeated minute is added only once.
+    /// Adds the counts of a minute to the totals of its hour and day. A repeated minute is added only once.
     METRICS_ROLL = "metrics_roll", 5;
     /// Records a heartbeat of a process and returns the number of processes.
     PRESENCE = "presence", 1;

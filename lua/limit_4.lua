@@ -99,7 +99,7 @@ local function read_quota(text)
 end
 
 -- A level below zero means that waiting calls have reserved that many units. `refilled` counts the units that were
--- refilled while calls wait. The due of a waiting call is the value of `refilled` at which the call may be sent.
+-- refilled while calls wait. `due_at` of a waiting call is the value of `refilled` at which the call may be sent.
 local stored = redis.call('HMGET', bucket_key, 'level', 'updated_at', 'refilled', 'queued', 'created_at', 'quota',
   'configured_quota', 'returned', 'epoch')
 local level, updated_at, refilled = tonumber(stored[1]), tonumber(stored[2]), tonumber(stored[3])
@@ -116,8 +116,8 @@ else
   redis.call('DEL', waiting_key, cancelled_key)
 end
 
--- Changes the due of each waiting call whose due is at least `from`; returns whether there was any.
-local function change_dues(from, change)
+-- Replaces `due_at` of each waiting call by `change(due_at)` if it is at least `from`; returns whether there was any.
+local function shift_due_times(from, change)
   local entries = redis.call('ZRANGEBYSCORE', waiting_key, from, '+inf', 'WITHSCORES')
   for i = 1, #entries, 2 do
     redis.call('ZADD', waiting_key, integer(change(tonumber(entries[i + 1]))), entries[i])
@@ -136,7 +136,7 @@ local function remove_served()
   redis.call('ZREMRANGEBYSCORE', waiting_key, '-inf', integer(refilled))
   if refilled > 2 ^ 50 then
     local base = refilled
-    change_dues('-inf', function(due) return due - base end)
+    shift_due_times('-inf', function(due_at) return due_at - base end)
     refilled = 0
   end
 end
@@ -149,20 +149,20 @@ level = math.min(level + elapsed * units_per_us, capacity)
 updated_at = math.max(updated_at, now)
 remove_served()
 
--- Whether the dues of waiting calls have changed.
+-- Whether `due_at` of a waiting call has changed.
 local changed = false
 
--- The maximum due. It is later than any wait that a quota allows. Without it, a change to a much slower quota could
--- produce numbers that are not exact.
-local MAX_DUE = 2 ^ 52
+-- The maximum of `due_at`. It is later than any wait that a quota allows. Without it, a change to a much slower quota
+-- could produce numbers that are not exact.
+local MAX_DUE_AT = 2 ^ 52
 
 local function update_quota(text)
   local old = units_per_token
   read_quota(text)
-  level = math.max(math.min(mul_div(level, units_per_token, old), capacity), -MAX_DUE)
+  level = math.max(math.min(mul_div(level, units_per_token, old), capacity), -MAX_DUE_AT)
   if queued then
-    change_dues('-inf', function(due)
-      return refilled + math.min(-mul_div(refilled - due, units_per_token, old), MAX_DUE)
+    shift_due_times('-inf', function(due_at)
+      return refilled + math.min(-mul_div(refilled - due_at, units_per_token, old), MAX_DUE_AT)
     end)
   end
   epoch, returned = epoch + 1, 0
@@ -189,17 +189,17 @@ local operations = {
     return at + 3, 1, wait, math.max(floor_div(level, units_per_token), 0)
   end,
   remaining_wait = function(at)
-    local due = redis.call('ZSCORE', waiting_key, ARGV[at])
-    return at + 1, 1, due and refill_time(tonumber(due) - refilled) or 0, 0
+    local due_at = redis.call('ZSCORE', waiting_key, ARGV[at])
+    return at + 1, 1, due_at and refill_time(tonumber(due_at) - refilled) or 0, 0
   end,
   cancel_wait = function(at)
-    local due = redis.call('ZSCORE', waiting_key, ARGV[at])
-    if due then
+    local due_at = redis.call('ZSCORE', waiting_key, ARGV[at])
+    if due_at then
       local units = tonumber(string.match(ARGV[at], ':(%d+)$')) * units_per_token
       redis.call('ZREM', waiting_key, ARGV[at])
       level = level + units
-      -- A call with the same due is later in the queue, unless the cost of this call is zero.
-      changed = change_dues(due, function(later_due) return later_due - units end) or changed
+      -- A call with the same `due_at` is later in the queue, unless the cost of this call is zero.
+      changed = shift_due_times(due_at, function(later_due_at) return later_due_at - units end) or changed
     end
     remove_served()
     return at + 1, 1, 0, 0
@@ -216,7 +216,7 @@ local operations = {
   reset = function(at)
     local granted = capacity - math.max(level, 0)
     level = level + granted
-    change_dues('-inf', function(due) return due - granted end)
+    shift_due_times('-inf', function(due_at) return due_at - granted end)
     remove_served()
     epoch, returned = epoch + 1, 0
     changed = true
@@ -236,7 +236,7 @@ local operations = {
     if units > 0 and taken_epoch == epoch and not redis.call('ZSCORE', cancelled_key, ticket) then
       redis.call('ZADD', cancelled_key, integer(updated_at + refill_time(room)), ticket)
       level, returned = level + units, returned + units
-      changed = change_dues('-inf', function(due) return due - units end) or changed
+      changed = shift_due_times('-inf', function(due_at) return due_at - units end) or changed
       remove_served()
     end
     return at + 6, 1, 0, 0

@@ -1,4 +1,5 @@
--- Adds a minute that has ended to its hour and its day. It is added once, even if several processes try to add it.
+-- Adds the counts of a minute that has ended to the totals of its hour and day. A minute is added only once, even if
+-- several processes try to add it.
 --
 -- KEYS  1 minutes that are not rolled up yet (sorted set of minute and series, scored by minute)
 --       2 the last minute that was rolled up (string)

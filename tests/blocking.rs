@@ -9,7 +9,7 @@ use tidegate::{Config, Decision, Failure, Quota, Rate};
 use tidegate_core::config::SystemEnv;
 
 fn host() -> BlockingHost {
-    let fast_retries = "[retry]\nbase = '1ms'\ncap = '2ms'\n";
+    let fast_retries = "[retry]\nbase_delay = '1ms'\nmax_delay = '2ms'\n";
     let config = Config::parse(fast_retries, &SystemEnv::default()).unwrap();
     BlockingHost::start(|| tidegate::Host::builder().config(config).build()).unwrap()
 }

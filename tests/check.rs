@@ -60,10 +60,10 @@ const CONDITION_MISTAKES: &[(&str, &str)] = &[
     (r#"p95 > "5s""#, "1:5: `>` between a number and a string is always false; compare values of the same type"),
     (
         "p95 > 5s",
-        "1:8: Expecting ';' to terminate this statement; a number has no unit: write a time in milliseconds, as in 5000",
+        "1:8: expected `;` to terminate this statement; a number has no unit: write a time in milliseconds, as in 5000",
     ),
-    ("error_rate > 10%", "1:17: Script is incomplete; a rate is a fraction from 0 to 1: write 0.1 for 10 %"),
-    (r#"window("1 h").p95 > 5"#, r#"1:8: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", not "1 h""#),
+    ("error_rate > 10%", "1:17: unexpected end of the script; a rate is a fraction from 0 to 1: write 0.1 for 10 %"),
+    (r#"window("1 h").p95 > 5"#, r#"1:8: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", found "1 h""#),
     (r#"window("1h").p96 > 5"#, "1:14: unknown property `p96` (did you mean `p95`?)"),
     (r#"window("1h").available > 5"#, r#"1:14: a window has no property `available`; limit("…") has it"#),
     (r#"window("1h") > 5"#, "1:14: `>` between a window and a number is always false; compare values of the same type"),
@@ -76,7 +76,7 @@ const CONDITION_MISTAKES: &[(&str, &str)] = &[
     ("0.1 < error_rate < 0.5", "1:18: `<` cannot follow another comparison; write two, as in `0.1 < x && x < 0.5`"),
     ("count = 0", "1:7: `=` assigns and has no value; to compare, write `==`"),
     ("error_rate > 0.1 && p95", "1:21: `&&` needs a boolean, found a number"),
-    ("error_rate > 0.1 and p95 > 5000", "1:18: Expecting ';' to terminate this statement; write `&&`"),
+    ("error_rate > 0.1 and p95 > 5000", "1:18: expected `;` to terminate this statement; write `&&`"),
     (
         "error_rate > 0.1 & 5",
         "1:18: `&` is not defined for a boolean and a number; to combine conditions, write `&&` or `||`",
@@ -89,8 +89,8 @@ const CONDITION_MISTAKES: &[(&str, &str)] = &[
         r#"platform == "taobao" || "jd""#,
         r#"1:25: expected a boolean on both sides; write each comparison in full, as in code == "7" || code == "8""#,
     ),
-    ("platform == 'taobao'", r#"1:13: Invalid character: 'taobao'; write a string in double quotes, as in "7""#),
-    ("error_rate => 0.1", "1:12: Expecting ';' to terminate this statement; write `>=`"),
+    ("platform == 'taobao'", r#"1:13: invalid character literal 'taobao'; write a string in double quotes, as in "7""#),
+    ("error_rate => 0.1", "1:12: expected `;` to terminate this statement; write `>=`"),
     (
         "if error_rate > 0.1 { true } else if p95 { false } else { false }",
         "1:38: `if` needs a boolean, found a number; compare it, as in `p95 > 0`",
@@ -101,17 +101,17 @@ const CONDITION_MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "error_rate > 0,1",
-        "1:15: Expecting ';' to terminate this statement; write a fraction with a decimal point, as in 0.1",
+        "1:15: expected `;` to terminate this statement; write a fraction with a decimal point, as in 0.1",
     ),
     ("not (error_rate > 0.1)", "1:1: unknown function `not` (did you mean `!`?)"),
-    ("error_rate > .1", "1:14: Unexpected '.'; write a fraction with a decimal point, as in 0.1"),
-    ("error_rate > 0.1 ? true : false", "1:18: Unknown operator: '?'; write `if … { … } else { … }`"),
+    ("error_rate > .1", "1:14: unexpected `.`; write a fraction with a decimal point, as in 0.1"),
+    ("error_rate > 0.1 ? true : false", "1:18: unknown operator `?`; write `if … { … } else { … }`"),
     ("error_rate === 0.1", "1:12: '===' is not a valid operator. This is not JavaScript! Should it be '=='?"),
     (
         "window(1h).p95 > 5",
-        r#"1:9: Expecting ',' to separate the arguments to function call 'window'; write a duration in quotes, as in window("1h")"#,
+        r#"1:9: expected `,` to separate the arguments to function call 'window'; write a duration in quotes, as in window("1h")"#,
     ),
-    ("window('1h').p95 > 5", r#"1:8: Invalid character: '1h'; write a string in double quotes, as in "7""#),
+    ("window('1h').p95 > 5", r#"1:8: invalid character literal '1h'; write a string in double quotes, as in "7""#),
     ("return error_rate > 0.1 && platform.contains(5)", "1:46: `contains` expects a string here, found a number"),
 ];
 
@@ -129,7 +129,7 @@ const RETRY_POLICY_MISTAKES: &[(&str, &str)] = &[
         r#"if code == 7 { return retry("throttled"); } abstain()"#,
         "1:9: `==` between a string and a number is always false; compare values of the same type",
     ),
-    (r#"if code = "7" { return retry("throttled"); } abstain()"#, "1:9: Possibly a typo of '=='?"),
+    (r#"if code = "7" { return retry("throttled"); } abstain()"#, "1:9: possibly a typo of '=='?"),
     (
         r#"let c = code; if c == 7 { return retry("throttled"); } abstain()"#,
         "1:20: `==` between a string and a number is always false; compare values of the same type",
@@ -161,7 +161,7 @@ const RETRY_POLICY_MISTAKES: &[(&str, &str)] = &[
     ),
     (
         r#"switch status { 429 => retry("throttled"), _ => abstain() }"#,
-        "1:8: `switch` never matches a number that can have a fraction; write `switch to_int(…)`, or use `if`",
+        "1:8: `switch` on a floating-point number never matches; write `switch to_int(…)`, or use `if`",
     ),
     (
         r#"switch kind { "time_out" => retry("throttled"), _ => abstain() }"#,
@@ -236,7 +236,7 @@ const RETRY_POLICY_MISTAKES: &[(&str, &str)] = &[
     ),
     (
         r#"if code == null { retry("throttled") } else { abstain() }"#,
-        r#"1:12: 'null' is a reserved keyword; a missing value is "" or 0"#,
+        r#"1:12: `null` is a reserved keyword; a missing value is "" or 0"#,
     ),
     (
         r#"if code.startsWith("isv.") { retry("throttled") } else { abstain() }"#,
@@ -265,13 +265,13 @@ const RETRY_POLICY_MISTAKES: &[(&str, &str)] = &[
     ),
     (
         r#"if code == "7": retry("throttled")"#,
-        "1:15: Expecting '{' to start a statement block; put the statements after a condition in { }",
+        "1:15: expected `{` to start a statement block; put the statements after a condition in { }",
     ),
     (
         r#"if (code == "7") return retry("throttled"); abstain()"#,
-        "1:18: Expecting '{' to start a statement block; put the statements after a condition in { }",
+        "1:18: expected `{` to start a statement block; put the statements after a condition in { }",
     ),
-    (r#"code == "7" ? retry("throttled") : abstain()"#, "1:13: Unknown operator: '?'; write `if … { … } else { … }`"),
+    (r#"code == "7" ? retry("throttled") : abstain()"#, "1:13: unknown operator `?`; write `if … { … } else { … }`"),
     (
         r#"let wait = setting("wait", "5"); if wait > 5 { retry("throttled") } else { abstain() }"#,
         "1:42: `>` between a string and a number is always false; compare values of the same type",
@@ -280,7 +280,7 @@ const RETRY_POLICY_MISTAKES: &[(&str, &str)] = &[
         r#"if attempt > setting("attempts", "3") { retry("throttled") } else { abstain() }"#,
         "1:12: `>` between a number and a string is always false; compare values of the same type",
     ),
-    ("var x = 1; abstain()", "1:1: 'var' is a reserved keyword; write `let`"),
+    ("var x = 1; abstain()", "1:1: `var` is a reserved keyword; write `let`"),
     (
         "allow()",
         "1:1: unknown function `allow`; expected one of `window`, `limit`, `log`, `setting`, `retry`, `give_up`, `abstain`, `header`, `seconds_in`, `epoch_ms`, `day_ends_in_ms`",

@@ -58,10 +58,10 @@ impl LogFixture {
     }
 
     /// Loads the policies of these tests, with a decision log.
-    fn with_log(sample: f64, max_size: u64) -> Self {
+    fn with_log(sample_rate: f64, max_size: u64) -> Self {
         let fixture = Self::new();
         let file = Some(fixture.file("decisions.ndjson"));
-        fixture.policies.configure_decision_log(&DecisionsConfig { file, sample, max_size });
+        fixture.policies.configure_decision_log(&DecisionsConfig { file, sample_rate, max_size });
         fixture
     }
 
@@ -147,7 +147,7 @@ fn line_has_the_generation_of_the_policy_version_that_decided() {
 #[test]
 fn no_log_is_written_without_a_file() {
     let fixture = LogFixture::new();
-    fixture.policies.configure_decision_log(&DecisionsConfig { file: None, sample: 1.0, max_size: LARGE_SIZE });
+    fixture.policies.configure_decision_log(&DecisionsConfig { file: None, sample_rate: 1.0, max_size: LARGE_SIZE });
     fixture.classify("7");
     assert_eq!(fixture.close_and_read(), [Value::Null; 0]);
     let names = fs::read_dir(fixture.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
@@ -161,13 +161,13 @@ fn no_log_is_written_without_a_file() {
 
 #[test]
 fn sample_sets_the_share_of_verdicts_that_are_logged() {
-    for (sample, min, max) in [(0.0, 0, 0), (0.5, 150, 250), (1.0, 400, 400)] {
-        let fixture = LogFixture::with_log(sample, LARGE_SIZE);
+    for (sample_rate, min, max) in [(0.0, 0, 0), (0.5, 150, 250), (1.0, 400, 400)] {
+        let fixture = LogFixture::with_log(sample_rate, LARGE_SIZE);
         for _ in 0..400 {
             fixture.classify("7");
         }
         let written = fixture.close_and_read().len();
-        assert!((min..=max).contains(&written), "{sample}: {written}");
+        assert!((min..=max).contains(&written), "{sample_rate}: {written}");
         assert_eq!(fixture.policies.decision_log_status().written, written as u64);
     }
 }
@@ -215,7 +215,7 @@ fn existing_log_file_is_appended_to() {
     fixture.classify("7");
     assert_eq!(fixture.close_and_read().len(), 1);
     let file = Some(fixture.file("decisions.ndjson"));
-    fixture.policies.configure_decision_log(&DecisionsConfig { file, sample: 1.0, max_size: LARGE_SIZE });
+    fixture.policies.configure_decision_log(&DecisionsConfig { file, sample_rate: 1.0, max_size: LARGE_SIZE });
     fixture.classify("7");
     assert_eq!(fixture.close_and_read().len(), 2);
 }
@@ -260,7 +260,7 @@ fn secrets_are_masked_in_headers_labels_and_messages() {
 fn unwritable_log_file_drops_lines_and_keeps_verdicts() {
     let fixture = LogFixture::new();
     let file = fixture.file("logs/decisions.ndjson");
-    let config = DecisionsConfig { file: Some(file.clone()), sample: 1.0, max_size: LARGE_SIZE };
+    let config = DecisionsConfig { file: Some(file.clone()), sample_rate: 1.0, max_size: LARGE_SIZE };
     fixture.policies.configure_decision_log(&config);
     for _ in 0..10 {
         assert_eq!(fixture.classify("7"), "retry/jd.rhai");
@@ -295,14 +295,13 @@ async fn edited_configuration_turns_the_log_on_and_off() {
         "the path is relative to the configuration file"
     );
     let _ = host.classify(&failure);
-    save("[decisions]\nfile = 'other.ndjson'\nsample = 0.0\n");
+    save("[decisions]\nfile = 'other.ndjson'\nsample_rate = 0.0\n");
     host.reload_config(&toml);
     let _ = host.classify(&failure);
-    save("[decisions]\nsample = 2\nfile = 'third.ndjson'\n");
+    save("[decisions]\nsample_rate = 2\nfile = 'third.ndjson'\n");
     host.reload_config(&toml);
-    assert!(
-        host.config_status().stale.unwrap().contains("2:10: decisions.sample: expected a number from 0 to 1, not 2")
-    );
+    let stale = host.config_status().stale.unwrap();
+    assert!(stale.contains("2:15: decisions.sample_rate: expected a number from 0 to 1, found 2"), "{stale}");
     assert_eq!(
         host.policies().unwrap().decision_log_status().file,
         Some(fixture.file("other.ndjson")),

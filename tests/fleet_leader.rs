@@ -61,7 +61,7 @@ impl Fleet {
         let mut config = Config { redis: Some(redis), ..Config::default() };
         config.policies.dir = Path::to_owned(dir.path());
         config.alerting.interval = Duration::from_millis(200);
-        config.metrics.flush = Duration::from_millis(100);
+        config.metrics.flush_interval = Duration::from_millis(100);
         let policies = Policies::open(&config.policies);
         let (sender, messages) = mpsc::unbounded_channel();
         let inbox = Arc::new(TestChannel { messages: sender, abort_on_send: Mutex::default() });

@@ -280,9 +280,9 @@ async fn migrating_cluster_slot_loses_and_repeats_no_call() {
     }
 }
 
-fn config(server: &RedisServer, flush: Duration) -> Config {
+fn config(server: &RedisServer, flush_interval: Duration) -> Config {
     let mut config = Config { redis: Some(server.config()), ..Config::default() };
-    config.metrics.flush = flush;
+    config.metrics.flush_interval = flush_interval;
     config
 }
 

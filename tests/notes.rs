@@ -139,7 +139,7 @@ const RETRY_POLICY_PITFALLS: &[(&str, &str)] = &[
     ),
     (
         r#"if header("X-Left") != "" && parse_int(header("X-Left")) < 5 { return retry("throttled"); } abstain()"#,
-        r#"1:30: fails when header("X-Left") is "sample": Error parsing integer number 'sample': invalid digit found in string"#,
+        r#"1:30: fails when header("X-Left") is "sample": error parsing integer number 'sample': invalid digit found in string"#,
     ),
     (
         r#"if retry_after_ms > 60 { return retry("throttled", 5); } abstain()"#,
@@ -234,7 +234,7 @@ fn pitfalls_in_admission_scripts_are_noted_with_their_position() {
             (r#"deny("closed")"#, "1:1: the result is the same for every sample input: deny with status 403"),
             (
                 r#"if endpoint == "a" { loop {} } if method == "GET" { allow() } else { deny("no") }"#,
-                r#"1:27: fails when endpoint is "a": Too many operations"#,
+                r#"1:27: fails when endpoint is "a": exceeded the limit of 500000 operations (`max_operations`)"#,
             ),
         ],
     );

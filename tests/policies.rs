@@ -53,7 +53,7 @@ fn shipped_policies_load_without_errors_and_have_four_rules() {
     assert_eq!(policies.reload().rejected, [""; 0]);
     let rules = policies.rules();
     let names: Vec<_> = rules.iter().map(|rule| rule.name.as_str()).collect();
-    assert_eq!(names, ["error_budget", "high_error_rate", "slow", "starved"]);
+    assert_eq!(names, ["error_budget", "high_error_rate", "mostly_limited", "slow"]);
     let high = &rules[1];
     assert_eq!(high.condition, "error_rate > 0.1");
     assert_eq!((high.severity.name(), high.timing.cooldown), ("critical", Duration::from_secs(300)));

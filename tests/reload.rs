@@ -320,7 +320,7 @@ fn every_error_in_the_rules_is_reported_with_its_position_and_the_old_rules_stay
     policies.reload();
     let expected = [
         "2:14: unknown variable `eror_rate` (did you mean `error_rate`?)",
-        "3:12: rules.high.severity: expected \"info\", \"warning\" or \"critical\", not \"bad\"",
+        "3:12: rules.high.severity: expected \"info\", \"warning\" or \"critical\", found \"bad\"",
         "8:7: `>` between a number and a string is always false; compare values of the same type",
         "9:1: rules.slow: unknown key `fro` (did you mean `for`?)",
         "11:8: rules.none: `condition` is missing; add `condition`, or `policy` with the path of a file",

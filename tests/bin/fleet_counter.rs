@@ -12,7 +12,7 @@ async fn main() {
     let [url, prefix] = &arguments[..] else { panic!("expected URL PREFIX") };
     let redis = RedisConfig { prefix: prefix.clone(), ..RedisConfig::single(url) };
     let mut config = Config { redis: Some(redis), ..Config::default() };
-    config.metrics.flush = Duration::from_millis(100);
+    config.metrics.flush_interval = Duration::from_millis(100);
     let host = Host::builder().config(config).build().unwrap_or_else(|error| panic!("{error}"));
     tokio::spawn(host.clone().run(std::future::pending()));
     for number in 1.. {

@@ -2,22 +2,23 @@
 
 use std::time::Duration;
 
-/// Exponential backoff with proportional jitter: `base`, 2 × `base`, 4 × `base`, …, each ± `jitter`, at most `cap`.
+/// Exponential backoff with proportional jitter: `base_delay`, 2 × `base_delay`, 4 × `base_delay`, …, each ± `jitter`,
+/// at most `max_delay`.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tidegate_core::Backoff;
-/// let backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(30), jitter: 0.5 };
+/// let backoff = Backoff { base_delay: Duration::from_secs(1), max_delay: Duration::from_secs(30), jitter: 0.5 };
 /// assert_eq!(backoff.delay(3, 0.5), Duration::from_secs(4)); // the middle of ± 50 %
 /// assert_eq!(backoff.delay(1, 0.0), Duration::from_millis(500));
-/// assert!(backoff.delay(60, 0.999) <= backoff.cap);
+/// assert!(backoff.delay(60, 0.999) <= backoff.max_delay);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
     /// The delay after the first attempt.
-    pub base: Duration,
+    pub base_delay: Duration,
     /// The maximum delay, including jitter.
-    pub cap: Duration,
+    pub max_delay: Duration,
     /// The maximum fraction by which a delay is shortened or lengthened at random, 0 to 1.
     pub jitter: f64,
 }
@@ -28,10 +29,10 @@ impl Backoff {
     #[must_use]
     pub fn delay(&self, attempt: u32, random: f64) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
-        let exponential = self.base.saturating_mul(1 << doublings).min(self.cap);
-        // Jitter applies to the capped value. The result is capped again, because jitter may raise it above the cap.
+        let exponential = self.base_delay.saturating_mul(1 << doublings).min(self.max_delay);
+        // The maximum applies before the jitter and again after it, because jitter may lengthen the delay.
         let factor = 1.0 + self.jitter * (2.0 * random - 1.0);
-        Duration::from_secs_f64(exponential.as_secs_f64() * factor).min(self.cap)
+        Duration::from_secs_f64(exponential.as_secs_f64() * factor).min(self.max_delay)
     }
 }
 
@@ -39,10 +40,11 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    const BACKOFF: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(30), jitter: 0.5 };
+    const BACKOFF: Backoff =
+        Backoff { base_delay: Duration::from_secs(1), max_delay: Duration::from_secs(30), jitter: 0.5 };
 
     #[test]
-    fn delay_doubles_with_each_attempt_and_stays_within_jitter_and_cap() {
+    fn delay_doubles_with_each_attempt_and_stays_within_jitter_and_maximum() {
         for attempt in 1..=40 {
             let exponential = (1u64 << (attempt - 1).min(20)).min(30);
             for random in [0.0, 0.25, 0.5, 0.75, 0.999_999] {

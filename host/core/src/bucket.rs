@@ -51,8 +51,8 @@ pub struct Ticket(u64);
 /// [`Bucket::cancel`] needs to return the cost of a call that was never sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReservationId {
-    /// The process that made the reservation.
-    pub origin: u64,
+    /// The id of the process that made the reservation.
+    pub process_id: u64,
     /// The number of the reservation, unique in its process.
     pub number: u64,
     /// The tokens that were reserved.
@@ -70,8 +70,8 @@ pub struct ReservationId {
 /// Writes the id as text: seven numbers with dots between them.
 impl fmt::Display for ReservationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { origin, number, cost, at, level, returned, epoch } = self;
-        write!(f, "{origin}.{number}.{cost}.{}.{level}.{returned}.{epoch}", at.as_micros())
+        let Self { process_id, number, cost, at, level, returned, epoch } = self;
+        write!(f, "{process_id}.{number}.{cost}.{}.{level}.{returned}.{epoch}", at.as_micros())
     }
 }
 
@@ -81,7 +81,7 @@ impl FromStr for ReservationId {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let expected = "expected a reservation id that `acquire` returned";
         let numbers: Option<Vec<i128>> = text.split('.').map(|number| number.parse().ok()).collect();
-        let Some([origin, number, cost, at, level, returned, epoch]) = numbers
+        let Some([process_id, number, cost, at, level, returned, epoch]) = numbers
             .as_deref()
             .and_then(|numbers| numbers.first_chunk::<7>())
             .filter(|_| text.matches('.').count() == 6)
@@ -92,9 +92,9 @@ impl FromStr for ReservationId {
         if [*level, *returned].iter().any(|units| units.abs() > 1 << 53) {
             return Err(expected);
         }
-        let (origin, number, cost, epoch) = (exact(*origin)?, exact(*number)?, exact(*cost)?, exact(*epoch)?);
+        let (process_id, number, cost, epoch) = (exact(*process_id)?, exact(*number)?, exact(*cost)?, exact(*epoch)?);
         let at = Timestamp::from_micros(exact(*at)?);
-        Ok(Self { origin, number, cost, at, level: *level, returned: *returned, epoch })
+        Ok(Self { process_id, number, cost, at, level: *level, returned: *returned, epoch })
     }
 }
 
@@ -105,7 +105,7 @@ struct QueuedCall {
     /// The units that it took from the level.
     units: i128,
     /// The value of [`Bucket::refilled`] at which its tokens are available.
-    due: i128,
+    due_at: i128,
 }
 
 /// A token bucket. Its level may be negative: the units below zero are reserved by calls that wait in a queue.
@@ -129,7 +129,7 @@ pub struct Bucket {
     refilled_at: Timestamp,
     /// The units of all refills, including those that a full bucket discarded.
     refilled: i128,
-    /// The calls that wait, in order of arrival and therefore of `due`.
+    /// The calls that wait, in order of arrival and therefore of `due_at`.
     queue: VecDeque<QueuedCall>,
     /// The number of reservations.
     tickets: u64,
@@ -188,7 +188,7 @@ impl Bucket {
         self.level -= units;
         self.tickets = self.tickets.wrapping_add(1);
         if self.level < 0 {
-            self.queue.push_back(QueuedCall { ticket: self.tickets, units, due: self.refilled - self.level });
+            self.queue.push_back(QueuedCall { ticket: self.tickets, units, due_at: self.refilled - self.level });
         }
         Ok(Ticket(self.tickets))
     }
@@ -197,7 +197,7 @@ impl Bucket {
     #[must_use]
     pub const fn reservation_id(&self, cost: u64) -> ReservationId {
         let Self { tickets: number, refilled_at: at, level, returned, epoch, .. } = *self;
-        ReservationId { origin: 0, number, cost, at, level, returned, epoch }
+        ReservationId { process_id: 0, number, cost, at, level, returned, epoch }
     }
 
     /// Cancels the reservation of a call that was never sent, and returns whether other calls now wait less.
@@ -220,7 +220,7 @@ impl Bucket {
         self.cancelled.insert(id.number, self.refilled_at + self.time_to_refill(room));
         self.level += units;
         self.returned += units;
-        self.queue.iter_mut().for_each(|call| call.due -= units);
+        self.queue.iter_mut().for_each(|call| call.due_at -= units);
         !self.queue.is_empty()
     }
 
@@ -231,7 +231,7 @@ impl Bucket {
     pub fn remaining_wait(&mut self, ticket: &Ticket, now: Timestamp) -> Duration {
         self.refill(now);
         let index = self.queue_index(ticket);
-        index.map_or(Duration::ZERO, |index| self.time_to_refill(self.queue[index].due - self.refilled))
+        index.map_or(Duration::ZERO, |index| self.time_to_refill(self.queue[index].due_at - self.refilled))
     }
 
     /// Removes a waiting call from the queue, and returns whether other calls now wait less.
@@ -243,7 +243,7 @@ impl Bucket {
         let Some(index) = self.queue_index(ticket) else { return false };
         let Some(QueuedCall { units, .. }) = self.queue.remove(index) else { return false };
         self.level += units;
-        self.queue.range_mut(index..).for_each(|call| call.due -= units);
+        self.queue.range_mut(index..).for_each(|call| call.due_at -= units);
         index < self.queue.len()
     }
 
@@ -256,7 +256,7 @@ impl Bucket {
         self.level = convert(self.level).min(capacity(quota));
         for call in &mut self.queue {
             call.units = convert(call.units);
-            call.due = self.refilled - convert(self.refilled - call.due);
+            call.due_at = self.refilled - convert(self.refilled - call.due_at);
         }
         self.quota = quota;
         self.start_epoch();
@@ -267,7 +267,7 @@ impl Bucket {
         self.refill(now);
         let granted = capacity(self.quota) - self.level.max(0);
         self.level += granted;
-        self.queue.iter_mut().for_each(|call| call.due -= granted);
+        self.queue.iter_mut().for_each(|call| call.due_at -= granted);
         self.start_epoch();
     }
 
@@ -309,7 +309,7 @@ impl Bucket {
         self.level = self.level.saturating_add(refilled).min(capacity(self.quota));
         self.refilled = self.refilled.saturating_add(refilled);
         self.refilled_at = self.refilled_at.max(now);
-        while self.queue.front().is_some_and(|first| first.due <= self.refilled) {
+        while self.queue.front().is_some_and(|first| first.due_at <= self.refilled) {
             self.queue.pop_front();
         }
     }

@@ -25,7 +25,7 @@ pub struct Notification {
     pub condition: String,
     /// The detail that the policy returned.
     pub detail: Option<String>,
-    /// The statistics that the rule evaluated.
+    /// The statistics that the rule evaluated. Those of a built-in alert are empty: `to_ms` is 0.
     pub stats: Stats,
     /// The time of the evaluation, in milliseconds since 1970.
     pub at_ms: u64,

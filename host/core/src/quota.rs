@@ -25,7 +25,7 @@ pub struct Rate {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuotaError {
     /// The text is not `tokens/period`.
-    #[error("expected tokens and a period such as \"40/s\", \"300/m\" or \"10000/60s\", not {0:?}")]
+    #[error("expected tokens and a period such as \"40/s\", \"300/m\" or \"10000/60s\", found {0:?}")]
     Syntax(String),
     /// The rate is zero and would refuse every call.
     #[error("a rate must be above zero; a rate of zero would refuse every call")]
@@ -34,7 +34,7 @@ pub enum QuotaError {
     #[error("the period of a rate must be above zero")]
     ZeroPeriod,
     /// The burst is zero, so that no call would fit.
-    #[error("a burst must be at least 1, because no call would fit otherwise")]
+    #[error("expected a whole number of at least 1, found 0")]
     ZeroBurst,
     /// The quota is too large to be counted exactly.
     #[error(

@@ -19,7 +19,8 @@ const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = &text[digits.len()..];
-    let expected = || format!("expected a duration such as \"250ms\", \"5s\", \"5m\", \"1h\" or \"7d\", not {text:?}");
+    let expected =
+        || format!("expected a duration such as \"250ms\", \"5s\", \"5m\", \"1h\" or \"7d\", found {text:?}");
     let number: u64 = digits.parse().map_err(|_| expected())?;
     let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(expected)?;
     number.checked_mul(*millis).map(Duration::from_millis).ok_or_else(expected)

@@ -31,7 +31,7 @@ struct LatestState {
     fault: Option<Fault>,
     fault_logged_at: Option<Instant>,
     /// The number of faults since the last logged one.
-    suppressed: u64,
+    suppressed_lines: u64,
     quarantine_reason: Option<String>,
     version: u64,
 }
@@ -99,13 +99,13 @@ impl Counters {
         let mut latest = self.latest.lock();
         latest.fault = Some(fault.clone());
         if latest.fault_logged_at.is_some_and(|at| at.elapsed() < FAULT_LOG_INTERVAL) {
-            latest.suppressed += 1;
+            latest.suppressed_lines += 1;
             return;
         }
         latest.fault_logged_at = Some(Instant::now());
-        let suppressed = std::mem::take(&mut latest.suppressed);
+        let suppressed_lines = std::mem::take(&mut latest.suppressed_lines);
         drop(latest);
-        tracing::warn!(policy = path, %fault, suppressed, "policy fault");
+        tracing::warn!(policy = path, %fault, suppressed_lines, "policy fault");
     }
 
     /// Records that this version of the policy is quarantined, unless it was replaced meanwhile.
@@ -137,7 +137,7 @@ mod tests {
             counters.record_fault("retry/x.rhai", &Fault::new(FaultKind::Trap, "on purpose"));
         }
         assert_eq!(counters.faults(), BTreeMap::from([("trap", 3)]));
-        assert_eq!(counters.latest.lock().suppressed, 2);
+        assert_eq!(counters.latest.lock().suppressed_lines, 2);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use tidegate_core::config::reader::{Diagnostic, SpannedString};
 use tidegate_core::config::{PoliciesConfig, ResolvedPolicyConfig};
 
 use crate::files::FileContent;
+#[cfg(feature = "rhai")]
+use crate::files::RULES;
 use crate::load::{LoadedPolicy, PolicyKind};
 #[cfg(feature = "rhai")]
 use crate::origin::Origin;
@@ -125,7 +127,7 @@ impl Engines {
         source: &PolicySource<'_>,
         config: &ResolvedPolicyConfig,
     ) -> Result<LoadedPolicy, String> {
-        let (text, origin) = (text(source.file, source.bytes)?, Origin::file(source.file));
+        let (text, origin) = (text(source.file, source.bytes)?, Origin::file(source.file).with_path(source.path));
         let loaded = match kind {
             PolicyKind::Retry => self.rhai.load_retry(text, origin.clone(), config).map(LoadedPolicy::Retry),
             PolicyKind::Alert => self.rhai.load_alert(text, origin.clone(), config).map(LoadedPolicy::Alert),
@@ -161,7 +163,7 @@ impl Engines {
         text: &SpannedString,
         config: &ResolvedPolicyConfig,
     ) -> Result<Arc<dyn AlertPolicy>, Vec<Diagnostic>> {
-        let origin = Origin::inside(file, text.clone());
+        let origin = Origin::inside(file, text.clone()).with_path(RULES);
         let compiled = self.rhai.load_alert(&text.value, origin.clone(), config);
         compiled.map_err(|diagnostics| diagnostics.into_iter().map(|diagnostic| origin.locate(diagnostic)).collect())
     }

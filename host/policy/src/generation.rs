@@ -51,7 +51,7 @@ pub struct StatusEntry {
 /// A verdict and the policy that returned it.
 #[derive(Clone, Debug)]
 pub struct PolicyDecision<T = Verdict> {
-    /// The verdict. The caller still applies `max_attempts`, `cap` and `deadline` of `[retry]`.
+    /// The verdict. The caller still applies `max_attempts`, `max_delay` and `deadline` of `[retry]`.
     pub verdict: T,
     /// The file that returned it, such as `retry/taobao.rhai`, or `fallback`.
     pub by: Arc<str>,
@@ -66,7 +66,7 @@ pub struct PolicyDecision<T = Verdict> {
 pub struct PolicyStatus {
     /// The path within the directory.
     pub path: String,
-    /// `rhai`, `wasm` or `rules`.
+    /// `rhai`, `wasm` or `toml`.
     pub language: &'static str,
     /// The generation in which the active version became active. `None` if no version is active.
     pub generation: Option<u64>,

@@ -59,13 +59,13 @@ impl PolicyKind {
 /// Returns every error as `file:line:column: message`, one per line.
 pub fn load_one(path: &Path, kind: Option<PolicyKind>, config: &PoliciesConfig) -> Result<LoadedPolicy, String> {
     let file = path.display().to_string();
+    let bytes = fs::read(path).map_err(|error| format!("{file}: {error}"))?;
     let kind = kind.or_else(|| PolicyKind::of(path));
     let kind = kind.ok_or_else(|| {
         format!(
             "{file}: unknown policy kind; expected a file in `retry/`, `alerts/` or `admit/`, or an explicit `--kind`"
         )
     })?;
-    let bytes = fs::read(path).map_err(|error| format!("{file}: {error}"))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let path_in_dir = format!("{}/{name}", kind.folder());
     let source = PolicySource { path: &path_in_dir, file: &file, bytes: &bytes, hash: None };

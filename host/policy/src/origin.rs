@@ -7,23 +7,31 @@ use tidegate_core::config::reader::{Diagnostic, SpannedString};
 #[derive(Clone, Debug)]
 pub struct Origin {
     file: String,
+    /// The path within the policy directory, if it is known.
+    path: Option<String>,
     inside: Option<SpannedString>,
 }
 
 impl Origin {
     /// Returns the origin of a script that is the whole of `file`.
     pub fn file(file: impl Into<String>) -> Self {
-        Self { file: file.into(), inside: None }
+        Self { file: file.into(), path: None, inside: None }
     }
 
     /// Returns the origin of a script that is a string in `file`.
     pub fn inside(file: impl Into<String>, text: SpannedString) -> Self {
-        Self { file: file.into(), inside: Some(text) }
+        Self { file: file.into(), path: None, inside: Some(text) }
     }
 
-    /// Returns the file name.
-    pub fn name(&self) -> &str {
-        &self.file
+    /// Sets the path within the policy directory, which the log uses.
+    #[must_use]
+    pub fn with_path(self, path: impl Into<String>) -> Self {
+        Self { path: Some(path.into()), ..self }
+    }
+
+    /// Returns the path within the policy directory, or the file name if the path is unknown.
+    pub fn path(&self) -> &str {
+        self.path.as_deref().unwrap_or(&self.file)
     }
 
     /// Returns the diagnostic with its position in the file.

@@ -15,7 +15,7 @@ static LINES_IN_SECOND: AtomicU64 = AtomicU64::new(0);
 /// The number of lines dropped since the last one that was logged.
 static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
 
-/// Writes a line of a policy to the host's log.
+/// Writes a line of a policy to the host's log. `policy` is the path within the policy directory.
 ///
 /// The text may contain data that a platform or its users control. Control characters become spaces, so that the text
 /// can neither start a line of its own nor send commands to a terminal.
@@ -25,14 +25,14 @@ pub fn log_line(level: Level, policy: &str, text: &str) {
         DROPPED_LINES.fetch_add(1, Ordering::Relaxed);
         return;
     }
-    let (dropped, text) = (DROPPED_LINES.swap(0, Ordering::Relaxed), sanitize(text));
-    if dropped > 0 {
-        tracing::warn!(target: "tidegate::policy", dropped, "policy log lines dropped, too many lines per second");
+    let (dropped_lines, text) = (DROPPED_LINES.swap(0, Ordering::Relaxed), sanitize(text));
+    if dropped_lines > 0 {
+        tracing::warn!(target: "tidegate::policy", dropped_lines, "policy messages dropped, too many per second");
     }
     match level {
-        Level::WARN => tracing::warn!(target: "tidegate::policy", policy, "{text}"),
-        Level::INFO => tracing::info!(target: "tidegate::policy", policy, "{text}"),
-        _ => tracing::debug!(target: "tidegate::policy", policy, "{text}"),
+        Level::WARN => tracing::warn!(target: "tidegate::policy", policy, text, "policy message"),
+        Level::INFO => tracing::info!(target: "tidegate::policy", policy, text, "policy message"),
+        _ => tracing::debug!(target: "tidegate::policy", policy, text, "policy message"),
     }
 }
 

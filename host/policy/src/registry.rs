@@ -238,6 +238,10 @@ fn report(changes: &BTreeMap<String, Change>, slots: &Slots) -> ReloadReport {
             Change::Rejected(error) => {
                 tracing::error!(policy = path, %error, "policy rejected, no version is active");
             }
+            Change::Compiling if slots.has_active_version(path) => {
+                tracing::info!(policy = path, "policy is compiling, the last good version stays active");
+            }
+            Change::Compiling => tracing::info!(policy = path, "policy is compiling, no version is active yet"),
             Change::Restored if slots.has_active_version(path) => {
                 tracing::info!(policy = path, "policy file restored to the active version");
             }

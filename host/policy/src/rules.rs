@@ -169,13 +169,13 @@ impl RuleReader<'_> {
 
 fn severity(name: &str) -> Result<Severity, String> {
     let severity = Severity::ALL.into_iter().find(|severity| severity.name() == name);
-    severity.ok_or_else(|| format!("expected \"info\", \"warning\" or \"critical\", not {name:?}"))
+    severity.ok_or_else(|| format!("expected \"info\", \"warning\" or \"critical\", found {name:?}"))
 }
 
 fn scope(name: &str) -> Result<RuleScope, String> {
     match name {
         "platform" => Ok(RuleScope::Platform),
         "endpoint" => Ok(RuleScope::Endpoint),
-        other => Err(format!("expected \"platform\" or \"endpoint\", not {other:?}")),
+        other => Err(format!("expected \"platform\" or \"endpoint\", found {other:?}")),
     }
 }

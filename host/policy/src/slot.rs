@@ -36,6 +36,8 @@ pub enum Change {
     Removed,
     /// The current file is rejected, for this reason.
     Rejected(String),
+    /// The current file is still compiling.
+    Compiling,
     /// The file has the content of the active version again.
     Restored,
 }
@@ -147,7 +149,7 @@ impl PolicySlot {
                 self.pending_compilation = Some(content.hash.clone());
             }
             let message = format!("{}: still compiling; the previous version, if any, stays active", full_path());
-            return self.reject(None, message, changes);
+            return self.mark_stale(None, message, changes, |_| Change::Compiling);
         }
         self.last_attempt = Some(attempt.clone());
         // If an engine panics while it loads this file, the other files must still be read.
@@ -164,13 +166,24 @@ impl PolicySlot {
     }
 
     fn reject(&mut self, attempt: Option<LoadAttempt>, message: String, changes: &mut Changes) {
+        self.mark_stale(attempt, message, changes, Change::Rejected);
+    }
+
+    /// Records why the current file is not active, unless this is already recorded.
+    fn mark_stale(
+        &mut self,
+        attempt: Option<LoadAttempt>,
+        message: String,
+        changes: &mut Changes,
+        change: impl FnOnce(String) -> Change,
+    ) {
         self.last_attempt = attempt;
         let message = truncated(message);
         if self.stale.as_ref().map(|stale| &stale.message) != Some(&message) {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let since_ms = self.stale.as_ref().map_or(tidegate_core::clock::millis(now), |stale| stale.since_ms);
             self.stale = Some(StaleReason { message: message.clone(), since_ms });
-            changes.insert(self.path.clone(), Change::Rejected(message));
+            changes.insert(self.path.clone(), change(message));
         }
     }
 
@@ -251,7 +264,7 @@ impl PolicySlot {
         let path = self.good.as_ref().map_or(&self.path, |good| &good.attempt.path);
         StatusEntry {
             path: path.clone(),
-            language: Language::of(path).map_or("rules", Language::name),
+            language: Language::of(path).map_or("toml", Language::name),
             generation: self.good.as_ref().map(|good| good.generation),
             hash: self.good.as_ref().map(|good| good.attempt.hash.clone()),
             stale: self.stale.clone(),

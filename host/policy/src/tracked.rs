@@ -144,7 +144,7 @@ impl<P: ?Sized> TrackedPolicy<P> {
                 None if self.id.path.starts_with("alerts") => "the state of the rule stays unchanged",
                 None => "the fallback decides",
             };
-            let reason = format!("{consequence} until the file changes; last fault: {fault}");
+            let reason = format!("too many faults, last: {fault}; {consequence} until the file changes");
             counters.quarantine(self.version, &self.id.path, reason);
         }
     }

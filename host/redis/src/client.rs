@@ -29,9 +29,9 @@ use crate::topology::Topology;
 /// While a server is unavailable, requests to it fail at once, and a background task tries to reconnect. The client
 /// never repeats a command that may have run.
 #[derive(Clone)]
-pub struct Redis(pub(crate) Arc<Inner>);
+pub struct Redis(pub(crate) Arc<RedisInner>);
 
-pub(crate) struct Inner {
+pub(crate) struct RedisInner {
     topology: Arc<Topology>,
     stats: Arc<ConnectionStats>,
     subscriber: Arc<Subscriber>,
@@ -48,7 +48,7 @@ pub(crate) struct Inner {
     subscriber_task: AbortHandle,
 }
 
-impl Drop for Inner {
+impl Drop for RedisInner {
     fn drop(&mut self) {
         self.subscriber_task.abort();
     }
@@ -66,7 +66,7 @@ impl Redis {
         let topology = Arc::new(Topology::open(config, &keys, Arc::clone(&stats))?);
         let subscriber = Arc::new(Subscriber::new(config.decide_within));
         let subscriber_task = tokio::spawn(Arc::clone(&subscriber).run(Arc::clone(&topology))).abort_handle();
-        let redis = Self(Arc::new(Inner {
+        let redis = Self(Arc::new(RedisInner {
             topology,
             stats,
             subscriber,

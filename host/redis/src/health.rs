@@ -16,7 +16,7 @@ pub struct Health {
     /// Whether the servers can be used: all, some or none.
     pub state: ServerState,
     /// How long the state has lasted, in milliseconds.
-    pub since_ms: u64,
+    pub state_duration_ms: u64,
     /// Why a server cannot be used, such as `WRONGPASS: …` or an error of the operating system.
     pub reason: Option<String>,
     /// Each known server.
@@ -59,7 +59,7 @@ pub struct ServerHealth {
     /// Whether the server can be used.
     pub state: ServerState,
     /// How long the state has lasted, in milliseconds.
-    pub since_ms: u64,
+    pub state_duration_ms: u64,
     /// Why the server cannot be used.
     pub reason: Option<String>,
 }
@@ -82,11 +82,11 @@ impl Health {
         };
         // An outage has lasted as long as its oldest part; `Up` has lasted only as long as the newest connection.
         let ages = servers.iter().filter(|server| (server.state == ServerState::Up) == (state == ServerState::Up));
-        let ages = ages.map(|server| server.since_ms);
-        let since_ms = if state == ServerState::Up { ages.min() } else { ages.max() };
+        let ages = ages.map(|server| server.state_duration_ms);
+        let state_duration_ms = if state == ServerState::Up { ages.min() } else { ages.max() };
         let reason = servers.iter().find_map(|server| server.reason.clone());
         let reason = reason.or_else(|| migrating_slot_reason.map(|reason| reason.to_string()));
-        Self { kind, state, since_ms: since_ms.unwrap_or(0), reason, servers, ..Self::default() }
+        Self { kind, state, state_duration_ms: state_duration_ms.unwrap_or(0), reason, servers, ..Self::default() }
     }
 }
 
@@ -122,5 +122,5 @@ fn node_health(node: &NodeConnection) -> ServerHealth {
 }
 
 fn server_health(server: Option<String>, state: ServerState, since: Instant, reason: Option<&str>) -> ServerHealth {
-    ServerHealth { server, state, since_ms: millis(since.elapsed()), reason: reason.map(str::to_owned) }
+    ServerHealth { server, state, state_duration_ms: millis(since.elapsed()), reason: reason.map(str::to_owned) }
 }

@@ -69,11 +69,11 @@ pub struct ConnectionStats {
 
 /// The connection to one server, with a task that reconnects until this value is dropped.
 pub struct NodeConnection {
-    inner: Arc<Inner>,
+    inner: Arc<NodeConnectionInner>,
     reconnect_task: AbortHandle,
 }
 
-struct Inner {
+struct NodeConnectionInner {
     source: AddressSource,
     state: watch::Sender<ConnectionState>,
     probe_key: Mutex<String>,
@@ -102,7 +102,7 @@ impl NodeConnection {
     ) -> Self {
         let probe_key = Mutex::new(probe_key);
         let state = watch::Sender::new(ConnectionState::Connecting(Instant::now()));
-        let inner = Arc::new(Inner { source, state, probe_key, reply_timeout, stats, topology_changed });
+        let inner = Arc::new(NodeConnectionInner { source, state, probe_key, reply_timeout, stats, topology_changed });
         let reconnect_task = tokio::spawn(Arc::clone(&inner).keep_connected()).abort_handle();
         Self { inner, reconnect_task }
     }
@@ -173,7 +173,7 @@ impl NodeConnection {
     }
 }
 
-impl Inner {
+impl NodeConnectionInner {
     async fn keep_connected(self: Arc<Self>) {
         for number in 0.. {
             self.connect(number).await;

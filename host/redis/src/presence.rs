@@ -8,7 +8,7 @@ use redis::Value;
 use tokio::time::sleep;
 
 use crate::Redis;
-use crate::client::Inner;
+use crate::client::RedisInner;
 
 /// The time between two heartbeats.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
@@ -17,7 +17,7 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 const EXPIRY_US: &str = "10000000";
 
 /// Sends heartbeats until the last [`Redis`] of the process is dropped.
-pub async fn send_heartbeats(inner: Weak<Inner>) {
+pub async fn send_heartbeats(inner: Weak<RedisInner>) {
     while let Some(redis) = inner.upgrade().map(Redis) {
         let (keys, process) = ([redis.keys().processes()], redis.process().as_bytes().to_vec());
         let args = [process, EXPIRY_US.as_bytes().to_vec()];

@@ -4,6 +4,7 @@ mod build;
 pub mod cases;
 pub mod command;
 pub mod http;
+mod json;
 pub mod notify;
 mod replay;
 mod templates;

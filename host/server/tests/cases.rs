@@ -48,8 +48,8 @@ fn failed_cases_are_reported_with_expected_and_actual_values() {
     let (code, text, _) = run_tests(dir.path(), &["retry/jd.rhai"]);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("jd.test.toml:6: the day"), "{text}");
-    assert!(text.contains("action     expected retry, got give_up"), "{text}");
-    assert!(text.contains("after_ms   expected 61, got 60"), "{text}");
+    assert!(text.contains("action     expected retry, found give_up"), "{text}");
+    assert!(text.contains("after_ms   expected 61, found 60"), "{text}");
     let (code, text, _) = run_tests(dir.path(), &[".", "--json"]);
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((code, &value["passed"], &value["failed"]), (1, &json!(1), &json!(1)));

@@ -171,7 +171,7 @@ async fn unwritable_decision_log_is_logged_once() {
     }
     let page = reqwest::get(format!("{}/metrics", server.url)).await.unwrap().text().await.unwrap();
     assert!(page.contains(r#"tidegate_decisions_total{outcome="written"} 0"#), "{page}");
-    assert!(page.contains(r#"tidegate_policy_version{policy="retry/jd.rhai"} 1"#), "{page}");
+    assert!(page.contains(r#"tidegate_policy_active_since_generation{policy="retry/jd.rhai"} 1"#), "{page}");
     let log = server.stop();
     let warnings: Vec<_> = log.lines().filter(|line| line.contains("cannot write the decision log")).collect();
     assert_eq!(warnings.len(), 1, "{log}");
@@ -262,7 +262,7 @@ fn invalid_lines_are_reported_with_their_numbers_and_the_rest_is_replayed() {
     let (code, text, err) = dir.replay(&["log"]);
     assert_eq!(code, 2, "{text}");
     let places: Vec<_> = err.lines().filter_map(|line| line.split(' ').nth(1)).collect();
-    assert_eq!(places, ["log:1:", "log:6:", "log:7:"], "{err}");
+    assert_eq!(places, ["log:1:40:", "log:6:1:", "log:7:16:"], "{err}");
     assert!(text.contains("retry/jd.rhai  3      3     0          0"), "the other lines are replayed: {text}");
     dir.write("log", &"nonsense\n".repeat(1_000));
     let (code, _, err) = dir.replay(&["log"]);
@@ -309,5 +309,5 @@ fn usage_errors_return_2_and_a_log_can_come_from_standard_input() {
     let (code, text, _) = dir.replay_from(&recorded_log(), &["-"]);
     assert!(code == 0 && text.contains("retry/jd.rhai  3      3"), "{code} {text}");
     let (code, _, err) = dir.replay_from("x\n", &["-"]);
-    assert!(code == 2 && err.starts_with("error: standard input:1: "), "{err}");
+    assert!(code == 2 && err.starts_with("error: standard input:1:1: "), "{err}");
 }

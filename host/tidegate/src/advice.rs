@@ -58,7 +58,7 @@ fn delay(verdict: &Verdict, attempt: u32, config: &RetryConfig, random: f64) -> 
     let backoff = config.backoff.delay(attempt, random);
     match verdict.after_ms.map(Duration::from_millis) {
         Some(requested) if requested > backoff => {
-            requested + config.backoff.base.mul_f64(config.backoff.jitter * random)
+            requested + config.backoff.base_delay.mul_f64(config.backoff.jitter * random)
         }
         _ => backoff,
     }
@@ -77,6 +77,6 @@ mod tests {
             assert!(delay >= Duration::from_secs(40) && delay <= Duration::from_secs(41), "{delay:?}");
         }
         let shorter = Verdict::retry(Class::Throttled).with_delay(Duration::from_millis(1));
-        assert_eq!(delay(&shorter, 1, &config, 0.5), config.backoff.base);
+        assert_eq!(delay(&shorter, 1, &config, 0.5), config.backoff.base_delay);
     }
 }

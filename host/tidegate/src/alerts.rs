@@ -26,9 +26,9 @@ pub type Channels = BTreeMap<String, Arc<dyn Notifier>>;
 
 /// The alerts of a host. Clones share the same alerts.
 #[derive(Clone)]
-pub struct Alerts(Arc<Inner>);
+pub struct Alerts(Arc<AlertsInner>);
 
-struct Inner {
+struct AlertsInner {
     channels: ArcSwap<Channels>,
     store: Arc<dyn AlertStore>,
 }
@@ -52,7 +52,7 @@ pub struct ActiveAlert {
 
 impl Alerts {
     pub(crate) fn new(store: Arc<dyn AlertStore>) -> Self {
-        Self(Arc::new(Inner { channels: ArcSwap::default(), store }))
+        Self(Arc::new(AlertsInner { channels: ArcSwap::default(), store }))
     }
 
     pub(crate) fn store(&self) -> &dyn AlertStore {

@@ -28,9 +28,9 @@ use tidegate_policy::Policies;
 /// # });
 /// ```
 #[derive(Clone)]
-pub struct Host(pub(crate) Arc<Inner>);
+pub struct Host(pub(crate) Arc<HostInner>);
 
-pub(crate) struct Inner {
+pub(crate) struct HostInner {
     clock: Arc<dyn Clock>,
     config: ArcSwap<Config>,
     limiters: RwLock<BTreeMap<String, Limiter>>,
@@ -143,7 +143,7 @@ impl Builder {
         let max_endpoints = self.config.metrics.max_endpoints;
         let local =
             if shared.is_some() { Metrics::with_export } else { Metrics::new }(max_endpoints, Arc::clone(&clock));
-        let inner = |_weak: &std::sync::Weak<Inner>| Inner {
+        let inner = |_weak: &std::sync::Weak<HostInner>| HostInner {
             #[cfg(feature = "policies")]
             view: Arc::new(crate::process_view::ProcessView(_weak.clone())),
             limiters: RwLock::new(limiters),
@@ -225,7 +225,7 @@ impl Host {
     /// Returns the statistics of the last `range`, for one endpoint or for the whole platform. With Redis they cover
     /// all processes that share it, otherwise this process.
     ///
-    /// With Redis, a call is included after the next flush of its process, at most `[metrics] flush` later.
+    /// With Redis, a call is included after the next flush of its process, at most `[metrics] flush_interval` later.
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable.

@@ -128,7 +128,9 @@ impl Retry {
         let config = self.host.config();
         let recorder = self.host.metrics().recorder(&self.platform, &self.endpoint);
         let clock = self.host.clock();
-        if let refusal @ (Decision::Limited { .. } | Decision::Never { .. }) = self.admit(self.wait, &recorder).await {
+        if let refusal @ (Decision::Limited { .. } | Decision::Never { .. }) =
+            self.acquire_and_record(self.wait, &recorder).await
+        {
             return Err(CallError::Refused { platform: self.platform, decision: refusal });
         }
         let started = clock.now();
@@ -147,7 +149,7 @@ impl Retry {
             if let Some(delay) = delay.filter(|_| error.may_repeat(verdict.class)) {
                 tokio::time::sleep(delay).await;
                 let remaining = (started + config.retry.deadline) - clock.now();
-                if self.admit(remaining, &recorder).await.is_allowed() {
+                if self.acquire_and_record(remaining, &recorder).await.is_allowed() {
                     previous = verdict.class;
                     continue;
                 }
@@ -157,7 +159,8 @@ impl Retry {
         unreachable!("the range of attempts has no end")
     }
 
-    async fn admit(&self, wait: Duration, recorder: &Recorder) -> Decision {
+    /// Takes the tokens of an attempt from the limits; records the call as limited if they refuse it.
+    async fn acquire_and_record(&self, wait: Duration, recorder: &Recorder) -> Decision {
         let decision = self.acquire(wait).await;
         if !decision.is_allowed() {
             recorder.record(Outcome::Limited, Duration::ZERO);

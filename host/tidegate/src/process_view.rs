@@ -6,10 +6,10 @@ use std::time::Duration;
 use tidegate_core::{HostView, LimitState, Stats};
 
 use crate::Host;
-use crate::host::Inner;
+use crate::host::HostInner;
 
 /// The [`HostView`] of a host. It does not keep the host alive.
-pub struct ProcessView(pub Weak<Inner>);
+pub struct ProcessView(pub Weak<HostInner>);
 
 impl ProcessView {
     fn host(&self) -> Option<Host> {

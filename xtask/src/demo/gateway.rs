@@ -103,8 +103,8 @@ burst = {burst}
 
 [retry]
 max_attempts = 6
-base = "100ms"
-cap = "2s"
+base_delay = "100ms"
+max_delay = "2s"
 deadline = "15s"
 
 [alerting]

@@ -85,8 +85,8 @@ impl PlatformKind {
 /// Returns the response to call number `number`. It is the same in every run.
 fn response_to(kind: PlatformKind, number: u64, age: Duration) -> MockResponse {
     let random = mix(kind.seed() + number);
-    let (failure_roll, response_roll) = (random % 100, random / 100 % 100);
-    match (failure_roll < failure_percent(age), response_roll) {
+    let (failure_percentile, response_percentile) = (random % 100, random / 100 % 100);
+    match (failure_percentile < failure_percent(age), response_percentile) {
         (true, 0..50) => MockResponse::Busy,
         (true, 50..75) => MockResponse::Unavailable,
         (true, 75..90) => MockResponse::Broken,

@@ -124,7 +124,7 @@ impl Report {
         let DemoStats { alerts_fired, notifications_delivered, retry_policy_evaluations } = stats;
         let sum = |count: fn(&CallCounts) -> u64| counts.iter().map(count).sum();
         let summary = JsonSummary {
-            calls: sum(CallCounts::calls),
+            calls: sum(CallCounts::sent),
             succeeded_first: sum(|counts| counts.first_attempt),
             succeeded_after_retry: sum(|counts| counts.after_retry),
             failed: sum(|counts| counts.failed),
@@ -158,11 +158,11 @@ impl Report {
     pub fn print(&self) -> Result<bool, String> {
         println!(
             "\n{:8} {:>6} {:>14} {:>14} {:>7} {:>8}",
-            "platform", "calls", "first attempt", "after retries", "failed", "limited"
+            "platform", "sent", "first attempt", "after retries", "failed", "limited"
         );
         for (name, counts) in ["taobao", "pdd"].iter().zip(&self.counts) {
             let CallCounts { first_attempt, after_retry, failed, limited, .. } = counts;
-            println!("{name:8} {:>6} {first_attempt:>14} {after_retry:>14} {failed:>7} {limited:>8}", counts.calls());
+            println!("{name:8} {:>6} {first_attempt:>14} {after_retry:>14} {failed:>7} {limited:>8}", counts.sent());
         }
         let evaluations: Vec<_> =
             self.retry_policy_evaluations.iter().map(|(path, count)| format!("{path} {count}")).collect();

@@ -121,11 +121,11 @@ impl Scenario {
         .await?;
         self.output.print_line(&format!("the invalid rule is rejected: {message}"));
         if !has_location(&message) {
-            return Err(format!("expected a message with file:line:column, got: {message}"));
+            return Err(format!("expected a message with file:line:column, found: {message}"));
         }
         let after = generation(&self.gateway.status_page("/-/policies").await?)?;
         if after != before {
-            return Err(format!("expected generation {before} to stay active, got generation {after}"));
+            return Err(format!("expected generation {before} to stay active, found generation {after}"));
         }
         Ok(message)
     }

@@ -44,8 +44,8 @@ pub struct CallCounts {
 }
 
 impl CallCounts {
-    /// Returns the number of calls that the limit allowed.
-    pub fn calls(&self) -> u64 {
+    /// Returns the number of calls that were sent, because the limit allowed them.
+    pub fn sent(&self) -> u64 {
         self.first_attempt + self.after_retry + self.failed
     }
 
@@ -167,6 +167,6 @@ mod tests {
             CallOutcome::Failed,
         ];
         (0..).zip(outcomes).for_each(|(now_us, outcome)| counts.add(outcome, now_us));
-        assert_eq!((counts.calls(), counts.limited, counts.saturated_us), (3, 2, Some((1, 1))));
+        assert_eq!((counts.sent(), counts.limited, counts.saturated_us), (3, 2, Some((1, 1))));
     }
 }

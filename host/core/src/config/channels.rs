@@ -92,6 +92,8 @@ fn parse_mailbox(text: &str) -> Result<String, String> {
         Some((user, host)) if !user.is_empty() && !host.is_empty() && !address.contains([' ', '<', '>']) => {
             Ok(text.to_owned())
         }
-        _ => Err(format!("expected an address such as \"ops@example.com\" or \"Ops <ops@example.com>\", not {text:?}")),
+        _ => {
+            Err(format!("expected an address such as \"ops@example.com\" or \"Ops <ops@example.com>\", found {text:?}"))
+        }
     }
 }

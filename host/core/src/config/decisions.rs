@@ -12,7 +12,7 @@ pub struct DecisionsConfig {
     /// The log file, relative to the configuration file. Without it, nothing is logged.
     pub file: Option<PathBuf>,
     /// The fraction of verdicts that is logged, 0 to 1. Faults are always logged.
-    pub sample: f64,
+    pub sample_rate: f64,
     /// The maximum size of the file, in bytes. The previous file, `FILE.1`, may have the same size.
     pub max_size: u64,
 }
@@ -21,15 +21,15 @@ impl DecisionsConfig {
     /// Returns a configuration that logs nothing.
     #[must_use]
     pub const fn off() -> Self {
-        Self { file: None, sample: 0.0, max_size: 0 }
+        Self { file: None, sample_rate: 0.0, max_size: 0 }
     }
 }
 
 pub(super) fn read_decisions(section: &mut Section<'_>, base: Option<&DecisionsConfig>) -> Option<DecisionsConfig> {
     let file = section.optional("file", parsed(parse_file)).or_else(|| base.and_then(|base| base.file.clone()));
-    let sample = or_base(section, "sample", base.map(|base| base.sample), number(0.0..=1.0));
+    let sample_rate = or_base(section, "sample_rate", base.map(|base| base.sample_rate), number(0.0..=1.0));
     let max_size = or_base(section, "max_size", base.map(|base| base.max_size), parsed(parse_size));
-    Some(DecisionsConfig { file, sample: sample?, max_size: max_size? })
+    Some(DecisionsConfig { file, sample_rate: sample_rate?, max_size: max_size? })
 }
 
 fn parse_file(text: &str) -> Result<PathBuf, &'static str> {

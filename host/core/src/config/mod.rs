@@ -8,7 +8,7 @@
 //!
 //! let invalid = "[limits.taobao]\nrate = \"10\"\nburst = 0\n";
 //! let diagnostics = Config::parse(invalid, &SystemEnv::default()).unwrap_err();
-//! assert_eq!(diagnostics[1].to_string(), "3:9: limits.taobao.burst: expected a whole number of at least 1, not 0");
+//! assert_eq!(diagnostics[1].to_string(), "3:9: limits.taobao.burst: expected a whole number of at least 1, found 0");
 //! ```
 
 mod channels;
@@ -115,7 +115,7 @@ impl Default for Config {
 pub struct RetryConfig {
     /// The maximum number of attempts of a call, including the first.
     pub max_attempts: u32,
-    /// The backoff: `base`, `cap` and `jitter`.
+    /// The backoff: `base_delay`, `max_delay` and `jitter`.
     pub backoff: Backoff,
     /// The maximum time from the start of the first attempt to the start of the last one.
     pub deadline: Duration,
@@ -127,7 +127,7 @@ pub struct MetricsConfig {
     /// The maximum number of endpoints of a platform that have their own metrics; the rest are counted as `other`.
     pub max_endpoints: usize,
     /// How often the process adds its counts to Redis, if processes share a Redis.
-    pub flush: Duration,
+    pub flush_interval: Duration,
 }
 
 /// The section `[alerting]`: how alert rules are evaluated.

@@ -151,15 +151,16 @@ fn read_limit(section: &mut Section<'_>) -> Option<ScopedLimit> {
 fn read_retry(section: &mut Section<'_>, base: Option<&RetryConfig>) -> Option<RetryConfig> {
     let max_attempts = base.map(|base| base.max_attempts.into());
     let max_attempts = or_base(section, "max_attempts", max_attempts, integer(1..=100));
-    let first_delay = or_base(section, "base", base.map(|base| base.backoff.base), positive_duration);
-    let cap = or_base(section, "cap", base.map(|base| base.backoff.cap), positive_duration);
+    let base_delay = or_base(section, "base_delay", base.map(|base| base.backoff.base_delay), positive_duration);
+    let max_delay = or_base(section, "max_delay", base.map(|base| base.backoff.max_delay), positive_duration);
     let jitter = or_base(section, "jitter", base.map(|base| base.backoff.jitter), number(0.0..=1.0));
     let deadline = or_base(section, "deadline", base.map(|base| base.deadline), positive_duration);
-    let backoff = Backoff { base: first_delay?, cap: cap?, jitter: jitter? };
-    if backoff.cap < backoff.base {
-        let key = if section.contains_key("cap") { "cap" } else { "base" };
-        let (cap, base) = (format_duration(backoff.cap), format_duration(backoff.base));
-        section.reject_value(key, &format!("the cap ({cap}) is below the base ({base}); raise `cap` or lower `base`"));
+    let backoff = Backoff { base_delay: base_delay?, max_delay: max_delay?, jitter: jitter? };
+    if backoff.max_delay < backoff.base_delay {
+        let key = if section.contains_key("max_delay") { "max_delay" } else { "base_delay" };
+        let (max, base) = (format_duration(backoff.max_delay), format_duration(backoff.base_delay));
+        let fix = "raise `max_delay` or lower `base_delay`";
+        section.reject_value(key, &format!("the maximum delay ({max}) is below the base delay ({base}); {fix}"));
     }
     Some(RetryConfig { max_attempts: u32::try_from(max_attempts?).ok()?, backoff, deadline: deadline? })
 }
@@ -167,8 +168,9 @@ fn read_retry(section: &mut Section<'_>, base: Option<&RetryConfig>) -> Option<R
 fn read_metrics(section: &mut Section<'_>, base: Option<&MetricsConfig>) -> Option<MetricsConfig> {
     let max_endpoints = base.and_then(|base| u64::try_from(base.max_endpoints).ok());
     let max_endpoints = or_base(section, "max_endpoints", max_endpoints, integer(1..=10_000));
-    let flush = or_base(section, "flush", base.map(|base| base.flush), parsed(parse_flush));
-    Some(MetricsConfig { max_endpoints: usize::try_from(max_endpoints?).ok()?, flush: flush? })
+    let interval = base.map(|base| base.flush_interval);
+    let flush_interval = or_base(section, "flush_interval", interval, parsed(parse_flush_interval));
+    Some(MetricsConfig { max_endpoints: usize::try_from(max_endpoints?).ok()?, flush_interval: flush_interval? })
 }
 
 /// Returns a parser of the name of a configured channel.
@@ -179,12 +181,13 @@ fn parse_channel(channels: &[&str]) -> impl Fn(&str) -> Result<String, String> {
     }
 }
 
-/// Parses `flush`, from 100 ms to 1 minute. A shorter interval has no benefit. With a longer one, a killed process
-/// would lose more counts, and calls would be counted in a later minute.
-fn parse_flush(text: &str) -> Result<Duration, String> {
-    let flush = parse_duration(text)?;
-    let in_range = (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&flush);
-    if in_range { Ok(flush) } else { Err(format!("expected a duration from 100ms to 1m such as \"5s\", not {text:?}")) }
+/// Parses `flush_interval`, from 100 ms to 1 minute. A shorter interval has no benefit. With a longer one, a killed
+/// process would lose more counts, and calls would be counted in a later minute.
+fn parse_flush_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text)?;
+    let in_range = (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&interval);
+    let mismatch = || format!("expected a duration from 100ms to 1m such as \"5s\", found {text:?}");
+    if in_range { Ok(interval) } else { Err(mismatch()) }
 }
 
 fn read_alerting(
@@ -221,5 +224,5 @@ fn read_server(section: &mut Section<'_>, base: Option<&ServerConfig>, env: &dyn
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("expected an address and a port such as \"127.0.0.1:8700\", not {text:?}"))
+    text.parse().map_err(|_| format!("expected an address and a port such as \"127.0.0.1:8700\", found {text:?}"))
 }

@@ -210,10 +210,10 @@ fn parse_bytes(text: &str) -> Option<u64> {
 fn parse_memory_size(text: &str) -> Result<usize, String> {
     let size = parse_bytes(text).filter(|bytes| (WASM_PAGE..=MAX_WASM_MEMORY).contains(bytes));
     let size = size.and_then(|bytes| usize::try_from(bytes).ok());
-    size.ok_or_else(|| format!("expected a size from \"64KiB\" to \"4GiB\" such as \"16MiB\", not {text:?}"))
+    size.ok_or_else(|| format!("expected a size from \"64KiB\" to \"4GiB\" such as \"16MiB\", found {text:?}"))
 }
 
 pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     let size = parse_bytes(text).filter(|bytes| *bytes > 0);
-    size.ok_or_else(|| format!("expected a size such as \"64KiB\" or \"256MiB\", not {text:?}"))
+    size.ok_or_else(|| format!("expected a size such as \"64KiB\" or \"256MiB\", found {text:?}"))
 }

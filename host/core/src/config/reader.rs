@@ -29,7 +29,7 @@
 //! assert_eq!(diagnostics, [
 //!     "2:13: rules.slow.condition: expected a string in quotes, found an integer",
 //!     "3:1: rules.slow: unknown key `fro` (did you mean `for`?)",
-//!     "4:15: rules.slow.min_samples: expected a whole number of at least 1, not 0",
+//!     "4:15: rules.slow.min_samples: expected a whole number of at least 1, found 0",
 //! ]);
 //!
 //! let rules = rules("[rules.slow]\ncondition = 'p95 > 500'\n").unwrap();

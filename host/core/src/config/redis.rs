@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::{Section, choice, parsed, positive_duration, string};
-use super::secrets::{self, Env};
+use super::secrets::{self, Env, SecretKeys};
 use crate::Secret;
 
 /// The kind of a Redis deployment.
@@ -66,12 +66,15 @@ const PREFIX: &str = "tidegate:";
 /// too short for a caller to notice.
 const DECIDE_WITHIN: Duration = Duration::from_millis(50);
 
+/// The keys that give the URLs: as text, or as the name of an environment variable or file that contains them.
+const URL_KEYS: SecretKeys = ["url", "url_env", "url_file"];
+
 const KINDS: [(&str, RedisKind); 3] =
     [("single", RedisKind::Single), ("sentinel", RedisKind::Sentinel), ("cluster", RedisKind::Cluster)];
 
 pub(super) fn read_redis(section: &mut Section<'_>, env: &dyn Env) -> Option<RedisConfig> {
     let kind = section.optional("kind", choice(&KINDS));
-    let url = secrets::required(section, ["url", "url_env", "url_file"], env);
+    let url = secrets::required(section, URL_KEYS, env);
     let master = section.optional("master", parsed(parse_non_empty));
     let username = section.optional("username", string);
     let password = secrets::optional(section, ["password", "password_env", "password_file"], env);
@@ -99,14 +102,16 @@ pub(super) fn read_redis(section: &mut Section<'_>, env: &dyn Env) -> Option<Red
 }
 
 /// Splits a list of URLs at its commas. Messages do not show the URLs, which may contain a password.
-fn parse_urls(section: &Section<'_>, url: &Secret, kind: RedisKind) -> Option<Vec<Secret>> {
+fn parse_urls(section: &mut Section<'_>, url: &Secret, kind: RedisKind) -> Option<Vec<Secret>> {
+    let key = URL_KEYS.into_iter().find(|key| section.contains_key(key)).unwrap_or(URL_KEYS[0]);
     let urls: Vec<&str> = url.expose().split(',').map(str::trim).collect();
     if !urls.iter().all(|url| ["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme))) {
-        section.reject("`url` must start with redis:// or rediss://; separate several URLs with commas");
+        let message = "expected a URL that starts with redis:// or rediss://; separate several URLs with commas";
+        section.reject_value(key, message);
         return None;
     }
     if kind == RedisKind::Single && urls.len() > 1 {
-        section.reject("`url` has several servers; set `kind` to \"sentinel\" or \"cluster\", or give one URL");
+        section.reject_value(key, "several URLs require kind = \"sentinel\" or \"cluster\"; set it, or give one URL");
         return None;
     }
     Some(urls.into_iter().map(Secret::new).collect())
@@ -169,11 +174,17 @@ mod tests {
             ("kind = 'single'", "1:2: redis: `url` is missing; give `url`, `url_env` or `url_file`"),
             (
                 "url = 'http://u:hunter2@h'",
-                "1:2: redis: `url` must start with redis:// or rediss://; separate several URLs with commas",
+                "2:7: redis.url: expected a URL that starts with redis:// or rediss://; \
+                 separate several URLs with commas",
+            ),
+            (
+                "kind = 'single'\nurl_file = 'Cargo.toml'",
+                "3:12: redis.url_file: expected a URL that starts with redis:// or rediss://; \
+                 separate several URLs with commas",
             ),
             (
                 "url = 'redis://a,redis://b'",
-                "1:2: redis: `url` has several servers; set `kind` to \"sentinel\" or \"cluster\", or give one URL",
+                "2:7: redis.url: several URLs require kind = \"sentinel\" or \"cluster\"; set it, or give one URL",
             ),
             (
                 "url = 'redis://a'\nkind = 'sentinel'",
@@ -186,11 +197,11 @@ mod tests {
             ),
             (
                 "url = 'redis://a'\ndecide_within = '0s'",
-                "3:17: redis.decide_within: expected a duration above zero, not \"0s\"",
+                "3:17: redis.decide_within: expected a duration above zero, found \"0s\"",
             ),
             (
                 "url = 'redis://a'\nkind = 'cloud'",
-                "3:8: redis.kind: expected \"single\", \"sentinel\" or \"cluster\", not \"cloud\"",
+                "3:8: redis.kind: expected \"single\", \"sentinel\" or \"cluster\", found \"cloud\"",
             ),
         ];
         for (text, expected) in cases {

@@ -92,8 +92,8 @@ fn file_replaces_only_the_values_that_it_has() {
 #[test]
 fn every_key_sets_its_field() {
     let config = parse(
-        "[retry]\nmax_attempts = 1\nbase = '2s'\ncap = '2s'\njitter = 0\ndeadline = '1h'\n\
-         [metrics]\nmax_endpoints = 3\nflush = '100ms'\n\
+        "[retry]\nmax_attempts = 1\nbase_delay = '2s'\nmax_delay = '2s'\njitter = 0\ndeadline = '1h'\n\
+         [metrics]\nmax_endpoints = 3\nflush_interval = '100ms'\n\
          [alerting]\ninterval = '1s'\nhistory = '1d'\n\
          redis_unavailable_channels = ['log']\npolicy_quarantined_channels = []\n\
          [policies]\ndir = 'p'\nretry_deadline = '1ms'\nalert_deadline = '2ms'\n\
@@ -102,13 +102,13 @@ fn every_key_sets_its_field() {
          max_call_depth = 4\nmax_string_size = '1KiB'\n\
          max_collection_size = 5\nmax_faults = 2\nfault_window = '5s'\ncache = 'c'\ncache_size = '1MiB'\n\
          [policy.'retry/x']\ndeadline = '9ms'\nisolation = 'reuse'\nsettings = { a = 1, b = true, c = 'x' }\n\
-         [decisions]\nfile = 'd'\nsample = 0.5\nmax_size = '1KiB'\n\
+         [decisions]\nfile = 'd'\nsample_rate = 0.5\nmax_size = '1KiB'\n\
          [server]\nlisten = '0.0.0.0:80'\ntoken = 'hunter2'",
     );
     let seconds = Duration::from_secs;
-    let backoff = Backoff { base: seconds(2), cap: seconds(2), jitter: 0.0 };
+    let backoff = Backoff { base_delay: seconds(2), max_delay: seconds(2), jitter: 0.0 };
     assert_eq!(config.retry, RetryConfig { max_attempts: 1, backoff, deadline: seconds(3600) });
-    assert_eq!(config.metrics, MetricsConfig { max_endpoints: 3, flush: Duration::from_millis(100) });
+    assert_eq!(config.metrics, MetricsConfig { max_endpoints: 3, flush_interval: Duration::from_millis(100) });
     let redis_unavailable_channels = Some(vec!["log".to_owned()]);
     let alerting = AlertingConfig {
         interval: seconds(1),
@@ -146,7 +146,7 @@ fn every_key_sets_its_field() {
         overrides: [("retry/x".to_owned(), own)].into(),
     };
     assert_eq!(config.policies, policies);
-    let decisions = DecisionsConfig { file: Some("d".into()), sample: 0.5, max_size: 1_024 };
+    let decisions = DecisionsConfig { file: Some("d".into()), sample_rate: 0.5, max_size: 1_024 };
     assert_eq!(config.decisions, decisions);
     let token = Some(Secret::new("hunter2"));
     assert_eq!(config.server, ServerConfig { listen: "0.0.0.0:80".parse().unwrap(), token });
@@ -162,14 +162,14 @@ ebay = { rate = "1/365d", burst = 1000000 }
 Walmart = { rate = "1/s", burst = 1 }
 [retry]
 max_attempts = 0
-base = "5"
-cap = 30
+base_delay = "5"
+max_delay = 30
 jitter = 1.5
 deadline = "0s"
 dedline = "2m"
 [metrics]
 max_endpoints = "many"
-flush = "61s"
+flush_interval = "61s"
 [alerting]
 interval = "15 s"
 histroy = "7d"
@@ -183,37 +183,39 @@ listen = "localhost"
 size = 5
 "#;
     let expected = r#"2:19: limits.taobao.rate: a rate must be above zero; a rate of zero would refuse every call
-3:15: limits.jd.rate: expected tokens and a period such as "40/s", "300/m" or "10000/60s", not "5/fortnight"
-3:38: limits.jd.burst: expected a whole number of at least 1, not 0
+3:15: limits.jd.rate: expected tokens and a period such as "40/s", "300/m" or "10000/60s", found "5/fortnight"
+3:38: limits.jd.burst: expected a whole number of at least 1, found 0
 4:1: limits.pdd: `burst` is missing
-4:16: limits.pdd.rate: expected tokens and a period such as "40/s", "300/m" or "10000/60s", not "5 a second"
+4:16: limits.pdd.rate: expected tokens and a period such as "40/s", "300/m" or "10000/60s", found "5 a second"
 5:35: limits.ebay.burst: a rate of 1/365d with a burst of 1000000 cannot be counted exactly; use a smaller burst or a shorter period
 6:1: limits.Walmart: expected a name of the characters a-z, 0-9, _ and -
-8:16: retry.max_attempts: expected a whole number from 1 to 100, not 0
-9:8: retry.base: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", not "5"
-10:7: retry.cap: expected a duration in quotes such as "250ms", "5s", "5m", "1h" or "7d", found an integer
-11:10: retry.jitter: expected a number from 0 to 1, not 1.5
-12:12: retry.deadline: expected a duration above zero, not "0s"
+8:16: retry.max_attempts: expected a whole number from 1 to 100, found 0
+9:14: retry.base_delay: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", found "5"
+10:13: retry.max_delay: expected a duration in quotes such as "250ms", "5s", "5m", "1h" or "7d", found an integer
+11:10: retry.jitter: expected a number from 0 to 1, found 1.5
+12:12: retry.deadline: expected a duration above zero, found "0s"
 13:1: retry: unknown key `dedline` (did you mean `deadline`?)
 15:17: metrics.max_endpoints: expected a whole number from 1 to 10000, found a string
-16:9: metrics.flush: expected a duration from 100ms to 1m such as "5s", not "61s"
-18:12: alerting.interval: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", not "15 s"
+16:18: metrics.flush_interval: expected a duration from 100ms to 1m such as "5s", found "61s"
+18:12: alerting.interval: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", found "15 s"
 19:1: alerting: unknown key `histroy` (did you mean `history`?)
 20:38: alerting.redis_unavailable_channels: unknown channel `pager`; expected `log`
 20:47: alerting.redis_unavailable_channels: expected a string in quotes, found an integer
-22:14: policies.max_memory: expected a size from "64KiB" to "4GiB" such as "16MiB", not "16MB"
-23:18: policies.max_operations: expected a whole number of at least 1, not 0
-25:10: server.listen: expected an address and a port such as "127.0.0.1:8700", not "localhost"
+22:14: policies.max_memory: expected a size from "64KiB" to "4GiB" such as "16MiB", found "16MB"
+23:18: policies.max_operations: expected a whole number of at least 1, found 0
+25:10: server.listen: expected an address and a port such as "127.0.0.1:8700", found "localhost"
 26:2: unknown key `cache`; expected one of `limits`, `retry`, `metrics`, `channels`, `alerting`, `policies`, `policy`, `decisions`, `redis`, `server`"#;
     assert_eq!(diagnostics(text).join("\n"), expected);
 }
 
 #[test]
-fn cap_below_the_base_is_rejected_at_the_key_that_the_file_has() {
-    let fix = "raise `cap` or lower `base`";
-    assert_rejected("retry.base = '31s'", &format!("1:14: retry.base: the cap (30s) is below the base (31s); {fix}"));
-    assert_rejected("retry.cap = '999ms'", &format!("1:13: retry.cap: the cap (999ms) is below the base (1s); {fix}"));
-    assert_eq!(parse("retry.cap = '1s'").retry.backoff.cap, Duration::from_secs(1));
+fn max_delay_below_base_delay_is_rejected_at_the_key_that_the_file_has() {
+    let fix = "raise `max_delay` or lower `base_delay`";
+    let message = format!("1:20: retry.base_delay: the maximum delay (30s) is below the base delay (31s); {fix}");
+    assert_rejected("retry.base_delay = '31s'", &message);
+    let message = format!("1:19: retry.max_delay: the maximum delay (999ms) is below the base delay (1s); {fix}");
+    assert_rejected("retry.max_delay = '999ms'", &message);
+    assert_eq!(parse("retry.max_delay = '1s'").retry.backoff.max_delay, Duration::from_secs(1));
 }
 
 #[test]
@@ -221,7 +223,7 @@ fn memory_size_outside_its_range_is_rejected() {
     assert_eq!(parse("policies.max_memory = '4GiB'").policies.limits.max_memory, 4 << 30);
     for size in ["63KiB", "5GiB", "0MiB", "-1MiB", "16 MiB", "99999999999999999999GiB"] {
         let expected = format!(
-            "1:23: policies.max_memory: expected a size from \"64KiB\" to \"4GiB\" such as \"16MiB\", not {size:?}"
+            "1:23: policies.max_memory: expected a size from \"64KiB\" to \"4GiB\" such as \"16MiB\", found {size:?}"
         );
         assert_rejected(&format!("policies.max_memory = '{size}'"), &expected);
     }
@@ -231,11 +233,11 @@ fn memory_size_outside_its_range_is_rejected() {
 fn invalid_sample_and_file_of_the_decision_log_are_rejected() {
     assert_eq!(Config::default().decisions.file, None, "by default, nothing is logged");
     for sample in ["0", "0.0", "1", "1.0"] {
-        assert!(parse(&format!("decisions.sample = {sample}")).decisions.sample.fract().abs() < f64::EPSILON);
+        assert!(parse(&format!("decisions.sample_rate = {sample}")).decisions.sample_rate.fract().abs() < f64::EPSILON);
     }
     for sample in ["-0.1", "1.01", "nan"] {
-        let expected = format!("1:20: decisions.sample: expected a number from 0 to 1, not {sample}");
-        assert_rejected(&format!("decisions.sample = {sample}"), &expected);
+        let expected = format!("1:25: decisions.sample_rate: expected a number from 0 to 1, found {sample}");
+        assert_rejected(&format!("decisions.sample_rate = {sample}"), &expected);
     }
     for file in ["", "/", "logs/", ".."] {
         let text = format!("decisions.file = '{file}'");
@@ -331,15 +333,15 @@ password = "hunter2"
 from = "a@b"
 to = []
 "#;
-    let address = "expected an address such as \"ops@example.com\" or \"Ops <ops@example.com>\", not";
+    let address = "expected an address such as \"ops@example.com\" or \"Ops <ops@example.com>\", found";
     let expected = [
-        r#"2:8: channels.a.kind: expected "log", "dingtalk" or "email", not "dingtlak""#,
+        r#"2:8: channels.a.kind: expected "log", "dingtalk" or "email", found "dingtlak""#,
         "4:11: channels.b: `webhook` is missing; give `webhook`, `webhook_env` or `webhook_file`",
         "6:11: channels.c: `webhook` must be the complete URL that DingTalk shows, starting with https://",
         "11:1: channels.d: unknown key `webhook`; expected `kind`",
         r#"14:8: channels.e.host: expected a host name such as "smtp.example.com""#,
-        "15:8: channels.e.port: expected a whole number from 1 to 65535, not 65536",
-        r#"16:7: channels.e.tls: expected "starttls" or "none", not "yes""#,
+        "15:8: channels.e.port: expected a whole number from 1 to 65535, found 65536",
+        r#"16:7: channels.e.tls: expected "starttls" or "none", found "yes""#,
         "17:12: channels.e.username: a user name requires a password; give `password`, `password_env` or `password_file`",
         &format!("18:8: channels.e.from: {address} \"nobody\""),
         &format!("19:14: channels.e.to: {address} \"c@\""),

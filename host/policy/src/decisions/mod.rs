@@ -142,7 +142,7 @@ impl Drop for DecisionLog {
 impl ActiveLog {
     fn start(self: Arc<Self>, view: &Arc<dyn HostView>) -> PendingDecision {
         let number = self.decisions.fetch_add(1, Ordering::Relaxed);
-        let is_sampled = sample_value(number) < self.config.sample;
+        let is_sampled = sample_value(number) < self.config.sample_rate;
         let at_ms = millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         let view = Arc::new(RecordingView::new(view));
         PendingDecision { view, log: self, is_sampled, at_ms, started_at: Instant::now() }
@@ -204,9 +204,9 @@ mod tests {
         PolicyId { path: "retry/x.rhai".into(), rule: None, generation: 1 }
     }
 
-    fn log(sample: f64, capacity: usize) -> (Arc<ActiveLog>, Receiver<DecisionRecord>) {
+    fn log(sample_rate: f64, capacity: usize) -> (Arc<ActiveLog>, Receiver<DecisionRecord>) {
         let (queue, records) = sync_channel(capacity);
-        let config = DecisionsConfig { file: None, sample, max_size: 1 };
+        let config = DecisionsConfig { file: None, sample_rate, max_size: 1 };
         (Arc::new(ActiveLog { config, queue, decisions: AtomicU64::new(0), counts: Arc::default() }), records)
     }
 

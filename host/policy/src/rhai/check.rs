@@ -86,7 +86,7 @@ impl ScriptCheck<'_> {
         self.types.enter(body);
         body.walk(&mut |path| {
             let Some(node) = path.last() else { return true };
-            self.node(node, body);
+            self.node(node, path, body);
             for (at, message) in pitfalls::in_node(node, &self.types, tokens) {
                 self.report(at, message);
             }
@@ -97,7 +97,7 @@ impl ScriptCheck<'_> {
         }
     }
 
-    fn node(&mut self, node: &ASTNode<'_>, body: &FunctionBody) {
+    fn node(&mut self, node: &ASTNode<'_>, path: &[ASTNode<'_>], body: &FunctionBody) {
         if self.problems.len() >= MAX_PROBLEMS {
             return;
         }
@@ -106,7 +106,7 @@ impl ScriptCheck<'_> {
                 self.call(call, false, *at);
             }
             ASTNode::Expr(Expr::MethodCall(call, at)) => self.call(call, true, *at),
-            ASTNode::Expr(Expr::Property(names, at)) => self.property(&names.2, *at),
+            ASTNode::Expr(Expr::Property(names, at)) => self.property(&names.2, owner(path), *at),
             ASTNode::Expr(Expr::Variable(name, short, at)) => {
                 self.usage.add_variable(&name.1);
                 if body.function.is_some() && short.is_none() && name.0.is_none() && name.2.is_empty() {
@@ -171,13 +171,29 @@ impl ScriptCheck<'_> {
         with_suggestion(message, name, if nearest_name(name, &all).is_some() { &all } else { &listed })
     }
 
-    fn property(&mut self, name: &str, at: Position) {
-        let known = self.functions.contains_key(&format!("get${name}")) || self.keys.contains(name);
-        if !known {
-            let stats = STATS.iter().map(|(name, _)| *name);
-            let names: Vec<_> = self.keys.iter().map(String::as_str).chain(stats).chain(LIMIT_FIELDS).collect();
-            self.report(at, with_suggestion(format!("unknown property `{name}`"), name, &names));
+    /// Reports a property that neither the library nor a map literal has. `owner` is the value before the dot.
+    fn property(&mut self, name: &str, owner: Option<&Expr>, at: Position) {
+        if self.functions.contains_key(&format!("get${name}")) || self.keys.contains(name) {
+            return;
         }
+        let keys = self.keys.iter().map(String::as_str);
+        let owner_type = owner.and_then(|owner| self.types.of(owner));
+        let message = match owner_type {
+            Some(owner_type) if !matches!(owner_type, ValueType::Window | ValueType::Limit) => {
+                format!("{} has no property `{name}`", owner_type.label())
+            }
+            None if owner.is_some_and(|owner| self.types.is_map(owner)) => {
+                let message = format!("the map has no key `{name}`");
+                let keys: Vec<_> = keys.collect();
+                if keys.is_empty() { message } else { with_suggestion(message, name, &keys) }
+            }
+            _ => {
+                let stats = STATS.iter().map(|(name, _)| *name);
+                let names: Vec<_> = keys.chain(stats).chain(LIMIT_FIELDS).collect();
+                with_suggestion(format!("unknown property `{name}`"), name, &names)
+            }
+        };
+        self.report(at, message);
     }
 
     /// Checks `retry("throttled", 5000, "why")`: the class, then the wait, then the reason.
@@ -238,6 +254,18 @@ impl ScriptCheck<'_> {
 
     fn report(&mut self, at: Position, message: String) {
         self.problems.insert(diagnostic(at, message));
+    }
+}
+
+/// Returns the value whose property ends the path, as `m` in `m.x`. Rhai parses `m.x.y` as `m.(x.y)`.
+fn owner<'a>(path: &[ASTNode<'a>]) -> Option<&'a Expr> {
+    let [before @ .., ASTNode::Expr(Expr::Dot(pair, ..)), ASTNode::Expr(property)] = path else { return None };
+    if std::ptr::eq(&raw const pair.rhs, *property) {
+        return Some(&pair.lhs);
+    }
+    match before.last()? {
+        ASTNode::Expr(Expr::Dot(outer, ..)) => Some(&outer.lhs),
+        _ => None,
     }
 }
 

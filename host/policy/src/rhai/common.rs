@@ -6,6 +6,7 @@ use tidegate_core::units::parse_duration;
 use tidegate_core::{LimitState, Stats};
 
 use super::contract::STATS;
+use super::messages::host_error;
 use super::run::{log, query_view, with_call};
 
 /// The maximum size of an input string that a script receives, in bytes.
@@ -98,10 +99,7 @@ fn window(range: &str) -> Result<Stats, Box<EvalAltResult>> {
 }
 
 fn limit(name: &str) -> Result<LimitState, Box<EvalAltResult>> {
-    let unknown = || {
-        let message = format!("unknown limit {name:?}");
-        Box::new(EvalAltResult::ErrorRuntime(message.into(), Position::NONE))
-    };
+    let unknown = || host_error(format!("unknown limit {name:?}"));
     query_view(|view, _, _| view.limit(name))?.flatten().ok_or_else(unknown)
 }
 

@@ -7,7 +7,17 @@ use rhai::packages::{
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, OptimizationLevel, Position};
 use tidegate_core::config::PolicyLimits;
 
+use super::messages::host_error;
 use super::run::tick;
+
+/// The maximum nesting of an expression outside of functions.
+pub const MAX_EXPR_DEPTH: usize = 64;
+/// The maximum nesting of an expression in a function.
+pub const MAX_FUNCTION_EXPR_DEPTH: usize = 32;
+/// The maximum number of variables that exist at the same time.
+pub const MAX_VARIABLES: usize = 128;
+/// The maximum number of functions that a script defines.
+pub const MAX_FUNCTIONS: usize = 64;
 
 /// Creates an engine. Its limits are the same in debug and release builds.
 pub fn new(limits: &PolicyLimits) -> Engine {
@@ -19,18 +29,17 @@ pub fn new(limits: &PolicyLimits) -> Engine {
         .set_strict_variables(true)
         // Reading a missing key is a mistake, and adding keys would circumvent the limit on the size of maps.
         .on_map_missing_property(|_, key, _| {
-            let message = format!("unknown key {key:?}; a map has only the keys of its literal");
-            Err(Box::new(EvalAltResult::ErrorRuntime(message.into(), Position::NONE)))
+            Err(host_error(format!("unknown key {key:?}; a map has only the keys of its literal")))
         })
         .set_max_operations(limits.max_operations)
         .set_max_call_levels(limits.max_call_depth)
-        .set_max_expr_depths(64, 32)
+        .set_max_expr_depths(MAX_EXPR_DEPTH, MAX_FUNCTION_EXPR_DEPTH)
         .set_max_string_size(limits.max_string_size)
         // The time of the slowest operation, comparing nested arrays, grows with the square of their length.
         .set_max_array_size(limits.max_collection_size)
         .set_max_map_size(limits.max_collection_size)
-        .set_max_variables(128)
-        .set_max_functions(64)
+        .set_max_variables(MAX_VARIABLES)
+        .set_max_functions(MAX_FUNCTIONS)
         .set_max_modules(0)
         // All threads share one lock on the table of interned strings.
         .set_max_strings_interned(0)
@@ -41,8 +50,10 @@ pub fn new(limits: &PolicyLimits) -> Engine {
         // the memory each time.
         .disable_symbol("curry")
         .on_progress(|_| tick().then_some(Dynamic::UNIT))
-        .on_print(|text| tracing::debug!(target: "tidegate::policy", "{text}"))
-        .on_debug(|text, _, position| tracing::debug!(target: "tidegate::policy", ?position, "{text}"));
+        .on_print(|text| tracing::debug!(target: "tidegate::policy", text, "policy message"))
+        .on_debug(|text, _, position| {
+            tracing::debug!(target: "tidegate::policy", text, ?position, "policy message");
+        });
     limit_replace(&mut engine, limits.max_string_size);
     limit_splits(&mut engine, limits.max_collection_size);
     super::common::register(&mut engine);

@@ -4,6 +4,7 @@ use rhai::{LexError, ParseError, ParseErrorType, Position};
 use tidegate_core::config::reader::{Diagnostic, nearest_name, with_suggestion};
 
 use super::contract::{CLASSES, Contract};
+use super::messages;
 use super::script::diagnostic;
 
 /// Returns the diagnostic for a script that cannot be parsed.
@@ -16,8 +17,8 @@ pub fn explain(error: &ParseError, text: &str, contract: &Contract) -> Diagnosti
                 .into()
         }
         other => match hint(other, split_line(text, at)) {
-            Some(hint) => format!("{other}; {hint}"),
-            None => other.to_string(),
+            Some(hint) => format!("{}; {hint}", messages::parse(other)),
+            None => messages::parse(other),
         },
     };
     diagnostic(at, message)

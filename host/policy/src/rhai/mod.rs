@@ -10,6 +10,7 @@ mod dates;
 mod engine;
 mod formula;
 mod hints;
+mod messages;
 mod pitfalls;
 mod retry;
 mod review;

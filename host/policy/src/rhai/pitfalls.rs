@@ -209,7 +209,7 @@ fn arguments(name: &str, values: &[Expr], types: &InferredTypes) -> Pitfalls {
 fn switch_cases(value: &Expr, cases: &[(Literal, Position)], types: &InferredTypes) -> Pitfalls {
     let Some(value_type) = types.of(value).filter(|_| !cases.is_empty()) else { return vec![] };
     if value_type == ValueType::Number {
-        let message = "`switch` never matches a number that can have a fraction; write `switch to_int(…)`, or use `if`";
+        let message = "`switch` on a floating-point number never matches; write `switch to_int(…)`, or use `if`";
         return vec![(value.start_position(), message.to_owned())];
     }
     let check = |(case, at): &(Literal, Position)| {

@@ -4,10 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rhai::{EvalAltResult, Position};
+use rhai::EvalAltResult;
 use tidegate_core::HostView;
 use tidegate_core::config::Settings;
 
+use super::messages::host_error;
 use crate::policy_log::log_line;
 
 /// The number of operations between two readings of the clock. It is small enough for a deadline of a millisecond.
@@ -29,7 +30,7 @@ const MAX_QUERIES: u32 = 64;
 /// without it.
 #[derive(Default)]
 pub struct CallContext {
-    /// The file name of the policy, for its log.
+    /// The path of the policy within the directory, for its log.
     pub policy: Arc<str>,
     /// The selected HTTP headers.
     pub headers: Vec<(String, String)>,
@@ -145,7 +146,7 @@ pub fn query_view<T>(f: impl FnOnce(&dyn HostView, &str, Option<&str>) -> T) -> 
         Some(Ok(f(&**view, platform, endpoint.as_deref())))
     })
     .transpose()
-    .map_err(|message| Box::new(EvalAltResult::ErrorRuntime(message.into(), Position::NONE)))
+    .map_err(host_error)
 }
 
 /// Writes a line of the script to the host's log.

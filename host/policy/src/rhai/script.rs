@@ -8,12 +8,13 @@ use rhai::{
     AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, Identifier, OptimizationLevel, Position, Scope,
 };
 use tidegate_core::config::reader::Diagnostic;
-use tidegate_core::config::{ResolvedPolicyConfig, Settings};
+use tidegate_core::config::{PolicyLimits, ResolvedPolicyConfig, Settings};
 use tidegate_core::{Fault, FaultKind};
 
 use super::check;
 use super::contract::{Contract, FunctionArities};
 use super::hints;
+use super::messages;
 use super::run::{CallContext, run_with};
 use super::tokens::Tokens;
 use super::usage::HostNeeds;
@@ -29,6 +30,7 @@ pub struct Script {
     engine: Arc<Engine>,
     ast: AST,
     origin: Origin,
+    limits: PolicyLimits,
     deadline: Duration,
     /// The inputs that the script reads, with their indexes in the contract; other inputs are not computed.
     inputs: Vec<(usize, Identifier)>,
@@ -96,7 +98,8 @@ impl Script {
         let inputs = inputs.into_iter().map(|(index, name)| (index, name.into())).collect();
         let ast = engine.optimize_ast(&Scope::new(), ast, OptimizationLevel::Simple);
         let (settings, needs, idle) = (Arc::new(config.settings.clone()), usage.host_needs(), Mutex::default());
-        let script = Self { engine, ast, origin, deadline: config.deadline, inputs, needs, settings, idle };
+        let (limits, deadline) = (config.limits, config.deadline);
+        let script = Self { engine, ast, origin, limits, deadline, inputs, needs, settings, idle };
         script.configure()?;
         Ok(script)
     }
@@ -117,8 +120,10 @@ impl Script {
             self.engine.call_fn_with_options(options, &mut Scope::new(), &self.ast, CONFIGURE, ())
         });
         result.map(drop).map_err(|error| {
-            let mut diagnostic = script_error(*error, SAMPLE_DEADLINE).diagnostic;
-            diagnostic.message = format!("the policy rejected its settings: {}", diagnostic.message);
+            let thrown = messages::thrown_text(error.unwrap_inner());
+            let mut diagnostic = script_error(*error, &self.limits, SAMPLE_DEADLINE).diagnostic;
+            let reason = thrown.as_ref().unwrap_or(&diagnostic.message);
+            diagnostic.message = format!("the policy rejected its settings: {reason}");
             vec![diagnostic]
         })
     }
@@ -133,7 +138,7 @@ impl Script {
             call.settings = Arc::clone(&self.settings);
         }
         if self.needs.log {
-            call.policy = self.origin.name().into();
+            call.policy = self.origin.path().into();
         }
         Some(call)
     }
@@ -157,7 +162,7 @@ impl Script {
         }
         let value = run_with(call, deadline, || runtime.evaluate(&self.engine, &self.ast));
         // A runtime that failed may have stopped in any state, so it is not reused.
-        let value = value.map_err(|error| script_error(*error, deadline))?;
+        let value = value.map_err(|error| script_error(*error, &self.limits, deadline))?;
         runtime.clear();
         self.idle.lock().push(runtime);
         convert(value).map_err(|message| ScriptError {
@@ -197,7 +202,7 @@ pub fn diagnostic(at: Position, message: impl Into<String>) -> Diagnostic {
 }
 
 /// Converts an error of the engine.
-pub fn script_error(error: EvalAltResult, deadline: Duration) -> ScriptError {
+pub fn script_error(error: EvalAltResult, limits: &PolicyLimits, deadline: Duration) -> ScriptError {
     // An error inside a function of the script is reported at its position inside the function.
     let inner = error.unwrap_inner();
     let at = if inner.position().is_none() { error.position() } else { inner.position() };
@@ -210,15 +215,6 @@ pub fn script_error(error: EvalAltResult, deadline: Duration) -> ScriptError {
         EvalAltResult::ErrorMismatchOutputType(..) => FaultKind::Type,
         _ => FaultKind::Trap,
     };
-    let message = match inner {
-        EvalAltResult::ErrorTerminated(..) => format!("ran longer than {deadline:?}"),
-        EvalAltResult::ErrorMismatchOutputType(expected, found, _) => format!("expected {expected}, found {found}"),
-        other => without_position(&other.to_string()),
-    };
+    let message = messages::runtime(inner, limits, deadline);
     ScriptError { kind, diagnostic: diagnostic(at, message) }
-}
-
-/// Returns Rhai's message without the position at its end, which the diagnostic already has.
-fn without_position(message: &str) -> String {
-    message.rsplit_once(" (line ").map_or(message, |(text, _)| text).to_owned()
 }

@@ -158,6 +158,10 @@ fn alert_script_returns_a_boolean_or_a_string() {
 fn misspelled_name_is_rejected_with_its_position_and_a_suggestion() {
     assert_alert_rejected("eror_rate > 0.1", "1:1: unknown variable `eror_rate` (did you mean `error_rate`?)");
     assert_alert_rejected("count > 5 &&\n  p59 > 1", "2:3: unknown variable `p59` (did you mean `p50`?)");
+    assert_alert_rejected("platform.foo > 1", "1:10: a string has no property `foo`");
+    assert_alert_rejected("p95.foo > 1", "1:5: a number has no property `foo`");
+    assert_alert_rejected("let m = #{ low: 1 }; p95 > m.lov", "1:30: the map has no key `lov` (did you mean `low`?)");
+    assert_alert_rejected("#{ low: 1 }.x.low > p95", "1:13: the map has no key `x`; expected `low`");
     assert_alert_rejected("window(\"1h\").p96 > 1", "1:14: unknown property `p96` (did you mean `p95`?)");
     assert_alert_rejected(
         "let w = window(\"1h\"); w.cuont > 1",
@@ -232,7 +236,7 @@ fn comparisons_that_are_always_true_or_false_are_rejected() {
     );
     assert_retry_rejected(
         "switch status { 429 => retry(\"throttled\"), _ => abstain() }",
-        "1:8: `switch` never matches a number that can have a fraction; write `switch to_int(…)`, or use `if`",
+        "1:8: `switch` on a floating-point number never matches; write `switch to_int(…)`, or use `if`",
     );
     // A variable that the script declares itself may have any type.
     assert_eq!(
@@ -289,7 +293,7 @@ fn script_that_fails_on_a_sample_is_rejected() {
     );
     assert_alert_rejected(
         "if count > 0 { throw \"no\" }\nfalse",
-        "1:16: Runtime error: no (sample input: a busy window)",
+        "1:16: the script threw \"no\" (sample input: a busy window)",
     );
     assert_alert_rejected(
         "if error_rate > 0.1 { \"\" } else { false }",
@@ -304,5 +308,30 @@ fn fault_has_a_position_and_a_message() {
         .load_retry(script, Origin::file("retry/x.rhai"), &policy_config())
         .unwrap_or_else(|problems| panic!("{problems:#?}"));
     let fault = policy.classify(&Failure { platform: "real".into(), ..Failure::default() }, &view()).unwrap_err();
-    assert_eq!((fault.kind, fault.message.as_str()), (FaultKind::Trap, "retry/x.rhai:2:18: Runtime error: boom"));
+    assert_eq!((fault.kind, fault.message.as_str()), (FaultKind::Trap, "retry/x.rhai:2:18: the script threw \"boom\""));
+}
+
+#[test]
+fn errors_of_the_engine_name_the_limit_and_its_key() {
+    let rows = [
+        ("loop {}", "1:6: exceeded the limit of 100000 operations (`max_operations`)"),
+        (
+            "let s = \"0123456789abcdef\"; loop { s += s }",
+            "1:38: a string is longer than 65536 bytes (`max_string_size`)",
+        ),
+        ("let a = [1]; loop { a += a }", "1:23: an array has more than 128 elements (`max_collection_size`)"),
+        ("fn f() { f() } f()", "1:16: calls are nested more than 16 levels deep (`max_call_depth`)"),
+        ("throw 5", "1:1: the script threw 5"),
+        (
+            "let m = #{ b: 1 }; let n = #{ a: 1 }; n.b > p95",
+            "1:41: unknown key \"b\"; a map has only the keys of its literal",
+        ),
+        ("p95 >> 1.5", "1:5: unknown function `>>` for (f64, f64)"),
+        ("[1][5] > p95", "1:5: array index 5 out of bounds: only 1 element in array"),
+    ];
+    for (script, expected) in rows {
+        assert_alert_rejected(script, &format!("{expected} (sample input: an empty window)"));
+    }
+    assert_alert_rejected("p95 > \"", "1:7: the string is not terminated");
+    assert_alert_rejected("if p95 > 1 { true", "1:18: expected `;` to terminate this statement");
 }

@@ -42,6 +42,8 @@ enum Inferred {
     Unseen,
     /// All values have this type.
     One(ValueType),
+    /// All values are maps. Only the messages about unknown properties distinguish maps.
+    Map,
     /// The values have several types, or a type that [`ValueType`] does not distinguish.
     Any,
 }
@@ -50,6 +52,7 @@ impl Inferred {
     fn union(self, other: Self) -> Self {
         match (self, other) {
             (Self::Unseen, known) | (known, Self::Unseen) => known,
+            (Self::Map, Self::Map) => self,
             (Self::One(left), Self::One(right)) if left == right => self,
             (Self::One(left), Self::One(right)) if left.is_number() && right.is_number() => {
                 Self::One(ValueType::Number)
@@ -102,6 +105,11 @@ impl InferredTypes {
     /// Returns the type of a value, if it is certain.
     pub fn of(&self, value: &Expr) -> Option<ValueType> {
         certain(self.value(value))
+    }
+
+    /// Returns whether a value is certainly a map.
+    pub fn is_map(&self, value: &Expr) -> bool {
+        self.value(value) == Inferred::Map
     }
 
     /// Returns the type of a call's result, if it is certain.
@@ -222,6 +230,7 @@ impl InferredTypes {
             Expr::IntegerConstant(..) => Inferred::One(ValueType::Integer),
             Expr::FloatConstant(..) => Inferred::One(ValueType::Number),
             Expr::StringConstant(..) | Expr::InterpolatedString(..) => Inferred::One(ValueType::String),
+            Expr::Map(..) => Inferred::Map,
             Expr::BoolConstant(..) | Expr::And(..) | Expr::Or(..) => Inferred::One(ValueType::Bool),
             Expr::Variable(name, ..) => {
                 self.variables.get(&(self.scope.clone(), name.1.to_string())).copied().unwrap_or(Inferred::Any)
@@ -314,7 +323,7 @@ impl InferredTypes {
 const fn certain(inferred: Inferred) -> Option<ValueType> {
     match inferred {
         Inferred::One(value_type) => Some(value_type),
-        Inferred::Unseen | Inferred::Any => None,
+        Inferred::Unseen | Inferred::Map | Inferred::Any => None,
     }
 }
 

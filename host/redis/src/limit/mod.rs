@@ -33,7 +33,7 @@ struct LimitInner {
     script_clock: Option<Arc<dyn Clock>>,
     batcher: Batcher,
     /// The id of this process in reservation ids.
-    origin: u64,
+    process_id: u64,
     next_ticket: AtomicU64,
     state: Mutex<LimitState>,
     /// Keeps the channel subscribed.
@@ -65,7 +65,7 @@ pub enum RedisTicket {
         /// contain it.
         created_at: u64,
         /// The time at which the call may be sent, in microseconds of this process's clock.
-        due: AtomicU64,
+        due_at: AtomicU64,
     },
     /// A reservation in this process's local share, with its ticket there and its cost.
     Local(Arc<LocalShare>, Ticket, u64),
@@ -111,7 +111,7 @@ impl RedisLimit {
                 keys.limit_batch(platform, redis.process()),
                 keys.limit_cancelled(platform),
             ],
-            origin: u64::from_str_radix(redis.process(), 16).unwrap_or(0),
+            process_id: u64::from_str_radix(redis.process(), 16).unwrap_or(0),
             _changed: Mutex::new(redis.signal(&channel)),
             channel,
             redis,
@@ -150,15 +150,15 @@ impl LimitInner {
             return Err(StoreError::unavailable(&*reason));
         }
         let number = self.next_ticket.fetch_add(1, Ordering::Relaxed);
-        let ticket = ticket_name(self.origin, number);
+        let ticket = ticket_name(self.process_id, number);
         let op = LimitOp::Reserve { ticket: ticket.clone(), cost, within_us: micros(within) };
         let (bucket, reply) = self.run(op).await?;
         Ok(match reply.outcome {
             OpOutcome::Done { wait, remaining } => {
-                let due = AtomicU64::new((self.clock.now() + wait).as_micros());
+                let due_at = AtomicU64::new((self.clock.now() + wait).as_micros());
                 let ticket =
-                    RedisTicket::Shared { ticket: format!("{ticket}:{cost}"), created_at: bucket.created_at, due };
-                let id = ReservationId { origin: self.origin, number, ..reply.reservation_id(&bucket, cost) };
+                    RedisTicket::Shared { ticket: format!("{ticket}:{cost}"), created_at: bucket.created_at, due_at };
+                let id = ReservationId { process_id: self.process_id, number, ..reply.reservation_id(&bucket, cost) };
                 Ok(StoreReservation { ticket, wait, remaining, id: Some(id) })
             }
             OpOutcome::Limited { retry_after } => Err(Decision::Limited { retry_after }),
@@ -255,16 +255,16 @@ impl LimitStore for RedisLimit {
         match ticket {
             RedisTicket::Open => Duration::ZERO,
             RedisTicket::Local(share, ticket, _) => share.remaining_wait(ticket, self.0.clock.now()),
-            RedisTicket::Shared { ticket, created_at, due } => {
+            RedisTicket::Shared { ticket, created_at, due_at } => {
                 let result = self.0.run(LimitOp::RemainingWait { ticket: ticket.clone() }).await;
                 let now = self.0.clock.now();
                 if let Ok((bucket, OpReply { outcome: OpOutcome::Done { wait, .. }, .. })) = result
                     && bucket.created_at == *created_at
                 {
-                    due.store((now + wait).as_micros(), Ordering::Relaxed);
+                    due_at.store((now + wait).as_micros(), Ordering::Relaxed);
                 }
                 // Without a newer value, the last known one is used.
-                Timestamp::from_micros(due.load(Ordering::Relaxed)) - now
+                Timestamp::from_micros(due_at.load(Ordering::Relaxed)) - now
             }
         }
     }
@@ -278,7 +278,7 @@ impl LimitStore for RedisLimit {
     }
 
     async fn cancel(&self, id: &ReservationId) -> Result<(), StoreError> {
-        let ticket = ticket_name(id.origin, id.number);
+        let ticket = ticket_name(id.process_id, id.number);
         self.run(LimitOp::Cancel { ticket, id: *id }).await.map(drop)
     }
 
@@ -327,8 +327,8 @@ impl LimitStore for RedisLimit {
 }
 
 /// Returns the name of a reservation in the limit script. It is unique among all processes.
-fn ticket_name(origin: u64, number: u64) -> String {
-    format!("{origin:x}.{number}")
+fn ticket_name(process_id: u64, number: u64) -> String {
+    format!("{process_id:x}.{number}")
 }
 
 /// Returns the status of a bucket after `elapsed` without calls.

@@ -36,10 +36,10 @@ pub struct OpReply {
 }
 
 impl OpReply {
-    /// Returns the id of a reservation of `cost` with this reply; the caller sets origin and number.
+    /// Returns the id of a reservation of `cost` with this reply; the caller sets process_id and number.
     pub fn reservation_id(&self, bucket: &BucketState, cost: u64) -> ReservationId {
         let (level, returned, epoch) = (self.level.into(), self.returned.into(), self.epoch);
-        ReservationId { origin: 0, number: 0, cost, at: bucket.updated_at, level, returned, epoch }
+        ReservationId { process_id: 0, number: 0, cost, at: bucket.updated_at, level, returned, epoch }
     }
 }
 

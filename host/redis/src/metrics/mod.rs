@@ -38,9 +38,9 @@ const MAX_PENDING_MINUTES: i64 = 1_000;
 
 /// A [`MetricStore`] that all processes with the same Redis and prefix share; clones are the same store.
 #[derive(Clone)]
-pub struct RedisMetrics(Arc<Inner>);
+pub struct RedisMetrics(Arc<RedisMetricsInner>);
 
-struct Inner {
+struct RedisMetricsInner {
     redis: Redis,
     max_endpoints: usize,
     /// A random id that distinguishes the batches of this store from those of others.
@@ -66,7 +66,7 @@ impl RedisMetrics {
 
     fn open(redis: Redis, max_endpoints: usize, clock: Option<Arc<dyn Clock>>) -> Self {
         let source = format!("{:016x}", rand::random::<u64>());
-        Self(Arc::new(Inner { redis, max_endpoints, source, clock, pending: Mutex::default() }))
+        Self(Arc::new(RedisMetricsInner { redis, max_endpoints, source, clock, pending: Mutex::default() }))
     }
 
     /// Returns the time as an argument of scripts: empty if they use the server's clock.

@@ -34,7 +34,8 @@ pub struct BuiltComponent {
     pub built_with: String,
 }
 
-/// Builds a project and writes `policies/KIND/NAME.wasm`. The function that the component exports determines the kind.
+/// Builds a project and writes `NAME.wasm` to a folder of the policy directory. The function that the component
+/// exports determines the folder.
 ///
 /// # Errors
 /// Returns an error if a tool is missing, if the directory is not a project, or if the project does not compile.

@@ -159,7 +159,7 @@ impl Case {
 fn unix_ms(text: &str) -> Result<u64, String> {
     let time: Option<jiff::Timestamp> = text.parse().ok();
     let ms = time.and_then(|time| u64::try_from(time.as_millisecond()).ok());
-    ms.ok_or_else(|| format!("expected a time such as \"2026-11-23T15:59:00Z\", not {text:?}"))
+    ms.ok_or_else(|| format!("expected a time such as \"2026-11-23T15:59:00Z\", found {text:?}"))
 }
 
 #[cfg(test)]
@@ -180,12 +180,12 @@ mod tests {
         assert_eq!(
             errors(text, RETRY),
             [
-                "x:3:6: case.at: expected a time such as \"2026-11-23T15:59:00Z\", not \"noon\"",
+                "x:3:6: case.at: expected a time such as \"2026-11-23T15:59:00Z\", found \"noon\"",
                 "x:4:11: case.input: unknown key `statsu` (did you mean `status`?)",
                 "x:4:32: case.input.status: expected a whole number from 100 to 999, found a string",
                 "x:4:55: case.input.headers.a: expected a string in quotes, found an integer",
-                "x:5:21: case.expect.action: expected \"retry\", \"give_up\" or \"default\", not \"rety\"",
-                "x:5:40: case.expect.after_ms: expected a whole number of at least 0, not -1",
+                "x:5:21: case.expect.action: expected \"retry\", \"give_up\" or \"default\", found \"rety\"",
+                "x:5:40: case.expect.after_ms: expected a whole number of at least 0, found -1",
                 "x:6:1: case: `name` is missing",
                 "x:8:1: case.expect: expected at least one field, because a case without expected fields cannot fail",
             ]

@@ -9,7 +9,7 @@ use tidegate::core::{Failure, HostView, Snapshot, Stats};
 
 use super::view::FixedView;
 
-/// The input of an alert condition: the snapshot, and what `window("1h")` and the like return.
+/// The input of an alert condition: the snapshot, and what `window("1h")` and other ranges return.
 #[derive(Debug, Deserialize)]
 pub struct AlertInput {
     /// The statistics of the rule's own window.

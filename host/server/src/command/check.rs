@@ -9,6 +9,7 @@ use tidegate::Config;
 use tidegate::core::config::PoliciesConfig;
 use tidegate::policy::{Policies, PolicyStatus, review};
 
+use super::output::count;
 use super::{UsageError, config_file, configuration, print_result};
 
 const EXAMPLES: &str = "\
@@ -18,7 +19,7 @@ Examples:
   tidegate check staging/policies --config staging.toml
 
 Example output:
-  tidegate.toml: limits: 18, channels: 1
+  tidegate.toml: 18 limits, 1 channel
   retry/taobao.rhai: ok
   note: policies/alerts.toml:5:14: `p95` is in milliseconds: write 2000 for 2 seconds";
 
@@ -60,7 +61,8 @@ impl Check {
         let notes = [configuration_notes(&policies, &config), policy_notes(&status, &config.policies)].concat();
         let ok = errors.is_empty() && (notes.is_empty() || !self.strict);
         let source = file.map_or_else(|| "built-in defaults".to_owned(), |file| file.display().to_string());
-        let mut text = vec![format!("{source}: limits: {}, channels: {}", config.limits.len(), config.channels.len())];
+        let (limits, channels) = (count(config.limits.len(), "limit"), count(config.channels.len(), "channel"));
+        let mut text = vec![format!("{source}: {limits}, {channels}")];
         text.extend(status.iter().filter(|policy| policy.stale.is_none()).map(|policy| format!("{}: ok", policy.path)));
         text.extend(notes.iter().map(|note| format!("note: {note}")));
         text.extend(errors.iter().map(|error| format!("error: {error}")));

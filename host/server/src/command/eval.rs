@@ -13,6 +13,7 @@ use tidegate::policy::{LoadedPolicy, PolicyKind, load_one};
 
 use super::{UsageError, config_file, configuration, print_result};
 use crate::cases::{self, AlertInput};
+use crate::json::json_error;
 
 const EXAMPLES: &str = r#"Examples:
   echo '{"status": 429}' | tidegate eval policies/retry/default.rhai
@@ -107,11 +108,5 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, UsageError> {
         std::fs::read_to_string(path).map(|content| text = content)
     };
     read.map_err(|error| UsageError(format!("{name}: {error}")))?;
-    serde_json::from_str(&text).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let message = error.to_string();
-        // The position is at the front of the message, as in all other errors.
-        let message = message.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&message);
-        UsageError(format!("{name}:{line}:{column}: {message}"))
-    })
+    serde_json::from_str(&text).map_err(|error| UsageError(json_error(&name, &error)))
 }

@@ -42,18 +42,22 @@ enum LimitsCommand {
     /// Prints the rate, the burst, the number of tokens that are available now, and the time until the bucket is full.
     #[command(after_help = GET_EXAMPLES)]
     Get {
-        /// The limit's name [default: all limits].
-        platform: Option<String>,
+        /// The name of the limit, such as a platform [default: all limits].
+        limit: Option<String>,
         #[command(flatten)]
         target: Target,
     },
     /// Change the rate and burst of a limit.
     ///
-    /// The change applies at once to all processes that share the limit. The bucket keeps its current number of tokens.
+    /// The change applies at once to all processes that share the limit. The bucket keeps its current number of tokens,
+    /// up to the new burst.
+    ///
+    /// The change lasts until the next edit of the limit in the configuration file. With Redis, it survives restarts.
+    /// Without Redis, a restart of the server ends it.
     #[command(after_help = SET_EXAMPLES)]
     Set {
-        /// The limit's name.
-        platform: String,
+        /// The name of the limit, such as a platform.
+        limit: String,
         /// The number of tokens per period, such as 40/s, 300/m or 10000/60s.
         rate: String,
         /// The maximum number of tokens that can be spent at once.
@@ -64,8 +68,8 @@ enum LimitsCommand {
     /// Refill the bucket of a limit to its full burst.
     #[command(after_help = RESET_EXAMPLES)]
     Reset {
-        /// The limit's name.
-        platform: String,
+        /// The name of the limit, such as a platform.
+        limit: String,
         #[command(flatten)]
         target: Target,
     },
@@ -78,34 +82,34 @@ impl Limits {
     /// Returns an error if the request is invalid, or if the server or Redis is unreachable.
     pub fn run(self) -> Result<ExitCode, UsageError> {
         match self.command {
-            LimitsCommand::Get { platform: None, target } => {
+            LimitsCommand::Get { limit: None, target } => {
                 output::send_and_print(&target, ApiRequest::Limits, |limits| {
                     let limits = limits.as_object().into_iter().flatten();
-                    table(limits.map(|(platform, limit)| (platform.as_str(), limit)))
+                    table(limits.map(|(name, state)| (name.as_str(), state)))
                 })
             }
-            LimitsCommand::Get { platform: Some(platform), target } => {
-                print_limit(&target, ApiRequest::Limit(platform.clone()), &platform)
+            LimitsCommand::Get { limit: Some(limit), target } => {
+                print_limit(&target, ApiRequest::Limit(limit.clone()), &limit)
             }
-            LimitsCommand::Set { platform, rate, burst, target } => {
-                print_limit(&target, ApiRequest::SetLimit { platform: platform.clone(), rate, burst }, &platform)
+            LimitsCommand::Set { limit, rate, burst, target } => {
+                print_limit(&target, ApiRequest::SetLimit { limit: limit.clone(), rate, burst }, &limit)
             }
-            LimitsCommand::Reset { platform, target } => {
-                print_limit(&target, ApiRequest::ResetLimit(platform.clone()), &platform)
+            LimitsCommand::Reset { limit, target } => {
+                print_limit(&target, ApiRequest::ResetLimit(limit.clone()), &limit)
             }
         }
     }
 }
 
 /// Sends a request about one limit and prints the limit's state.
-fn print_limit(target: &Target, request: ApiRequest, platform: &str) -> Result<ExitCode, UsageError> {
-    output::send_and_print(target, request, |limit| table([(platform, limit)]))
+fn print_limit(target: &Target, request: ApiRequest, name: &str) -> Result<ExitCode, UsageError> {
+    output::send_and_print(target, request, |state| table([(name, state)]))
 }
 
 fn table<'a>(limits: impl IntoIterator<Item = (&'a str, &'a Value)>) -> String {
-    let rows = limits.into_iter().map(|(platform, limit)| {
-        let full_in = output::millis(limit["full_in_ms"].as_u64().unwrap_or(0));
-        vec![platform.to_owned(), text(&limit["rate"]), number(&limit["burst"]), number(&limit["available"]), full_in]
+    let rows = limits.into_iter().map(|(name, state)| {
+        let full_in = output::millis(state["full_in_ms"].as_u64().unwrap_or(0));
+        vec![name.to_owned(), text(&state["rate"]), number(&state["burst"]), number(&state["available"]), full_in]
     });
-    output::table(&["platform", "rate", "burst", "available", "full in"], rows)
+    output::table(&["limit", "rate", "burst", "available", "full in"], rows)
 }

@@ -45,17 +45,21 @@ impl Metrics {
 fn stats(value: &Value) -> String {
     let time = |key: &str| output::timestamp(value[key].as_u64().unwrap_or(0));
     let latency = |key: &str| format!("{:.0} ms", value[key].as_f64().unwrap_or(0.0));
+    let (count, limited) = (value["count"].as_u64().unwrap_or(0), value["limited"].as_u64().unwrap_or(0));
+    // A rate is not defined without attempts.
+    let rate = |key: &str, attempts: u64| if attempts == 0 { "-".to_owned() } else { percentage(&value[key]) };
+    let count_and_rate = |key: &str, rate: String| format!("{} ({rate})", number(&value[key]));
     let rows = [
         ("from", time("from_ms")),
         ("to", time("to_ms")),
-        ("calls", number(&value["count"])),
-        ("success", format!("{} ({})", number(&value["success"]), percentage(&value["success_rate"]))),
-        ("errors", format!("{} ({})", number(&value["errors"]), percentage(&value["error_rate"]))),
-        ("limited", format!("{} ({})", number(&value["limited"]), percentage(&value["limited_rate"]))),
-        ("calls/s", format!("{:.2}", value["rps"].as_f64().unwrap_or(0.0))),
+        ("attempts", number(&value["count"])),
+        ("success", count_and_rate("success", rate("success_rate", count))),
+        ("errors", count_and_rate("errors", rate("error_rate", count))),
+        ("limited", count_and_rate("limited", rate("limited_rate", count + limited))),
+        ("attempts/s", format!("{:.2}", value["rps"].as_f64().unwrap_or(0.0))),
         ("p50", latency("p50")),
         ("p95", latency("p95")),
         ("p99", latency("p99")),
     ];
-    rows.map(|(name, value)| format!("{name:<8} {value}")).join("\n")
+    rows.map(|(name, value)| format!("{name:<10} {value}")).join("\n")
 }

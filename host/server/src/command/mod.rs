@@ -73,17 +73,17 @@ pub enum Command {
     Serve(serve::Serve),
     /// Check the configuration and all policies without starting the server.
     ///
-    /// Reports errors for which the server rejects a file, as `file:line:column: message`. Also reports
-    /// notes: findings that are valid but probably mistakes, such as a condition that is never true, a rate compared
-    /// with 10, or a division by zero when there are no calls.
+    /// Reports errors for which the server rejects a file, as `file:line:column: message`. Also reports notes about
+    /// valid settings that are probably mistakes, such as a condition that is never true, a rate (0 to 1) compared with
+    /// 10, or a division by zero when there are no calls.
     ///
     /// Exits with 1 if there are errors, or if there are notes and --strict is given.
     Check(check::Check),
     /// Evaluate one policy on one JSON input and print its verdict.
     ///
     /// The input is a failure for a retry policy, a snapshot of metrics for an alert condition, or a request for an
-    /// admission policy. An alert input may have a `windows` object: the values that `window("1h")` and the like
-    /// return.
+    /// admission policy. An alert input may have a `windows` object: the values that `window("1h")` and other
+    /// ranges return.
     ///
     /// Exits with 1 if the policy faults.
     Eval(eval::Eval),
@@ -94,8 +94,8 @@ pub enum Command {
     New(new::New),
     /// Build Wasm policies from Rust or JavaScript projects.
     ///
-    /// Writes POLICIES/KIND/NAME.wasm, where the function that the project exports determines KIND. A running server
-    /// loads the new component without a restart.
+    /// Writes NAME.wasm to the folder retry/, alerts/ or admit/ of the policy directory. The function that the project
+    /// exports determines the folder. A running server loads the new component without a restart.
     ///
     /// Rust needs the target wasm32-unknown-unknown. JavaScript needs Node.js 18 or newer and npm, which installs the
     /// compiler. If a tool is missing, the error says how to install it and the exit status is 2. Exits with 1 if a
@@ -111,8 +111,8 @@ pub enum Command {
     /// Replay a decision log through the current policies and print what changed.
     ///
     /// LOG is the file that `[decisions] file` names. Each line is evaluated again by the active policy and its
-    /// candidates, and compared with the recorded verdict. The candidate of `retry/jd.rhai` is `retry/jd.candidate.rhai`, unless
-    /// --candidate names other files.
+    /// candidates, and compared with the recorded verdict. The candidate of `retry/jd.rhai` is
+    /// `retry/jd.candidate.rhai`, unless --candidate names other files.
     ///
     /// The comparison covers action, class, wait, cost, labels, status, state and fault kind, but not reasons.
     /// Differences with the same recorded and current action and class are grouped; each group shows its first line.
@@ -126,10 +126,10 @@ pub enum Command {
     Replay(replay::Replay),
     /// Print, change or reset rate limits.
     Limits(limits::Limits),
-    /// Print call counts, rates and latencies of a platform.
+    /// Print attempt counts, rates and latencies of a platform.
     ///
-    /// Prints the number of calls, successes, errors and rate-limited calls, the calls per second, and the 50th, 95th
-    /// and 99th percentile of the duration.
+    /// Prints the number of attempts that were sent, of those that succeeded and failed, and of those that a limit
+    /// refused. Also prints the attempts per second, and the 50th, 95th and 99th percentile of their duration.
     Metrics(metrics::Metrics),
     /// Print active alerts and past notifications.
     Alerts(alerts::Alerts),

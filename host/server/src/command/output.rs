@@ -55,6 +55,11 @@ pub fn number(value: &Value) -> String {
     if value.is_null() { String::new() } else { value.to_string() }
 }
 
+/// Formats a number of things: `1 limit`, `2 limits`.
+pub fn count(number: usize, singular: &str) -> String {
+    format!("{number} {singular}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Formats a fraction as a percentage.
 pub fn percentage(value: &Value) -> String {
     format!("{:.1}%", value.as_f64().unwrap_or(0.0) * 100.0)
@@ -89,6 +94,11 @@ fn date(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_number_one_is_singular() {
+        assert_eq!([0, 1, 2].map(|number| count(number, "limit")), ["0 limits", "1 limit", "2 limits"]);
+    }
 
     #[test]
     fn timestamps_are_in_utc() {

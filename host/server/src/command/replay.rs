@@ -65,7 +65,7 @@ impl Replay {
         let report = self.replay(&PoliciesConfig { dir, ..config }).map_err(UsageError)?;
         report.invalid_lines.iter().take(MAX_REPORTED_LINES).for_each(|message| print_error(message));
         if let Some(more @ 1..) = report.invalid_lines.len().checked_sub(MAX_REPORTED_LINES) {
-            print_error(&format!("{more} more invalid lines"));
+            print_error(&output::count(more, "more invalid line"));
         }
         if report.lines == 0 && report.invalid_lines.is_empty() {
             let name =

@@ -41,13 +41,13 @@ fn redis_health(health: &Value) -> String {
         "redis ({}): {} for {}; processes: {}; reconnects: {}",
         text(&health["kind"]),
         text(&health["state"]),
-        output::millis(health["since_ms"].as_u64().unwrap_or(0)),
+        output::millis(health["state_duration_ms"].as_u64().unwrap_or(0)),
         number(&health["processes"]),
         number(&health["reconnects"]),
     );
     let servers = health["servers"].as_array().into_iter().flatten();
     let rows = servers.map(|server| {
-        let duration = output::millis(server["since_ms"].as_u64().unwrap_or(0));
+        let duration = output::millis(server["state_duration_ms"].as_u64().unwrap_or(0));
         vec![text(&server["server"]), text(&server["state"]), duration, text(&server["reason"])]
     });
     format!("{summary}\n{}", output::table(&["server", "state", "duration", "reason"], rows))

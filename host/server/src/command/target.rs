@@ -42,7 +42,7 @@ pub struct Target {
 pub enum ApiRequest {
     Limits,
     Limit(String),
-    SetLimit { platform: String, rate: String, burst: u64 },
+    SetLimit { limit: String, rate: String, burst: u64 },
     ResetLimit(String),
     Metrics { platform: String, endpoint: Option<String>, range: String },
     Alerts { platform: Option<String>, limit: usize },
@@ -179,11 +179,11 @@ fn http_parts(request: ApiRequest) -> HttpParts {
     let path = |parts: &[&str]| std::iter::once("v1").chain(parts.iter().copied()).map(str::to_owned).collect();
     match request {
         ApiRequest::Limits => (Method::GET, path(&["limits"]), vec![], None),
-        ApiRequest::Limit(platform) => (Method::GET, path(&["limits", &platform]), vec![], None),
-        ApiRequest::SetLimit { platform, rate, burst } => {
-            (Method::PUT, path(&["limits", &platform]), vec![], Some(json!({ "rate": rate, "burst": burst })))
+        ApiRequest::Limit(limit) => (Method::GET, path(&["limits", &limit]), vec![], None),
+        ApiRequest::SetLimit { limit, rate, burst } => {
+            (Method::PUT, path(&["limits", &limit]), vec![], Some(json!({ "rate": rate, "burst": burst })))
         }
-        ApiRequest::ResetLimit(platform) => (Method::POST, path(&["limits", &platform, "reset"]), vec![], None),
+        ApiRequest::ResetLimit(limit) => (Method::POST, path(&["limits", &limit, "reset"]), vec![], None),
         ApiRequest::Metrics { platform, endpoint, range } => {
             let query = [("platform", platform), ("range", range)].into_iter();
             (Method::GET, path(&["metrics"]), query.chain(endpoint.map(|name| ("endpoint", name))).collect(), None)
@@ -200,24 +200,25 @@ fn http_parts(request: ApiRequest) -> HttpParts {
 
 /// Runs a request on a host and returns what the HTTP API would return.
 async fn run_on_host(host: &Host, request: ApiRequest) -> Result<Value, CommandError> {
-    let limiter = |platform: &str| host.limiter(platform).map_err(|error| CommandError::NotFound(error.to_string()));
+    let limiter = |name: &str| host.limiter(name).map_err(|error| CommandError::NotFound(error.to_string()));
     Ok(match request {
         ApiRequest::Limits => {
             let mut limits = serde_json::Map::new();
-            for (platform, limiter) in host.limiters() {
-                limits.insert(platform, json!(limiter.status().await?));
+            for (name, limiter) in host.limiters() {
+                limits.insert(name, json!(limiter.status().await?));
             }
             Value::Object(limits)
         }
-        ApiRequest::Limit(platform) => json!(limiter(&platform)?.status().await?),
-        ApiRequest::SetLimit { platform, rate, burst } => {
-            let limiter = limiter(&platform)?;
-            let quota = Rate::parse(&rate).and_then(|rate| Quota::new(rate, burst));
-            limiter.update(quota.map_err(|error| UsageError(error.to_string()))?).await?;
+        ApiRequest::Limit(limit) => json!(limiter(&limit)?.status().await?),
+        ApiRequest::SetLimit { limit, rate, burst } => {
+            let limiter = limiter(&limit)?;
+            let rate = Rate::parse(&rate).map_err(|error| UsageError(format!("rate: {error}")))?;
+            let quota = Quota::new(rate, burst).map_err(|error| UsageError(format!("burst: {error}")))?;
+            limiter.update(quota).await?;
             json!(limiter.status().await?)
         }
-        ApiRequest::ResetLimit(platform) => {
-            let limiter = limiter(&platform)?;
+        ApiRequest::ResetLimit(limit) => {
+            let limiter = limiter(&limit)?;
             limiter.reset().await?;
             json!(limiter.status().await?)
         }

@@ -161,7 +161,7 @@ impl TestReport {
             lines.push(format!("  {}:{}: {}", self.tested.cases.display(), result.line, result.name));
             for (field, expected, actual) in &result.differences {
                 let (expected, actual) = (plain_text(expected), plain_text(actual));
-                lines.push(format!("    {field:<10} expected {expected}, got {actual}"));
+                lines.push(format!("    {field:<10} expected {expected}, found {actual}"));
             }
         }
         lines

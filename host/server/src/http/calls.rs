@@ -124,7 +124,7 @@ pub async fn record(State(host): State<Host>, JsonBody(call): JsonBody<CallRepor
 fn validate(call: &CallReport) -> Result<(), ApiError> {
     if !(0.0..=MAX_DURATION_MS).contains(&call.duration_ms) {
         let message =
-            format!("duration_ms: expected milliseconds from 0 to {MAX_DURATION_MS}, not {}", call.duration_ms);
+            format!("duration_ms: expected milliseconds from 0 to {MAX_DURATION_MS}, found {}", call.duration_ms);
         return Err(ApiError::bad_request(message));
     }
     if call.endpoint.is_empty() || call.endpoint.len() > MAX_ENDPOINT || call.endpoint.contains(char::is_control) {

@@ -74,7 +74,7 @@ async fn health(State(host): State<Host>) -> Json<Value> {
         "status": status,
         "policies": { "generation": number, "stale": stale, "quarantined": quarantined, "readable": readable },
         "config": { "reloads": config.reloads, "stale": config.stale.is_some() },
-        "redis": redis.map(|redis| json!({ "state": redis.state, "since_ms": redis.since_ms })),
+        "redis": redis.map(|redis| json!({ "state": redis.state, "state_duration_ms": redis.state_duration_ms })),
     }))
 }
 

@@ -64,7 +64,7 @@ fn calls(page: &mut Page, host: &Host) {
     // Both families show the same totals, so they are read once.
     let endpoints: Vec<_> =
         pairs.map(|(platform, endpoint)| (platform, endpoint, host.metrics().totals(platform, endpoint))).collect();
-    page.family("tidegate_calls_total", "counter", "Calls by outcome. Limited calls were refused and not sent.");
+    page.family("tidegate_calls_total", "counter", "Attempts of calls, by outcome; `limited` ones were not sent.");
     for (platform, endpoint, totals) in &endpoints {
         for (outcome, count) in [("success", totals.success), ("error", totals.errors), ("limited", totals.limited)] {
             let labels = [("platform", platform.as_str()), ("endpoint", endpoint.as_str()), ("outcome", outcome)];
@@ -72,7 +72,7 @@ fn calls(page: &mut Page, host: &Host) {
         }
     }
     let name = "tidegate_call_duration_seconds";
-    page.family(name, "summary", "Call duration. Quantiles cover the last 5 minutes and are accurate to 1 %.");
+    page.family(name, "summary", "Duration of attempts. Quantiles cover the last 5 minutes and are accurate to 1 %.");
     for (platform, endpoint, totals) in &endpoints {
         let labels = [("platform", platform.as_str()), ("endpoint", endpoint.as_str())];
         let recent = host.metrics().get(platform, Some(endpoint), QUANTILE_WINDOW);
@@ -150,9 +150,10 @@ fn candidates(page: &mut Page, status: &[PolicyStatus]) {
 
 /// The active version of every policy, and the counters of the decision log.
 fn decisions(page: &mut Page, policies: &Policies, status: &[PolicyStatus]) {
-    page.family("tidegate_policy_version", "gauge", "The generation that introduced the active version of a policy.");
+    let name = "tidegate_policy_active_since_generation";
+    page.family(name, "gauge", "The generation that introduced the active version of a policy.");
     for (policy, generation) in status.iter().filter_map(|policy| Some((&policy.path, policy.generation?))) {
-        page.sample("tidegate_policy_version", &[("policy", policy)], generation);
+        page.sample(name, &[("policy", policy)], generation);
     }
     let decisions = policies.decision_log_status();
     page.family(

@@ -11,21 +11,21 @@ pub(super) fn title(notification: &Notification) -> String {
 }
 
 /// Returns the condition of the alert and the statistics of its window, as pairs of a name and a value on one line.
+/// The built-in alerts evaluate no window, so their notifications have no statistics.
 pub(super) fn facts(notification: &Notification) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("Condition", single_line(&notification.condition))];
+    facts.extend(notification.detail.as_ref().map(|detail| ("Detail", single_line(detail))));
     let Stats { count, errors, limited, error_rate, p50, p95, p99, from_ms, to_ms, .. } = notification.stats;
-    let error_percent = error_rate * 100.0;
-    let calls =
-        format!("{count} sent, {errors} failed ({error_percent:.1} %); {limited} more refused by the rate limit");
-    let mut facts = vec![
-        ("Condition", single_line(&notification.condition)),
-        ("Calls", calls),
-        ("Duration", format!("p50 {p50:.0} ms, p95 {p95:.0} ms, p99 {p99:.0} ms")),
-        ("Window", format!("{} to {}", utc(from_ms), utc(to_ms))),
-        ("Evaluated at", utc(notification.at_ms)),
-    ];
-    if let Some(detail) = &notification.detail {
-        facts.insert(1, ("Detail", single_line(detail)));
+    let has_window = to_ms != 0;
+    if has_window {
+        let error_percent = error_rate * 100.0;
+        let attempts =
+            format!("{count} sent, {errors} failed ({error_percent:.1} %); {limited} more refused by the rate limit");
+        facts.push(("Attempts", attempts));
+        facts.push(("Duration", format!("p50 {p50:.0} ms, p95 {p95:.0} ms, p99 {p99:.0} ms")));
+        facts.push(("Window", format!("{} to {}", utc(from_ms), utc(to_ms))));
     }
+    facts.push(("Evaluated at", utc(notification.at_ms)));
     facts
 }
 
@@ -59,7 +59,33 @@ fn utc(unix_ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tidegate::core::{Severity, Transition};
+
     use super::*;
+
+    #[test]
+    fn notification_without_a_window_has_no_statistics() {
+        let mut notification = Notification {
+            rule: "redis_unavailable".to_owned(),
+            severity: Severity::Critical,
+            platform: "redis".to_owned(),
+            endpoint: None,
+            transition: Transition::Firing,
+            condition: "the last leader cannot reach Redis".to_owned(),
+            detail: Some("connection refused".to_owned()),
+            stats: Stats::default(),
+            at_ms: 1_795_406_400_000,
+        };
+        let expected = [
+            ("Condition", "the last leader cannot reach Redis".to_owned()),
+            ("Detail", "connection refused".to_owned()),
+            ("Evaluated at", "2026-11-23 04:00:00 UTC".to_owned()),
+        ];
+        assert_eq!(facts(&notification), expected);
+        notification.stats.to_ms = 300_000;
+        let names: Vec<_> = facts(&notification).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["Condition", "Detail", "Attempts", "Duration", "Window", "Evaluated at"]);
+    }
 
     #[test]
     fn utc_formats_unix_times_as_calendar_dates() {

@@ -10,6 +10,7 @@ use tidegate::core::{Admission, AlertVerdict, FaultKind, LimitState, Snapshot, S
 use tidegate::policy::PolicyKind;
 
 use crate::cases::{AlertInput, CaseInput, FixedView};
+use crate::json;
 
 /// The file that contains the alert rules.
 pub const RULES_FILE: &str = "alerts.toml";
@@ -61,15 +62,45 @@ struct RecordedFault {
     message: String,
 }
 
+/// Why a line is not a valid decision.
+#[derive(Debug)]
+pub struct LineError {
+    /// The column of the error, if it is known.
+    column: Option<usize>,
+    message: String,
+}
+
+impl LineError {
+    /// Returns `FILE:LINE:COLUMN: message`, or `FILE:LINE: message` if the column is not known.
+    pub fn with_location(&self, file: &str, line: u64) -> String {
+        let column = self.column.map(|column| format!(":{column}")).unwrap_or_default();
+        format!("{file}:{line}{column}: {}", self.message)
+    }
+}
+
+impl From<String> for LineError {
+    fn from(message: String) -> Self {
+        Self { column: None, message }
+    }
+}
+
+impl From<serde_json::Error> for LineError {
+    fn from(error: serde_json::Error) -> Self {
+        Self { column: Some(error.column()), message: json::message(&error) }
+    }
+}
+
 impl DecisionLine {
     /// Parses a line.
     ///
     /// # Errors
-    /// Returns an error message that says what was expected.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        // The caller adds the number of the line in the log.
-        let in_line = |error: serde_json::Error| error.to_string().replace(" at line 1 column ", " at column ");
-        let raw: RawDecisionLine = serde_json::from_slice(bytes).map_err(in_line)?;
+    /// Returns an error that says what was expected.
+    pub fn parse(bytes: &[u8]) -> Result<Self, LineError> {
+        let start = bytes.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or_default();
+        if bytes.get(start) != Some(&b'{') {
+            return Err(LineError { column: Some(start + 1), message: "expected a JSON object".to_owned() });
+        }
+        let raw: RawDecisionLine = serde_json::from_slice(bytes)?;
         let input_json = raw.input.clone();
         let (input, default_window) = match raw.kind {
             DecisionKind::Retry => (CaseInput::Failure(from_json("input", raw.input)?), Stats::default()),
@@ -125,7 +156,7 @@ fn check_policy_path(policy: &str, kind: DecisionKind) -> Result<(), String> {
     if name.is_some_and(is_valid) || matches!(kind, DecisionKind::Alert) && policy == RULES_FILE {
         return Ok(());
     }
-    Err(format!("policy: expected a file such as \"{folder}/jd.rhai\", not {policy:?}"))
+    Err(format!("policy: expected a file such as \"{folder}/jd.rhai\", found {policy:?}"))
 }
 
 #[cfg(test)]
@@ -137,7 +168,8 @@ mod tests {
     use super::*;
 
     fn parse_error(line: &str) -> String {
-        DecisionLine::parse(line.as_bytes()).err().unwrap_or_else(|| panic!("{line} was accepted"))
+        let error = DecisionLine::parse(line.as_bytes()).err().unwrap_or_else(|| panic!("{line} was accepted"));
+        error.with_location("log", 7)
     }
 
     #[test]
@@ -148,12 +180,14 @@ mod tests {
         for policy in
             ["retry/../jd.rhai", "/etc/passwd", "retry/.rhai", "retry/a/b.rhai", "alerts.toml", "admit/jd.rhai"]
         {
-            let expected = format!("policy: expected a file such as \"retry/jd.rhai\", not {policy:?}");
+            let expected = format!("log:7: policy: expected a file such as \"retry/jd.rhai\", found {policy:?}");
             assert_eq!(parse_error(&of(policy)), expected);
         }
         let rows = [
-            ("{\"kind\":\"re", "EOF while parsing a string"),
-            ("[]", "invalid"),
+            ("{\"kind\":\"re", "log:7:11: EOF while parsing a string"),
+            ("[]", "log:7:1: expected a JSON object"),
+            (" x", "log:7:2: expected a JSON object"),
+            (r#"{"kind":x}"#, "log:7:9: expected a JSON value"),
             (r#"{"kind":"retry","policy":"retry/jd.rhai","input":{}}"#, "expected either `verdict` or `fault`"),
             (r#"{"kind":"alarm"}"#, "unknown variant `alarm`"),
             (&of("retry/jd.rhai").replace("{}", r#"{"cod":"7"}"#), "input: unknown field `cod`"),

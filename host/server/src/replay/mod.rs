@@ -24,7 +24,7 @@ pub use summary::VerdictSummary;
 pub struct ReplayReport {
     /// The number of decisions in the log.
     pub lines: u64,
-    /// Lines that are not valid decisions, as `FILE:LINE: message`.
+    /// Lines that are not valid decisions, as `FILE:LINE:COLUMN: message`, or without the column if it is not known.
     pub invalid_lines: Vec<String>,
     /// The number of lines on which a policy read a window or limit that the line does not contain.
     pub lines_with_missing_data: u64,
@@ -95,7 +95,7 @@ pub fn replay(
         let line = match DecisionLine::parse(&bytes) {
             Ok(line) => line,
             Err(error) => {
-                report.invalid_lines.push(format!("{name}:{number}: {error}"));
+                report.invalid_lines.push(error.with_location(name, number));
                 continue;
             }
         };

@@ -17,7 +17,7 @@ pub struct MemoryLimit {
     epoch: watch::Sender<u64>,
     clock: Arc<dyn Clock>,
     /// Distinguishes the reservation ids of this bucket from those of an earlier process.
-    origin: u64,
+    process_id: u64,
 }
 
 /// A [`Signal`] that fires when the epoch changes.
@@ -35,7 +35,7 @@ impl Signal for EpochChanged {
 impl MemoryLimit {
     pub fn new(quota: Quota, clock: Arc<dyn Clock>) -> Self {
         let bucket = Mutex::new(Bucket::full(quota, clock.now()));
-        Self { bucket, epoch: watch::Sender::new(0), clock, origin: rand::random() }
+        Self { bucket, epoch: watch::Sender::new(0), clock, process_id: rand::random() }
     }
 
     fn wake(&self) {
@@ -59,7 +59,7 @@ impl LimitStore for MemoryLimit {
         self.with(|bucket, now| {
             let ticket = bucket.reserve(cost, within, now)?;
             let (wait, level) = (bucket.remaining_wait(&ticket, now), bucket.level(now));
-            let id = Some(ReservationId { origin: self.origin, ..bucket.reservation_id(cost) });
+            let id = Some(ReservationId { process_id: self.process_id, ..bucket.reservation_id(cost) });
             Ok(StoreReservation { ticket, wait, remaining: u64::try_from(level).unwrap_or(0), id })
         })
     }
@@ -76,7 +76,7 @@ impl LimitStore for MemoryLimit {
 
     async fn cancel(&self, id: &ReservationId) -> Result<(), StoreError> {
         // The bucket of an earlier process no longer exists.
-        if id.origin == self.origin && self.with(|bucket, now| bucket.cancel(id, now)) {
+        if id.process_id == self.process_id && self.with(|bucket, now| bucket.cancel(id, now)) {
             self.wake();
         }
         Ok(())

@@ -8,7 +8,7 @@ use tidegate_core::StoreError;
 use tidegate_core::store::{LockHeld, LockRequest};
 
 use super::lease::{HeldLock, Lease};
-use super::{Inner, LockError, Locks, check_name, check_ttl, new_request_id};
+use super::{LockError, Locks, LocksInner, check_name, check_ttl, new_request_id};
 
 /// The TTL of a lock unless [`Lock::ttl`] sets another.
 const DEFAULT_TTL: Duration = Duration::from_secs(30);
@@ -100,7 +100,7 @@ impl Lock {
     }
 
     async fn send_request(&self) -> Result<Result<Lease, LockHeld>, StoreError> {
-        let Inner { store, clock, .. } = &*self.locks.0;
+        let LocksInner { store, clock, .. } = &*self.locks.0;
         let id = self.owner_state.lock().unconfirmed.take().unwrap_or_else(new_request_id);
         // The clock is read before the request is sent, because the TTL cannot start earlier.
         let sent_at = clock.now();

@@ -113,8 +113,8 @@ impl Drop for HeldLock {
     }
 }
 
-/// Returns the time from which another owner may hold a lock that was granted or extended by a request sent at
-/// `sent_at`. It is earlier by 1 % of the TTL, because clocks do not run at exactly the same speed.
+/// Returns the time until which a lock is certainly held that was granted or extended by a request sent at `sent_at`:
+/// 99 % of the TTL after `sent_at`, because clock speeds differ.
 fn safe_expiry(sent_at: Timestamp, ttl: Duration) -> Timestamp {
     sent_at + ttl * 99 / 100
 }

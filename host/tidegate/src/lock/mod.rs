@@ -49,9 +49,9 @@ const MAX_NAME_LENGTH: usize = 200;
 /// # }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct Locks(Arc<Inner>);
+pub struct Locks(Arc<LocksInner>);
 
-struct Inner {
+struct LocksInner {
     store: Arc<dyn LockStore>,
     clock: Arc<dyn Clock>,
     /// The queues of the callers in this process that wait for a lock, by the name of the lock. Only the first caller
@@ -72,7 +72,7 @@ pub enum LockError {
 
 impl Locks {
     pub(crate) fn new(store: Arc<dyn LockStore>, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Inner { store, clock, queues: Mutex::default() }))
+        Self(Arc::new(LocksInner { store, clock, queues: Mutex::default() }))
     }
 
     /// Returns a handle to a lock, with a unique owner and a TTL of 30 s.

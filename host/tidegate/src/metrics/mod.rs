@@ -33,9 +33,9 @@ pub const MAX_NAME_LENGTH: usize = 128;
 /// assert_eq!((hour.count, hour.error_rate), (1, 0.0));
 /// ```
 #[derive(Clone)]
-pub struct Metrics(Arc<Inner>);
+pub struct Metrics(Arc<MetricsInner>);
 
-struct Inner {
+struct MetricsInner {
     series: RwLock<BTreeMap<String, BTreeMap<String, Arc<Series>>>>,
     max_endpoints: usize,
     /// Whether the counts are exported to a shared store.
@@ -74,7 +74,7 @@ impl Metrics {
 
     fn create(max_endpoints: usize, clock: Arc<dyn Clock>, export: bool) -> Self {
         let started_ms = clock.unix_ms();
-        Self(Arc::new(Inner { series: RwLock::default(), max_endpoints, export, started_ms, clock }))
+        Self(Arc::new(MetricsInner { series: RwLock::default(), max_endpoints, export, started_ms, clock }))
     }
 
     /// Returns the counts since the previous call of this method, for export to a shared store. The result is empty

@@ -36,11 +36,13 @@ impl Alerting {
     /// Runs a tick at once and then at every interval, until the store has accepted a later leader.
     ///
     /// The first tick also sends the notifications that an earlier leader wrote but did not record as delivered.
-    pub async fn run(&mut self, token: u64) {
+    pub async fn run(&mut self, fencing_token: u64) {
         loop {
-            match self.tick(token).await {
+            match self.tick(fencing_token).await {
                 Ok(true) => {}
-                Ok(false) => return tracing::warn!(token, "fencing token rejected, a later leader writes the alerts"),
+                Ok(false) => {
+                    return tracing::warn!(fencing_token, "fencing token rejected, a later leader writes the alerts");
+                }
                 Err(error) => tracing::warn!(%error, "alert rules not evaluated"),
             }
             tokio::time::sleep(self.host.config().alerting.interval).await;
@@ -48,11 +50,11 @@ impl Alerting {
     }
 
     /// Evaluates every rule once. Returns whether this process is still the leader.
-    async fn tick(&mut self, token: u64) -> Result<bool, StoreError> {
+    async fn tick(&mut self, fencing_token: u64) -> Result<bool, StoreError> {
         self.quarantine_alert.check();
         let (alerts, config) = (self.host.alerts(), self.host.config());
         let Some(policies) = self.host.policies() else { return Ok(true) };
-        let Some(current) = alerts.store().states_as_leader(token).await? else { return Ok(false) };
+        let Some(current) = alerts.store().states_as_leader(fencing_token).await? else { return Ok(false) };
         let (rules, fleet) = (policies.rules(), self.host.fleet_metrics());
         let endpoints = fleet.endpoints().await?;
         let deadline = Instant::now() + config.alerting.interval.max(MIN_TICK);
@@ -71,7 +73,7 @@ impl Alerting {
         for routed in &changes.notifications {
             tracing::info!(title = routed.notification.title(), "sending alert notification");
         }
-        let Some(undelivered) = alerts.store().write(token, changes).await? else { return Ok(false) };
+        let Some(undelivered) = alerts.store().write(fencing_token, changes).await? else { return Ok(false) };
         self.deliveries.send(alerts, undelivered).await;
         Ok(true)
     }

@@ -13,11 +13,11 @@ use crate::Host;
 const JITTER: f64 = 0.2;
 
 impl Host {
-    /// Flushes every `[metrics] flush`, minus a random jitter, and once at the end.
+    /// Flushes every `[metrics] flush_interval`, minus a random jitter, and once at the end.
     pub(super) async fn flush_metrics(&self, mut stopped: watch::Receiver<bool>) {
         let Some(store) = self.fleet_metrics().shared else { return };
         loop {
-            let pause = self.config().metrics.flush.mul_f64(1.0 - JITTER * rand::random::<f64>());
+            let pause = self.config().metrics.flush_interval.mul_f64(1.0 - JITTER * rand::random::<f64>());
             let stop = tokio::select! {
                 () = stop_requested(&mut stopped) => true,
                 () = tokio::time::sleep(pause) => false,

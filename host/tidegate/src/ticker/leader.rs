@@ -38,7 +38,7 @@ impl Host {
                 () = stop_requested(&mut stopped) => break,
                 lease = become_leader(&lock, &mut alerting) => lease,
             };
-            tracing::info!(token = lease.fencing_token(), "became leader");
+            tracing::info!(fencing_token = lease.fencing_token(), "became leader");
             let stop = tokio::select! {
                 () = stop_requested(&mut stopped) => true,
                 () = lease.lost() => false,
@@ -62,10 +62,10 @@ impl Host {
     }
 
     /// Does the leader's work; returns when the store has accepted a later leader.
-    async fn work_as_leader(&self, token: u64, alerting: &mut Alerting) {
+    async fn work_as_leader(&self, fencing_token: u64, alerting: &mut Alerting) {
         tokio::select! {
             () = self.roll_up() => {}
-            () = alerting.run(token) => tokio::time::sleep(ERROR_PAUSE).await,
+            () = alerting.run(fencing_token) => tokio::time::sleep(ERROR_PAUSE).await,
         }
     }
 

@@ -10,9 +10,13 @@ struct RenamedKey {
 
 const POLICY_TABLES: &[&str] = &["policies", "policy"];
 
-const RENAMED_KEYS: [RenamedKey; 6] = [
+const RENAMED_KEYS: [RenamedKey; 10] = [
     RenamedKey { tables: &["alerting"], old: "redis_away_channels", new: "redis_unavailable_channels" },
     RenamedKey { tables: &["alerting"], old: "policy_channels", new: "policy_quarantined_channels" },
+    RenamedKey { tables: &["decisions"], old: "sample", new: "sample_rate" },
+    RenamedKey { tables: &["metrics"], old: "flush", new: "flush_interval" },
+    RenamedKey { tables: &["retry"], old: "base", new: "base_delay" },
+    RenamedKey { tables: &["retry"], old: "cap", new: "max_delay" },
     RenamedKey { tables: POLICY_TABLES, old: "max_text", new: "max_string_size" },
     RenamedKey { tables: POLICY_TABLES, old: "max_items", new: "max_collection_size" },
     RenamedKey { tables: POLICY_TABLES, old: "max_depth", new: "max_call_depth" },
@@ -54,7 +58,7 @@ mod tests {
 
     #[test]
     fn old_key_in_another_section_is_an_ordinary_unknown_key() {
-        let expected = "2:1: metrics: unknown key `max_text`; expected one of `max_endpoints`, `flush`";
+        let expected = "2:1: metrics: unknown key `max_text`; expected one of `max_endpoints`, `flush_interval`";
         assert_eq!(diagnostics("[metrics]\nmax_text = 1"), [expected]);
     }
 }

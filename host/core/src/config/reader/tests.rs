@@ -48,7 +48,7 @@ fn number_outside_its_range_is_rejected() {
         assert!(read_integer(text).is_empty(), "{text}");
     }
     for (text, value) in [("x = 0", "0"), ("x = 11", "11"), ("x = -1", "-1")] {
-        assert_eq!(read_integer(text), [format!("1:5: x: expected a whole number from 1 to 10, not {value}")]);
+        assert_eq!(read_integer(text), [format!("1:5: x: expected a whole number from 1 to 10, found {value}")]);
     }
     let read_number = |text: &str| {
         diagnostics(text, |top| {
@@ -59,7 +59,7 @@ fn number_outside_its_range_is_rejected() {
         assert!(read_number(text).is_empty(), "{text}");
     }
     for (text, value) in [("x = -0.1", "-0.1"), ("x = 2", "2"), ("x = nan", "nan"), ("x = inf", "inf")] {
-        assert_eq!(read_number(text), [format!("1:5: x: expected a number from 0 to 1, not {value}")]);
+        assert_eq!(read_number(text), [format!("1:5: x: expected a number from 0 to 1, found {value}")]);
     }
 }
 

@@ -70,7 +70,7 @@ pub fn choice<'a, T: Clone>(options: &[(&'static str, T)]) -> impl FnOnce(&TomlV
             Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
             _ => names.concat(),
         };
-        value.reject(&format!("expected {expected}, not {name:?}"))
+        value.reject(&format!("expected {expected}, found {name:?}"))
     }
 }
 
@@ -85,7 +85,7 @@ pub fn duration(value: &TomlValue<'_>) -> Option<Duration> {
 /// Reads a duration above zero.
 pub fn positive_duration(value: &TomlValue<'_>) -> Option<Duration> {
     let duration = duration(value)?;
-    if duration.is_zero() { value.reject("expected a duration above zero, not \"0s\"") } else { Some(duration) }
+    if duration.is_zero() { value.reject("expected a duration above zero, found \"0s\"") } else { Some(duration) }
 }
 
 /// Reads a whole number within a range.
@@ -98,7 +98,7 @@ pub fn integer<'a>(range: RangeInclusive<u64>) -> impl FnOnce(&TomlValue<'a>) ->
         let DeValue::Integer(integer) = value.inner.get_ref() else { return value.reject_type(&expected) };
         match u64::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(number) if range.contains(&number) => Some(number),
-            _ => value.reject(&format!("expected {expected}, not {integer}")),
+            _ => value.reject(&format!("expected {expected}, found {integer}")),
         }
     }
 }
@@ -114,7 +114,7 @@ pub fn number<'a>(range: RangeInclusive<f64>) -> impl FnOnce(&TomlValue<'a>) -> 
         };
         match literal.parse() {
             Ok(number) if range.contains(&number) => Some(number),
-            _ => value.reject(&format!("expected {expected}, not {literal}")),
+            _ => value.reject(&format!("expected {expected}, found {literal}")),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rhai::{Dynamic, Position};
+use tidegate_core::config::PolicyLimits;
 use tidegate_core::{Action, Admission, Verdict};
 
 use super::instrumented::{InstrumentedScript, Probe};
@@ -37,6 +38,7 @@ const MAX_RESULTS: usize = 16;
 /// A script, and what the samples show about it.
 pub struct Exploration {
     kind: PolicyKind,
+    limits: PolicyLimits,
     /// The script, with the values of its conditions.
     pub script: InstrumentedScript,
     samples: SampleGenerator,
@@ -66,9 +68,10 @@ enum SampleOutcome {
 
 impl Exploration {
     /// Runs a script on samples.
-    pub fn run(kind: PolicyKind, script: InstrumentedScript, samples: SampleGenerator) -> Self {
+    pub fn run(kind: PolicyKind, limits: PolicyLimits, script: InstrumentedScript, samples: SampleGenerator) -> Self {
         let mut exploration = Self {
             kind,
+            limits,
             script,
             samples,
             seeds: vec![],
@@ -145,7 +148,7 @@ impl Exploration {
         let has_new_division = self.record_divisions(run.divisions_by_zero, sample);
         match run.value {
             Err(error) => {
-                let diagnostic = script_error(*error, Duration::MAX).into_diagnostic();
+                let diagnostic = script_error(*error, &self.limits, Duration::MAX).into_diagnostic();
                 let column = u16::try_from(diagnostic.column).unwrap_or(u16::MAX);
                 let line = u16::try_from(diagnostic.line).unwrap_or(u16::MAX);
                 SampleOutcome::Fault(Position::new(line, column), diagnostic.message)

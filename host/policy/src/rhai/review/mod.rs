@@ -45,7 +45,7 @@ pub fn review(text: &str, kind: PolicyKind, config: &ResolvedPolicyConfig) -> Ve
     let fields = SampleFields::of_script(&ast, &folded, &tokens, &contract);
     if let Some(script) = InstrumentedScript::new(engine, &ast) {
         let samples = SampleGenerator::new(contract, fields, config.settings.clone());
-        let exploration = Exploration::run(kind, script, samples);
+        let exploration = Exploration::run(kind, config.limits, script, samples);
         notes.extend(exploration_notes(&exploration, &notes));
     }
     notes.sort_by_key(|(at, _)| *at);

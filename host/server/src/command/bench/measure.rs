@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -10,6 +11,21 @@ pub const CALLERS: usize = 64;
 
 /// The number of operations between two clock reads, because a clock read costs as much as a rate-limit check.
 const BATCH: u32 = 64;
+
+/// The option of the benchmarks that measure for a given time.
+#[derive(Args, Clone, Copy)]
+pub struct MeasuredTime {
+    /// The duration of each measurement, in seconds.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+}
+
+impl MeasuredTime {
+    /// Returns the duration of each measurement.
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
 
 /// Measures one caller, in batches: operations per second, and nanoseconds per operation.
 pub fn batched(duration: Duration, name: &str, mut operation: impl FnMut()) -> Value {

@@ -16,6 +16,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{UsageError, print_result};
+use measure::MeasuredTime;
 use server::RedisServer;
 
 const EXAMPLES: &str = "\
@@ -54,9 +55,6 @@ pub struct Bench {
     /// What to measure.
     #[command(subcommand)]
     benchmark: Benchmark,
-    /// The duration of each measurement, in seconds; not used by `reload` and `start`.
-    #[arg(long, global = true, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
     /// Print JSON instead of text.
     #[arg(long, global = true)]
     json: bool,
@@ -66,13 +64,13 @@ pub struct Bench {
 enum Benchmark {
     /// Measure rate-limit checks in memory, in Redis, and while Redis is unavailable.
     #[command(after_help = LIMITER_EXAMPLES)]
-    Limiter,
+    Limiter(MeasuredTime),
     /// Measure acquiring and releasing a lock, in memory and in Redis.
     #[command(after_help = LOCK_EXAMPLES)]
-    Lock,
+    Lock(MeasuredTime),
     /// Measure recording a call in memory, and reading statistics from Redis.
     #[command(after_help = METRICS_EXAMPLES)]
-    Metrics,
+    Metrics(MeasuredTime),
     /// Measure the evaluation time of one policy.
     ///
     /// The measured time includes everything that an evaluation in the server includes. For a retry policy, also
@@ -96,32 +94,27 @@ impl Bench {
     /// # Errors
     /// Returns an error if the runtime or the Redis server cannot be started.
     pub fn run(self) -> Result<ExitCode, UsageError> {
-        let duration = Duration::from_secs(self.seconds);
-        match &self.benchmark {
-            Benchmark::Policy(policy) => return Ok(self.print_results(&policy.measure(duration)?)),
-            Benchmark::Reload(reload) => return Ok(self.print_results(&reload.measure()?)),
-            Benchmark::Start(start) => return Ok(self.print_results(&start.measure()?)),
-            _ => {}
-        }
-        let runtime = tokio::runtime::Runtime::new().map_err(|error| UsageError(error.to_string()))?;
-        let results = runtime.block_on(self.measure())?;
-        Ok(self.print_results(&results))
+        let results = match &self.benchmark {
+            Benchmark::Policy(policy) => policy.measure()?,
+            Benchmark::Reload(reload) => reload.measure()?,
+            Benchmark::Start(start) => start.measure()?,
+            Benchmark::Limiter(time) | Benchmark::Lock(time) | Benchmark::Metrics(time) => {
+                let runtime = tokio::runtime::Runtime::new().map_err(|error| UsageError(error.to_string()))?;
+                runtime.block_on(self.measure_with_redis(time.duration()))?
+            }
+        };
+        print_result(self.json, &results, &format_results(&results));
+        Ok(ExitCode::SUCCESS)
     }
 
-    fn print_results(&self, results: &Value) -> ExitCode {
-        print_result(self.json, results, &format_results(results));
-        ExitCode::SUCCESS
-    }
-
-    async fn measure(&self) -> Result<Value, UsageError> {
-        let duration = Duration::from_secs(self.seconds);
+    async fn measure_with_redis(&self, duration: Duration) -> Result<Value, UsageError> {
         let server = RedisServer::start().await?;
         let (name, memory, redis) = match self.benchmark {
-            Benchmark::Limiter => {
+            Benchmark::Limiter(_) => {
                 ("limiter", limiter::memory(duration).await?, limiter::redis(&server, duration).await?)
             }
-            Benchmark::Lock => ("lock", lock::memory(duration).await?, lock::redis(&server, duration).await?),
-            Benchmark::Metrics => {
+            Benchmark::Lock(_) => ("lock", lock::memory(duration).await?, lock::redis(&server, duration).await?),
+            Benchmark::Metrics(_) => {
                 ("metrics", metrics::memory(duration).await?, metrics::redis(&server, duration).await?)
             }
             Benchmark::Policy(_) | Benchmark::Reload(_) | Benchmark::Start(_) => {

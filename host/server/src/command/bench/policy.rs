@@ -12,8 +12,9 @@ use tidegate::core::config::{Isolation, PoliciesConfig};
 use tidegate::core::{Failure, FnHostView, HostView, Request, Snapshot, Stats};
 use tidegate::policy::{Policies, PolicyKind};
 
-use super::measure::each;
+use super::measure::{MeasuredTime, each};
 use crate::command::{UsageError, config_file, configuration};
+use crate::json::json_error;
 
 /// The message lengths that a retry policy is also measured with, in bytes.
 const MESSAGE_LENGTHS: [usize; 4] = [100, 1_000, 10_000, 60_000];
@@ -35,6 +36,8 @@ pub struct Policy {
     /// Read deadlines, limits and settings from this configuration file [default: ./tidegate.toml if it exists].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    time: MeasuredTime,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -50,7 +53,7 @@ impl Policy {
     ///
     /// # Errors
     /// Returns an error if the policy or the input cannot be read.
-    pub fn measure(&self, duration: Duration) -> Result<Value, UsageError> {
+    pub fn measure(&self) -> Result<Value, UsageError> {
         let failed = |error: std::io::Error| UsageError(format!("{}: {error}", self.file.display()));
         let kind = PolicyKind::of(&std::path::absolute(&self.file).map_err(failed)?).ok_or_else(|| {
             UsageError(format!("{}: expected a file in a folder named retry, alerts or admit", self.file.display()))
@@ -67,7 +70,7 @@ impl Policy {
         fs::create_dir(dir.path().join(kind.folder())).map_err(failed)?;
         fs::copy(&self.file, dir.path().join(kind.folder()).join(name)).map_err(failed)?;
         let config = PoliciesConfig { dir: dir.path().to_owned(), ..config };
-        self.run(kind, &config, duration)
+        self.run(kind, &config, self.time.duration())
     }
 
     fn run(&self, kind: PolicyKind, config: &PoliciesConfig, duration: Duration) -> Result<Value, UsageError> {
@@ -138,7 +141,9 @@ impl Policy {
     fn read_input<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>, UsageError> {
         let Some(path) = &self.input else { return Ok(None) };
         let text = fs::read_to_string(path).map_err(|error| UsageError(format!("{}: {error}", path.display())))?;
-        serde_json::from_str(&text).map(Some).map_err(|error| UsageError(format!("{}: {error}", path.display())))
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|error| UsageError(json_error(&path.display().to_string(), &error)))
     }
 }
 

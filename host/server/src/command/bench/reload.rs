@@ -36,7 +36,7 @@ pub struct Reload {
     /// This measures the cost of a reload without the watcher's delay. With many edits, it shows whether reloads leak
     /// memory.
     #[arg(long)]
-    unwatched: bool,
+    no_watch: bool,
     /// The number of threads that evaluate the policy [default: the number of CPU cores].
     #[arg(long, value_name = "COUNT")]
     callers: Option<usize>,
@@ -71,7 +71,7 @@ impl Reload {
         // Do not fill the configured cache with components that are never loaded again.
         config.cache = None;
         let policies = Policies::open(&config);
-        let _watch = if self.unwatched { None } else { Some(policies.watch().map_err(failed)?) };
+        let _watch = if self.no_watch { None } else { Some(policies.watch().map_err(failed)?) };
         let callers = self.callers.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
         let counts = CallerCounts::default();
         let measured = thread::scope(|scope| {
@@ -106,7 +106,7 @@ impl Reload {
         for number in 1..=self.edits {
             let saved_at = Instant::now();
             edited.save(number).map_err(|error| UsageError(error.to_string()))?;
-            if self.unwatched {
+            if self.no_watch {
                 policies.reload();
             }
             wait_until_active(&generations, number)?;

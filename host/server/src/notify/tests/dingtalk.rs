@@ -82,7 +82,7 @@ async fn message_is_signed_and_contains_title_and_statistics() {
     assert_eq!(message["markdown"]["title"], "[critical] high_error_rate firing: taobao");
     let expected = "### [critical] high_error_rate firing: taobao\n\n\
                     - **Condition**: error_rate > 0.1\n\
-                    - **Calls**: 200 sent, 25 failed (12.5 %); 3 more refused by the rate limit\n\
+                    - **Attempts**: 200 sent, 25 failed (12.5 %); 3 more refused by the rate limit\n\
                     - **Duration**: p50 80 ms, p95 410 ms, p99 900 ms\n\
                     - **Window**: 2026-11-23 03:55:00 UTC to 2026-11-23 04:00:00 UTC\n\
                     - **Evaluated at**: 2026-11-23 04:00:00 UTC\n";

@@ -80,7 +80,7 @@ async fn mail_reaches_every_recipient_with_subject_and_statistics() {
         "Subject: [critical] high_error_rate firing: taobao",
         "Content-Type: text/plain; charset=utf-8",
         "Condition: error_rate > 0.1",
-        "Calls: 200 sent, 25 failed (12.5 %); 3 more refused by the rate limit",
+        "Attempts: 200 sent, 25 failed (12.5 %); 3 more refused by the rate limit",
         "Duration: p50 80 ms, p95 410 ms, p99 900 ms",
         "Window: 2026-11-23 03:55:00 UTC to 2026-11-23 04:00:00 UTC",
     ] {
