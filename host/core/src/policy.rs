@@ -12,7 +12,7 @@ use crate::{Failure, HostView, Snapshot};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// Too many calls at the moment. Retry later, after the wait that the platform gave.
+    /// Too many calls at the moment. Retry later, after the delay that the platform requests.
     Throttled,
     /// The daily quota is used up. No call succeeds before the day ends.
     Quota,
@@ -145,7 +145,8 @@ impl FaultKind {
 /// have no limit.
 const MAX_MESSAGE_SIZE: usize = 1_024;
 
-/// A fault: a failure of a policy. The built-in fallback decides in its place.
+/// A fault: a failure of a policy. Its verdict is not used: for a failed call the built-in fallback decides, an alert
+/// rule keeps its state, and a request costs 1 at the platform's limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The kind.

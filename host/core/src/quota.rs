@@ -33,7 +33,7 @@ pub enum QuotaError {
     /// The period is zero.
     #[error("the period of a rate must be above zero")]
     ZeroPeriod,
-    /// The burst is zero, so that no call would fit.
+    /// The burst is zero and would refuse every call.
     #[error("expected a whole number of at least 1, found 0")]
     ZeroBurst,
     /// The quota is too large to be counted exactly.

@@ -59,8 +59,8 @@ impl Counters {
         self.latest.lock().quarantine_reason.clone()
     }
 
-    /// Returns a quantile of the evaluation times in microseconds, with an error of at most a factor of two. Returns 0
-    /// if no evaluation was timed.
+    /// Returns a quantile of the evaluation times in microseconds, rounded up to a power of two times 0.256 µs. Returns
+    /// 0 if no evaluation was timed.
     #[allow(clippy::cast_precision_loss, reason = "times stay far below 2^53 ns")]
     pub fn time_quantile_us(&self, per_mille: u64) -> f64 {
         let counts: Vec<_> = self.times.iter().map(|count| count.load(Ordering::Relaxed)).collect();

@@ -74,9 +74,9 @@ pub struct PolicyStatus {
     pub hash: Option<String>,
     /// The number of evaluations.
     pub evaluations: u64,
-    /// The median evaluation time in microseconds, with an error of at most a factor of two.
+    /// The median evaluation time in microseconds, rounded up to a power of two times 0.256 µs.
     pub p50_us: f64,
-    /// The 99th percentile of the evaluation time in microseconds, with the same error.
+    /// The 99th percentile of the evaluation time in microseconds, rounded in the same way.
     pub p99_us: f64,
     /// The number of faults, by kind.
     pub faults: BTreeMap<&'static str, u64>,

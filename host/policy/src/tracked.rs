@@ -40,7 +40,8 @@ pub struct PolicyContext {
 pub struct TrackedPolicy<P: ?Sized> {
     /// The policy's file, and the generation in which this version became active.
     pub id: PolicyId,
-    /// The number of the file's version. A previous version has the number of the version that it backs up.
+    /// The number under which a quarantine is recorded: the version of the file. A copy in `previous` has the number of
+    /// the newer version.
     version: u64,
     policy: Arc<P>,
     context: PolicyContext,

@@ -1,6 +1,7 @@
 //! The command line. Each subcommand has its own file.
 //!
-//! Exit status: 0 success, 1 a check or test failed, 2 usage or configuration error, or server unreachable.
+//! Exit status: 0 success; 1 a check, test, build, evaluation or replay failed; 2 usage or configuration error, or server
+//! unreachable.
 
 mod alerts;
 mod bench;
@@ -29,7 +30,7 @@ use tidegate::Config;
 const AFTER_HELP: &str = "\
 Exit status:
   0  success
-  1  a check or test failed, or the named limit, lock or platform does not exist
+  1  a check, test, build, evaluation or replay failed, or the named limit, lock or platform does not exist
   2  usage or configuration error, or the server or Redis is unreachable
 
 Environment:
@@ -66,7 +67,7 @@ pub enum Command {
     /// standard error.
     ///
     /// Changes to policies and to the configuration file take effect without a restart, except changes to the sections
-    /// `[server]`, `[redis]` and `[metrics]` and to directories.
+    /// `[server]`, `[redis]` and `[metrics]` and to the policy and cache directories.
     ///
     /// The server runs until it receives SIGINT (Ctrl-C) or SIGTERM. It then waits up to 10 seconds for open requests
     /// to finish, and up to 10 seconds more for pending metrics and notifications.
@@ -114,7 +115,7 @@ pub enum Command {
     /// candidates, and compared with the recorded verdict. The candidate of `retry/jd.rhai` is
     /// `retry/jd.candidate.rhai`, unless --candidate names other files.
     ///
-    /// The comparison covers action, class, wait, cost, labels, status, state and fault kind, but not reasons.
+    /// The comparison covers action, class, delay, cost, labels, status, state and kind of fault, but not reasons.
     /// Differences with the same recorded and current action and class are grouped; each group shows its first line.
     ///
     /// Policies read windows and limits from the log line. If a policy now reads a window or limit that the line does

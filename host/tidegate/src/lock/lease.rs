@@ -1,4 +1,4 @@
-//! A held lock: extended in the background, released on drop, and reported as lost before another owner can acquire it.
+//! A held lock: extended in the background, released on drop, and reported as lost before its TTL has passed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,22 +29,26 @@ impl Lease {
         self.0.extender.token
     }
 
-    /// Returns whether this lease still holds the lock, so that no other owner can.
+    /// Returns whether the lock is held, as far as this process knows.
     ///
-    /// It checks the clock, so the result is correct even if the process was suspended.
+    /// It checks the clock, so it is also correct after the process was suspended. It notices a forced release only at
+    /// the next extension.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.0.is_held()
     }
 
-    /// Waits until the lock is lost; it completes before another owner can acquire the lock.
+    /// Waits until the lock is lost.
+    ///
+    /// It completes before the TTL has passed, so no other owner has acquired the lock by then. It can complete late if
+    /// the process was suspended or the lock was released by force; a fencing token protects against both.
     pub async fn lost(&self) {
         // This cannot fail: the sender lives as long as the lease.
         let _ = self.0.extender.lost.subscribe().wait_for(|lost| *lost).await;
     }
 
-    /// Releases the lock and returns whether it was held until then. If the owner has another lease, the lock stays
-    /// held.
+    /// Ends this lease and returns whether the lock was held until then. If it was the owner's last lease, the lock is
+    /// released.
     ///
     /// # Errors
     /// Returns an error if the store is unavailable. The release is then retried in the background until the lock's TTL

@@ -18,7 +18,7 @@ use crate::load::PolicyKind;
 use crate::rhai::run::run_with;
 use crate::rhai::script::script_error;
 
-/// The result that changes nothing.
+/// The name of the result of a policy that abstains.
 pub const ABSTAINS: &str = "abstain";
 
 /// The maximum number of operations of all samples that differ from a seed in one input.
