@@ -171,12 +171,6 @@ impl Generation {
         self.directory_error.as_deref()
     }
 
-    /// Whether an admission policy is active.
-    #[must_use]
-    pub fn has_admission_policies(&self) -> bool {
-        !self.admit.is_empty()
-    }
-
     fn decision<T>(&self, verdict: T, by: Arc<str>, fault: Option<Fault>) -> PolicyDecision<T> {
         PolicyDecision { verdict, by, generation: self.number, fault }
     }
