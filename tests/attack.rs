@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tidegate::Config;
 use tidegate::core::config::{PoliciesConfig, PolicyConfig};
 use tidegate::core::{
-    Admission, Class, Failure, Fault, HostView, LimitState, Request, Snapshot, Stats, Verdict, fallback,
+    Admission, Class, Failure, Fault, HostView, LimitStatus, Quota, Request, Snapshot, Stats, Verdict, fallback,
 };
 use tidegate::policy::{Policies, PolicyKind, PolicyStatus};
 
@@ -140,8 +140,8 @@ impl HostView for FixedView {
         self.0.clone()
     }
 
-    fn limit(&self, name: &str) -> Option<LimitState> {
-        (name == "known").then_some(LimitState { available: 10, burst: 10, rate: 10.0, full_in_ms: 0 })
+    fn limit(&self, name: &str) -> Option<LimitStatus> {
+        (name == "known").then_some(LimitStatus::full(Quota::new("10/s".parse().unwrap(), 10).unwrap()))
     }
 }
 

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use tidegate::blocking::{BlockingCallError, BlockingHost};
-use tidegate::{Config, Decision, Failure, Quota, Rate};
+use tidegate::{Config, Failure, Quota, Refusal};
 use tidegate_core::config::SystemEnv;
 
 fn host() -> BlockingHost {
@@ -15,7 +15,7 @@ fn host() -> BlockingHost {
 }
 
 fn quota(rate: &str, burst: u64) -> Quota {
-    Quota::new(Rate::parse(rate).unwrap(), burst).unwrap()
+    Quota::new(rate.parse().unwrap(), burst).unwrap()
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn threads_share_one_limit_and_wait_for_it() {
     let threads: Vec<_> = (0..6)
         .map(|_| {
             let limiter = limiter.clone();
-            std::thread::spawn(move || limiter.acquire(1, Duration::from_secs(20)).unwrap().is_allowed())
+            std::thread::spawn(move || limiter.acquire(1, Duration::from_secs(20)).is_ok())
         })
         .collect();
     assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
@@ -36,7 +36,7 @@ fn threads_share_one_limit_and_wait_for_it() {
         start.elapsed() >= Duration::from_millis(50),
         "five of the six calls wait, each 10 ms longer than the one before"
     );
-    assert_eq!(limiter.check(2).unwrap(), Decision::Never { max: 1 });
+    assert_eq!(limiter.check(2).unwrap_err().refusal(), Some(Refusal::Never { max_cost: 1 }));
     assert_eq!(limiter.status().unwrap().burst, 1);
 }
 
@@ -46,7 +46,7 @@ fn retried_call_may_use_other_services() {
     let mut attempts = Vec::new();
     let result = host.retry("pdd").unwrap().endpoint("e").run(|attempt| {
         attempts.push(attempt.number);
-        assert!(host.limiter("jd").unwrap().check(0).unwrap().is_allowed());
+        assert!(host.limiter("jd").unwrap().check(0).is_ok());
         if attempt.number < 3 { Err(Failure { status: Some(503), ..Failure::default() }) } else { Ok("done") }
     });
     assert_eq!((result.unwrap(), attempts), ("done", vec![1, 2, 3]));
@@ -92,7 +92,7 @@ fn blocking_call_inside_a_runtime_returns_an_error() {
             assert!(matches!(inside_runtime, Err(BlockingCallError::Blocking(error)) if error.is_inside_runtime()));
             assert!(BlockingHost::start(|| tidegate::Host::builder().build()).is_err());
             // The async services still work here, and the last handle may be dropped inside a runtime.
-            assert!(host.services().limiter("jd").unwrap().check(1).await.is_allowed());
+            assert!(host.services().limiter("jd").unwrap().check(1).await.is_ok());
         });
     }
     drop(limiter);

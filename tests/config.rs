@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tidegate::{Host, Quota, Rate, read_config};
+use tidegate::{Host, Quota, read_config};
 
 struct ConfigFile(tempfile::TempDir);
 
@@ -38,7 +38,7 @@ async fn edited_rate_becomes_active_and_keeps_spent_tokens() {
     let file = ConfigFile::new(CONFIG);
     let host = file.host();
     assert_eq!(rate(&host, "jd"), "7/s, burst 7");
-    assert!(host.limiter("jd").unwrap().check(5).await.is_allowed());
+    assert!(host.limiter("jd").unwrap().check(5).await.is_ok());
     file.save(&CONFIG.replace("7/s", "9/s").replace("burst = 7", "burst = 9"));
     host.reload_config(&file.path());
     assert_eq!(rate(&host, "jd"), "9/s, burst 9");
@@ -80,7 +80,7 @@ async fn invalid_file_is_rejected_as_a_whole_with_its_location() {
 async fn runtime_update_survives_an_edit_of_another_limit() {
     let file = ConfigFile::new(CONFIG);
     let host = file.host();
-    host.limiter("jd").unwrap().update(Quota::new(Rate::parse("3/s").unwrap(), 3).unwrap()).await.unwrap();
+    host.limiter("jd").unwrap().update(Quota::new("3/s".parse().unwrap(), 3).unwrap()).await.unwrap();
     file.save(&CONFIG.replace("rate = \"1/s\"", "rate = \"2/s\""));
     host.reload_config(&file.path());
     assert_eq!((rate(&host, "jd").as_str(), rate(&host, "mine").as_str()), ("3/s, burst 3", "2/s, burst 1"));
@@ -90,7 +90,7 @@ async fn runtime_update_survives_an_edit_of_another_limit() {
 async fn limits_are_added_and_removed_with_the_file() {
     let file = ConfigFile::new(CONFIG);
     let host = file.host();
-    assert!(host.limiter("mine").unwrap().check(1).await.is_allowed());
+    assert!(host.limiter("mine").unwrap().check(1).await.is_ok());
     file.save("[limits]\nyours = { rate = \"1/s\", burst = 1 }\n");
     host.reload_config(&file.path());
     assert!(host.limiter("mine").is_err());
@@ -116,13 +116,13 @@ async fn saved_file_is_reloaded_automatically() {
     let host = file.host();
     let _watch = host.follow_config(&file.path()).unwrap();
     let limiter = host.limiter("jd").unwrap();
-    assert!(limiter.check(1).await.is_allowed());
+    assert!(limiter.check(1).await.is_ok());
     // This caller waits almost 30 seconds, unless the new rate wakes it.
     let waiting = tokio::spawn(async move { limiter.acquire(1, Duration::from_secs(30)).await });
     // This is how many editors save: they write a new file and rename it over the old one.
     let new = file.0.path().join(".tidegate.toml.new");
     std::fs::write(&new, slow.replace("1/29s", "1000/s")).unwrap();
     std::fs::rename(&new, file.path()).unwrap();
-    assert!(waiting.await.unwrap().is_allowed());
+    assert!(waiting.await.unwrap().is_ok());
     assert_eq!(rate(&host, "jd"), "1000/s, burst 1");
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tidegate::{Failure, Host, Request, read_config};
 use tidegate_core::config::DecisionsConfig;
-use tidegate_core::{HostView, LimitState, Snapshot, Stats};
+use tidegate_core::{HostView, LimitStatus, Quota, Snapshot, Stats};
 use tidegate_policy::Policies;
 
 use crate::policies::policies_config;
@@ -31,8 +31,12 @@ impl HostView for FixedView {
         Stats { count: range.as_secs(), error_rate: 0.2, ..Stats::default() }
     }
 
-    fn limit(&self, name: &str) -> Option<LimitState> {
-        (name == "jd").then_some(LimitState { available: 3, burst: 9, rate: 1.5, full_in_ms: 4_000 })
+    fn limit(&self, name: &str) -> Option<LimitStatus> {
+        (name == "jd").then_some(LimitStatus::new(
+            Quota::new("3/2s".parse().unwrap(), 9).unwrap(),
+            3,
+            Duration::from_secs(4),
+        ))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidegate::core::config::{LimitConfig, RedisConfig};
 use tidegate::core::store::OnRedisFailure;
 use tidegate::redis::{Redis, RedisLimit};
-use tidegate::{Config, Host, Limiter, Quota, Rate, SystemClock};
+use tidegate::{Config, Host, Limiter, Quota, SystemClock};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -17,7 +17,7 @@ const BURST: u128 = 20;
 
 /// Returns a limiter with its own connections, which allows only calls that Redis allows.
 fn limiter(redis: &RedisConfig) -> Limiter {
-    let quota = Quota::new(Rate::parse(&format!("{RATE}/s")).unwrap(), BURST as u64).unwrap();
+    let quota = Quota::new(format!("{RATE}/s").parse().unwrap(), BURST as u64).unwrap();
     let limit = LimitConfig { quota, on_redis_failure: OnRedisFailure::Closed };
     let redis = Redis::open(redis).unwrap();
     Limiter::shared(Arc::new(RedisLimit::new(redis, "jd", limit, Arc::new(SystemClock::start()))))
@@ -29,7 +29,7 @@ async fn run_caller(limiter: Limiter, started_at: Instant, duration: Duration) -
     let mut calls = Vec::new();
     while started_at.elapsed() < duration {
         let requested_at = started_at.elapsed().as_micros();
-        if limiter.acquire(1, Duration::from_millis(200)).await.is_allowed() {
+        if limiter.acquire(1, Duration::from_millis(200)).await.is_ok() {
             calls.push((requested_at, started_at.elapsed().as_micros()));
         } else {
             tokio::task::yield_now().await;

@@ -7,12 +7,12 @@ use std::time::Duration;
 use tidegate::core::config::{LimitConfig, RedisConfig};
 use tidegate::core::store::OnRedisFailure;
 use tidegate::redis::{Redis, RedisLimit};
-use tidegate::{Config, Decision, Host, Limiter, Quota, Rate, SystemClock};
+use tidegate::{Config, Host, Limiter, Quota, Refusal, SystemClock};
 
 use crate::servers::{Proxy, RedisServer};
 
 fn quota(rate: &str, burst: u64) -> Quota {
-    Quota::new(Rate::parse(rate).unwrap(), burst).unwrap()
+    Quota::new(rate.parse().unwrap(), burst).unwrap()
 }
 
 /// Returns a limiter with connections of its own, so that Redis sees it as a separate process.
@@ -91,14 +91,14 @@ async fn update_by_one_process_applies_to_all_at_their_next_check() {
     let server = RedisServer::start();
     let fleet: Vec<_> = (0..5).map(|_| limiter(&server.config(), "1000/s", 50, OnRedisFailure::Closed)).collect();
     for limiter in &fleet {
-        assert!(limiter.check(1).await.is_allowed());
+        assert!(limiter.check(1).await.is_ok());
     }
     fleet[0].update(quota("1/h", 3)).await.unwrap();
     for limiter in &fleet {
-        assert_eq!(limiter.check(4).await, Decision::Never { max: 3 });
+        assert_eq!(limiter.check(4).await, Err(Refusal::Never { max_cost: 3 }));
         assert_eq!(limiter.quota(), quota("1/h", 3));
     }
-    let allowed = [fleet[1].check(2).await, fleet[2].check(1).await, fleet[3].check(1).await].map(|d| d.is_allowed());
+    let allowed = [fleet[1].check(2).await, fleet[2].check(1).await, fleet[3].check(1).await].map(|d| d.is_ok());
     assert_eq!(allowed, [true, true, false], "the tokens are kept, but at most the new burst");
 }
 
@@ -106,9 +106,9 @@ async fn update_by_one_process_applies_to_all_at_their_next_check() {
 async fn update_wakes_waiting_callers_in_other_processes() {
     let server = RedisServer::start();
     let [first, second] = [1, 2].map(|_| limiter(&server.config(), "1/m", 1, OnRedisFailure::Closed));
-    assert!(first.check(1).await.is_allowed());
+    assert!(first.check(1).await.is_ok());
     let limited = first.acquire(1, Duration::from_secs(20)).await;
-    assert!(matches!(limited, Decision::Limited { .. }), "the wait of one minute exceeds the timeout: {limited:?}");
+    assert!(matches!(limited, Err(Refusal::Limited { .. })), "the wait of one minute exceeds the timeout: {limited:?}");
     first.update(quota("1/29s", 1)).await.unwrap();
     let waiting = tokio::spawn(async move { first.acquire(1, Duration::from_secs(30)).await });
     // The caller is in the queue as soon as the number of available tokens is negative.
@@ -117,20 +117,20 @@ async fn update_wakes_waiting_callers_in_other_processes() {
     let woken = tokio::time::timeout(Duration::from_secs(10), waiting)
         .await
         .expect("the caller is woken long before 29 seconds");
-    assert!(woken.unwrap().is_allowed());
+    assert!(woken.unwrap().is_ok());
 }
 
 #[tokio::test]
 async fn cancelled_wait_frees_its_queue_position_for_other_processes() {
     let server = RedisServer::start();
     let [first, second] = [1, 2].map(|_| limiter(&server.config(), "1/14s", 1, OnRedisFailure::Closed));
-    assert!(first.check(1).await.is_allowed());
+    assert!(first.check(1).await.is_ok());
     let waiting = tokio::spawn({
         let first = first.clone();
         async move { first.acquire(1, Duration::from_secs(30)).await }
     });
     wait_until(|| async { second.status().await.unwrap().available < 0 }).await;
-    assert!(matches!(second.check(0).await, Decision::Limited { .. }), "a caller is waiting in the queue");
+    assert!(matches!(second.check(0).await, Err(Refusal::Limited { .. })), "a caller is waiting in the queue");
     waiting.abort();
     wait_until(|| async { second.status().await.unwrap().available == 0 }).await;
 }
@@ -171,7 +171,11 @@ async fn update_survives_restarts_until_the_configuration_changes() {
     assert_eq!(same.status().await.unwrap().burst, 7, "an update stays until the configuration changes");
     let edited = limiter(&server.config(), "30/s", 9, OnRedisFailure::Closed);
     assert_eq!(edited.status().await.unwrap().burst, 9);
-    assert_eq!(first.status().await.unwrap().rate, "30/s", "running processes use the new configuration too");
+    assert_eq!(
+        first.status().await.unwrap().rate.to_string(),
+        "30/s",
+        "running processes use the new configuration too"
+    );
 }
 
 #[tokio::test]
@@ -187,7 +191,7 @@ async fn configuration_can_be_applied_from_a_plain_thread() {
     std::thread::scope(|threads| threads.spawn(|| running.apply(edited)).join().unwrap()).unwrap();
     assert_eq!(running.limiter("mine").unwrap().status().await.unwrap().burst, 3);
     let other = limiter(&server.config(), "2/h", 4, OnRedisFailure::Closed);
-    assert_eq!(other.status().await.unwrap().rate, "2/h");
+    assert_eq!(other.status().await.unwrap().rate.to_string(), "2/h");
     wait_until(|| async { running.limiter("jd").unwrap().status().await.unwrap().burst == 4 }).await;
 }
 
@@ -196,7 +200,7 @@ async fn call_with_a_lost_reply_is_counted_once() {
     let server = RedisServer::start();
     let proxy = Proxy::to(&server).await;
     let limiter = limiter(&proxy.config(&server), "1/h", 1_000, OnRedisFailure::Closed);
-    assert!(limiter.check(1).await.is_allowed());
+    assert!(limiter.check(1).await.is_ok());
     let mut allowed = 1;
     for round in 0..20 {
         proxy.drop_next_reply();
@@ -205,7 +209,7 @@ async fn call_with_a_lost_reply_is_counted_once() {
             async move { limiter.check(1).await }
         };
         let decisions = run_concurrently(8, check).await;
-        allowed += decisions.iter().filter(|decision| decision.is_allowed()).count() as i64;
+        allowed += decisions.iter().filter(|decision| decision.is_ok()).count() as i64;
         // The connection works again before the next round.
         wait_until(|| async { limiter.status().await.is_ok() }).await;
         let available = limiter.status().await.unwrap().available;
@@ -220,20 +224,20 @@ async fn limits_follow_on_redis_failure_while_redis_is_unavailable() {
     let [open, closed, local] = [OnRedisFailure::Open, OnRedisFailure::Closed, OnRedisFailure::Local]
         .map(|on_failure| limiter(&server.config(), "1000/s", 1_000, on_failure));
     for limiter in [&open, &closed, &local] {
-        assert!(limiter.check(1).await.is_allowed());
+        assert!(limiter.check(1).await.is_ok());
     }
     server.pause();
     for _ in 0..5 {
-        assert!(open.check(1_000).await.is_allowed());
-        assert!(matches!(closed.check(1).await, Decision::Limited { .. }));
+        assert!(open.check(1_000).await.is_ok());
+        assert!(matches!(closed.check(1).await, Err(Refusal::Limited { .. })));
     }
-    assert!(!local.check(1_000).await.is_allowed(), "the local share starts empty");
-    assert!(local.acquire(5, Duration::from_secs(5)).await.is_allowed(), "the local share refills at its rate");
-    assert_eq!(local.check(1_001).await, Decision::Never { max: 1_000 });
+    assert!(!local.check(1_000).await.is_ok(), "the local share starts empty");
+    assert!(local.acquire(5, Duration::from_secs(5)).await.is_ok(), "the local share refills at its rate");
+    assert_eq!(local.check(1_001).await, Err(Refusal::Never { max_cost: 1_000 }));
     assert!(local.update(quota("1/s", 1)).await.unwrap_err().is_unavailable());
     server.resume();
     // A caller that may wait also waits for Redis to recover, and Redis then decides.
-    assert!(closed.acquire(1, Duration::from_secs(20)).await.is_allowed());
+    assert!(closed.acquire(1, Duration::from_secs(20)).await.is_ok());
     wait_until(|| async { local.status().await.is_ok() }).await;
 }
 
@@ -241,14 +245,14 @@ async fn limits_follow_on_redis_failure_while_redis_is_unavailable() {
 async fn lost_bucket_starts_empty_for_processes_that_have_used_it() {
     let server = RedisServer::start();
     let known = limiter(&server.config(), "1/h", 10, OnRedisFailure::Closed);
-    assert!(known.check(10).await.is_allowed());
+    assert!(known.check(10).await.is_ok());
     known.update(quota("2/h", 10)).await.unwrap();
     server.flush().await;
-    assert!(matches!(known.check(1).await, Decision::Limited { .. }), "the spent tokens are not available again");
-    assert_eq!(known.status().await.unwrap().rate, "2/h", "the update at run time is restored");
+    assert!(matches!(known.check(1).await, Err(Refusal::Limited { .. })), "the spent tokens are not available again");
+    assert_eq!(known.status().await.unwrap().rate.to_string(), "2/h", "the update at run time is restored");
     server.flush().await;
     let fresh = limiter(&server.config(), "1/h", 10, OnRedisFailure::Closed);
-    assert!(fresh.check(10).await.is_allowed(), "a process that never used the bucket starts with a full one");
+    assert!(fresh.check(10).await.is_ok(), "a process that never used the bucket starts with a full one");
 }
 
 /// Runs `count` futures concurrently and returns their results.

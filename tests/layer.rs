@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tidegate::tower::{ATTEMPTS_HEADER, Body, BoxError, Layer, MAX_INSPECTED_BODY, MAX_REPLAYED_BODY, Route};
-use tidegate::{Host, Quota, Rate};
+use tidegate::{Host, Quota};
 use tower::{Layer as _, ServiceExt, service_fn};
 
 /// The result of one attempt: a status and a body, or a transport error.
@@ -23,7 +23,7 @@ struct Exchange {
 
 async fn host(rate: &str, burst: u64) -> Host {
     let host = Host::builder().build().unwrap();
-    host.limiter("taobao").unwrap().update(Quota::new(Rate::parse(rate).unwrap(), burst).unwrap()).await.unwrap();
+    host.limiter("taobao").unwrap().update(Quota::new(rate.parse().unwrap(), burst).unwrap()).await.unwrap();
     host
 }
 

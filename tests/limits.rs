@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tidegate_core::{Bucket, Decision, Quota, Rate, Timestamp};
+use tidegate_core::{Bucket, Quota, Rate, Timestamp};
 
 /// Generates quotas as (tokens, period in µs, burst).
 pub fn quotas() -> impl Strategy<Value = (u64, u64, u64)> {
@@ -31,10 +31,7 @@ pub fn quota((tokens, period_us, burst): (u64, u64, u64)) -> Quota {
 
 /// Returns the wait of a call with cost 0, which is the time until the end of the queue.
 fn queue_wait(bucket: &mut Bucket, now: Timestamp) -> Duration {
-    match bucket.check(0, now) {
-        Decision::Limited { retry_after } => retry_after,
-        Decision::Allowed { .. } | Decision::Never { .. } => Duration::ZERO,
-    }
+    bucket.check(0, now).err().and_then(|refusal| refusal.retry_after()).unwrap_or_default()
 }
 
 /// Generates pauses from 0 to 100 times the time of one token, most of them short.
@@ -73,9 +70,8 @@ proptest! {
         let (mut now, mut admitted) = (Timestamp::default(), Vec::new());
         for _ in 0..seconds * 100 {
             match bucket.check(1, now) {
-                Decision::Allowed { .. } => admitted.push((micros(now), 1)),
-                Decision::Limited { retry_after } => now = now + retry_after,
-                Decision::Never { .. } => unreachable!("a cost of 1 never exceeds the burst"),
+                Ok(_) => admitted.push((micros(now), 1)),
+                Err(refusal) => now = now + refusal.retry_after().expect("a cost of 1 never exceeds the burst"),
             }
         }
         assert_bounded(&admitted, 0, setting);
@@ -140,9 +136,9 @@ proptest! {
             now = now + Duration::from_micros(pause);
             let (is_cancelled, index) = cancellations.next().unwrap_or((false, 0));
             match bucket.check(cost, now) {
-                Decision::Allowed { .. } if is_cancelled => reservations.push(bucket.reservation_id(cost)),
-                Decision::Allowed { .. } => sent.push((micros(now), cost)),
-                Decision::Limited { .. } | Decision::Never { .. } => {}
+                Ok(_) if is_cancelled => reservations.push(bucket.reservation_id(cost)),
+                Ok(_) => sent.push((micros(now), cost)),
+                Err(_) => {}
             }
             if is_cancelled && index % 2 == 0 && !reservations.is_empty() {
                 let reservation = reservations.swap_remove(index % reservations.len());
@@ -161,7 +157,7 @@ proptest! {
     fn immediate_cancellation_returns_the_full_cost(setting in quotas(), cost in 1u64..50) {
         let mut bucket = Bucket::full(quota(setting), Timestamp::default());
         let cost = cost.min(setting.2);
-        prop_assert!(bucket.check(cost, Timestamp::default()).is_allowed());
+        prop_assert!(bucket.check(cost, Timestamp::default()).is_ok());
         let reservation = bucket.reservation_id(cost);
         bucket.cancel(&reservation, Timestamp::default());
         prop_assert_eq!(bucket.level(Timestamp::default()), setting.2 as i64);

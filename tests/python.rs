@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use tidegate::{Host, Quota, Rate};
+use tidegate::{Host, Quota};
 use tidegate_core::Secret;
 
 const TOKEN: &str = "hunter2-hunter2";
@@ -51,7 +51,7 @@ async fn two_workers_share_one_quota() {
     let (host, server) = start_server().await;
     let (rate, burst) = (100.0, 10.0);
     let limiter = host.limiter("taobao").unwrap();
-    limiter.update(Quota::new(Rate::parse("100/s").unwrap(), 10).unwrap()).await.unwrap();
+    limiter.update(Quota::new("100/s".parse().unwrap(), 10).unwrap()).await.unwrap();
     let worker = || {
         let mut worker = python("worker.py", &server);
         worker.args(["--server", &server, "--platform", "taobao", "--seconds", "3"]);

@@ -13,7 +13,7 @@ use tidegate::core::config::LimitConfig;
 use tidegate::core::store::{LimitStore, OnRedisFailure};
 use tidegate::core::{Bucket, Clock, ReservationId, Ticket, Timestamp};
 use tidegate::redis::{RedisLimit, RedisTicket};
-use tidegate::{Decision, Quota};
+use tidegate::{Quota, Refusal};
 
 use crate::limits::{pauses, quota, quotas};
 use crate::servers::RedisServer;
@@ -42,7 +42,7 @@ impl Clock for ManualClock {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum StepResult {
     Reserved { wait: Duration, remaining: u64 },
-    Refused(Decision),
+    Refused(Refusal),
     Wait(Duration),
     Level(i64),
     Done,
@@ -127,12 +127,12 @@ impl Model {
         let (level, quota) = self.level(usize::MAX);
         let token = i128::from(quota.units_per_token());
         if cost > quota.burst() {
-            return StepResult::Refused(Decision::Never { max: quota.burst() });
+            return StepResult::Refused(Refusal::Never { max_cost: quota.burst() });
         }
         let after = level - i128::from(cost) * token;
         let wait = Self::wait(-after, quota);
         if wait > within {
-            return StepResult::Refused(Decision::Limited { retry_after: wait });
+            return StepResult::Refused(Refusal::Limited { retry_after: wait });
         }
         self.events.push((self.now, Event::Reserve { ticket, cost: cost.into() }));
         let (changes, returned) = self.since_change();

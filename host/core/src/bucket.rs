@@ -8,39 +8,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::Timestamp;
 use crate::clock::micros;
 use crate::quota::Quota;
-
-/// The decision of a limit on one call.
-///
-/// A refusal says when the same cost will fit, or that it can never fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// The call is allowed.
-    Allowed {
-        /// The whole tokens that are left after this call.
-        remaining: u64,
-    },
-    /// The call is refused now. The same cost fits after this time, if no other call takes the tokens.
-    Limited {
-        /// The time until the cost fits.
-        retry_after: Duration,
-    },
-    /// The cost is above the burst and can never fit.
-    Never {
-        /// The maximum cost that can fit.
-        max: u64,
-    },
-}
-
-impl Decision {
-    /// Returns whether the call is allowed.
-    #[must_use]
-    pub const fn is_allowed(&self) -> bool {
-        matches!(self, Self::Allowed { .. })
-    }
-}
+use crate::{Allowed, Refusal, Timestamp};
 
 /// A handle of a reservation. It identifies the waiting call in the queue of a [`Bucket`].
 #[derive(Debug, PartialEq, Eq)]
@@ -112,13 +82,13 @@ struct QueuedCall {
 ///
 /// ```
 /// use std::time::Duration;
-/// use tidegate_core::{Bucket, Decision, Quota, Rate, Timestamp};
-/// let quota = Quota::new(Rate::parse("10/s").unwrap(), 1).unwrap();
+/// use tidegate_core::{Allowed, Bucket, Quota, Rate, Refusal, Timestamp};
+/// let quota = Quota::new("10/s".parse().unwrap(), 1).unwrap();
 /// let now = Timestamp::default();
 /// let mut bucket = Bucket::full(quota, now);
-/// assert_eq!(bucket.check(1, now), Decision::Allowed { remaining: 0 });
-/// assert_eq!(bucket.check(1, now), Decision::Limited { retry_after: Duration::from_millis(100) });
-/// assert_eq!(bucket.check(2, now), Decision::Never { max: 1 });
+/// assert_eq!(bucket.check(1, now), Ok(Allowed::new(0)));
+/// assert_eq!(bucket.check(1, now), Err(Refusal::Limited { retry_after: Duration::from_millis(100) }));
+/// assert_eq!(bucket.check(2, now), Err(Refusal::Never { max_cost: 1 }));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Bucket {
@@ -165,9 +135,12 @@ impl Bucket {
     }
 
     /// Takes `cost` tokens if they are available. A refusal takes nothing. A cost of 0 only tests the bucket.
-    pub fn check(&mut self, cost: u64, now: Timestamp) -> Decision {
-        self.reserve(cost, Duration::ZERO, now)
-            .map_or_else(|refusal| refusal, |_| Decision::Allowed { remaining: self.remaining() })
+    ///
+    /// # Errors
+    /// Returns the refusal if the tokens are not available now, or never.
+    pub fn check(&mut self, cost: u64, now: Timestamp) -> Result<Allowed, Refusal> {
+        let _reserved = self.reserve(cost, Duration::ZERO, now)?;
+        Ok(Allowed::new(self.remaining()))
     }
 
     /// Reserves `cost` tokens if they will be available `within` this time. Tokens go to reservations in order of
@@ -175,15 +148,15 @@ impl Bucket {
     ///
     /// # Errors
     /// Returns the refusal if the tokens will not be available in time, or never. A refusal takes nothing.
-    pub fn reserve(&mut self, cost: u64, within: Duration, now: Timestamp) -> Result<Ticket, Decision> {
+    pub fn reserve(&mut self, cost: u64, within: Duration, now: Timestamp) -> Result<Ticket, Refusal> {
         if cost > self.quota.burst() {
-            return Err(Decision::Never { max: self.quota.burst() });
+            return Err(Refusal::Never { max_cost: self.quota.burst() });
         }
         self.refill(now);
         let units = i128::from(cost) * self.units_per_token();
         let wait = self.time_to_refill(units - self.level);
         if wait > within {
-            return Err(Decision::Limited { retry_after: wait });
+            return Err(Refusal::Limited { retry_after: wait });
         }
         self.level -= units;
         self.tickets = self.tickets.wrapping_add(1);
@@ -333,10 +306,9 @@ fn saturate(value: i128) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Rate;
 
     fn bucket(rate: &str, burst: u64) -> Bucket {
-        Bucket::full(Quota::new(Rate::parse(rate).unwrap(), burst).unwrap(), at(0))
+        Bucket::full(Quota::new(rate.parse().unwrap(), burst).unwrap(), at(0))
     }
 
     fn at(ms: u64) -> Timestamp {
@@ -350,11 +322,11 @@ mod tests {
     #[test]
     fn refusal_takes_nothing() {
         let mut bucket = bucket("1/s", 2);
-        assert!(bucket.check(2, at(0)).is_allowed());
+        assert!(bucket.check(2, at(0)).is_ok());
         for _ in 0..100 {
-            assert_eq!(bucket.check(1, at(500)), Decision::Limited { retry_after: ms(500) });
+            assert_eq!(bucket.check(1, at(500)), Err(Refusal::Limited { retry_after: ms(500) }));
         }
-        assert_eq!(bucket.check(1, at(1_000)), Decision::Allowed { remaining: 0 });
+        assert_eq!(bucket.check(1, at(1_000)), Ok(Allowed::new(0)));
     }
 
     #[test]
@@ -363,7 +335,7 @@ mod tests {
         let tickets: Vec<_> = (0..4).map(|_| bucket.reserve(1, ms(1_000), at(0)).unwrap()).collect();
         let waits: Vec<_> = tickets.iter().map(|ticket| bucket.remaining_wait(ticket, at(0))).collect();
         assert_eq!(waits, [ms(0), ms(100), ms(200), ms(300)]);
-        assert_eq!(bucket.reserve(1, ms(399), at(0)), Err(Decision::Limited { retry_after: ms(400) }));
+        assert_eq!(bucket.reserve(1, ms(399), at(0)), Err(Refusal::Limited { retry_after: ms(400) }));
     }
 
     #[test]
@@ -385,7 +357,7 @@ mod tests {
         for reversed in [false, true] {
             let mut bucket = bucket("10/s", 1);
             let mut tickets: Vec<_> = (0..200).map(|_| bucket.reserve(1, ms(90_000), at(0)).unwrap()).collect();
-            bucket.update(Quota::new(Rate::parse("1/m").unwrap(), 1).unwrap(), at(0));
+            bucket.update(Quota::new("1/m".parse().unwrap(), 1).unwrap(), at(0));
             if reversed {
                 tickets.reverse();
             }
@@ -399,9 +371,9 @@ mod tests {
     #[test]
     fn update_keeps_the_level_and_changes_the_waits() {
         let mut bucket = bucket("1/s", 10);
-        assert!(bucket.check(10, at(0)).is_allowed());
+        assert!(bucket.check(10, at(0)).is_ok());
         let ticket = bucket.reserve(4, ms(9_000), at(0)).unwrap();
-        bucket.update(Quota::new(Rate::parse("8/s").unwrap(), 8).unwrap(), at(0));
+        bucket.update(Quota::new("8/s".parse().unwrap(), 8).unwrap(), at(0));
         assert_eq!(bucket.level(at(0)), -4);
         assert_eq!(bucket.remaining_wait(&ticket, at(0)), ms(500));
     }
@@ -409,7 +381,7 @@ mod tests {
     #[test]
     fn cancelled_reservation_returns_tokens_once_and_only_those_not_discarded() {
         let mut bucket = bucket("1/s", 10);
-        assert!(bucket.check(6, at(0)).is_allowed());
+        assert!(bucket.check(6, at(0)).is_ok());
         let id = bucket.reservation_id(6);
         let ticket = bucket.reserve(10, ms(9_000), at(0)).unwrap();
         assert_eq!(bucket.remaining_wait(&ticket, at(0)), ms(6_000));
@@ -421,22 +393,22 @@ mod tests {
 
         // The refill after the reservation was spent too. Without the reservation, the bucket would have discarded it.
         let mut bucket = self::bucket("1/s", 10);
-        assert!(bucket.check(10, at(0)).is_allowed());
+        assert!(bucket.check(10, at(0)).is_ok());
         let id = bucket.reservation_id(10);
-        assert!(bucket.check(10, at(10_000)).is_allowed());
+        assert!(bucket.check(10, at(10_000)).is_ok());
         bucket.cancel(&id, at(10_000));
         assert_eq!(bucket.level(at(10_000)), 0);
 
         // Half of the burst was refilled since then, so half of the cost is returned.
         let mut bucket = self::bucket("1/s", 10);
-        assert!(bucket.check(10, at(0)).is_allowed());
+        assert!(bucket.check(10, at(0)).is_ok());
         let id = bucket.reservation_id(10);
-        assert!(bucket.check(5, at(5_000)).is_allowed());
+        assert!(bucket.check(5, at(5_000)).is_ok());
         bucket.cancel(&id, at(5_000));
         assert_eq!(bucket.level(at(5_000)), 5);
         let id = bucket.reservation_id(0);
         bucket.reset(at(5_000));
-        assert!(bucket.check(10, at(5_000)).is_allowed());
+        assert!(bucket.check(10, at(5_000)).is_ok());
         bucket.cancel(&ReservationId { cost: 10, ..id }, at(5_000));
         assert_eq!(bucket.level(at(5_000)), 0, "a reset makes earlier ids impossible to cancel");
     }
@@ -444,9 +416,9 @@ mod tests {
     #[test]
     fn clock_that_goes_back_creates_no_tokens() {
         let mut bucket = bucket("1/s", 1);
-        assert!(bucket.check(1, at(5_000)).is_allowed());
-        assert!(!bucket.check(1, at(0)).is_allowed());
-        assert!(!bucket.check(1, at(5_999)).is_allowed());
-        assert!(bucket.check(1, at(6_000)).is_allowed());
+        assert!(bucket.check(1, at(5_000)).is_ok());
+        assert!(!bucket.check(1, at(0)).is_ok());
+        assert!(!bucket.check(1, at(5_999)).is_ok());
+        assert!(bucket.check(1, at(6_000)).is_ok());
     }
 }

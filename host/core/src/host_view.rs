@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::Stats;
+use crate::{LimitStatus, Stats};
 
 /// Read-only access to metrics and limits, as this process knows them.
 pub trait HostView: Send + Sync {
@@ -13,20 +11,7 @@ pub trait HostView: Send + Sync {
     fn window(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Stats;
 
     /// Returns the last known state of the limit `name`, if there is one.
-    fn limit(&self, name: &str) -> Option<LimitState>;
-}
-
-/// The state of a limit in plain values.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LimitState {
-    /// The whole tokens in the bucket; negative if calls wait for tokens.
-    pub available: i64,
-    /// The burst.
-    pub burst: u64,
-    /// The rate, in tokens per second.
-    pub rate: f64,
-    /// Milliseconds until the bucket is full.
-    pub full_in_ms: u64,
+    fn limit(&self, name: &str) -> Option<LimitStatus>;
 }
 
 /// A [`HostView`] without limits. A function of the range returns its statistics, for every platform and endpoint.
@@ -45,7 +30,7 @@ impl<F: Fn(Duration) -> Stats + Send + Sync> HostView for FnHostView<F> {
         (self.0)(range)
     }
 
-    fn limit(&self, _: &str) -> Option<LimitState> {
+    fn limit(&self, _: &str) -> Option<LimitStatus> {
         None
     }
 }

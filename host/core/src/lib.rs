@@ -8,8 +8,8 @@
 //!
 //! # Overview
 //!
-//! - **Rate limits**: [`Quota`] and [`Rate`] describe a limit, [`Bucket`] is its token bucket, and [`Decision`] is the
-//!   result for one call.
+//! - **Rate limits**: [`Quota`] and [`Rate`] describe a limit, and [`Bucket`] is its token bucket. A call is
+//!   [`Allowed`] or gets a [`Refusal`].
 //! - **Retries**: a [`RetryPolicy`] reads a [`Failure`] and returns a [`Verdict`]. [`fallback`] decides without a
 //!   policy. [`Backoff`] computes the delay.
 //! - **Admission**: an [`AdmitPolicy`] reads a [`Request`] and returns an [`Admission`].
@@ -28,10 +28,10 @@
 //! use tidegate_core::{Action, Bucket, Failure, Quota, Rate, Timestamp, fallback};
 //!
 //! // A limit of 40 calls a second, with a burst of 2.
-//! let quota = Quota::new(Rate::parse("40/s")?, 2)?;
+//! let quota = Quota::new("40/s".parse()?, 2)?;
 //! let now = Timestamp::from_micros(0);
 //! let mut bucket = Bucket::full(quota, now);
-//! assert!(bucket.check(1, now).is_allowed());
+//! assert!(bucket.check(1, now).is_ok());
 //!
 //! // A call that failed with HTTP 503 is worth another attempt.
 //! let failure = Failure { status: Some(503), ..Failure::default() };
@@ -51,6 +51,7 @@ pub mod host_view;
 pub mod notify;
 pub mod policy;
 pub mod quota;
+mod refusal;
 pub mod secret;
 pub mod sketch;
 pub mod stats;
@@ -61,13 +62,14 @@ pub mod window;
 pub use admit::{Admission, AdmitPolicy, Request};
 pub use alert::{AlertState, AlertTiming, Severity, Transition};
 pub use backoff::Backoff;
-pub use bucket::{Bucket, Decision, ReservationId, Ticket};
+pub use bucket::{Bucket, ReservationId, Ticket};
 pub use clock::{Clock, Timestamp};
 pub use failure::{Failure, FailureKind, Outcome};
-pub use host_view::{FnHostView, HostView, LimitState};
+pub use host_view::{FnHostView, HostView};
 pub use notify::{Notification, Notifier, NotifyError};
 pub use policy::{Action, AlertPolicy, AlertVerdict, Class, Fault, FaultKind, RetryPolicy, Verdict};
 pub use quota::{Quota, QuotaError, Rate};
+pub use refusal::{Allowed, Refusal};
 pub use secret::Secret;
 pub use sketch::Sketch;
 pub use stats::{Snapshot, Stats};

@@ -1,7 +1,11 @@
 //! Rates and quotas: the settings of a limit.
 
 use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::clock::micros;
 use crate::units::{format_duration, parse_duration};
@@ -15,7 +19,16 @@ const MAX_LEVEL: u128 = 1 << 51;
 const MAX_UNITS_PER_US: u128 = MAX_LEVEL / 30_000_000;
 
 /// A number of tokens per period, such as `40/s`, `10000/60s` or `5000/d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// ```
+/// use tidegate_core::Rate;
+/// let rate: Rate = "300/m".parse()?;
+/// assert_eq!((rate.per_second(), rate.to_string()), (5.0, "300/m".to_owned()));
+/// assert!("0/s".parse::<Rate>().is_err());
+/// # Ok::<(), tidegate_core::QuotaError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Rate {
     tokens: u64,
     period: Duration,
@@ -23,6 +36,7 @@ pub struct Rate {
 
 /// The error of an invalid rate or quota.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum QuotaError {
     /// The text is not `tokens/period`.
     #[error("expected tokens and a period such as \"40/s\", \"300/m\" or \"10000/60s\", found {0:?}")]
@@ -61,26 +75,6 @@ impl Rate {
         }
     }
 
-    /// Parses `tokens/period`. The period is a unit (`s`, `m`, `h`, `d`, `ms`) or a duration (`60s`).
-    ///
-    /// ```
-    /// use tidegate_core::Rate;
-    /// assert_eq!(Rate::parse("300/m").unwrap().per_second(), 5.0);
-    /// assert!(Rate::parse("0/s").is_err());
-    /// ```
-    ///
-    /// # Errors
-    /// Returns an error if the text has another format, or if the tokens or the period are zero.
-    pub fn parse(text: &str) -> Result<Self, QuotaError> {
-        let syntax = || QuotaError::Syntax(text.to_owned());
-        let (tokens, period) = text.split_once('/').ok_or_else(syntax)?;
-        let tokens = tokens.trim().parse().map_err(|_| syntax())?;
-        let period = period.trim();
-        let has_number = period.starts_with(|c: char| c.is_ascii_digit());
-        let period = if has_number { parse_duration(period) } else { parse_duration(&format!("1{period}")) };
-        Self::new(tokens, period.map_err(|_| syntax())?)
-    }
-
     /// Returns the tokens per period.
     #[must_use]
     pub const fn tokens(self) -> u64 {
@@ -101,6 +95,35 @@ impl Rate {
     }
 }
 
+/// Parses `tokens/period`. The period is a unit (`s`, `m`, `h`, `d`, `ms`) or a duration (`60s`).
+impl FromStr for Rate {
+    type Err = QuotaError;
+
+    fn from_str(text: &str) -> Result<Self, QuotaError> {
+        let syntax = || QuotaError::Syntax(text.to_owned());
+        let (tokens, period) = text.split_once('/').ok_or_else(syntax)?;
+        let tokens = tokens.trim().parse().map_err(|_| syntax())?;
+        let period = period.trim();
+        let has_number = period.starts_with(|c: char| c.is_ascii_digit());
+        let period = if has_number { parse_duration(period) } else { parse_duration(&format!("1{period}")) };
+        Self::new(tokens, period.map_err(|_| syntax())?)
+    }
+}
+
+impl TryFrom<String> for Rate {
+    type Error = QuotaError;
+
+    fn try_from(text: String) -> Result<Self, QuotaError> {
+        text.parse()
+    }
+}
+
+impl From<Rate> for String {
+    fn from(rate: Rate) -> Self {
+        rate.to_string()
+    }
+}
+
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let period = format_duration(self.period);
@@ -112,10 +135,15 @@ impl fmt::Display for Rate {
 /// A rate and a burst: the settings of a token bucket.
 ///
 /// ```
-/// use tidegate_core::{Quota, Rate};
-/// let quota = Quota::new(Rate::parse("40/s").unwrap(), 40).unwrap();
-/// assert_eq!(quota.to_string(), "40/s, burst 40");
-/// assert!(Quota::new(quota.rate(), 0).is_err());
+/// use std::num::NonZeroU32;
+/// use tidegate_core::Quota;
+/// let forty = NonZeroU32::new(40).unwrap();
+/// assert_eq!(Quota::per_second(forty).to_string(), "40/s, burst 40");
+/// let quota = Quota::per_minute(forty).with_burst(5)?;
+/// assert_eq!(quota.to_string(), "40/m, burst 5");
+/// assert!(quota.with_burst(0).is_err());
+/// assert_eq!(Quota::new("2/h".parse()?, 10)?.to_string(), "2/h, burst 10");
+/// # Ok::<(), tidegate_core::QuotaError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
@@ -137,14 +165,57 @@ impl Quota {
         if burst == 0 {
             return Err(QuotaError::ZeroBurst);
         }
-        let period_us = micros(rate.period);
-        let divisor = gcd(rate.tokens, period_us);
-        let (units_per_us, units_per_token) = (rate.tokens / divisor, period_us / divisor);
-        let level = u128::from(burst) * u128::from(units_per_token);
-        if level > MAX_LEVEL || u128::from(units_per_us) > MAX_UNITS_PER_US {
+        let quota = Self::counted(rate, burst);
+        let level = u128::from(burst) * u128::from(quota.units_per_token);
+        if level > MAX_LEVEL || u128::from(quota.units_per_us) > MAX_UNITS_PER_US {
             return Err(QuotaError::TooLarge { rate, burst });
         }
-        Ok(Self { rate, burst, units_per_us, units_per_token })
+        Ok(quota)
+    }
+
+    /// Computes the units of a quota, without a check of its size.
+    fn counted(rate: Rate, burst: u64) -> Self {
+        let period_us = micros(rate.period);
+        let divisor = gcd(rate.tokens, period_us);
+        Self { rate, burst, units_per_us: rate.tokens / divisor, units_per_token: period_us / divisor }
+    }
+
+    /// Creates a quota of `tokens` per second with a burst of the same size.
+    ///
+    /// Huge numbers are lowered to what can be counted exactly: the burst to 2,251,799,813, and a rate above 75,000,000
+    /// to whole millions.
+    #[must_use]
+    pub fn per_second(tokens: NonZeroU32) -> Self {
+        Self::per(tokens, 1_000_000)
+    }
+
+    /// Creates a quota of `tokens` per minute with a burst of the same size.
+    ///
+    /// Huge numbers are lowered to what can be counted exactly: the burst to 37,529,996, and a rate above 75,000,000 to
+    /// whole millions.
+    #[must_use]
+    pub fn per_minute(tokens: NonZeroU32) -> Self {
+        Self::per(tokens, 60_000_000)
+    }
+
+    /// Creates the quota of `tokens` per period, with the same burst or the greatest that can be counted.
+    fn per(tokens: NonZeroU32, period_us: u64) -> Self {
+        let mut tokens = u64::from(tokens.get());
+        if u128::from(tokens) > MAX_UNITS_PER_US {
+            // Whole millions share a factor of a million with the period, so fewer units are refilled per microsecond.
+            tokens -= tokens % 1_000_000;
+        }
+        let max_burst = u64::try_from(MAX_LEVEL / u128::from(period_us)).unwrap_or(u64::MAX);
+        let rate = Rate { tokens, period: Duration::from_micros(period_us) };
+        Self::counted(rate, tokens.min(max_burst))
+    }
+
+    /// Returns this quota with another burst.
+    ///
+    /// # Errors
+    /// Returns an error if the burst is zero or too large to be counted exactly.
+    pub fn with_burst(self, burst: u64) -> Result<Self, QuotaError> {
+        Self::new(self.rate, burst)
     }
 
     /// Returns the rate at which tokens are refilled.
@@ -192,8 +263,8 @@ mod tests {
     #[test]
     fn displayed_rate_parses_to_the_same_rate() {
         for text in ["40/s", "300/m", "10000/60s", "5000/d", "1/2h", "3/250ms"] {
-            let displayed = Rate::parse(text).unwrap().to_string();
-            assert_eq!(Rate::parse(&displayed), Rate::parse(text), "{text} was displayed as {displayed}");
+            let displayed = text.parse::<Rate>().unwrap().to_string();
+            assert_eq!(displayed.parse::<Rate>(), text.parse::<Rate>(), "{text} was displayed as {displayed}");
         }
     }
 
@@ -202,18 +273,32 @@ mod tests {
         for (text, reason) in
             [("0/s", "above zero"), ("5/0s", "period"), ("5", "expected tokens"), ("5/fortnight", "expected tokens")]
         {
-            assert!(Rate::parse(text).unwrap_err().to_string().contains(reason), "{text}");
+            assert!(text.parse::<Rate>().unwrap_err().to_string().contains(reason), "{text}");
         }
-        let rate = Rate::parse("1/365d").unwrap();
+        let rate = "1/365d".parse().unwrap();
         assert!(matches!(Quota::new(rate, 0), Err(QuotaError::ZeroBurst)));
         assert!(matches!(Quota::new(rate, 1_000_000), Err(QuotaError::TooLarge { .. })));
     }
 
     #[test]
+    fn infallible_constructors_give_quotas_that_new_accepts() {
+        for tokens in [1, 3, 40, 999_983, 37_529_997, 75_059_993, 75_059_994, 2_251_799_814, u32::MAX] {
+            let tokens = NonZeroU32::new(tokens).unwrap();
+            for quota in [Quota::per_second(tokens), Quota::per_minute(tokens)] {
+                assert_eq!(Quota::new(quota.rate(), quota.burst()), Ok(quota));
+                let lowered = u64::from(tokens.get()) - quota.rate().tokens();
+                assert!(lowered < 1_000_000 && (lowered == 0 || tokens.get() > 75_000_000), "{tokens}: {quota}");
+            }
+        }
+        assert_eq!(Quota::per_second(NonZeroU32::MAX).burst(), 2_251_799_813);
+        assert_eq!(Quota::per_minute(NonZeroU32::MAX).burst(), 37_529_996);
+    }
+
+    #[test]
     fn rate_is_kept_as_an_exact_fraction() {
-        let quota = Quota::new(Rate::parse("3/s").unwrap(), 1).unwrap();
+        let quota = Quota::new("3/s".parse().unwrap(), 1).unwrap();
         assert_eq!((quota.units_per_us(), quota.units_per_token()), (3, 1_000_000));
-        let quota = Quota::new(Rate::parse("350000/s").unwrap(), 7).unwrap();
+        let quota = Quota::new("350000/s".parse().unwrap(), 7).unwrap();
         assert_eq!((quota.units_per_us(), quota.units_per_token()), (7, 20));
     }
 }

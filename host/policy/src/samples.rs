@@ -1,9 +1,13 @@
 //! Sample data on which policies are tried before they become active.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{HostView, LimitState, Stats};
+use tidegate_core::{HostView, LimitStatus, Quota, Stats};
+
+/// The rate and the burst of every limit.
+const TEN: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 /// Returns the same statistics for every window, and a full bucket for every limit.
 struct SampleView(Stats);
@@ -13,9 +17,14 @@ impl HostView for SampleView {
         self.0.clone()
     }
 
-    fn limit(&self, _: &str) -> Option<LimitState> {
-        Some(LimitState { available: 10, burst: 10, rate: 10.0, full_in_ms: 0 })
+    fn limit(&self, _: &str) -> Option<LimitStatus> {
+        Some(full_limit())
     }
+}
+
+/// Returns the state of a limit of ten calls a second that is not used.
+pub fn full_limit() -> LimitStatus {
+    LimitStatus::full(Quota::per_second(TEN))
 }
 
 /// Returns a view without calls.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidegate_core::{Admission, Decision, Request, ReservationId};
+use tidegate_core::{Admission, Refusal, Request, ReservationId};
 
 use crate::limiter::Reservation;
 use crate::{Host, Limiter, UnknownPlatform};
@@ -82,7 +82,7 @@ impl Admitted {
     /// # Errors
     /// Returns the name of the first limit that refused, and its refusal. The reservations at the other limits are
     /// cancelled.
-    pub async fn reserve(&self, wait: Duration) -> Result<(u64, Reservations), (String, Decision)> {
+    pub async fn reserve(&self, wait: Duration) -> Result<(u64, Reservations), (String, Refusal)> {
         let until = tokio::time::Instant::now() + wait;
         let (mut reservations, mut min_remaining) = (Reservations::new(), u64::MAX);
         for (name, limiter) in &self.limits {

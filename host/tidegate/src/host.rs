@@ -23,7 +23,7 @@ use tidegate_policy::Policies;
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// let host = tidegate::Host::builder().build().unwrap();
-/// assert!(host.limiter("taobao").unwrap().check(1).await.is_allowed());
+/// assert!(host.limiter("taobao").unwrap().check(1).await.is_ok());
 /// assert!(host.limiter("toabao").is_err());
 /// # });
 /// ```

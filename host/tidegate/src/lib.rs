@@ -88,8 +88,8 @@ pub use tidegate_core as core;
 pub use tidegate_core::config::Config;
 pub use tidegate_core::store::{AlertRecord, Delivery};
 pub use tidegate_core::{
-    Class, Clock, Decision, Failure, FailureKind, LimitStatus, Outcome, Quota, Rate, Request, Stats, StoreError,
-    Verdict,
+    Allowed, Class, Clock, Failure, FailureKind, LimitStatus, Outcome, Quota, Rate, Refusal, Request, Stats,
+    StoreError, Verdict,
 };
 #[cfg(feature = "policies")]
 pub use tidegate_policy as policy;

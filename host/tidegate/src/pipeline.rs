@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate_core::clock::millis;
-use tidegate_core::{Class, Decision, Failure, Outcome, Verdict};
+use tidegate_core::{Allowed, Class, Failure, Outcome, Refusal, Verdict};
 
 use crate::admission::Admitted;
 use crate::advice::Advice;
@@ -48,8 +48,9 @@ pub enum CallError<E> {
     Refused {
         /// The platform.
         platform: String,
-        /// The decision of the limit.
-        decision: Decision,
+        /// The refusal of the limit.
+        #[source]
+        refusal: Refusal,
     },
     /// The last attempt failed, and no further attempt is made.
     #[error("gave up after {attempts} attempts")]
@@ -128,10 +129,8 @@ impl Retry {
         let config = self.host.config();
         let recorder = self.host.metrics().recorder(&self.platform, &self.endpoint);
         let clock = self.host.clock();
-        if let refusal @ (Decision::Limited { .. } | Decision::Never { .. }) =
-            self.acquire_and_record(self.wait, &recorder).await
-        {
-            return Err(CallError::Refused { platform: self.platform, decision: refusal });
+        if let Err(refusal) = self.acquire_and_record(self.wait, &recorder).await {
+            return Err(CallError::Refused { platform: self.platform, refusal });
         }
         let started = clock.now();
         let mut previous = None;
@@ -149,7 +148,7 @@ impl Retry {
             if let Some(delay) = delay.filter(|_| error.may_repeat(verdict.class)) {
                 tokio::time::sleep(delay).await;
                 let remaining = (started + config.retry.deadline) - clock.now();
-                if self.acquire_and_record(remaining, &recorder).await.is_allowed() {
+                if self.acquire_and_record(remaining, &recorder).await.is_ok() {
                     previous = verdict.class;
                     continue;
                 }
@@ -160,24 +159,19 @@ impl Retry {
     }
 
     /// Takes the tokens of an attempt from the limits; records the call as limited if they refuse it.
-    async fn acquire_and_record(&self, wait: Duration, recorder: &Recorder) -> Decision {
-        let decision = self.acquire(wait).await;
-        if !decision.is_allowed() {
-            recorder.record(Outcome::Limited, Duration::ZERO);
-        }
-        decision
+    async fn acquire_and_record(&self, wait: Duration, recorder: &Recorder) -> Result<Allowed, Refusal> {
+        self.acquire(wait).await.inspect_err(|_| recorder.record(Outcome::Limited, Duration::ZERO))
     }
 
-    async fn acquire(&self, wait: Duration) -> Decision {
+    async fn acquire(&self, wait: Duration) -> Result<Allowed, Refusal> {
         if self.extra_limits.is_empty() {
             return self.limiter.acquire(self.cost, wait).await;
         }
         let mut limits = vec![(self.platform.clone(), self.limiter.clone())];
         limits.extend(self.extra_limits.iter().cloned());
-        match (Admitted { cost: Some(self.cost), limits, by: String::new() }).reserve(wait).await {
-            Ok((remaining, _)) => Decision::Allowed { remaining },
-            Err((_, refusal)) => refusal,
-        }
+        let admitted = Admitted { cost: Some(self.cost), limits, by: String::new() };
+        let reserved = admitted.reserve(wait).await;
+        reserved.map(|(remaining, _)| Allowed::new(remaining)).map_err(|(_, refusal)| refusal)
     }
 
     fn describe<E: RetryableError>(&self, error: &E, attempt: u32, elapsed_ms: u64) -> Failure {
@@ -254,10 +248,7 @@ mod tests {
     async fn retries_also_pass_the_limit() {
         let host = host();
         let limiter = host.limiter("jd").unwrap();
-        limiter
-            .update(tidegate_core::Quota::new(tidegate_core::Rate::parse("1/10s").unwrap(), 1).unwrap())
-            .await
-            .unwrap();
+        limiter.update(tidegate_core::Quota::new("1/10s".parse().unwrap(), 1).unwrap()).await.unwrap();
         let start = Instant::now();
         let retry = host.retry("jd").unwrap();
         let result =
@@ -277,7 +268,7 @@ mod tests {
         let _ = limiter.check(limiter.quota().burst()).await;
         let retry = host.retry("jd").unwrap().endpoint("e").wait(Duration::ZERO);
         let result: Result<(), CallError<Failure>> = retry.run(async |_| unreachable!("the limit is exhausted")).await;
-        assert!(matches!(result, Err(CallError::Refused { decision: Decision::Limited { .. }, .. })));
+        assert!(matches!(result, Err(CallError::Refused { refusal: Refusal::Limited { .. }, .. })));
         assert_eq!(host.metrics().get("jd", Some("e"), Duration::from_secs(60)).limited, 1);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tidegate_core::{HostView, LimitState, Stats};
+use tidegate_core::{HostView, LimitStatus, Stats};
 
 use crate::Host;
 use crate::host::HostInner;
@@ -22,11 +22,8 @@ impl HostView for ProcessView {
         self.host().map(|host| host.metrics().get(platform, endpoint, range)).unwrap_or_default()
     }
 
-    fn limit(&self, name: &str) -> Option<LimitState> {
-        let limiter = self.host()?.limiter(name).ok()?;
-        let status = limiter.cached_status();
-        let rate = limiter.quota().rate().per_second();
-        Some(LimitState { available: status.available, burst: status.burst, rate, full_in_ms: status.full_in_ms })
+    fn limit(&self, name: &str) -> Option<LimitStatus> {
+        Some(self.host()?.limiter(name).ok()?.cached_status())
     }
 }
 
@@ -43,7 +40,7 @@ impl<F: Fn(&str, Option<&str>, Duration) -> Stats + Send + Sync> HostView for Co
         (self.windows)(platform, endpoint, range)
     }
 
-    fn limit(&self, name: &str) -> Option<LimitState> {
+    fn limit(&self, name: &str) -> Option<LimitStatus> {
         self.limits.limit(name)
     }
 }

@@ -127,7 +127,7 @@ fn scopes_of(limits: &BTreeMap<String, ScopedLimit>) -> BTreeMap<String, LimitSc
 
 /// Reads `[limits.NAME]`. Rate and burst have no defaults, because a burst that fits one rate seldom fits another.
 fn read_limit(section: &mut Section<'_>) -> Option<ScopedLimit> {
-    let rate = section.required("rate", parsed(Rate::parse));
+    let rate = section.required("rate", parsed(str::parse::<Rate>));
     let burst = section.required("burst", integer(1..=u64::MAX));
     let modes = [OnRedisFailure::Open, OnRedisFailure::Closed, OnRedisFailure::Local].map(|mode| (mode.name(), mode));
     let on_redis_failure = section.optional("on_redis_failure", choice(&modes)).unwrap_or_default();

@@ -3,10 +3,11 @@
 use std::future::Future;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Signal, StoreError};
-use crate::{Decision, Quota, ReservationId};
+use crate::clock::millis;
+use crate::{Quota, Rate, Refusal, ReservationId};
 
 /// What a limit does while the Redis that processes share is unavailable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,16 +50,51 @@ pub struct StoreReservation<T> {
 }
 
 /// The state of a limit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_core::{LimitStatus, Quota};
+/// let quota = Quota::new("40/s".parse()?, 40)?;
+/// let status = LimitStatus::new(quota, 39, Duration::from_millis(25));
+/// let json = r#"{"rate":"40/s","burst":40,"available":39,"full_in_ms":25}"#;
+/// assert_eq!(serde_json::to_string(&status).unwrap(), json);
+/// # Ok::<(), tidegate_core::QuotaError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+#[non_exhaustive]
 pub struct LimitStatus {
-    /// The rate, such as `40/s`.
-    pub rate: String,
+    /// The rate at which tokens are refilled.
+    pub rate: Rate,
     /// The burst.
     pub burst: u64,
     /// The whole tokens in the bucket; negative if calls wait for tokens.
     pub available: i64,
-    /// Milliseconds until the bucket is full.
-    pub full_in_ms: u64,
+    /// The time until the bucket is full.
+    #[serde(rename = "full_in_ms", serialize_with = "write_millis", deserialize_with = "read_millis")]
+    pub full_in: Duration,
+}
+
+impl LimitStatus {
+    /// Creates the state of a bucket with `available` whole tokens that is full after `full_in`.
+    #[must_use]
+    pub const fn new(quota: Quota, available: i64, full_in: Duration) -> Self {
+        Self { rate: quota.rate(), burst: quota.burst(), available, full_in }
+    }
+
+    /// Creates the state of a full bucket.
+    #[must_use]
+    pub fn full(quota: Quota) -> Self {
+        Self::new(quota, i64::try_from(quota.burst()).unwrap_or(i64::MAX), Duration::ZERO)
+    }
+}
+
+fn write_millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(millis(*duration))
+}
+
+fn read_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
 }
 
 /// The token bucket of one limit, with the semantics of [`crate::Bucket`].
@@ -76,7 +112,7 @@ pub trait LimitStore: Send + Sync {
         &self,
         cost: u64,
         within: Duration,
-    ) -> impl Future<Output = Result<StoreReservation<Self::Ticket>, Decision>> + Send;
+    ) -> impl Future<Output = Result<StoreReservation<Self::Ticket>, Refusal>> + Send;
 
     /// Returns how long the call with this ticket still has to wait; zero means that it may be sent now.
     fn remaining_wait(&self, ticket: &Self::Ticket) -> impl Future<Output = Duration> + Send;

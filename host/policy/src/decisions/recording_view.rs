@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tidegate_core::units::format_duration;
-use tidegate_core::{HostView, LimitState, Stats};
+use tidegate_core::{HostView, LimitStatus, Stats};
 
 /// The maximum number of windows, and of limits, that are recorded for one decision. A policy may read any number.
 const MAX_READS: usize = 32;
@@ -24,7 +24,7 @@ pub struct ViewReads {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     windows: BTreeMap<String, Stats>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    limits: BTreeMap<String, LimitState>,
+    limits: BTreeMap<String, LimitStatus>,
 }
 
 impl RecordingView {
@@ -45,7 +45,7 @@ impl HostView for RecordingView {
         stats
     }
 
-    fn limit(&self, name: &str) -> Option<LimitState> {
+    fn limit(&self, name: &str) -> Option<LimitStatus> {
         let state = self.view.limit(name)?;
         record(&mut self.reads.lock().limits, || name.to_owned(), &state);
         Some(state)

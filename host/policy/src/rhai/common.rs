@@ -1,9 +1,10 @@
 //! The functions that several kinds of scripts can call: metrics, limits, settings, the log and headers.
 
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Position};
+use tidegate_core::clock::millis;
 use tidegate_core::config::Setting;
 use tidegate_core::units::parse_duration;
-use tidegate_core::{LimitState, Stats};
+use tidegate_core::{LimitStatus, Stats};
 
 use super::contract::STATS;
 use super::messages::host_error;
@@ -43,16 +44,16 @@ pub fn mismatch(expected: &str, found: &str) -> Box<EvalAltResult> {
 
 /// Registers the functions with an engine.
 pub fn register(engine: &mut Engine) {
-    engine.register_type_with_name::<Stats>("a window").register_type_with_name::<LimitState>("a limit");
+    engine.register_type_with_name::<Stats>("a window").register_type_with_name::<LimitStatus>("a limit");
     for (name, read) in STATS {
         engine.register_get(name, move |stats: &mut Stats| read(stats));
     }
     #[allow(clippy::cast_precision_loss, reason = "the quota rejects a limit of more than 2^53 tokens")]
     engine
-        .register_get("available", |limit: &mut LimitState| limit.available as f64)
-        .register_get("burst", |limit: &mut LimitState| float(limit.burst))
-        .register_get("rate", |limit: &mut LimitState| limit.rate)
-        .register_get("full_in_ms", |limit: &mut LimitState| float(limit.full_in_ms))
+        .register_get("available", |limit: &mut LimitStatus| limit.available as f64)
+        .register_get("burst", |limit: &mut LimitStatus| float(limit.burst))
+        .register_get("rate", |limit: &mut LimitStatus| limit.rate.per_second())
+        .register_get("full_in_ms", |limit: &mut LimitStatus| float(millis(limit.full_in)))
         .register_fn("window", window)
         .register_fn("limit", limit)
         .register_fn("log", |text: &str| log(text))
@@ -98,7 +99,7 @@ fn window(range: &str) -> Result<Stats, Box<EvalAltResult>> {
     Ok(query_view(|view, platform, endpoint| view.window(platform, endpoint, range))?.unwrap_or_default())
 }
 
-fn limit(name: &str) -> Result<LimitState, Box<EvalAltResult>> {
+fn limit(name: &str) -> Result<LimitStatus, Box<EvalAltResult>> {
     let unknown = || host_error(format!("unknown limit {name:?}"));
     query_view(|view, _, _| view.limit(name))?.flatten().ok_or_else(unknown)
 }

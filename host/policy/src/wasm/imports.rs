@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_core::clock::millis;
 use tidegate_core::{HostView, Stats};
 
 use super::bindings::shared::{figures, limits, log, metrics, retry_types, settings_types};
@@ -103,8 +104,8 @@ impl limits::Host for GuestState {
         Ok(state.map(|state| limits::State {
             available: state.available,
             burst: state.burst,
-            rate: state.rate,
-            full_in_ms: state.full_in_ms,
+            rate: state.rate.per_second(),
+            full_in_ms: millis(state.full_in),
         }))
     }
 }

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidegate_core::clock::{micros, millis};
+use tidegate_core::clock::micros;
 use tidegate_core::config::LimitConfig;
-use tidegate_core::store::{LimitStatus, LimitStore, OnRedisFailure, Signal, StoreError, StoreReservation};
-use tidegate_core::{Clock, Decision, Quota, ReservationId, Ticket, Timestamp};
+use tidegate_core::store::{LimitStore, OnRedisFailure, Signal, StoreError, StoreReservation};
+use tidegate_core::{Clock, LimitStatus, Quota, Refusal, ReservationId, Ticket, Timestamp};
 
 use crate::Redis;
 use batch::{BatchHeader, Batcher, LimitOp, UnclaimedReply};
@@ -35,12 +35,12 @@ struct LimitInner {
     /// The id of this process in reservation ids.
     process_id: u64,
     next_ticket: AtomicU64,
-    state: Mutex<LimitState>,
+    state: Mutex<LocalState>,
     /// Keeps the channel subscribed.
     _changed: Mutex<Box<dyn Signal>>,
 }
 
-struct LimitState {
+struct LocalState {
     configured: LimitConfig,
     /// Whether this process still has to announce the configured quota to Redis.
     config_changed: bool,
@@ -119,7 +119,7 @@ impl RedisLimit {
             script_clock,
             batcher: Batcher::default(),
             next_ticket: AtomicU64::new(0),
-            state: Mutex::new(LimitState { configured: limit, config_changed, cached: None, share: None }),
+            state: Mutex::new(LocalState { configured: limit, config_changed, cached: None, share: None }),
         });
         if config_changed {
             drop(inner.enqueue(LimitOp::Status));
@@ -144,7 +144,7 @@ impl LimitInner {
         self: &Arc<Self>,
         cost: u64,
         within: Duration,
-    ) -> Result<Result<StoreReservation<RedisTicket>, Decision>, StoreError> {
+    ) -> Result<Result<StoreReservation<RedisTicket>, Refusal>, StoreError> {
         // While Redis is known to be unavailable, no request is sent, so decisions are as fast as in memory.
         if let Some(reason) = self.redis.unavailable_reason(&self.keys[0]) {
             return Err(StoreError::unavailable(&*reason));
@@ -161,8 +161,8 @@ impl LimitInner {
                 let id = ReservationId { process_id: self.process_id, number, ..reply.reservation_id(&bucket, cost) };
                 Ok(StoreReservation { ticket, wait, remaining, id: Some(id) })
             }
-            OpOutcome::Limited { retry_after } => Err(Decision::Limited { retry_after }),
-            OpOutcome::Never { max } => Err(Decision::Never { max }),
+            OpOutcome::Limited { retry_after } => Err(Refusal::Limited { retry_after }),
+            OpOutcome::Never { max } => Err(Refusal::Never { max_cost: max }),
         })
     }
 
@@ -203,14 +203,14 @@ impl LimitInner {
     }
 
     /// Decides as `on_redis_failure` requires, without Redis.
-    fn reserve_degraded(&self, cost: u64, within: Duration) -> Result<StoreReservation<RedisTicket>, Decision> {
+    fn reserve_degraded(&self, cost: u64, within: Duration) -> Result<StoreReservation<RedisTicket>, Refusal> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         match state.configured.on_redis_failure {
             OnRedisFailure::Open => {
                 Ok(StoreReservation { ticket: RedisTicket::Open, wait: Duration::ZERO, remaining: 0, id: None })
             }
-            OnRedisFailure::Closed => Err(Decision::Limited { retry_after: RETRY_AFTER }),
+            OnRedisFailure::Closed => Err(Refusal::Limited { retry_after: RETRY_AFTER }),
             OnRedisFailure::Local => {
                 if state.share.is_none() {
                     let quota = state.cached.as_ref().map_or(state.configured.quota, |cached| cached.bucket.quota);
@@ -218,7 +218,7 @@ impl LimitInner {
                     tracing::warn!(limit = self.platform, processes, "redis unavailable, limit uses its local share");
                     state.share = LocalShare::empty(quota, processes, now).map(Arc::new);
                 }
-                let share = state.share.clone().ok_or(Decision::Limited { retry_after: RETRY_AFTER })?;
+                let share = state.share.clone().ok_or(Refusal::Limited { retry_after: RETRY_AFTER })?;
                 drop(state);
                 let (ticket, wait, remaining) = share.reserve(cost, within, now)?;
                 let ticket = RedisTicket::Local(share, ticket, cost);
@@ -236,7 +236,7 @@ impl LimitStore for RedisLimit {
     type Ticket = RedisTicket;
     type Changed = Box<dyn Signal>;
 
-    async fn reserve(&self, cost: u64, within: Duration) -> Result<StoreReservation<RedisTicket>, Decision> {
+    async fn reserve(&self, cost: u64, within: Duration) -> Result<StoreReservation<RedisTicket>, Refusal> {
         let started_at = self.0.clock.now();
         match self.0.reserve(cost, within).await {
             Ok(decision) => decision,
@@ -296,12 +296,7 @@ impl LimitStore for RedisLimit {
         match &state.cached {
             Some(cached) => status_after(&cached.bucket, now - cached.received_at),
             // Before the first reply, the bucket is assumed to be full.
-            None => LimitStatus {
-                rate: state.configured.quota.rate().to_string(),
-                burst: state.configured.quota.burst(),
-                available: i64::try_from(state.configured.quota.burst()).unwrap_or(i64::MAX),
-                full_in_ms: 0,
-            },
+            None => LimitStatus::full(state.configured.quota),
         }
     }
 
@@ -336,10 +331,6 @@ fn status_after(bucket: &BucketState, elapsed: Duration) -> LimitStatus {
     let quota = bucket.quota;
     let refilled = u128::from(micros(elapsed)) * u128::from(quota.units_per_us()) / u128::from(quota.units_per_token());
     let burst = i64::try_from(quota.burst()).unwrap_or(i64::MAX);
-    LimitStatus {
-        rate: quota.rate().to_string(),
-        burst: quota.burst(),
-        available: bucket.level.saturating_add(i64::try_from(refilled).unwrap_or(i64::MAX)).min(burst),
-        full_in_ms: millis(bucket.full_in.saturating_sub(elapsed)),
-    }
+    let available = bucket.level.saturating_add(i64::try_from(refilled).unwrap_or(i64::MAX)).min(burst);
+    LimitStatus::new(quota, available, bucket.full_in.saturating_sub(elapsed))
 }

@@ -1,12 +1,14 @@
 //! Reads the fields of test cases.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tidegate::core::config::Setting;
-use tidegate::core::config::reader::{self, Section, choice, integer, number, scalar, string};
+use tidegate::core::config::reader::{self, Section, choice, integer, number, parsed, scalar, string};
 use tidegate::core::units::parse_duration;
-use tidegate::core::{Failure, FailureKind, FaultKind, LimitState, Request, Snapshot, Stats};
+use tidegate::core::{Failure, FailureKind, FaultKind, LimitStatus, Quota, Rate, Request, Snapshot, Stats};
 use tidegate::policy::PolicyKind;
 
 use super::input::PlatformResponse;
@@ -87,7 +89,7 @@ pub fn windows(section: &mut Section<'_>) -> BTreeMap<String, Stats> {
 }
 
 /// Reads the state of limits, by name.
-pub fn limits(section: &mut Section<'_>) -> BTreeMap<String, LimitState> {
+pub fn limits(section: &mut Section<'_>) -> BTreeMap<String, LimitStatus> {
     let tables = section.tables("limits").into_iter();
     tables.map(|(name, mut table)| (name.value, limit(&mut table))).collect()
 }
@@ -96,14 +98,16 @@ pub fn limits(section: &mut Section<'_>) -> BTreeMap<String, LimitState> {
     clippy::cast_possible_truncation,
     reason = "the range contains only whole numbers that f64 represents exactly"
 )]
-fn limit(input: &mut Section<'_>) -> LimitState {
+fn limit(input: &mut Section<'_>) -> LimitStatus {
     const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
-    LimitState {
-        available: input.optional("available", number(-MAX_WHOLE..=MAX_WHOLE)).unwrap_or_default() as i64,
-        burst: whole(input, "burst").unwrap_or_default(),
-        rate: input.optional("rate", number(0.0..=MAX_WHOLE)).unwrap_or_default(),
-        full_in_ms: whole(input, "full_in_ms").unwrap_or_default(),
-    }
+    let one = Quota::per_second(NonZeroU32::MIN);
+    let rate = input.optional("rate", parsed(str::parse::<Rate>)).unwrap_or_else(|| one.rate());
+    let mut status = LimitStatus::full(one);
+    status.rate = rate;
+    status.burst = whole(input, "burst").unwrap_or_default();
+    status.available = input.optional("available", number(-MAX_WHOLE..=MAX_WHOLE)).unwrap_or_default() as i64;
+    status.full_in = Duration::from_millis(whole(input, "full_in_ms").unwrap_or_default());
+    status
 }
 
 fn stats(input: &mut Section<'_>) -> Stats {

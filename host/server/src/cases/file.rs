@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tidegate::core::config::reader::{self, Section, parsed, scalar, spanned_string, string};
 use tidegate::core::config::{PoliciesConfig, PolicyConfig, Settings};
-use tidegate::core::{Failure, HostView, LimitState, Request, Stats};
+use tidegate::core::{Failure, HostView, LimitStatus, Request, Stats};
 use tidegate::policy::PolicyKind;
 
 use super::fields;
@@ -40,7 +40,7 @@ pub struct Case {
     /// The windows that `window` returns, by range. For a condition, other windows equal the rule's own.
     windows: BTreeMap<String, Stats>,
     /// The limits that `limit` returns, by name.
-    limits: BTreeMap<String, LimitState>,
+    limits: BTreeMap<String, LimitStatus>,
 }
 
 /// The input of a policy.

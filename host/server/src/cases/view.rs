@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidegate::core::units::parse_duration;
-use tidegate::core::{HostView, LimitState, Stats};
+use tidegate::core::{HostView, LimitStatus, Stats};
 
 /// A view with fixed windows and limits, from a case file or a decision log.
 pub struct FixedView {
     windows: BTreeMap<Duration, Stats>,
-    limits: BTreeMap<String, LimitState>,
+    limits: BTreeMap<String, LimitStatus>,
     /// The statistics of all other windows. For an alert condition, these are the statistics of its own window.
     default_window: Stats,
     /// Whether a policy has read a window or limit that this view does not contain.
@@ -24,7 +24,7 @@ impl FixedView {
     /// Returns an error if a range is not a valid duration.
     pub fn new(
         windows: BTreeMap<String, Stats>,
-        limits: BTreeMap<String, LimitState>,
+        limits: BTreeMap<String, LimitStatus>,
         default_window: Stats,
     ) -> Result<Self, String> {
         let parsed = windows.into_iter().map(|(name, stats)| Ok((parse_duration(&name)?, stats)));
@@ -51,7 +51,7 @@ impl HostView for FixedView {
         self.note_missing(self.windows.get(&range)).unwrap_or(&self.default_window).clone()
     }
 
-    fn limit(&self, name: &str) -> Option<LimitState> {
+    fn limit(&self, name: &str) -> Option<LimitStatus> {
         self.note_missing(self.limits.get(name)).copied()
     }
 }

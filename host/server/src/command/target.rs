@@ -8,7 +8,7 @@ use clap::Args;
 use reqwest::{Client, Method, StatusCode, Url};
 use serde_json::{Value, json};
 use tidegate::core::units::parse_duration;
-use tidegate::{Host, LockError, Quota, Rate, StoreError};
+use tidegate::{Host, LockError, Quota, StoreError};
 
 use super::{UsageError, config_file};
 
@@ -212,7 +212,7 @@ async fn run_on_host(host: &Host, request: ApiRequest) -> Result<Value, CommandE
         ApiRequest::Limit(limit) => json!(limiter(&limit)?.status().await?),
         ApiRequest::SetLimit { limit, rate, burst } => {
             let limiter = limiter(&limit)?;
-            let rate = Rate::parse(&rate).map_err(|error| UsageError(format!("rate: {error}")))?;
+            let rate = rate.parse().map_err(|error| UsageError(format!("rate: {error}")))?;
             let quota = Quota::new(rate, burst).map_err(|error| UsageError(format!("burst: {error}")))?;
             limiter.update(quota).await?;
             json!(limiter.status().await?)

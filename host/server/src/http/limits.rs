@@ -11,7 +11,7 @@ use http::header::RETRY_AFTER;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate::core::clock::millis;
-use tidegate::{Decision, Host, LimitStatus, Outcome, Quota, Rate, Reservation};
+use tidegate::{Host, LimitStatus, Outcome, Quota, Refusal, Reservation};
 
 use super::error::{ApiError, JsonBody};
 
@@ -71,16 +71,12 @@ pub async fn acquire(
 }
 
 /// Builds the response for a refusal. Pass the limit's name if the request path does not contain it.
-pub fn refused(refusal: Decision, limit: Option<&str>) -> Response {
-    let retry_after = match refusal {
-        Decision::Never { max } => {
-            let body = with_limit(json!({ "decision": "never", "max_cost": max }), limit);
-            return (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response();
-        }
-        Decision::Limited { retry_after } => retry_after,
-        // Unreachable: a refusal is one of the two variants above.
-        Decision::Allowed { .. } => Duration::ZERO,
-    };
+pub fn refused(refusal: Refusal, limit: Option<&str>) -> Response {
+    if let Refusal::Never { max_cost } = refusal {
+        let body = with_limit(json!({ "decision": "never", "max_cost": max_cost }), limit);
+        return (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response();
+    }
+    let retry_after = refusal.retry_after().unwrap_or_default();
     let seconds = retry_after.as_millis().div_ceil(1_000).to_string();
     let body = with_limit(json!({ "decision": "limited", "retry_after_ms": millis(retry_after) }), limit);
     (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], Json(body)).into_response()
@@ -123,7 +119,7 @@ pub async fn update(
     JsonBody(body): JsonBody<UpdateLimitRequest>,
 ) -> Result<Json<LimitStatus>, ApiError> {
     let limiter = host.limiter(&platform)?;
-    let rate = Rate::parse(&body.rate).map_err(|error| ApiError::bad_request(format!("rate: {error}")))?;
+    let rate = body.rate.parse().map_err(|error| ApiError::bad_request(format!("rate: {error}")))?;
     let quota = Quota::new(rate, body.burst).map_err(|error| ApiError::bad_request(format!("burst: {error}")))?;
     limiter.update(quota).await?;
     Ok(Json(limiter.status().await?))

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidegate::SystemClock;
-use tidegate::core::{Bucket, Clock, Decision, Quota, Rate};
+use tidegate::core::{Bucket, Clock, Quota, Rate};
 
 /// The burst of one robot, and its messages per minute. DingTalk accepts 20 messages per minute from one robot.
 /// A bucket allows at most burst + rate × window, so a burst of 10 and a rate of 10 per minute allow 20 in any minute.
@@ -47,10 +47,9 @@ impl RobotRateLimiter {
     /// # Errors
     /// Returns the time until a new attempt can succeed if the wait would exceed [`MAX_WAIT`].
     pub(super) async fn acquire(&self) -> Result<(), Duration> {
-        let ticket = lock(&self.bucket).reserve(1, MAX_WAIT, self.clock.now()).map_err(|refusal| match refusal {
-            Decision::Limited { retry_after } => retry_after,
-            Decision::Allowed { .. } | Decision::Never { .. } => MAX_WAIT,
-        })?;
+        let ticket = lock(&self.bucket)
+            .reserve(1, MAX_WAIT, self.clock.now())
+            .map_err(|refusal| refusal.retry_after().unwrap_or(MAX_WAIT))?;
         let wait = lock(&self.bucket).remaining_wait(&ticket, self.clock.now());
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;

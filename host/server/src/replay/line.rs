@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tidegate::core::{Admission, AlertVerdict, FaultKind, LimitState, Snapshot, Stats, Verdict};
+use tidegate::core::{Admission, AlertVerdict, FaultKind, LimitStatus, Snapshot, Stats, Verdict};
 use tidegate::policy::PolicyKind;
 
 use crate::cases::{AlertInput, CaseInput, FixedView};
@@ -42,7 +42,7 @@ struct RawDecisionLine {
     #[serde(default)]
     windows: BTreeMap<String, Stats>,
     #[serde(default)]
-    limits: BTreeMap<String, LimitState>,
+    limits: BTreeMap<String, LimitStatus>,
     verdict: Option<Value>,
     fault: Option<RecordedFault>,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{Decision, LimitStatus, Quota};
+use tidegate_core::{Allowed, LimitStatus, Quota};
 
 use super::{BackgroundRuntime, BlockingError};
 
@@ -15,20 +15,22 @@ pub struct BlockingLimiter {
 }
 
 impl BlockingLimiter {
-    /// Takes `cost` tokens if they are available now. A refused call takes nothing.
+    /// Takes `cost` tokens if they are available now.
     ///
     /// # Errors
-    /// Returns an error if called inside an async runtime.
-    pub fn check(&self, cost: u64) -> Result<Decision, BlockingError> {
-        self.background.wait(self.inner.check(cost))
+    /// Returns an error with the [`refusal`](BlockingError::refusal) if they are not; a refusal takes nothing. Returns an
+    /// error if called inside an async runtime.
+    pub fn check(&self, cost: u64) -> Result<Allowed, BlockingError> {
+        Ok(self.background.wait(self.inner.check(cost))??)
     }
 
     /// Waits for `cost` tokens, at most for `timeout` and never longer than 30 s. Calls are served in order of arrival.
     ///
     /// # Errors
-    /// Returns an error if called inside an async runtime.
-    pub fn acquire(&self, cost: u64, timeout: Duration) -> Result<Decision, BlockingError> {
-        self.background.wait(self.inner.acquire(cost, timeout))
+    /// Returns an error with the [`refusal`](BlockingError::refusal) if the tokens will not be available in time; a refusal
+    /// takes nothing. Returns an error if called inside an async runtime.
+    pub fn acquire(&self, cost: u64, timeout: Duration) -> Result<Allowed, BlockingError> {
+        Ok(self.background.wait(self.inner.acquire(cost, timeout))??)
     }
 
     /// Returns the current state of the limit.

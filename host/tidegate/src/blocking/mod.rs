@@ -8,7 +8,7 @@
 //! use tidegate::blocking::BlockingHost;
 //! let host = BlockingHost::start(|| tidegate::Host::builder().build())?;
 //! let taobao = host.limiter("taobao")?;
-//! assert!(taobao.acquire(1, Duration::from_secs(1))?.is_allowed());
+//! taobao.acquire(1, Duration::from_secs(1))?; // now the call may be sent
 //! # Ok::<(), tidegate::blocking::BlockingError>(())
 //! ```
 
@@ -19,7 +19,7 @@ mod retry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{Stats, StoreError};
+use tidegate_core::{Refusal, Stats, StoreError};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 
@@ -49,6 +49,8 @@ enum ErrorKind {
     #[error("the host has shut down")]
     ShutDown,
     #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
     Build(#[from] BuildError),
     #[error(transparent)]
     Unknown(#[from] UnknownPlatform),
@@ -65,10 +67,25 @@ impl BlockingError {
         matches!(self.0, ErrorKind::InsideRuntime)
     }
 
+    /// Returns the refusal if a limit refused the call.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<Refusal> {
+        match self.0 {
+            ErrorKind::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
     /// Returns whether Redis is unavailable, so that the same call may succeed later.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
         matches!(&self.0, ErrorKind::Store(error) | ErrorKind::Lock(LockError::Store(error)) if error.is_unavailable())
+    }
+}
+
+impl From<Refusal> for BlockingError {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal.into())
     }
 }
 

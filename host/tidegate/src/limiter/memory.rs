@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidegate_core::clock::millis;
-use tidegate_core::store::{LimitStatus, LimitStore, OnRedisFailure, Signal, StoreError, StoreReservation};
-use tidegate_core::{Bucket, Clock, Decision, Quota, ReservationId, Ticket, Timestamp};
+use tidegate_core::store::{LimitStore, OnRedisFailure, Signal, StoreError, StoreReservation};
+use tidegate_core::{Bucket, Clock, LimitStatus, Quota, Refusal, ReservationId, Ticket, Timestamp};
 use tokio::sync::watch;
 
 /// A [`LimitStore`] in memory; its bucket is not shared with other processes.
@@ -55,7 +54,7 @@ impl LimitStore for MemoryLimit {
     type Ticket = Ticket;
     type Changed = EpochChanged;
 
-    async fn reserve(&self, cost: u64, within: Duration) -> Result<StoreReservation<Ticket>, Decision> {
+    async fn reserve(&self, cost: u64, within: Duration) -> Result<StoreReservation<Ticket>, Refusal> {
         self.with(|bucket, now| {
             let ticket = bucket.reserve(cost, within, now)?;
             let (wait, level) = (bucket.remaining_wait(&ticket, now), bucket.level(now));
@@ -91,12 +90,7 @@ impl LimitStore for MemoryLimit {
     }
 
     fn cached_status(&self) -> LimitStatus {
-        self.with(|bucket, now| LimitStatus {
-            rate: bucket.quota().rate().to_string(),
-            burst: bucket.quota().burst(),
-            available: bucket.level(now),
-            full_in_ms: millis(bucket.time_to_full(now)),
-        })
+        self.with(|bucket, now| LimitStatus::new(bucket.quota(), bucket.level(now), bucket.time_to_full(now)))
     }
 
     async fn status(&self) -> Result<LimitStatus, StoreError> {

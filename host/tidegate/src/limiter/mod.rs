@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::config::LimitConfig;
-use tidegate_core::store::{LimitStatus, LimitStore, Signal, StoreError, StoreReservation};
-use tidegate_core::{Clock, Decision, Quota, ReservationId};
+use tidegate_core::store::{LimitStore, Signal, StoreError, StoreReservation};
+use tidegate_core::{Allowed, Clock, LimitStatus, Quota, Refusal, ReservationId};
 #[cfg(feature = "redis")]
 use tidegate_redis::RedisLimit;
 use tokio::time::Instant;
@@ -23,13 +23,13 @@ pub const MAX_WAIT: Duration = Duration::from_secs(30);
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// use std::{sync::Arc, time::Duration};
-/// use tidegate::{Decision, Limiter, Quota, Rate, SystemClock};
-/// let quota = Quota::new(Rate::parse("40/s").unwrap(), 2).unwrap();
+/// use tidegate::{Limiter, Quota, Rate, Refusal, SystemClock};
+/// let quota = Quota::new("40/s".parse().unwrap(), 2).unwrap();
 /// let limiter = Limiter::new(quota, Arc::new(SystemClock::start()));
-/// assert!(limiter.check(2).await.is_allowed());
-/// assert!(matches!(limiter.check(2).await, Decision::Limited { .. }));
-/// assert!(limiter.acquire(2, Duration::from_secs(1)).await.is_allowed());
-/// assert_eq!(limiter.check(3).await, Decision::Never { max: 2 });
+/// assert!(limiter.check(2).await.is_ok());
+/// assert!(limiter.check(2).await.unwrap_err().retry_after().is_some());
+/// assert!(limiter.acquire(2, Duration::from_secs(1)).await.is_ok());
+/// assert_eq!(limiter.check(3).await, Err(Refusal::Never { max_cost: 2 }));
 /// # });
 /// ```
 #[derive(Clone)]
@@ -77,23 +77,25 @@ impl Limiter {
         Self(LimiterStore::Redis(limit))
     }
 
-    /// Takes `cost` tokens if they are available now. A refused call takes nothing.
-    pub async fn check(&self, cost: u64) -> Decision {
-        with_store!(self, store => match store.reserve(cost, Duration::ZERO).await {
-            Ok(reserved) => Decision::Allowed { remaining: reserved.remaining },
-            Err(refusal) => refusal,
+    /// Takes `cost` tokens if they are available now.
+    ///
+    /// # Errors
+    /// Returns the refusal if they are not. A refusal takes nothing.
+    pub async fn check(&self, cost: u64) -> Result<Allowed, Refusal> {
+        with_store!(self, store => {
+            let reserved = store.reserve(cost, Duration::ZERO).await?;
+            Ok(Allowed::new(reserved.remaining))
         })
     }
 
     /// Waits for `cost` tokens, at most for `timeout` and never longer than 30 s. Calls are served in order of arrival.
     ///
-    /// If the tokens will not be available in time, the call is refused at once and takes nothing. Dropping the future
-    /// cancels the wait, and the calls behind it move up.
-    pub async fn acquire(&self, cost: u64, timeout: Duration) -> Decision {
-        match self.reserve(cost, timeout).await {
-            Ok(reservation) => Decision::Allowed { remaining: reservation.remaining },
-            Err(refusal) => refusal,
-        }
+    /// Dropping the future cancels the wait, and the calls behind it move up.
+    ///
+    /// # Errors
+    /// Returns the refusal at once if the tokens will not be available in time. A refusal takes nothing.
+    pub async fn acquire(&self, cost: u64, timeout: Duration) -> Result<Allowed, Refusal> {
+        self.reserve(cost, timeout).await.map(|reservation| Allowed::new(reservation.remaining))
     }
 
     /// Waits as [`Limiter::acquire`] does and returns a reservation. If the call is then not sent, the caller can
@@ -101,7 +103,7 @@ impl Limiter {
     ///
     /// # Errors
     /// Returns the refusal if the tokens will not be available in time. A refusal takes nothing.
-    pub async fn reserve(&self, cost: u64, timeout: Duration) -> Result<Reservation, Decision> {
+    pub async fn reserve(&self, cost: u64, timeout: Duration) -> Result<Reservation, Refusal> {
         with_store!(self, store => reserve_and_wait(&**store, cost, timeout.min(MAX_WAIT)).await)
     }
 
@@ -117,9 +119,9 @@ impl Limiter {
     /// let host = tidegate::Host::builder().build().unwrap();
     /// let limiter = host.limiter("amazon").unwrap();
     /// let reservation = limiter.reserve(30, Duration::ZERO).await.unwrap();
-    /// assert!(!limiter.check(1).await.is_allowed());
+    /// assert!(limiter.check(1).await.is_err());
     /// limiter.cancel(&reservation.id.unwrap()).await.unwrap();
-    /// assert!(limiter.check(29).await.is_allowed());
+    /// assert!(limiter.check(29).await.is_ok());
     /// # });
     /// ```
     ///
@@ -174,7 +176,7 @@ impl Limiter {
 
 /// Reserves tokens and sleeps until they are available. A change that may reschedule the call wakes it to check its
 /// wait again.
-async fn reserve_and_wait<S: LimitStore>(store: &S, cost: u64, within: Duration) -> Result<Reservation, Decision> {
+async fn reserve_and_wait<S: LimitStore>(store: &S, cost: u64, within: Duration) -> Result<Reservation, Refusal> {
     let mut changes = store.changed();
     let StoreReservation { ticket, mut wait, remaining, id } = store.reserve(cost, within).await?;
     // The deadline is counted from the reply. The store counted `within` from the request, which is earlier; a deadline
@@ -184,7 +186,7 @@ async fn reserve_and_wait<S: LimitStore>(store: &S, cost: u64, within: Duration)
     while !wait.is_zero() {
         if Instant::now() + wait > deadline {
             // The rate was lowered in the meantime. Dropping `queued` cancels the wait.
-            return Err(Decision::Limited { retry_after: wait });
+            return Err(Refusal::Limited { retry_after: wait });
         }
         tokio::select! {
             biased;
@@ -223,10 +225,9 @@ impl<S: LimitStore> Drop for QueuedCall<'_, S> {
 mod tests {
     use super::*;
     use crate::SystemClock;
-    use tidegate_core::Rate;
 
     fn quota(rate: &str, burst: u64) -> Quota {
-        Quota::new(Rate::parse(rate).unwrap(), burst).unwrap()
+        Quota::new(rate.parse().unwrap(), burst).unwrap()
     }
 
     fn limiter(rate: &str, burst: u64) -> Limiter {
@@ -240,7 +241,7 @@ mod tests {
         let (limiter, start) = (limiter("10/s", 1), Instant::now());
         let waits = (0..5).map(|_| {
             let limiter = limiter.clone();
-            tokio::spawn(async move { (limiter.acquire(1, SECOND).await.is_allowed(), start.elapsed().as_millis()) })
+            tokio::spawn(async move { (limiter.acquire(1, SECOND).await.is_ok(), start.elapsed().as_millis()) })
         });
         let waits: Vec<_> = waits.collect();
         for (position, wait) in waits.into_iter().enumerate() {
@@ -256,26 +257,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_that_cannot_be_served_in_time_is_refused_at_once() {
         let (limiter, start) = (limiter("1/s", 1), Instant::now());
-        assert!(limiter.acquire(1, SECOND).await.is_allowed());
+        assert!(limiter.acquire(1, SECOND).await.is_ok());
         let refusal = limiter.acquire(1, SECOND / 2).await;
-        assert_eq!(refusal, Decision::Limited { retry_after: SECOND });
+        assert_eq!(refusal, Err(Refusal::Limited { retry_after: SECOND }));
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
     async fn cancelled_wait_returns_its_tokens() {
         let limiter = limiter("1/s", 1);
-        assert!(limiter.check(1).await.is_allowed());
+        assert!(limiter.check(1).await.is_ok());
         let result = tokio::time::timeout(SECOND / 10, limiter.acquire(1, SECOND * 5)).await;
         assert!(result.is_err());
         assert_eq!(limiter.cached_status().available, 0);
-        assert!(limiter.acquire(1, SECOND).await.is_allowed());
+        assert!(limiter.acquire(1, SECOND).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn calls_behind_a_cancelled_wait_are_served_earlier() {
         let (limiter, start) = (limiter("1/s", 1), Instant::now());
-        assert!(limiter.check(1).await.is_allowed());
+        assert!(limiter.check(1).await.is_ok());
         let wait = |limiter: &Limiter| {
             let limiter = limiter.clone();
             tokio::spawn(async move { limiter.acquire(1, SECOND * 9).await })
@@ -283,21 +284,21 @@ mod tests {
         let (first, second) = (wait(&limiter), wait(&limiter));
         tokio::task::yield_now().await;
         first.abort();
-        assert!(second.await.unwrap().is_allowed());
+        assert!(second.await.unwrap().is_ok());
         assert!(start.elapsed() < SECOND * 3 / 2, "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_update_reschedules_waiting_calls_in_both_directions() {
         let (limiter, start) = (limiter("1/s", 1), Instant::now());
-        assert!(limiter.check(1).await.is_allowed());
+        assert!(limiter.check(1).await.is_ok());
         let waiting = tokio::spawn({
             let limiter = limiter.clone();
             async move { limiter.acquire(1, SECOND * 20).await }
         });
         tokio::task::yield_now().await;
         limiter.update(quota("10/s", 1)).await.unwrap();
-        assert!(waiting.await.unwrap().is_allowed());
+        assert!(waiting.await.unwrap().is_ok());
         assert!(start.elapsed() < SECOND / 5, "{:?}", start.elapsed());
 
         let waiting = tokio::spawn({
@@ -306,7 +307,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
         limiter.update(quota("1/m", 1)).await.unwrap();
-        assert!(matches!(waiting.await.unwrap(), Decision::Limited { .. }));
+        assert!(matches!(waiting.await.unwrap(), Err(Refusal::Limited { .. })));
         assert!(start.elapsed() < SECOND / 2, "it is refused at once");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use tidegate_core::clock::micros;
-use tidegate_core::{Decision, Quota};
+use tidegate_core::{Quota, Refusal};
 
 use super::body::Body;
 use crate::{Denied, Limiter};
@@ -25,8 +25,8 @@ pub fn denied(denied: &Denied) -> Response<Body> {
 }
 
 /// Creates the response to a request that the limit refused.
-pub fn refused(platform: &str, decision: Decision) -> Response<Body> {
-    let Decision::Limited { retry_after } = decision else {
+pub fn refused(platform: &str, refusal: Refusal) -> Response<Body> {
+    let Some(retry_after) = refusal.retry_after() else {
         return plain_text(
             StatusCode::TOO_MANY_REQUESTS,
             format!("the cost exceeds the burst of {platform}; the request can never be admitted"),
@@ -43,7 +43,7 @@ pub fn refused(platform: &str, decision: Decision) -> Response<Body> {
 pub fn add_limit_fields(response: &mut Response<Body>, platform: &str, limiter: &Limiter) {
     let status = limiter.cached_status();
     let remaining = u64::try_from(status.available).unwrap_or(0);
-    let full_in = whole_seconds(Duration::from_millis(status.full_in_ms));
+    let full_in = whole_seconds(status.full_in);
     let fields = [
         ("ratelimit-policy", policy_field(platform, limiter.quota())),
         ("ratelimit", format!("\"{platform}\";r={remaining};t={full_in}")),
@@ -76,7 +76,6 @@ fn whole_seconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_core::Rate;
 
     #[test]
     fn policy_field_uses_whole_seconds() {
@@ -87,7 +86,7 @@ mod tests {
             ("5000/d", "q=5000;w=86400"),
         ];
         for (rate, expected) in rows {
-            let quota = Quota::new(Rate::parse(rate).unwrap(), 1).unwrap();
+            let quota = Quota::new(rate.parse().unwrap(), 1).unwrap();
             assert_eq!(policy_field("jd", quota), format!("\"jd\";{expected}"));
         }
     }

@@ -204,7 +204,7 @@ impl Layer {
         let mut response = match result {
             Ok(response) => response,
             Err(CallError::GaveUp { error, .. }) => error.into_response(),
-            Err(CallError::Refused { platform, decision }) => fields::refused(&platform, decision),
+            Err(CallError::Refused { platform, refusal }) => fields::refused(&platform, refusal),
         };
         fields::add_limit_fields(&mut response, &route.platform, &limiter);
         response.headers_mut().insert(ATTEMPTS_HEADER, HeaderValue::from(attempts));

@@ -8,11 +8,12 @@ use std::time::Duration;
 use rhai::{Dynamic, Scope};
 use tidegate_core::config::{Setting, Settings};
 use tidegate_core::units::parse_duration;
-use tidegate_core::{HostView, LimitState, Stats};
+use tidegate_core::{HostView, LimitStatus, Rate, Stats};
 
 use super::fields::{SampleField, SampleFields, SampleValue};
 use crate::rhai::contract::{Contract, STATS, ValueType};
 use crate::rhai::run::CallContext;
+use crate::samples;
 
 /// A sample: one value for each field, in the order of the fields.
 pub type Sample = Vec<SampleValue>;
@@ -20,7 +21,7 @@ pub type Sample = Vec<SampleValue>;
 /// The windows and limits of one sample.
 struct SampleView {
     windows: BTreeMap<Duration, Stats>,
-    limits: BTreeMap<String, LimitState>,
+    limits: BTreeMap<String, LimitStatus>,
 }
 
 impl HostView for SampleView {
@@ -28,7 +29,7 @@ impl HostView for SampleView {
         self.windows.get(&range).cloned().unwrap_or_default()
     }
 
-    fn limit(&self, name: &str) -> Option<LimitState> {
+    fn limit(&self, name: &str) -> Option<LimitStatus> {
         self.limits.get(name).copied()
     }
 }
@@ -232,15 +233,17 @@ impl SampleGenerator {
         clippy::cast_sign_loss,
         reason = "the fields have no burst and no time below 0"
     )]
-    fn limit(&self, sample: &Sample, name: &str) -> LimitState {
+    fn limit(&self, sample: &Sample, name: &str) -> LimitStatus {
         let get = |field: &str| self.number(sample, &format!("limit({name:?}).{field}"));
         let available = get("available").unwrap_or(10.0).min(get("burst").unwrap_or(f64::MAX));
         let burst = get("burst").unwrap_or_else(|| available.max(10.0));
-        LimitState {
-            available: available as i64,
-            burst: burst as u64,
-            rate: get("rate").unwrap_or(10.0),
-            full_in_ms: get("full_in_ms").unwrap_or(0.0) as u64,
-        }
+        let mut status = samples::full_limit();
+        status.available = available as i64;
+        status.burst = burst as u64;
+        // A rate is a whole number of tokens per period; a long period represents fractions of a token per second.
+        let rate = get("rate").map(|rate| Rate::new((rate * 1e6) as u64, Duration::from_secs(1_000_000)));
+        status.rate = rate.and_then(Result::ok).unwrap_or(status.rate);
+        status.full_in = Duration::from_millis(get("full_in_ms").unwrap_or(0.0) as u64);
+        status
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tidegate::core::clock::millis;
 use tidegate::core::config::RedisConfig;
-use tidegate::{Config, Host, Limiter, Quota, Rate};
+use tidegate::{Config, Host, Limiter, Quota};
 
 use super::measure;
 use super::server::RedisServer;
@@ -24,7 +24,7 @@ async fn limiter(config: Config) -> Result<Limiter, UsageError> {
     let failed = |error: &dyn Display| UsageError(error.to_string());
     let host = Host::builder().config(config).build().map_err(|error| failed(&error))?;
     let limiter = host.limiter("taobao").map_err(|error| failed(&error))?;
-    let quota = Rate::parse(RATE).and_then(|rate| Quota::new(rate, BURST)).map_err(|error| failed(&error))?;
+    let quota = RATE.parse().and_then(|rate| Quota::new(rate, BURST)).map_err(|error| failed(&error))?;
     limiter.update(quota).await.map_err(|error| failed(&error))?;
     Ok(limiter)
 }
@@ -51,14 +51,14 @@ async fn unavailable(server: &RedisServer, duration: Duration) -> Result<Value, 
     let limiter = limiter(config).await?;
     server.signal("-STOP").await?;
     let stopped_at = Instant::now();
-    black_box(limiter.check(1).await);
+    let _ = black_box(limiter.check(1).await);
     let detected = stopped_at.elapsed();
     let check = {
         let limiter = limiter.clone();
         move |_| {
             let limiter = limiter.clone();
             async move {
-                black_box(limiter.check(1).await);
+                let _ = black_box(limiter.check(1).await);
             }
         }
     };
@@ -79,7 +79,7 @@ async fn available(server: &RedisServer, duration: Duration) -> Result<Value, Us
     let check = move |_| {
         let limiter = limiter.clone();
         async move {
-            black_box(limiter.check(1).await);
+            let _ = black_box(limiter.check(1).await);
         }
     };
     Ok(measure::concurrent(duration, "checks", check).await)
