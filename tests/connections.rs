@@ -14,7 +14,7 @@ use tidegate_lua::Script;
 use tokio::time::timeout;
 
 use self::load::Load;
-use crate::servers::{Proxy, RedisServer, TlsServer, binaries};
+use crate::servers::{Proxy, RedisServer, TlsServer, binaries, open_redis};
 
 /// Increments a counter, and publishes a message if a channel is given.
 const COUNT: Script = Script {
@@ -42,7 +42,7 @@ fn integer_reply(reply: Result<Value, StoreError>) -> Result<i64, StoreError> {
 }
 
 fn open(config: &RedisConfig) -> Redis {
-    Redis::open(config).unwrap()
+    open_redis(config)
 }
 
 /// Asserts that the server can be used: scripts run, written values can be read, and published messages are received.
