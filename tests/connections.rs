@@ -366,5 +366,5 @@ async fn running_processes_are_counted() {
     assert_eq!(server.command(&["ZADD", &key, "1", "old", "1e18", "odd"]).await, ":2\r\n");
     let alive = first.run(&tidegate_lua::PRESENCE, &[key], &[b"third".to_vec(), b"10000000".to_vec()]).await;
     assert_eq!(integer_reply(alive), Ok(3));
-    assert!(first.processes() >= 1 && second.processes() >= 1);
+    assert!(first.health().processes >= 1 && second.health().processes >= 1);
 }
