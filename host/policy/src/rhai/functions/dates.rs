@@ -4,7 +4,7 @@ use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan};
 use rhai::EvalAltResult;
 
-use super::common::{float, mismatch};
+use crate::rhai::values::{float, mismatch};
 
 /// Parses a time as milliseconds since 1970: an integer of 13 digits, or ISO 8601. Returns 0 for any other string.
 pub fn epoch_ms(text: &str) -> f64 {
