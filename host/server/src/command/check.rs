@@ -7,7 +7,8 @@ use clap::Args;
 use serde_json::json;
 use tidegate::Config;
 use tidegate::core::config::PoliciesConfig;
-use tidegate::policy::{Policies, PolicyStatus, review};
+use tidegate::policy::{Policies, PolicyStatus};
+use tidegate_lint::review;
 
 use super::output::count;
 use super::{UsageError, config_file, configuration, print_result};

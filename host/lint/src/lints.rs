@@ -3,22 +3,22 @@
 use std::collections::BTreeSet;
 
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
+use tidegate_policy::scripts::{FunctionBody, InferredTypes, ParsedScript, ValueType};
 
-use super::Notes;
-use super::instrument::start;
-use crate::rhai::bodies::FunctionBody;
-use crate::rhai::contract::ValueType;
-use crate::rhai::types::InferredTypes;
+use crate::instrument::start;
+
+/// Notes with their positions.
+pub type Notes = Vec<(Position, String)>;
 
 /// Returns the notes on all bodies.
-pub fn find(bodies: &[FunctionBody], types: &mut InferredTypes) -> Notes {
-    let mut notes = Notes::new();
-    for body in bodies {
+pub fn find(script: &ParsedScript) -> Notes {
+    let (mut notes, mut types) = (Notes::new(), script.infer_types());
+    for body in &script.bodies {
         types.enter(body);
         body.walk(&mut |path| {
             match path.last() {
                 Some(ASTNode::Expr(Expr::FnCall(call, _)) | ASTNode::Stmt(Stmt::FnCall(call, _))) => {
-                    notes.extend(in_call(call, types));
+                    notes.extend(in_call(call, &types));
                 }
                 Some(ASTNode::Stmt(Stmt::If(choice, _))) => {
                     unreachable_code(choice.body.statements(), &mut notes);

@@ -1,60 +1,31 @@
-//! Finds likely mistakes in a script that passed the checks: runs it on many samples, and lints its source.
+//! Combines what the source of a script shows with what the samples show.
 
-mod constants;
-mod explore;
-mod fields;
-mod instrument;
-mod instrumented;
-mod lints;
-mod samples;
-
-use rhai::{Dynamic, OptimizationLevel, Position, Scope};
+use rhai::{Engine, Position};
 use tidegate_core::config::ResolvedPolicyConfig;
-use tidegate_core::config::reader::Diagnostic;
+use tidegate_policy::PolicyKind;
+use tidegate_policy::scripts::{ParsedScript, optimize};
 
-use self::explore::{ABSTAINS, Exploration};
-use self::fields::SampleFields;
-use self::instrumented::{InstrumentedScript, Probe};
-use self::samples::SampleGenerator;
-use super::bodies;
-use super::contract::Contract;
-use super::engine;
-use super::script::diagnostic;
-use super::tokens::Tokens;
-use super::types::InferredTypes;
-use crate::load::PolicyKind;
+use crate::explore::{ABSTAINS, Exploration};
+use crate::fields::SampleFields;
+use crate::instrumented::InstrumentedScript;
+use crate::lints::{self, Notes};
+use crate::probe::Probe;
+use crate::samples::SampleGenerator;
 
 /// Returns notes on a script that passed the checks, in the order of their positions.
-pub fn review(text: &str, kind: PolicyKind, config: &ResolvedPolicyConfig) -> Vec<Diagnostic> {
-    let contract = match kind {
-        PolicyKind::Retry => Contract::retry(),
-        PolicyKind::Alert => Contract::alert(),
-        PolicyKind::Admit => Contract::admit(),
-    };
-    let engine = engine::new(&config.limits);
-    let mut scope = Scope::new();
-    for (name, _) in &contract.inputs {
-        scope.push_dynamic(*name, Dynamic::UNIT);
-    }
-    let Ok(ast) = engine.compile_with_scope(&scope, text) else { return vec![] };
-    let tokens = Tokens::lex(&engine, text);
-    let bodies = bodies::collect(&ast);
-    let mut types = InferredTypes::of_script(&bodies, &contract);
-    let mut notes = lints::find(&bodies, &mut types);
-    let folded = engine.optimize_ast(&Scope::new(), ast.clone(), OptimizationLevel::Simple);
-    let fields = SampleFields::of_script(&ast, &folded, &tokens, &contract);
-    if let Some(script) = InstrumentedScript::new(engine, &ast) {
-        let samples = SampleGenerator::new(contract, fields, config.settings.clone());
+pub fn find(engine: Engine, script: ParsedScript, kind: PolicyKind, config: &ResolvedPolicyConfig) -> Notes {
+    let mut notes = lints::find(&script);
+    let folded = optimize(&engine, script.ast.clone());
+    let fields = SampleFields::of_script(&script, &folded);
+    let samples = SampleGenerator::new(script.contract.clone(), fields, config.settings.clone());
+    if let Some(script) = InstrumentedScript::new(engine, script) {
         let exploration = Exploration::run(kind, config.limits, script, samples);
         notes.extend(exploration_notes(&exploration, &notes));
     }
     notes.sort_by_key(|(at, _)| *at);
     notes.dedup();
-    notes.into_iter().map(|(at, message)| diagnostic(at, message)).collect()
+    notes
 }
-
-/// Notes with their positions.
-type Notes = Vec<(Position, String)>;
 
 /// Returns the notes that result from the samples, without those at a position that already has a note.
 fn exploration_notes(exploration: &Exploration, known: &[(Position, String)]) -> Notes {

@@ -1,10 +1,12 @@
 //! Script functions that read the times that platforms send.
 
-use jiff::tz::{Offset, TimeZone};
+use jiff::fmt::temporal::DateTimeParser;
 use jiff::{Timestamp, ToSpan};
 use rhai::EvalAltResult;
 
-use super::common::{float, mismatch};
+use crate::rhai::values::{float, mismatch};
+
+static PARSER: DateTimeParser = DateTimeParser::new();
 
 /// Parses a time as milliseconds since 1970: an integer of 13 digits, or ISO 8601. Returns 0 for any other string.
 pub fn epoch_ms(text: &str) -> f64 {
@@ -20,9 +22,9 @@ pub fn epoch_ms(text: &str) -> f64 {
 /// # Errors
 /// Returns an error if the time zone is unknown.
 pub fn day_ends_in_ms(at_ms: f64, zone: &str) -> Result<f64, Box<EvalAltResult>> {
-    let zone = parse_zone(zone).ok_or_else(|| {
-        mismatch("a time zone such as \"UTC\", \"Asia/Shanghai\" or \"+08:00\"", &format!("{zone:?}"))
-    })?;
+    let zone = PARSER
+        .parse_time_zone(zone)
+        .map_err(|_| mismatch("a time zone such as \"UTC\", \"Asia/Shanghai\" or \"+08:00\"", &format!("{zone:?}")))?;
     if at_ms <= 0.0 || !at_ms.is_finite() {
         return Ok(0.0);
     }
@@ -33,16 +35,6 @@ pub fn day_ends_in_ms(at_ms: f64, zone: &str) -> Result<f64, Box<EvalAltResult>>
     let midnight = midnight.map_err(|_| mismatch("a time within the calendar", &at_ms.to_string()))?;
     let left = midnight.timestamp().as_millisecond() - at.timestamp().as_millisecond();
     Ok(u64::try_from(left).map_or(0.0, float))
-}
-
-fn parse_zone(zone: &str) -> Option<TimeZone> {
-    if let Some((sign, rest)) = zone.split_at_checked(1).filter(|(sign, _)| ["+", "-"].contains(sign)) {
-        let (hours, minutes) = rest.split_once(':')?;
-        let seconds =
-            hours.parse::<u8>().ok()? as i32 * 3_600 + minutes.parse::<u8>().ok().filter(|m| *m < 60)? as i32 * 60;
-        return Offset::from_seconds(if sign == "-" { -seconds } else { seconds }).ok().map(TimeZone::fixed);
-    }
-    TimeZone::get(zone).ok()
 }
 
 #[cfg(test)]
@@ -87,7 +79,9 @@ mod tests {
         assert!((long - 25.0 * hour).abs() < 0.5, "{long}");
         assert!(day_ends_in_ms(0.0, "UTC").unwrap() < 0.5);
         assert!(day_ends_in_ms(f64::NAN, "UTC").unwrap() < 0.5);
-        for (at, zone) in [(ten_past, "Mars/Olympus"), (ten_past, ""), (ten_past, "+8"), (1e300, "UTC")] {
+        for (at, zone) in
+            [(ten_past, "Mars/Olympus"), (ten_past, ""), (ten_past, "+8"), (ten_past, "+99:00"), (1e300, "UTC")]
+        {
             assert!(day_ends_in_ms(at, zone).is_err(), "{at} {zone}");
         }
     }

@@ -6,17 +6,16 @@
 //! every review.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use rhai::{Dynamic, Position};
 use tidegate_core::config::PolicyLimits;
 use tidegate_core::{Action, Admission, Verdict};
+use tidegate_policy::PolicyKind;
+use tidegate_policy::scripts::error_diagnostic;
 
-use super::instrumented::{InstrumentedScript, Probe};
-use super::samples::{Sample, SampleGenerator, SampleRng};
-use crate::load::PolicyKind;
-use crate::rhai::run::run_with;
-use crate::rhai::script::script_error;
+use crate::instrumented::InstrumentedScript;
+use crate::probe::Probe;
+use crate::samples::{Sample, SampleGenerator, SampleRng};
 
 /// The name of the result of a policy that abstains.
 pub const ABSTAINS: &str = "abstain";
@@ -144,11 +143,11 @@ impl Exploration {
     fn evaluate(&mut self, sample: &Sample) -> SampleOutcome {
         let mut scope = self.samples.scope(sample);
         let call = self.samples.call_context(sample);
-        let run = run_with(Some(call), Duration::MAX, || self.script.run(&mut scope));
+        let run = call.provide(|| self.script.run(&mut scope));
         let has_new_division = self.record_divisions(run.divisions_by_zero, sample);
         match run.value {
             Err(error) => {
-                let diagnostic = script_error(*error, &self.limits, Duration::MAX).into_diagnostic();
+                let diagnostic = error_diagnostic(&error, &self.limits);
                 let column = u16::try_from(diagnostic.column).unwrap_or(u16::MAX);
                 let line = u16::try_from(diagnostic.line).unwrap_or(u16::MAX);
                 SampleOutcome::Fault(Position::new(line, column), diagnostic.message)

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rhai::{AST, Dynamic, Engine, EvalAltResult, NativeCallContext, Position, Scope, Shared, Stmt};
+use tidegate_policy::scripts::{FunctionBody, ParsedScript};
 
-use super::instrument::{Instrumenter, PROBE};
-use crate::rhai::bodies::{self, FunctionBody};
+use crate::instrument::Instrumenter;
+use crate::probe::{PROBE, Probe};
 
 /// The maximum time of all samples of one script. Few scripts need a tenth of it; only a script with slow operations,
 /// such as those on large arrays, needs all of it.
@@ -21,24 +22,6 @@ const PROBE_FACTOR: u64 = 4;
 /// The maximum depth of calls between functions; no script can call deeper. Each level needs a part of this thread's
 /// stack.
 const MAX_CALL_DEPTH: usize = 33;
-
-/// A condition or a quotient.
-pub struct Probe {
-    /// The start of its expression.
-    pub at: Position,
-    /// The index of the probe that contains it.
-    pub parent: Option<usize>,
-    /// Whether its value was false, and whether it was true.
-    pub results: [bool; 2],
-}
-
-impl Probe {
-    /// Returns whether it is a condition that always had the same value. A condition that was never evaluated is not
-    /// constant.
-    pub const fn is_constant(&self) -> bool {
-        self.results[0] != self.results[1]
-    }
-}
 
 /// The values that the probes record.
 #[derive(Default)]
@@ -75,7 +58,8 @@ pub struct InstrumentedScript {
 
 impl InstrumentedScript {
     /// Adds probes to a script that passed the checks.
-    pub fn new(mut engine: Engine, ast: &AST) -> Option<Self> {
+    pub fn new(mut engine: Engine, script: ParsedScript) -> Option<Self> {
+        let ParsedScript { ast, bodies, .. } = script;
         let log: Arc<Mutex<ProbeLog>> = Arc::default();
         let budget = Arc::new(AtomicU64::new(0));
         let (budget_in_progress, log_in_probe) = (Arc::clone(&budget), Arc::clone(&log));
@@ -89,7 +73,7 @@ impl InstrumentedScript {
             value
         });
         let mut instrumenter = Instrumenter::new(&engine)?;
-        let mut bodies = bodies::collect(ast).into_iter();
+        let mut bodies = bodies.into_iter();
         let mut top_level = bodies.next()?;
         instrumenter.statements(&mut top_level.statements);
         // Anonymous functions are called by their index in the library, so they stay unchanged.

@@ -1,44 +1,15 @@
 //! Determines the inputs of a script that differ between samples, and the values that are tried for each.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Stmt};
+use tidegate_policy::scripts::{FAILURE_KINDS, LIMIT_FIELDS, ParsedScript, STATS, Tokens, ValueType};
 
-use super::constants::Constants;
-use crate::rhai::contract::{Contract, FAILURE_KINDS, LIMIT_FIELDS, STATS, ValueType};
-use crate::rhai::tokens::Tokens;
+use crate::constants::Constants;
+use crate::value::SampleValue;
 
 /// The maximum length of a string that is created by appending to another, in bytes.
 const MAX_EXTENDED: usize = 200;
-
-/// The maximum length of a string that a note shows in full, in bytes.
-const MAX_SHOWN: usize = 60;
-
-/// The value of one input in one sample.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SampleValue {
-    /// The value is derived from the other inputs, or is the default.
-    Unset,
-    Bool(bool),
-    Number(f64),
-    String(String),
-}
-
-impl fmt::Display for SampleValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unset => f.write_str("not set"),
-            Self::Bool(flag) => flag.fmt(f),
-            Self::Number(number) => number.fmt(f),
-            Self::String(text) if text.len() <= MAX_SHOWN => write!(f, "{text:?}"),
-            Self::String(text) => {
-                let start = &text[..text.floor_char_boundary(MAX_SHOWN)];
-                write!(f, "{start:?}… ({} bytes)", text.len())
-            }
-        }
-    }
-}
 
 /// An input that differs between samples.
 pub struct SampleField {
@@ -61,7 +32,9 @@ pub struct SampleFields {
 
 impl SampleFields {
     /// Returns the fields that a script reads, with values around the constants of the script.
-    pub fn of_script(ast: &AST, folded: &AST, tokens: &Tokens, contract: &Contract) -> Self {
+    /// `folded` is its optimized syntax tree.
+    pub fn of_script(script: &ParsedScript, folded: &AST) -> Self {
+        let ParsedScript { ast, tokens, contract, .. } = script;
         let constants = Constants::collect(folded, tokens);
         let mut fields = Self { all: vec![], named_calls: BTreeSet::new(), parts: vec![] };
         if ["contains", "ends_with", "index_of", "split"].iter().any(|name| tokens.contains(name)) {

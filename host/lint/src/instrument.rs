@@ -2,10 +2,7 @@
 
 use rhai::{Engine, Expr, FnCallExpr, Position, Stmt, StmtBlock};
 
-use super::instrumented::Probe;
-
-/// The name of the probe function. No script defines or calls it, because the load-time checks reject unknown names.
-pub const PROBE: &str = "tidegate_probe";
+use crate::probe::{PROBE, Probe};
 
 /// Adds probes to statements.
 pub struct Instrumenter {

@@ -2,18 +2,21 @@
 //! around those that the script compares them with.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rhai::{Dynamic, Scope};
 use tidegate_core::config::{Setting, Settings};
 use tidegate_core::units::parse_duration;
-use tidegate_core::{HostView, LimitStatus, Rate, Stats};
+use tidegate_core::{HostView, LimitStatus, Quota, Rate, Stats};
+use tidegate_policy::scripts::{CallContext, CallView, Contract, STATS, ValueType};
 
-use super::fields::{SampleField, SampleFields, SampleValue};
-use crate::rhai::contract::{Contract, STATS, ValueType};
-use crate::rhai::run::CallContext;
-use crate::samples;
+use crate::fields::{SampleField, SampleFields};
+use crate::value::SampleValue;
+
+/// The rate and the burst of a limit, unless a sample has others.
+const TEN: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 /// A sample: one value for each field, in the order of the fields.
 pub type Sample = Vec<SampleValue>;
@@ -149,9 +152,7 @@ impl SampleGenerator {
             headers: strings("header"),
             labels: strings("label"),
             settings: Arc::new(self.settings(sample)),
-            view: Some((Arc::new(view), String::new(), None)),
-            // Above the maximum, so that the script logs nothing.
-            lines: u32::MAX / 2,
+            view: Some(CallView { host: Arc::new(view), platform: String::new(), endpoint: None }),
             ..CallContext::default()
         }
     }
@@ -237,7 +238,7 @@ impl SampleGenerator {
         let get = |field: &str| self.number(sample, &format!("limit({name:?}).{field}"));
         let available = get("available").unwrap_or(10.0).min(get("burst").unwrap_or(f64::MAX));
         let burst = get("burst").unwrap_or_else(|| available.max(10.0));
-        let mut status = samples::full_limit();
+        let mut status = LimitStatus::full(Quota::per_second(TEN));
         status.available = available as i64;
         status.burst = burst as u64;
         // A rate is a whole number of tokens per period; a long period represents fractions of a token per second.

@@ -1,46 +1,14 @@
 //! The functions that several kinds of scripts can call: metrics, limits, settings, the log and headers.
 
-use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Position};
+use rhai::{Engine, EvalAltResult};
 use tidegate_core::clock::millis;
 use tidegate_core::config::Setting;
 use tidegate_core::units::parse_duration;
 use tidegate_core::{LimitStatus, Stats};
 
-use super::contract::STATS;
-use super::messages::host_error;
-use super::run::{log, query_view, with_call};
-
-/// The maximum size of an input string that a script receives, in bytes.
-const MAX_INPUT_SIZE: usize = 8 * 1024;
-
-/// Truncates a string to the size that a script receives, so that a response body of megabytes does not make the
-/// script fail because of its size.
-pub fn truncate(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MAX_INPUT_SIZE)]
-}
-
-/// Converts an integer to the number type of the script's inputs, which are all floating-point numbers.
-#[allow(clippy::cast_precision_loss, reason = "2^53 milliseconds are 285,000 years")]
-pub const fn float(integer: u64) -> f64 {
-    integer as f64
-}
-
-/// Returns the name of a Rhai type as error messages show it.
-pub fn type_label(type_name: &str) -> &str {
-    match type_name {
-        "()" => "no value",
-        "string" => "a string",
-        "bool" => "a boolean",
-        "i64" | "f64" => "a number",
-        "array" => "an array",
-        other => other,
-    }
-}
-
-/// Returns the error for a value that is not what was expected.
-pub fn mismatch(expected: &str, found: &str) -> Box<EvalAltResult> {
-    Box::new(EvalAltResult::ErrorMismatchOutputType(expected.to_owned(), found.to_owned(), Position::NONE))
-}
+use crate::rhai::contract::STATS;
+use crate::rhai::run::{log, query_view, with_call};
+use crate::rhai::values::{float, host_error, mismatch, string_or_empty};
 
 /// Registers the functions with an engine.
 pub fn register(engine: &mut Engine) {
@@ -71,15 +39,11 @@ pub fn register(engine: &mut Engine) {
             number_setting(name, default as f64)
         })
         .register_fn("header", |name: &str| {
-            string_or_empty(with_call(|call| {
+            let value = with_call(|call| {
                 call.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
-            }))
+            });
+            string_or_empty(value.as_deref())
         });
-}
-
-/// Converts a string that may be absent to a script value; an absent one becomes the empty string.
-pub fn string_or_empty(text: Option<String>) -> Dynamic {
-    string(text.as_deref().unwrap_or_default())
 }
 
 fn configured_setting(name: &str) -> Option<Setting> {
@@ -102,9 +66,4 @@ fn window(range: &str) -> Result<Stats, Box<EvalAltResult>> {
 fn limit(name: &str) -> Result<LimitStatus, Box<EvalAltResult>> {
     let unknown = || host_error(format!("unknown limit {name:?}"));
     query_view(|view, _, _| view.limit(name))?.flatten().ok_or_else(unknown)
-}
-
-/// Converts a string to a script value. Short strings need no allocation.
-pub fn string(text: &str) -> Dynamic {
-    ImmutableString::from(truncate(text)).into()
 }

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use rhai::{AST, ASTNode, Expr};
+use tidegate_policy::scripts::{Literal, Tokens, truncate};
 
-use super::fields::SampleValue;
-use crate::rhai::common::truncate;
-use crate::rhai::tokens::{Literal, Tokens};
+use crate::value::SampleValue;
 
 /// The maximum number of constants for which sums and products are tried: each is combined with every other.
 const MAX_COMBINED: usize = 6;
