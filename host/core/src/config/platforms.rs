@@ -113,9 +113,10 @@ mod tests {
                 "1:9: limits.shop: the platform is removed by `false` in [platforms]; remove one of the two",
             ),
             (
-                "presets = ['platforms']\nplatforms.pdd = false\n[limits.orders]\nrate = '1/s'\nburst = 1\n\
-                 platform = 'pdd'\nlabels = { api = 'orders' }",
-                "6:12: limits.orders.platform: unknown platform `pdd` (did you mean `jd`?)",
+                &format!(
+                    "{SHOP}[limits.orders]\nrate = '1/s'\nburst = 1\nplatform = 'pdd'\nlabels = {{ api = 'orders' }}"
+                ),
+                "7:12: limits.orders.platform: unknown platform `pdd`; expected `shop`",
             ),
         ];
         for (text, expected) in rows {
