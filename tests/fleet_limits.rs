@@ -69,7 +69,7 @@ fn eight_processes_use_all_of_a_shared_limit_and_no_more() {
     let redis = server.config();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // Processes that start later use the limit that one process has set.
-    let config = Config { redis: Some(redis.clone()), ..Config::default() };
+    let config = Config { redis: Some(redis.clone()), ..Config::with_platforms() };
     runtime.block_on(async {
         let host = Host::builder().config(config).build().unwrap();
         let limiter = host.limiter("taobao").unwrap();

@@ -36,6 +36,7 @@ mod platforms;
 mod policies;
 mod policy_lifecycle;
 mod python;
+mod reference;
 mod reload;
 mod servers;
 mod store_equivalence;

@@ -38,8 +38,8 @@ impl Host {
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-    /// use tidegate::{Host, Request};
-    /// let host = Host::builder().build().unwrap();
+    /// use tidegate::{Config, Host, Request};
+    /// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
     /// let request = Request { platform: "pdd".into(), ..Request::default() };
     /// let admitted = host.admit(&request).unwrap().unwrap();
     /// assert_eq!((admitted.cost, admitted.limits.len()), (None, 1));

@@ -38,7 +38,8 @@ impl Host {
     #[must_use]
     pub fn advise(&self, failure: &Failure, previous: Option<Class>, refreshes_credentials: bool) -> Advice {
         let (verdict, by) = self.classify(failure);
-        let config = &self.config().retry;
+        let config = self.config();
+        let config = config.retry_for(&failure.platform);
         let is_auth = verdict.class == Some(Class::Auth);
         let would_fail_again = is_auth && (!refreshes_credentials || previous == Some(Class::Auth));
         if verdict.action != Action::Retry || would_fail_again || failure.attempt >= config.max_attempts {

@@ -147,7 +147,7 @@ impl Retry {
             let Advice { verdict, by, delay } = self.host.advise(&failure, previous, self.refreshes_credentials);
             if let Some(delay) = delay.filter(|_| error.may_repeat(verdict.class)) {
                 tokio::time::sleep(delay).await;
-                let remaining = (started + config.retry.deadline) - clock.now();
+                let remaining = (started + config.retry_for(&self.platform).deadline) - clock.now();
                 if self.acquire_and_record(remaining, &recorder).await.is_ok() {
                     previous = verdict.class;
                     continue;
@@ -187,7 +187,7 @@ mod tests {
     use tokio::time::Instant;
 
     fn host() -> Host {
-        Host::builder().build().unwrap()
+        Host::builder().config(tidegate_core::config::Config::with_platforms()).build().unwrap()
     }
 
     fn status(status: u16) -> Failure {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
+use tidegate::Config;
 use tidegate::core::{Failure, HostView, Snapshot, Stats};
 
 use super::view::FixedView;
@@ -49,9 +50,10 @@ impl PlatformResponse {
         Some(Self { status: StatusCode::from_u16(status).ok()?, headers, body })
     }
 
-    /// Returns the failure that the response describes, or `None` if the call succeeded.
+    /// Returns the failure that the response describes, or `None` if the call succeeded. The error shapes of the
+    /// platform are those of `config`.
     #[must_use]
-    pub fn failure(&self, platform: &str, at_ms: u64) -> Option<Failure> {
-        tidegate::read_failure(platform, self.status, &self.headers, self.body.as_bytes(), at_ms)
+    pub fn failure(&self, config: &Config, platform: &str, at_ms: u64) -> Option<Failure> {
+        tidegate::read_failure(config, platform, self.status, &self.headers, self.body.as_bytes(), at_ms)
     }
 }

@@ -31,7 +31,8 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Serve {
-    /// Read the configuration from this file [default: ./tidegate.toml if it exists, else the built-in defaults].
+    /// Read the configuration from this file [default: ./tidegate.toml if it exists, else the preset `platforms`
+    /// and a channel `log`].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Listen on this address [default: `[server] listen` in the configuration].

@@ -58,6 +58,8 @@ pub struct FailureReport {
     #[serde(deserialize_with = "tidegate::core::failure::deserialize_headers")]
     headers: Vec<(String, String)>,
     retry_after_ms: Option<u64>,
+    /// The body of the response, from which code, sub code and message are read if they are absent.
+    body: Option<String>,
 }
 
 fn first_attempt() -> u32 {
@@ -90,7 +92,7 @@ pub async fn record(State(host): State<Host>, JsonBody(call): JsonBody<CallRepor
     let duration = Duration::from_secs_f64(call.duration_ms / 1e3);
     host.metrics().record(&call.platform, &call.endpoint, call.outcome, duration);
     let Some(report) = call.failure else { return Ok(StatusCode::NO_CONTENT.into_response()) };
-    let failure = tidegate::normalize_failure(Failure {
+    let failure = Failure {
         platform: call.platform,
         endpoint: call.endpoint,
         kind: report.kind,
@@ -103,7 +105,8 @@ pub async fn record(State(host): State<Host>, JsonBody(call): JsonBody<CallRepor
         message: report.message,
         headers: report.headers,
         retry_after_ms: report.retry_after_ms,
-    });
+    };
+    let failure = tidegate::complete_failure(&host.config(), failure, report.body.as_deref());
     // A policy may run until its deadline, so it must not block a worker that other requests need.
     let advice =
         tokio::task::spawn_blocking(move || host.advise(&failure, call.previous, call.refreshes_credentials)).await;

@@ -5,13 +5,13 @@ use http::header::ACCEPT_ENCODING;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
-use tidegate_core::{Class, Clock, Failure, FailureKind};
+use tidegate_core::{Class, Failure, FailureKind};
 use tower_service::Service;
 
 use super::body::{Body, BodyPrefix, BoxError, read_prefix};
 use super::fields::plain_text;
 use super::{MAX_INSPECTED_BODY, MAX_REPLAYED_BODY};
-use crate::{RetryableError, read_failure};
+use crate::{Host, RetryableError};
 
 /// Whether a request may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,8 +114,8 @@ pub async fn send_attempt<S>(
     mut inner: S,
     request: Request<Body>,
     replay: ReplayPolicy,
-    platform: String,
-    clock: &dyn Clock,
+    platform: &str,
+    host: &Host,
 ) -> Result<Response<Body>, FailedAttempt>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
@@ -130,7 +130,7 @@ where
         BodyPrefix::Complete(bytes) => (bytes.clone(), bytes.into()),
         BodyPrefix::Partial(body) => (Bytes::new(), body),
     };
-    let failure = read_failure(&platform, parts.status, &parts.headers, &inspected, clock.unix_ms());
+    let failure = host.read_failure(platform, parts.status, &parts.headers, &inspected);
     let response = Response::from_parts(parts, body);
     match failure {
         None => Ok(response),
