@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tidegate_core::config::Config;
 use tidegate_core::{Failure, FailureKind, RetryPolicy};
 use tidegate_policy::{LoadedPolicy, PolicyKind, load_one};
 use tidegate_server::cases::{self, TestedPolicy};
@@ -81,7 +82,7 @@ fn retry_policy_gives_the_expected_verdicts_in_every_language() {
 
 #[test]
 fn components_pass_the_cases_of_the_shipped_script() {
-    let config = policies_config(&shipped_policies_dir());
+    let config = Config { policies: policies_config(&shipped_policies_dir()), ..Config::with_platforms() };
     for policy in components() {
         let cases = script().with_extension("test.toml");
         let tested = TestedPolicy { policy, cases, kind: Some(PolicyKind::Retry) };
