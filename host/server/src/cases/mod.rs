@@ -22,7 +22,7 @@ use tidegate::policy::{LoadedPolicy, Policies, PolicyKind, load_one};
 
 pub use file::{CaseFile, CaseInput};
 pub use find::{TestedPolicy, find};
-pub use input::{AlertInput, PlatformResponse};
+pub use input::{AlertInput, FailureInput, PlatformResponse};
 pub(crate) use view::FixedView;
 
 /// The result of one case.

@@ -6,16 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tidegate::Config;
 use tidegate::core::{Failure, Fault, FnHostView, HostView, Request, Stats};
 use tidegate::policy::{LoadedPolicy, PolicyKind, load_one};
 
 use super::{UsageError, config_file, configuration, print_result};
-use crate::cases::{self, AlertInput};
-use crate::json::json_error;
+use crate::cases::{self, AlertInput, FailureInput};
+use crate::json::read_text;
 
 const EXAMPLES: &str = r#"Examples:
   echo '{"status": 429}' | tidegate eval policies/retry/default.rhai
@@ -89,26 +88,10 @@ impl Eval {
     }
 }
 
-/// The part of an input that [`Failure`] does not have.
-#[derive(Deserialize)]
-struct ResponseBody {
-    body: Option<String>,
-}
-
 impl Eval {
     /// Reads the failure. Code, sub code and message that the input does not have are read from its `body`.
     fn failure(&self, config: &Config) -> Result<Failure, UsageError> {
-        let (name, text) = read_text(&self.input)?;
-        let body = serde_json::from_str(&text).map_or(None, |ResponseBody { body }| body);
-        let mut failure: Failure = match body {
-            // Parsed from the text, so that an error has a position.
-            None => parse_json(&name, &text)?,
-            Some(_) => {
-                let mut input: Map<String, Value> = parse_json(&name, &text)?;
-                input.remove("body");
-                parse_json(&name, &Value::Object(input).to_string())?
-            }
-        };
+        let FailureInput { mut failure, body } = read_json(&self.input)?;
         if failure.platform.is_empty() {
             // As in test cases, the name of the policy is the platform.
             let name = self.policy.file_name().unwrap_or_default().to_string_lossy();
@@ -134,16 +117,6 @@ fn format_verdict(result: Result<impl serde::Serialize, Fault>) -> (Value, Strin
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, UsageError> {
-    let (name, text) = read_text(path)?;
-    parse_json(&name, &text)
-}
-
-fn parse_json<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, UsageError> {
-    serde_json::from_str(text).map_err(|error| UsageError(json_error(name, &error)))
-}
-
-/// Returns the name of an input for messages, and its text.
-fn read_text(path: &Path) -> Result<(String, String), UsageError> {
     let mut text = String::new();
     let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
     let read = if path == Path::new("-") {
@@ -152,5 +125,5 @@ fn read_text(path: &Path) -> Result<(String, String), UsageError> {
         std::fs::read_to_string(path).map(|content| text = content)
     };
     read.map_err(|error| UsageError(format!("{name}: {error}")))?;
-    Ok((name, text))
+    read_text(&name, &text).map_err(UsageError)
 }
