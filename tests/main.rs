@@ -38,5 +38,6 @@ mod policy_lifecycle;
 mod python;
 mod reference;
 mod reload;
+mod request_tracing;
 mod servers;
 mod store_equivalence;

@@ -7,6 +7,7 @@ mod alerts;
 mod bench;
 mod build;
 mod check;
+mod client;
 mod eval;
 mod limits;
 mod locks;
@@ -140,7 +141,7 @@ pub enum Command {
     /// Print the health of the Redis connection.
     ///
     /// Prints the state of the connection as a whole and of each Redis server, and the number of tidegate processes
-    /// that share it.
+    /// that share it. Exits with 2 if no Redis server can be used.
     Status(status::Status),
     /// Measure the performance of limits, locks, metrics and policies on this machine.
     ///
