@@ -260,3 +260,33 @@ async fn reported_failure_gets_retry_advice() {
     let (_, stats) = send(&router, "GET", "/v1/metrics?platform=jd", None).await;
     assert_eq!(stats["errors"], count, "every failure is counted once");
 }
+
+#[tokio::test(start_paused = true)]
+async fn failure_of_a_reported_call_is_read_from_its_body() {
+    let text = "limits.shop = { rate = '1/s', burst = 1 }\nplatforms.shop.error = { at = '/err', code = 'no' }";
+    let config = Config::parse(text, &tidegate_core::config::SystemEnv::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("retry")).unwrap();
+    let script = r#"if code == "7" { retry("throttled", 2000) } else { give_up("permanent", code) }"#;
+    std::fs::write(dir.path().join("retry/shop.rhai"), script).unwrap();
+    let policies = Policies::open(&crate::policies::policies_config(dir.path()));
+    assert_eq!(policies.reload().rejected, [""; 0]);
+    let router =
+        tidegate_server::http::router(Host::builder().config(config).policies(policies).build().unwrap(), None);
+    let report =
+        |failure: Value| json!({ "platform": "shop", "endpoint": "e", "outcome": "error", "failure": failure });
+    let rows = [
+        (json!({ "status": 200, "body": r#"{"err":{"no":7}}"# }), "throttled", json!(null)),
+        (json!({ "status": 200, "body": r#"{"err":{"no":8}}"# }), "permanent", json!("8")),
+        (json!({ "status": 200, "code": "9", "body": r#"{"err":{"no":7}}"# }), "permanent", json!("9")),
+        (json!({ "status": 200, "code": "7", "body": "{}" }), "throttled", json!(null)),
+    ];
+    for (failure, class, reason) in rows {
+        let (status, advice) = send(&router, "POST", "/v1/calls", Some(report(failure.clone()))).await;
+        assert_eq!(
+            (status, &advice["class"], &advice["reason"]),
+            (StatusCode::OK, &json!(class), &reason),
+            "{failure}"
+        );
+    }
+}

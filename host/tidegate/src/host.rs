@@ -60,10 +60,11 @@ pub(crate) struct HostInner {
 ///
 /// There is no default limit for unknown platforms, because a misspelled name must not get a quota of its own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown platform {name:?}; add [limits.{name}] to the configuration, or use one of: {known}")]
+#[error("unknown platform {name:?}; add [limits.{name}] to the configuration, or {alternative}")]
 pub struct UnknownPlatform {
     name: String,
-    known: String,
+    /// What to do instead of adding a limit.
+    alternative: String,
 }
 
 /// The error of [`Builder::build`]: a mistake in the configuration.
@@ -188,9 +189,14 @@ impl Host {
     /// Returns an error if the configuration has no limit of this name.
     pub fn limiter(&self, platform: &str) -> Result<Limiter, UnknownPlatform> {
         let limiters = self.0.limiters.read();
-        limiters.get(platform).cloned().ok_or_else(|| UnknownPlatform {
-            name: platform.to_owned(),
-            known: limiters.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+        limiters.get(platform).cloned().ok_or_else(|| {
+            let known = limiters.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let alternative = if known.is_empty() {
+                "include a preset: presets = [\"platforms\"]".to_owned()
+            } else {
+                format!("use one of: {known}")
+            };
+            UnknownPlatform { name: platform.to_owned(), alternative }
         })
     }
 

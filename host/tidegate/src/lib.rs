@@ -81,7 +81,7 @@ pub use lock::{Lease, Lock, LockError, Locks};
 pub use metrics::{Metrics, Recorder};
 pub use pipeline::{Attempt, CallError, Retry, RetryableError};
 #[cfg(feature = "policies")]
-pub use reload::{ConfigStatus, read_config};
+pub use reload::{ConfigStatus, effective_values, read_config};
 #[cfg(feature = "tower")]
 pub use response::{complete_failure, read_failure};
 pub use tidegate_core as core;

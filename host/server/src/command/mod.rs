@@ -8,6 +8,7 @@ mod bench;
 mod build;
 mod check;
 mod client;
+mod config;
 mod eval;
 mod limits;
 mod locks;
@@ -81,6 +82,8 @@ pub enum Command {
     ///
     /// Exits with 1 if there are errors, or if there are notes and --strict is given.
     Check(check::Check),
+    /// Print the effective configuration.
+    Config(config::ConfigCommand),
     /// Evaluate one policy on one JSON input and print its verdict.
     ///
     /// The input is a failure for a retry policy, a snapshot of metrics for an alert condition, or a request for an
