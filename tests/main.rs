@@ -18,6 +18,7 @@ mod connections;
 mod contract;
 mod decisions;
 mod fleet_alerts;
+mod fleet_builtin_alerts;
 mod fleet_failures;
 mod fleet_leader;
 mod fleet_limits;

@@ -11,6 +11,7 @@ use tidegate_core::{
 
 use crate::candidate::{Candidate, CandidateRunner, Differences};
 use crate::counters::Counters;
+use crate::hashes::PolicyHashes;
 use crate::rules::Rule;
 use crate::slot::StaleReason;
 use crate::tracked::TrackedPolicy;
@@ -34,6 +35,7 @@ pub struct Generation {
     pub(crate) candidate_runner: Option<Arc<CandidateRunner>>,
     pub(crate) rules: Arc<[Rule]>,
     pub(crate) entries: Vec<StatusEntry>,
+    pub(crate) hashes: PolicyHashes,
     /// Why the directory cannot be read.
     pub(crate) directory_error: Option<String>,
 }
@@ -112,6 +114,12 @@ impl Generation {
     #[must_use]
     pub fn rules(&self) -> Arc<[Rule]> {
         Arc::clone(&self.rules)
+    }
+
+    /// Returns the hashes of the active policies and alert rules.
+    #[must_use]
+    pub const fn hashes(&self) -> &PolicyHashes {
+        &self.hashes
     }
 
     /// Returns the verdict of the platform's policy. If it abstains or does not exist, `retry/default` decides, and

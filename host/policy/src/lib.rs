@@ -11,6 +11,7 @@ mod decisions;
 mod engines;
 mod files;
 mod generation;
+mod hashes;
 mod load;
 mod loaded;
 #[cfg(feature = "rhai")]
@@ -34,6 +35,7 @@ pub mod watch;
 pub use candidate::{Difference, Differences};
 pub use decisions::DecisionsStatus;
 pub use generation::{Generation, PolicyDecision, PolicyStatus};
+pub use hashes::PolicyHashes;
 pub use load::load_one;
 pub use loaded::LoadedPolicy;
 pub use paths::PolicyKind;

@@ -99,7 +99,9 @@ impl Builder {
         self
     }
 
-    /// Makes the host read-only: it does not change limits in Redis, even if its configuration differs.
+    /// Makes the host read-only: it does not change limits in Redis, even if its configuration differs. It is not one of
+    /// the processes that share Redis: it has no local share of a limit while Redis is unavailable, and [`Host::run`]
+    /// neither evaluates alert rules nor sends notifications.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
@@ -172,6 +174,8 @@ impl Builder {
             policies.set_view(host.view());
             policies.configure_decision_log(&host.config().decisions);
         }
+        #[cfg(feature = "redis")]
+        host.announce();
         Ok(host)
     }
 }
@@ -270,6 +274,14 @@ impl Host {
     #[must_use]
     pub fn redis(&self) -> Option<&tidegate_redis::Redis> {
         self.0.stores.redis()
+    }
+
+    /// Returns whether this host is not one of the processes that share Redis.
+    pub(crate) fn is_read_only(&self) -> bool {
+        #[cfg(feature = "redis")]
+        return self.redis().is_some_and(tidegate_redis::Redis::is_read_only);
+        #[cfg(not(feature = "redis"))]
+        false
     }
 
     /// Returns the data that policies can query.

@@ -54,6 +54,7 @@ mod advice;
 mod alerts;
 pub mod blocking;
 mod clock;
+mod fleet;
 mod host;
 mod limiter;
 mod lock;

@@ -224,6 +224,8 @@ impl LimitInner {
                 remaining: 0,
                 id: None,
             }),
+            // A read-only process is not counted among those that share the limit, so it has no share.
+            OnRedisFailure::Local if self.redis.is_read_only() => Err(Refusal::Limited { retry_after: RETRY_AFTER }),
             OnRedisFailure::Closed => Err(Refusal::Limited { retry_after: RETRY_AFTER }),
             OnRedisFailure::Local => {
                 if state.share.is_none() {
