@@ -15,7 +15,7 @@ pub use alert::{
     AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStates, AlertStore, Delivery, MAX_HISTORY, RoutedNotification,
 };
 pub use limit::{LimitStatus, LimitStore, OnRedisFailure, StoreReservation};
-pub use lock::{LockGrant, LockHeld, LockInfo, LockRequest, LockStore};
+pub use lock::{LockGrant, LockHeld, LockInfo, LockReply, LockRequest, LockStore};
 pub use metric::{MetricDeltas, MetricStore};
 
 /// The error of a store.

@@ -66,13 +66,14 @@ pub async fn acquire(
     let (id, ttl) = (body.id.unwrap_or_else(random_id), Duration::from_millis(body.ttl_ms));
     let request = LockRequest { name: &name, owner: &body.owner, id: &id };
     let wait = Duration::from_millis(body.wait_ms).min(MAX_WAIT);
-    Ok(match host.locks().acquire_for(request, ttl, wait).await? {
+    Ok(match host.locks().acquire_for(request, ttl, wait).await {
         Ok(grant) => {
             let ttl_ms = body.ttl_ms;
             Json(json!({ "fencing_token": grant.fencing_token, "depth": grant.depth, "ttl_ms": ttl_ms }))
                 .into_response()
         }
-        Err(held) => {
+        Err(error) => {
+            let Some(held) = error.held() else { return Err(error.into()) };
             let message = "another owner holds the lock";
             let body = json!({ "error": message, "retry_after_ms": millis(held.ttl) });
             (StatusCode::CONFLICT, Json(body)).into_response()
