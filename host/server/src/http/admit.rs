@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
-use tidegate::{Host, Outcome, Request};
+use tidegate::{Host, LimitRefused, Outcome, Request};
 
 use super::error::{ApiError, JsonBody};
 use super::limits::refused;
@@ -41,30 +41,27 @@ pub async fn admit(State(host): State<Host>, JsonBody(body): JsonBody<AdmitReque
     let at_ms = host.clock().unix_ms();
     let AdmitRequest { platform, endpoint, method, labels, wait_ms, .. } = body;
     let request = Request { platform, endpoint, method, at_ms, headers, labels };
-    let (policy_host, policy_request) = (host.clone(), request.clone());
-    // A policy may run until its deadline, so it must not block a worker that other requests need.
-    let evaluated = tokio::task::spawn_blocking(move || policy_host.admit(&policy_request)).await;
-    let admitted = match evaluated.map_err(|_| ApiError::internal("the policy task failed"))?? {
+    let admitted = match host.admit(&request).await {
         Ok(admitted) => admitted,
-        Err(denied) => {
-            let body =
-                json!({ "decision": "denied", "reason": denied.reason, "status": denied.status, "by": denied.by });
+        Err(error) => {
+            let Some(denied) = error.denied() else { return Err(ApiError::not_found(error.to_string())) };
+            let body = json!({
+                "decision": "denied", "reason": denied.reason, "status": denied.status, "by": &*denied.policy,
+            });
             return Ok((StatusCode::FORBIDDEN, Json(body)).into_response());
         }
     };
     match admitted.reserve(Duration::from_millis(wait_ms)).await {
-        Ok((remaining, reservations)) => {
-            let reservations: BTreeMap<_, _> =
-                reservations.into_iter().map(|(limit, id)| (limit, id.to_string())).collect();
-            let limits: Vec<_> = admitted.limits.iter().map(|(name, _)| name).collect();
-            let (cost, by) = (admitted.cost.unwrap_or(1), &admitted.by);
+        Ok(reservations) => {
+            let ids: BTreeMap<_, _> = reservations.ids().map(|(limit, id)| (limit, id.to_string())).collect();
+            let limits: Vec<_> = admitted.limits().collect();
             let body = json!({
-                "decision": "allowed", "cost": cost, "limits": limits, "remaining": remaining,
-                "reservations": reservations, "by": by,
+                "decision": "allowed", "cost": admitted.cost().unwrap_or(1), "limits": limits,
+                "remaining": reservations.remaining(), "reservations": ids, "by": admitted.policy(),
             });
             Ok(Json(body).into_response())
         }
-        Err((limit, refusal)) => {
+        Err(LimitRefused { limit, refusal, .. }) => {
             host.metrics().record(&request.platform, &request.endpoint, Outcome::Limited, Duration::ZERO);
             Ok(refused(refusal, Some(&limit)))
         }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tidegate::core::clock::millis;
 use tidegate::core::units::parse_duration;
-use tidegate::{Advice, Class, Failure, FailureKind, Host, Outcome, Stats};
+use tidegate::{CallOptions, Class, Failure, FailureKind, Host, Outcome, Stats};
 
 use super::error::{ApiError, JsonBody, QueryParams};
 
@@ -104,19 +104,19 @@ pub async fn record(State(host): State<Host>, JsonBody(call): JsonBody<CallRepor
         headers: report.headers,
         retry_after_ms: report.retry_after_ms,
     });
-    // A policy may run until its deadline, so it must not block a worker that other requests need.
-    let advice =
-        tokio::task::spawn_blocking(move || host.advise(&failure, call.previous, call.refreshes_credentials)).await;
-    let Advice { verdict, by, delay } = advice.map_err(|_| ApiError::internal("the policy task failed"))?;
-    // A call that is not idempotent is retried only if the platform throttled it, so that it never runs twice.
-    let delay = delay.filter(|_| call.idempotent || verdict.class == Some(Class::Throttled));
+    let options = CallOptions::default()
+        .idempotent(call.idempotent)
+        .refreshes_credentials(call.refreshes_credentials)
+        .previous(call.previous);
+    let advice = host.advise(&failure, options).await;
+    let delay = advice.delay();
     let action = if delay.is_some() { "retry" } else { "give_up" };
     let body = json!({
         "action": action,
         "delay_ms": delay.map(millis),
-        "class": verdict.class,
-        "reason": verdict.reason,
-        "by": by,
+        "class": advice.verdict.class,
+        "reason": advice.verdict.reason,
+        "by": &*advice.policy,
     });
     Ok(Json(body).into_response())
 }

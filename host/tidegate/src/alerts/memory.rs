@@ -1,6 +1,7 @@
 //! Alert states and history in the memory of this process.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::future::ready;
 use std::sync::Arc;
 
@@ -54,6 +55,12 @@ impl Contents {
     fn add_record(&mut self, routed: RoutedNotification) {
         self.last_id += 1;
         self.records.push_back(AlertRecord { routed, deliveries: Vec::new(), id: self.last_id });
+    }
+}
+
+impl fmt::Debug for MemoryAlerts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryAlerts").finish_non_exhaustive()
     }
 }
 
