@@ -56,7 +56,7 @@ fn write_rules(dir: &Path, rules: &str) {
 fn start_host(rules: &str, failures: u32) -> AlertingHost {
     let dir = tempfile::tempdir().unwrap();
     write_rules(dir.path(), rules);
-    let mut config = Config::default();
+    let mut config = Config::with_platforms();
     config.policies.dir = dir.path().to_owned();
     config.alerting.interval = Duration::from_secs(1);
     let (sender, messages) = mpsc::unbounded_channel();

@@ -10,7 +10,7 @@ use tidegate_core::config::SystemEnv;
 
 fn host() -> BlockingHost {
     let fast_retries = "[retry]\nbase_delay = '1ms'\nmax_delay = '2ms'\n";
-    let config = Config::parse(fast_retries, &SystemEnv::default()).unwrap();
+    let config = Config::parse(&format!("presets = ['platforms']\n{fast_retries}"), &SystemEnv::default()).unwrap();
     BlockingHost::start(|| tidegate::Host::builder().config(config).build()).unwrap()
 }
 

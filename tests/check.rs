@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use tidegate_policy::{Policies, PolicyKind, load_one, review};
+use tidegate_lint::review;
+use tidegate_policy::{Policies, PolicyKind, load_one};
 
 use crate::policies::policies_config;
 

@@ -31,7 +31,8 @@ fn rate(host: &Host, platform: &str) -> String {
     host.limiter(platform).unwrap().quota().to_string()
 }
 
-const CONFIG: &str = "[limits]\njd = { rate = \"7/s\", burst = 7 }\nmine = { rate = \"1/s\", burst = 1 }\n";
+const CONFIG: &str =
+    "presets = [\"platforms\"]\n[limits]\njd = { rate = \"7/s\", burst = 7 }\nmine = { rate = \"1/s\", burst = 1 }\n";
 
 #[tokio::test(start_paused = true)]
 async fn edited_rate_becomes_active_and_keeps_spent_tokens() {
@@ -66,7 +67,7 @@ async fn invalid_file_is_rejected_as_a_whole_with_its_location() {
     host.reload_config(&file.path());
     assert_eq!(rate(&host, "jd"), "7/s, burst 7", "no part of the invalid file is applied");
     let stale = host.config_status().stale.unwrap();
-    assert!(stale.contains("tidegate.toml:3:17: limits.mine.rate: a rate must be above zero"), "{stale}");
+    assert!(stale.contains("tidegate.toml:4:17: limits.mine.rate: a rate must be above zero"), "{stale}");
     file.save("");
     host.reload_config(&file.path());
     assert!(host.config_status().stale.unwrap().contains("the file is empty"));
@@ -91,14 +92,14 @@ async fn limits_are_added_and_removed_with_the_file() {
     let file = ConfigFile::new(CONFIG);
     let host = file.host();
     assert!(host.limiter("mine").unwrap().check(1).await.is_ok());
-    file.save("[limits]\nyours = { rate = \"1/s\", burst = 1 }\n");
+    file.save("presets = [\"platforms\"]\n[limits]\nyours = { rate = \"1/s\", burst = 1 }\n");
     host.reload_config(&file.path());
     assert!(host.limiter("mine").is_err());
     assert_eq!(rate(&host, "yours"), "1/s, burst 1");
     assert_eq!(
         rate(&host, "jd"),
-        tidegate::Config::default().limits["jd"].quota.to_string(),
-        "the default limit applies again"
+        tidegate::Config::with_platforms().limits["jd"].quota.to_string(),
+        "the limit of the preset applies again"
     );
     file.save(CONFIG);
     host.reload_config(&file.path());

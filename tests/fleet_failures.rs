@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tidegate::core::config::{LimitConfig, RedisConfig};
 use tidegate::core::store::OnRedisFailure;
-use tidegate::redis::{Redis, RedisLimit};
-use tidegate::{Config, Host, Limiter, Quota, SystemClock};
+use tidegate::redis::RedisLimit;
+use tidegate::{Config, Host, Limiter, Quota};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::servers::{Proxy, RedisServer, Sentinels};
+use crate::servers::{Proxy, RedisServer, Sentinels, open_redis};
 
 const RATE: u128 = 500;
 const BURST: u128 = 20;
@@ -19,8 +19,7 @@ const BURST: u128 = 20;
 fn limiter(redis: &RedisConfig) -> Limiter {
     let quota = Quota::new(format!("{RATE}/s").parse().unwrap(), BURST as u64).unwrap();
     let limit = LimitConfig { quota, on_redis_failure: OnRedisFailure::Closed };
-    let redis = Redis::open(redis).unwrap();
-    Limiter::shared(Arc::new(RedisLimit::new(redis, "jd", limit, Arc::new(SystemClock::start()))))
+    Limiter::shared(Arc::new(RedisLimit::new(open_redis(redis), "jd", limit)))
 }
 
 /// Acquires repeatedly until `duration` is over. Returns the request and reply times of the allowed calls, in µs since

@@ -58,7 +58,7 @@ impl Fleet {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("alerts.toml"), RULE).unwrap();
         let redis = RedisConfig { decide_within: Duration::from_secs(1), ..redis };
-        let mut config = Config { redis: Some(redis), ..Config::default() };
+        let mut config = Config { redis: Some(redis), ..Config::with_platforms() };
         config.policies.dir = Path::to_owned(dir.path());
         config.alerting.interval = Duration::from_millis(200);
         config.metrics.flush_interval = Duration::from_millis(100);

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tidegate::core::config::{LimitConfig, RedisConfig};
 use tidegate::core::store::OnRedisFailure;
-use tidegate::redis::{Redis, RedisLimit};
-use tidegate::{Config, Host, Limiter, Quota, Refusal, SystemClock};
+use tidegate::redis::RedisLimit;
+use tidegate::{Config, Host, Limiter, Quota, Refusal};
 
-use crate::servers::{Proxy, RedisServer};
+use crate::servers::{Proxy, RedisServer, open_redis};
 
 fn quota(rate: &str, burst: u64) -> Quota {
     Quota::new(rate.parse().unwrap(), burst).unwrap()
@@ -20,8 +20,8 @@ fn limiter(redis: &RedisConfig, rate: &str, burst: u64, on_redis_failure: OnRedi
     let limit = LimitConfig { quota: quota(rate, burst), on_redis_failure };
     // At least one second, so that Redis is not regarded as unavailable on a slow machine.
     let decide_within = redis.decide_within.max(Duration::from_secs(1));
-    let redis = Redis::open(&RedisConfig { decide_within, ..redis.clone() }).unwrap();
-    Limiter::shared(Arc::new(RedisLimit::new(redis, "jd", limit, Arc::new(SystemClock::start()))))
+    let redis = open_redis(&RedisConfig { decide_within, ..redis.clone() });
+    Limiter::shared(Arc::new(RedisLimit::new(redis, "jd", limit)))
 }
 
 /// Asserts that no time window contains more allowed calls than the limit permits. A call counts in every window that
@@ -69,7 +69,7 @@ fn eight_processes_use_all_of_a_shared_limit_and_no_more() {
     let redis = server.config();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // Processes that start later use the limit that one process has set.
-    let config = Config { redis: Some(redis.clone()), ..Config::default() };
+    let config = Config { redis: Some(redis.clone()), ..Config::with_platforms() };
     runtime.block_on(async {
         let host = Host::builder().config(config).build().unwrap();
         let limiter = host.limiter("taobao").unwrap();

@@ -12,7 +12,7 @@ use tidegate::core::{Clock, Outcome};
 use tidegate::redis::{Redis, RedisMetrics};
 use tidegate::{Config, Host, Metrics};
 
-use crate::servers::{Cluster, Proxy, RedisServer};
+use crate::servers::{Cluster, Proxy, RedisServer, open_redis};
 use crate::store_equivalence::ManualClock;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -165,7 +165,7 @@ async fn count(store: &RedisMetrics, range: Duration) -> u64 {
 async fn batch_with_a_lost_reply_is_counted_once() {
     let server = RedisServer::start();
     let proxy = Proxy::to(&server).await;
-    let redis = Redis::open(&proxy.config(&server)).unwrap();
+    let redis = open_redis(&proxy.config(&server));
     let store = RedisMetrics::new(redis, 100);
     store.add(successful_calls(1)).await.unwrap();
     let mut lost = 0;
@@ -253,7 +253,7 @@ async fn endpoints_beyond_the_maximum_are_counted_as_other() {
 #[tokio::test]
 async fn migrating_cluster_slot_loses_and_repeats_no_call() {
     let (cluster, (manual_clock, clock)) = (Cluster::start().await, manual_clock());
-    let redis = Redis::open(&cluster.config()).unwrap();
+    let redis = open_redis(&cluster.config());
     let store = RedisMetrics::with_clock(redis.clone(), 100, clock);
     let (from, slot) = cluster.owner(&redis.keys().windows("jd")).await;
     let to = (from + 1) % 3;

@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tidegate::Host;
+use tidegate::{Config, Host};
 use tidegate_core::Secret;
 use tidegate_policy::Policies;
 use tower::ServiceExt;
@@ -15,9 +15,10 @@ use tower::ServiceExt;
 pub fn host() -> Host {
     let policies = Policies::open(&tidegate_core::config::PoliciesConfig {
         dir: concat!(env!("CARGO_MANIFEST_DIR"), "/../policies").into(),
-        ..tidegate::Config::default().policies
+        ..Config::default().policies
     });
-    Host::builder().policies(policies).notifiers(Arc::new(tidegate_server::notify::from_config)).build().unwrap()
+    let notifiers = Arc::new(tidegate_server::notify::from_config);
+    Host::builder().config(Config::shipped()).policies(policies).notifiers(notifiers).build().unwrap()
 }
 
 pub fn router() -> Router {
@@ -150,7 +151,7 @@ async fn health_reports_quarantined_policies_and_an_unreadable_directory() {
     std::fs::create_dir_all(root.join("retry")).unwrap();
     let script = "if code == \"9\" { throw \"no\" } abstain()";
     std::fs::write(root.join("retry/jd.rhai"), script).unwrap();
-    let shipped = tidegate::Config::default().policies;
+    let shipped = Config::default().policies;
     let policies =
         Policies::open(&tidegate_core::config::PoliciesConfig { dir: root.clone(), max_faults: 2, ..shipped });
     let notifiers = Arc::new(tidegate_server::notify::from_config);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tidegate::tower::{ATTEMPTS_HEADER, Body, BoxError, Layer, MAX_INSPECTED_BODY, MAX_REPLAYED_BODY, Route};
-use tidegate::{Host, Quota};
+use tidegate::{Config, Host, Quota};
 use tower::{Layer as _, ServiceExt, service_fn};
 
 /// The result of one attempt: a status and a body, or a transport error.
@@ -22,7 +22,7 @@ struct Exchange {
 }
 
 async fn host(rate: &str, burst: u64) -> Host {
-    let host = Host::builder().build().unwrap();
+    let host = Host::builder().config(Config::with_platforms()).build().unwrap();
     host.limiter("taobao").unwrap().update(Quota::new(rate.parse().unwrap(), burst).unwrap()).await.unwrap();
     host
 }
@@ -162,7 +162,7 @@ async fn request_without_a_route_passes_unchanged() {
 
 #[tokio::test(start_paused = true)]
 async fn unknown_platform_is_rejected() {
-    let host = Host::builder().build().unwrap();
+    let host = Host::builder().config(Config::with_platforms()).build().unwrap();
     let layer = Layer::new(host, |_| Some(Route::new("toabao", "x")));
     let service = layer.layer(service_fn(async |_: Request<Body>| Ok::<_, BoxError>(Response::new(Body::from("")))));
     let response = service.oneshot(get("/")).await.unwrap();

@@ -36,6 +36,8 @@ mod platforms;
 mod policies;
 mod policy_lifecycle;
 mod python;
+mod reference;
 mod reload;
+mod request_tracing;
 mod servers;
 mod store_equivalence;

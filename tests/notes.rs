@@ -3,7 +3,8 @@
 
 use std::fs;
 
-use tidegate_policy::{PolicyKind, review};
+use tidegate_lint::review;
+use tidegate_policy::PolicyKind;
 
 use crate::check::review_notes;
 use crate::policies::{policies_config, shipped_policies_dir};

@@ -1,61 +1,78 @@
 //! The OpenAPI document matches the API: its routes, its examples and its responses.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod schema;
+
+use std::collections::BTreeSet;
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use self::schema::{assert_valid, referenced};
 use crate::http::{router, send};
 
-fn document() -> Value {
-    serde_json::from_str(include_str!("../host/server/openapi.json")).unwrap()
+const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
+
+async fn document() -> Value {
+    send(&router(), "GET", "/openapi.json", None).await.1
 }
 
-/// Returns every path with its methods, read from the router's source.
-fn routes_in_source() -> BTreeMap<String, BTreeSet<String>> {
+/// Returns the operations of the document with their paths and methods.
+fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths.flat_map(|(path, item)| {
+        item.as_object().unwrap().iter().map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
+    })
+}
+
+#[tokio::test]
+async fn document_describes_exactly_the_methods_of_each_route() {
+    let (document, router) = (document().await, router());
+    assert!(document["paths"].as_object().unwrap().len() > 10);
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in METHODS {
+            let (status, response) = send(&router, &method.to_uppercase(), &path.replace(['{', '}'], ""), None).await;
+            let exists = status != StatusCode::METHOD_NOT_ALLOWED;
+            assert_eq!(exists, item.get(method).is_some(), "{method} {path}: {status} {response}");
+        }
+    }
+    // A route that is not added by `routes!` would be missing from the document.
     let source = include_str!("../host/server/src/http/mod.rs");
-    let routes = source.split(".route(\"").skip(1).map(|rest| rest.split_once("\", ").unwrap());
-    routes
-        .map(|(path, rest)| {
-            let line = rest.lines().next().unwrap();
-            let methods =
-                ["get", "put", "post", "delete"].into_iter().filter(|method| line.contains(&format!("{method}(")));
-            (path.to_owned(), methods.map(str::to_owned).collect())
-        })
-        .collect()
+    assert!(!source.contains(".route(") && !source.contains(".nest"), "use `routes!` for every route");
 }
 
-#[test]
-fn document_describes_exactly_the_routes_of_the_router() {
-    let document = document();
-    let described: BTreeMap<String, BTreeSet<String>> = document["paths"]
-        .as_object()
-        .unwrap()
-        .iter()
-        .map(|(path, item)| {
-            let methods = item.as_object().unwrap().keys().filter(|key| *key != "parameters").cloned();
-            (path.clone(), methods.collect())
-        })
-        .collect();
-    assert!(described.len() > 10);
-    assert_eq!(described, routes_in_source());
-}
-
-/// Resolves a reference to `#/components/schemas/X`.
-fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
-    let name = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/components/schemas/"));
-    name.map_or(schema, |name| &document["components"]["schemas"][name])
-}
-
-/// Returns the fields of a response that the schema does not describe, and the required fields that it lacks.
-fn schema_violations(document: &Value, schema: &Value, response: &Value) -> Vec<String> {
-    let schema = resolve(document, schema);
-    let (Some(fields), Some(known)) = (response.as_object(), schema["properties"].as_object()) else {
-        return Vec::new();
-    };
-    let unknown = fields.keys().filter(|key| !known.contains_key(*key)).map(|key| format!("{key} is not described"));
-    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    unknown.chain(required.filter(|key| response.get(*key).is_none()).map(|key| format!("{key} is missing"))).collect()
+#[tokio::test]
+async fn every_part_of_the_document_has_a_description() {
+    let document = document().await;
+    let mut ids = BTreeSet::new();
+    for (path, method, operation) in operations(&document) {
+        let has_text = |value: &Value| value.as_str().is_some_and(|text| text.len() > 3);
+        assert!(has_text(&operation["summary"]), "{method} {path}");
+        assert!(
+            ids.insert(operation["operationId"].as_str().unwrap()),
+            "{method} {path}: the operation id is not unique"
+        );
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            assert!(has_text(&response["description"]), "{method} {path} {status}");
+        }
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert!(has_text(&parameter["description"]), "{method} {path}: {parameter}");
+        }
+        let is_open = ["/healthz", "/openapi.json"].contains(&path);
+        assert_eq!(operation["responses"].get("401").is_none(), is_open, "{method} {path}");
+        assert_eq!(operation["security"], if is_open { json!([{}]) } else { Value::Null }, "{method} {path}");
+    }
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        assert!(schema["description"].is_string(), "{name}");
+        for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+            assert!(property["description"].is_string(), "{name}.{field}: {property}");
+        }
+        for example in schema["examples"].as_array().into_iter().flatten() {
+            assert_valid(&document, schema, example, name);
+        }
+    }
+    let used = referenced(&document);
+    let defined: BTreeSet<_> = document["components"]["schemas"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(used, defined);
 }
 
 /// The paths in the order in which the test requests them: later requests use what earlier requests created.
@@ -83,49 +100,82 @@ const REQUEST_ORDER: [&str; 20] = [
 ];
 
 /// Returns the URI of an operation with the examples of its parameters.
-fn example_uri(path: &str, item: &Value, operation: &Value) -> String {
+fn example_uri(path: &str, operation: &Value) -> String {
     let mut uri = path.to_owned();
-    for parameter in item["parameters"].as_array().into_iter().flatten() {
-        let placeholder = format!("{{{}}}", parameter["name"].as_str().unwrap());
-        uri = uri.replace(&placeholder, parameter["example"].as_str().unwrap());
-    }
-    let query = operation["parameters"].as_array().into_iter().flatten().map(|parameter| {
+    let mut query = Vec::new();
+    for parameter in operation["parameters"].as_array().into_iter().flatten() {
         let (name, example) = (parameter["name"].as_str().unwrap(), parameter["example"].to_string());
-        format!("{name}={}", example.trim_matches('"'))
-    });
-    let query: Vec<_> = query.collect();
+        let example = example.trim_matches('"');
+        match parameter["in"].as_str() {
+            Some("path") => uri = uri.replace(&format!("{{{name}}}"), example),
+            _ => query.push(format!("{name}={example}")),
+        }
+    }
     if query.is_empty() { uri } else { format!("{uri}?{}", query.join("&")) }
+}
+
+/// Returns the schema of the JSON body of a response.
+fn response_schema<'a>(operation: &'a Value, status: &str) -> &'a Value {
+    &operation["responses"][status]["content"]["application/json"]["schema"]
 }
 
 #[tokio::test]
 async fn every_example_gets_the_described_response() {
-    let (document, router) = (document(), router());
+    let (document, router) = (document().await, router());
     assert_eq!(
         REQUEST_ORDER.into_iter().collect::<BTreeSet<_>>(),
         document["paths"].as_object().unwrap().keys().map(String::as_str).collect()
     );
     let mut token = Value::Null;
     for path in REQUEST_ORDER {
-        let item = &document["paths"][path];
-        for (method, operation) in item.as_object().unwrap().iter().filter(|(key, _)| *key != "parameters") {
-            let uri = example_uri(path, item, operation);
-            let mut body = operation["requestBody"]["content"]["application/json"]["example"].clone();
+        for (method, operation) in document["paths"][path].as_object().unwrap() {
+            let uri = example_uri(path, operation);
+            let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+            let mut body = schema::resolve(&document, body)["examples"][0].clone();
             if let Some(value) = body.get_mut("fencing_token") {
                 *value = token.clone();
             }
             let (status, response) =
                 send(&router, &method.to_uppercase(), &uri, (!body.is_null()).then_some(body)).await;
             assert_eq!(status, StatusCode::OK, "{method} {uri}: {response}");
-            let described = &operation["responses"]["200"]["content"]["application/json"];
-            let schema = &described["schema"];
-            let violations = schema_violations(&document, schema, &response);
-            assert_eq!(violations, Vec::<String>::new(), "{method} {uri}: {response}");
-            if !described["example"].is_null() {
-                let violations = schema_violations(&document, schema, &described["example"]);
-                assert_eq!(violations, Vec::<String>::new(), "{uri}");
+            if path != "/metrics" {
+                assert_valid(&document, response_schema(operation, "200"), &response, &uri);
             }
             token = response.get("fencing_token").cloned().unwrap_or(token);
         }
+    }
+}
+
+/// Returns the operation that a request calls.
+fn operation<'a>(document: &'a Value, method: &str, uri: &str) -> Option<&'a Value> {
+    let segments: Vec<_> = uri.split('?').next().unwrap_or_default().split('/').collect();
+    let matches = |template: &str| {
+        let template: Vec<_> = template.split('/').collect();
+        let mut pairs = template.iter().zip(&segments);
+        template.len() == segments.len() && pairs.all(|(part, segment)| part.starts_with('{') || part == segment)
+    };
+    let mut operations = operations(document);
+    operations.find(|(path, other, _)| matches(path) && other.eq_ignore_ascii_case(method)).map(|(.., found)| found)
+}
+
+#[tokio::test]
+async fn refusals_get_the_described_response() {
+    let (document, router) = (document().await, router());
+    let lock = |owner: &str| json!({ "owner": owner });
+    let rows = [
+        ("PUT", "/v1/limits/jd", json!({ "rate": "1/h", "burst": 1 }), "200"),
+        ("POST", "/v1/limits/jd/acquire", json!({}), "200"),
+        ("POST", "/v1/limits/jd/acquire", json!({}), "429"),
+        ("POST", "/v1/limits/jd/acquire", json!({ "cost": 2 }), "422"),
+        ("POST", "/v1/limits/jd/acquire", json!({ "cost": -2 }), "422"),
+        ("POST", "/v1/admit", json!({ "platform": "jd" }), "429"),
+        ("POST", "/v1/locks/a/acquire", lock("me"), "200"),
+        ("POST", "/v1/locks/a/acquire", lock("you"), "409"),
+    ];
+    for (method, uri, body, expected) in rows {
+        let (status, response) = send(&router, method, uri, Some(body)).await;
+        assert_eq!(status.as_str(), expected, "{method} {uri}: {response}");
+        assert_valid(&document, response_schema(operation(&document, method, uri).unwrap(), expected), &response, uri);
     }
 }
 
@@ -144,12 +194,21 @@ fn invalid_limit_requests() -> Vec<InvalidRequest> {
         ("PUT", "/v1/limits/jd", json!({ "rate": "5", "burst": 1 }), 400, "expected tokens and a period"),
         ("PUT", "/v1/limits/jd", json!({ "rate": "0/s", "burst": 1 }), 400, "above zero"),
         ("PUT", "/v1/limits/jd", json!({ "rate": "5/s", "burst": 0 }), 400, "at least 1"),
-        ("PUT", "/v1/limits/jd", json!({ "rate": "5/s", "burst": -1 }), 422, "burst"),
+        ("PUT", "/v1/limits/jd", json!({ "rate": "5/s", "burst": -1 }), 422, "burst: expected a whole number"),
         ("PUT", "/v1/limits/jd", json!({ "rate": "1/365d", "burst": u64::MAX }), 400, "cannot be counted exactly"),
         ("PUT", "/v1/limits/jd", json!({ "rate": "5/s", "burst": 1, "bursts": 2 }), 422, "unknown field `bursts`"),
         ("PUT", "/v1/limits/jdd", json!({ "rate": "5/s", "burst": 1 }), 404, "unknown platform"),
-        ("POST", "/v1/limits/jd/acquire", json!({ "cost": 1.5 }), 422, "cost"),
-        ("POST", "/v1/limits/jd/acquire", json!({ "wait_ms": "1" }), 422, "wait_ms"),
+        (
+            "POST",
+            "/v1/limits/jd/acquire",
+            json!({ "cost": 1.5 }),
+            422,
+            "cost: expected a whole number of at least 0, found 1.5",
+        ),
+        ("POST", "/v1/limits/jd/acquire", json!({ "wait_ms": "1" }), 422, "wait_ms: expected a whole number"),
+        ("POST", "/v1/limits/jd/acquire", json!([]), 422, "request body: expected a JSON object, found an array"),
+        ("PATCH", "/v1/limits/jd", Value::Null, 405, "`/v1/limits/{platform}` has no method PATCH"),
+        ("POST", "/v1/limits/%ff/reset", Value::Null, 400, "path: "),
         (
             "POST",
             "/v1/limits/jd/cancel",
@@ -168,17 +227,37 @@ fn invalid_calls() -> Vec<InvalidRequest> {
     let call = |extra: Value| with_fields(json!({ "platform": "jd", "endpoint": "e", "outcome": "error" }), &extra);
     let long = "x".repeat(201);
     vec![
-        ("POST", "/v1/calls", call(json!({ "outcome": "fine" })), 422, "unknown variant `fine`"),
+        (
+            "POST",
+            "/v1/calls",
+            call(json!({ "outcome": "fine" })),
+            422,
+            "outcome: unknown value `fine`, expected one of",
+        ),
         ("POST", "/v1/calls", call(json!({ "endpoint": "" })), 400, "endpoint: expected 1 to 128 bytes"),
         ("POST", "/v1/calls", call(json!({ "endpoint": "a\u{7}b" })), 400, "without control characters"),
         ("POST", "/v1/calls", call(json!({ "endpoint": long })), 400, "endpoint: expected 1 to 128 bytes"),
         ("POST", "/v1/calls", call(json!({ "duration_ms": -1 })), 400, "duration_ms: expected milliseconds"),
         ("POST", "/v1/calls", call(json!({ "duration_ms": 1e300 })), 400, "duration_ms: expected milliseconds"),
         ("POST", "/v1/calls", call(json!({ "attempt": 0 })), 400, "attempt: expected a whole number of at least 1"),
-        ("POST", "/v1/calls", call(json!({ "failure": { "status": 70_000 } })), 422, "status"),
+        (
+            "POST",
+            "/v1/calls",
+            call(json!({ "failure": { "status": 70_000 } })),
+            422,
+            "failure.status: expected a whole number from",
+        ),
+        ("POST", "/v1/calls", call(json!({ "failure": [] })), 422, "failure: expected a JSON object, found an array"),
+        (
+            "POST",
+            "/v1/calls",
+            call(json!({ "failure": { "headers": 5 } })),
+            422,
+            "failure.headers: expected headers as",
+        ),
         ("POST", "/v1/calls", call(json!({ "failure": { "codes": "1" } })), 422, "unknown field `codes`"),
         ("POST", "/v1/calls", call(json!({ "outcome": "success", "failure": {} })), 400, "failure: allowed only if"),
-        ("POST", "/v1/calls", call(json!({ "previous": "bad" })), 422, "previous"),
+        ("POST", "/v1/calls", call(json!({ "previous": "bad" })), 422, "previous: unknown value `bad`"),
     ]
 }
 
@@ -209,21 +288,26 @@ fn invalid_queries() -> Vec<InvalidRequest> {
     vec![
         ("GET", "/v1/metrics?platform=jd&range=1y", Value::Null, 400, "range: "),
         ("GET", "/v1/metrics?platform=jdd", Value::Null, 404, "unknown platform"),
-        ("GET", "/v1/metrics", Value::Null, 400, "platform"),
-        ("GET", "/v1/alerts?limit=-1", Value::Null, 400, "limit"),
+        ("GET", "/v1/metrics", Value::Null, 400, "query: missing field `platform`"),
+        ("GET", "/v1/metrics?platform=jd&platform=pdd", Value::Null, 400, "query: `platform` occurs twice"),
+        ("GET", "/v1/alerts?limit=-1", Value::Null, 400, "limit: expected a whole number of at least 0, found \"-1\""),
+        ("DELETE", "/metrics", Value::Null, 405, "`/metrics` has no method DELETE"),
         ("GET", "/v1/nothing", Value::Null, 404, "no route matches `/v1/nothing`"),
     ]
 }
 
 #[tokio::test]
 async fn invalid_input_gets_a_one_line_error_and_changes_nothing() {
-    let router = router();
+    let (document, router) = (document().await, router());
     let requests = [invalid_limit_requests(), invalid_calls(), invalid_lock_requests(), invalid_queries()].concat();
     let before = (send(&router, "GET", "/v1/limits", None).await, send(&router, "GET", "/v1/locks", None).await);
     for (method, path, body, status, message) in requests {
         let (actual, response) = send(&router, method, path, (!body.is_null()).then(|| body.clone())).await;
         assert_eq!(actual.as_u16(), status, "{method} {path} {body}: {response}");
         let error = response["error"].as_str().unwrap_or_else(|| panic!("{method} {path} {body}: {response}"));
+        if let Some(operation) = operation(&document, method, path) {
+            assert_valid(&document, response_schema(operation, status.to_string().as_str()), &response, path);
+        }
         assert!(error.contains(message) && !error.contains('\n'), "{method} {path} {body}: {error}");
     }
     let after = (send(&router, "GET", "/v1/limits", None).await, send(&router, "GET", "/v1/locks", None).await);

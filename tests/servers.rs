@@ -8,10 +8,11 @@ mod tls;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tidegate::SystemClock;
 use tidegate::core::config::RedisConfig;
 use tidegate::redis::Redis;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -57,6 +58,11 @@ pub fn binaries() -> &'static [&'static str] {
     &INSTALLED
 }
 
+/// Opens a client with the system's clock.
+pub fn open_redis(config: &RedisConfig) -> Redis {
+    Redis::open(config, Arc::new(SystemClock::start())).unwrap()
+}
+
 impl RedisServer {
     pub fn start() -> Self {
         Self::with_args(&[])
@@ -91,7 +97,7 @@ impl RedisServer {
     /// Returns a client with a timeout that is long enough for a slow machine.
     pub async fn redis(&self) -> Redis {
         let config = RedisConfig { decide_within: Duration::from_secs(10), ..self.config() };
-        Redis::open(&config).unwrap()
+        open_redis(&config)
     }
 
     fn signal(&self, name: &str) {

@@ -1,5 +1,5 @@
-// The retry policy for Pinduoduo in JavaScript. policies/guests/pdd contains the same policy in Rust, and both
-// must pass the same test cases.
+// The retry policy for Pinduoduo in JavaScript. policies/retry/pdd.rhai is the same policy in Rhai and policies/guests/pdd
+// in Rust. All must pass the same test cases.
 //
 // `retry/default` decides on failures without a code from the platform's table, for example a timeout, a gateway's 502,
 // or a code that was published later.
@@ -74,7 +74,7 @@ export function classify(failure) {
 function throttled({ attempt, retryAfterMs }) {
   const defaultMs = Math.min(SHORTEST_WINDOW_MS * 2 ** Math.max(attempt - 1, 0), USUAL_WINDOW_MS);
   return retry('throttled', {
-    afterMs: retryAfterMs ?? defaultMs,
+    afterMs: retryAfterMs || defaultMs,
     reason: 'rate limit of the platform exceeded',
   });
 }

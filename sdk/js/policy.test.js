@@ -32,7 +32,7 @@ test('an expired token is retried once', () => {
 
 test('a throttled call waits for the requested or the default delay', () => {
   const rows = [[0, null, 1_000], [1, null, 1_000], [2, null, 2_000], [4, null, 8_000], [5, null, 10_000]];
-  rows.push([4_294_967_295, null, 10_000], [1, 300, 300], [5, 45_000, 45_000]);
+  rows.push([4_294_967_295, null, 10_000], [1, 0, 1_000], [1, 300, 300], [5, 45_000, 45_000]);
   for (const [attempt, retryAfterMs, expectedMs] of rows) {
     const { afterMs } = classify(failureWith('52101', attempt, retryAfterMs));
     assert.equal(afterMs, expectedMs, `attempt ${attempt}, retryAfterMs ${retryAfterMs}`);

@@ -180,7 +180,9 @@ fn configuration() {
     // The commented-out settings are seeds too.
     let uncommented = shipped.replace("\n# ", "\n");
     let sections = uncommented.split("\n\n").map(|section| section.as_bytes().to_vec());
-    let seeds = sections.chain([shipped.clone().into_bytes(), uncommented.clone().into_bytes()]).collect();
+    let preset = "presets = [\"platforms\"]\n".to_owned();
+    let seeds =
+        sections.chain([preset.into_bytes(), shipped.clone().into_bytes(), uncommented.clone().into_bytes()]).collect();
     fuzz("configuration", seeds, |input| {
         let text = String::from_utf8_lossy(input);
         match Config::parse(&text, &EmptyEnv) {

@@ -1,4 +1,7 @@
 //! `cargo xtask guests`: builds the Wasm components of the guests with `tidegate build`.
+//!
+//! The components are written to `target/guests`, not to `policies/`: a platform has only one retry policy, and the shipped
+//! one is a script.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +10,7 @@ use std::slice;
 use std::time::Duration;
 
 use crate::install::{apt_install, run};
-use crate::run::{Result, root};
+use crate::run::{Result, binary, root};
 
 /// The target of Rust guests.
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -18,7 +21,11 @@ const RUSTUP_TIMEOUT: Duration = Duration::from_secs(60);
 /// The exit status of `tidegate build` if a tool is missing.
 const EXIT_MISSING_TOOL: i32 = 2;
 
-/// Builds every guest in `policies/guests`. Installs a Wasm toolchain if none is installed.
+/// The component of `policies/guests/pdd`.
+pub const PDD_COMPONENT: &str = "target/guests/rust/retry/pdd.wasm";
+
+/// Builds every guest in `policies/guests` and writes the components below `target/guests/rust`. Installs a Wasm toolchain
+/// if none is installed.
 ///
 /// The binary `tidegate` must have been built before.
 ///
@@ -26,7 +33,7 @@ const EXIT_MISSING_TOOL: i32 = 2;
 /// Returns an error if no Wasm toolchain can be installed, or if a guest cannot be built.
 pub fn build() -> Result<()> {
     let guests = guest_directories(&root().join("policies/guests"))?;
-    let options = ["--policies", "policies"];
+    let options = ["--policies", "target/guests/rust"];
     let mut status = tidegate_build(&guests, &options)?;
     if status == Some(EXIT_MISSING_TOOL) {
         install_toolchain()?;
@@ -35,8 +42,7 @@ pub fn build() -> Result<()> {
     check_exit_status("the guests", status)
 }
 
-/// Builds the example of the JavaScript SDK and runs its tests. The component is written to `target/guests/js`, where
-/// the tests that compare all languages read it.
+/// Builds the example of the JavaScript SDK and runs its tests. The component is written to `target/guests/js`.
 ///
 /// # Errors
 /// Returns an error if Node.js or npm is missing, if the example cannot be built, or if one of its tests fails.
@@ -55,7 +61,7 @@ fn check_exit_status(name: &str, status: Option<i32>) -> Result<()> {
 
 /// Runs `tidegate build` in the workspace and returns its exit status.
 fn tidegate_build(projects: &[PathBuf], options: &[&str]) -> Result<Option<i32>> {
-    let mut command = Command::new(root().join("target/debug/tidegate"));
+    let mut command = Command::new(binary("tidegate")?);
     command.arg("build").args(projects).args(options).current_dir(root());
     // A separate target directory avoids waiting for the lock of builds in the workspace.
     command.env("CARGO_TARGET_DIR", root().join("target/guests"));
@@ -66,7 +72,7 @@ fn tidegate_build(projects: &[PathBuf], options: &[&str]) -> Result<Option<i32>>
 /// Returns the directories of the guests, sorted by name.
 fn guest_directories(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(dir).map_err(|error| format!("cannot read {}: {error}", dir.display()))?;
-    let is_project = |path: &PathBuf| path.join("Cargo.toml").is_file() || path.join("package.json").is_file();
+    let is_project = |path: &PathBuf| path.join("Cargo.toml").is_file();
     let mut projects: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(is_project).collect();
     projects.sort();
     Ok(projects)
@@ -94,7 +100,7 @@ mod tests {
     #[test]
     fn only_directories_with_a_manifest_are_guests() {
         let dir = tempfile::tempdir().unwrap();
-        for (name, manifest) in [("b", "Cargo.toml"), ("a", "package.json"), ("notes", "README.md")] {
+        for (name, manifest) in [("b", "Cargo.toml"), ("a", "Cargo.toml"), ("notes", "README.md")] {
             fs::create_dir(dir.path().join(name)).unwrap();
             fs::write(dir.path().join(name).join(manifest), "").unwrap();
         }

@@ -1,10 +1,11 @@
-//! The development commands of the workspace: `cargo xtask demo`, `cargo xtask test` and `cargo xtask guests`.
+//! The development commands of the workspace: `cargo xtask demo`, `test`, `guests` and `sync`.
 
 mod demo;
 mod guests;
 mod install;
 mod redis;
 mod run;
+mod sync;
 mod test;
 
 use std::process::ExitCode;
@@ -27,8 +28,14 @@ enum Command {
     Demo,
     /// Build the guests, run all tests and check all combinations of features
     Test,
-    /// Build the Wasm policies and write them to policies/
+    /// Build the Wasm policies in policies/guests and write them to target/guests/rust
     Guests,
+    /// Update the files that exist more than once, for example the copies of the contract with guests
+    Sync {
+        /// Only report which copies differ from their sources
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -36,6 +43,8 @@ fn main() -> ExitCode {
         Command::Demo => demo::run(),
         Command::Test => test::run().map(|()| true),
         Command::Guests => run::cargo(&BUILD_TIDEGATE).and_then(|()| guests::build()).map(|()| true),
+        Command::Sync { check: true } => sync::check().map(|()| true),
+        Command::Sync { check: false } => sync::update().map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -14,6 +14,13 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// Returns the path of a program that cargo built in the workspace. It is in the directory of this program, also if
+/// `CARGO_TARGET_DIR` is set.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().map_err(|error| format!("cannot find the build directory: {error}"))?;
+    Ok(own.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+}
+
 /// Runs cargo in the workspace and inherits standard output and standard error.
 pub fn cargo(args: &[&str]) -> Result<()> {
     cargo_with(&[], args)

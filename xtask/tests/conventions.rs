@@ -15,7 +15,7 @@ const MAX_FUNCTION_LINES: usize = 70;
 const LAYERS: [&[&str]; 6] = [
     &["tidegate-core", "tidegate-lua", "tidegate-sdk"],
     &["tidegate-policy", "tidegate-redis", "pdd-retry-policy"],
-    &["tidegate"],
+    &["tidegate", "tidegate-lint"],
     &["tidegate-server"],
     &["gateway"],
     &["tidegate-tests", "xtask"],
@@ -25,11 +25,11 @@ const LAYERS: [&[&str]; 6] = [
 const CORE_DEPENDENCIES: [&str; 3] = ["serde", "thiserror", "toml"];
 
 /// External crates and the only workspace crates that may depend on them. Only servers and clients use wire formats,
-/// only the policy runtime uses the policy engines, and only one crate uses Redis commands.
+/// only the policy runtime and the lints of policies use the policy engines, and only one crate uses Redis commands.
 const RESTRICTED: [(&str, &[&str]); 7] = [
     ("redis", &["tidegate-redis"]),
     ("wasmtime", &["tidegate-policy"]),
-    ("rhai", &["tidegate-policy"]),
+    ("rhai", &["tidegate-policy", "tidegate-lint"]),
     ("notify", &["tidegate-policy"]),
     ("axum", &["tidegate-server", "gateway", "xtask"]),
     ("reqwest", &["tidegate-server", "gateway", "xtask"]),

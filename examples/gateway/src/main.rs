@@ -24,7 +24,7 @@ use tower::Layer as _;
 /// Forward requests to platforms and keep their rate limits.
 #[derive(Parser)]
 struct Options {
-    /// Read the configuration from this file. Without it, the built-in defaults apply.
+    /// Read the configuration from this file. Without it, the limits of the preset `platforms` apply.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Listen on this address.
@@ -68,7 +68,7 @@ async fn main() -> Result<(), String> {
 
 /// Builds the host with the policies and channels of the configuration.
 fn build_host(path: Option<&Path>) -> Result<Host, String> {
-    let config = path.map_or_else(|| Ok(Config::default()), tidegate::read_config)?;
+    let config = path.map_or_else(|| Ok(Config::shipped()), tidegate::read_config)?;
     let policies = tidegate::policy::Policies::open(&config.policies);
     let channels = std::sync::Arc::new(tidegate_server::notify::from_config);
     Host::builder().config(config).policies(policies).notifiers(channels).build().map_err(to_message)

@@ -10,43 +10,16 @@ use tidegate_core::config::reader::{Diagnostic, SpannedString};
 use tidegate_core::config::{PoliciesConfig, ResolvedPolicyConfig};
 
 use crate::files::FileContent;
-#[cfg(feature = "rhai")]
-use crate::files::RULES;
-use crate::load::{LoadedPolicy, PolicyKind};
+use crate::loaded::LoadedPolicy;
 #[cfg(feature = "rhai")]
 use crate::origin::Origin;
+#[cfg(feature = "rhai")]
+use crate::paths::RULES;
+use crate::paths::{Language, PolicyKind};
 #[cfg(feature = "rhai")]
 use crate::rhai::RhaiEngines;
 #[cfg(feature = "wasm")]
 use crate::wasm::{WasmBinary, WasmEngine};
-
-/// The language of a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
-    /// A Rhai script.
-    Rhai,
-    /// A Wasm component.
-    Wasm,
-}
-
-impl Language {
-    /// Returns the language of a file by its extension.
-    pub fn of(name: &str) -> Option<Self> {
-        match name.rsplit_once('.')?.1 {
-            "rhai" => Some(Self::Rhai),
-            "wasm" => Some(Self::Wasm),
-            _ => None,
-        }
-    }
-
-    /// Returns the name that the policy status uses.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rhai => "rhai",
-            Self::Wasm => "wasm",
-        }
-    }
-}
 
 /// The progress of the compilation of a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,11 +101,7 @@ impl Engines {
         config: &ResolvedPolicyConfig,
     ) -> Result<LoadedPolicy, String> {
         let (text, origin) = (text(source.file, source.bytes)?, Origin::file(source.file).with_path(source.path));
-        let loaded = match kind {
-            PolicyKind::Retry => self.rhai.load_retry(text, origin.clone(), config).map(LoadedPolicy::Retry),
-            PolicyKind::Alert => self.rhai.load_alert(text, origin.clone(), config).map(LoadedPolicy::Alert),
-            PolicyKind::Admit => self.rhai.load_admit(text, origin.clone(), config).map(LoadedPolicy::Admit),
-        };
+        let loaded = self.rhai.load(kind, text, origin.clone(), config);
         loaded.map_err(|diagnostics| format_lines(&origin, diagnostics))
     }
 

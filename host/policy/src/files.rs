@@ -8,13 +8,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::engines::Language;
+use crate::paths::{CANDIDATE, Language, RULES};
 
-/// The file of the alert rules.
-pub const RULES: &str = "alerts.toml";
-/// The part of a file name, before the extension, that marks a candidate. A candidate runs beside the active policy and
-/// only reports its differences.
-pub const CANDIDATE: &str = ".candidate";
 /// How often a file is read while it keeps changing. After that, the next scan reads it again.
 const MAX_READS: usize = 4;
 

@@ -1,6 +1,7 @@
 //! The policies that are active at one moment.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -35,6 +36,14 @@ pub struct Generation {
     pub(crate) entries: Vec<StatusEntry>,
     /// Why the directory cannot be read.
     pub(crate) directory_error: Option<String>,
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Generation");
+        debug.field("number", &self.number).field("rules", &self.rules);
+        debug.field("directory_error", &self.directory_error).finish_non_exhaustive()
+    }
 }
 
 /// What the status reports about one file. The counters are read when the status is requested.

@@ -12,16 +12,18 @@ mod engines;
 mod files;
 mod generation;
 mod load;
+mod loaded;
 #[cfg(feature = "rhai")]
 mod origin;
+mod paths;
 mod policy_log;
 mod registry;
-#[cfg(feature = "rhai")]
-mod review;
 #[cfg(feature = "rhai")]
 mod rhai;
 mod rules;
 mod samples;
+#[cfg(feature = "rhai")]
+pub mod scripts;
 mod slot;
 mod slots;
 mod tracked;
@@ -32,9 +34,9 @@ pub mod watch;
 pub use candidate::{Difference, Differences};
 pub use decisions::DecisionsStatus;
 pub use generation::{Generation, PolicyDecision, PolicyStatus};
-pub use load::{LoadedPolicy, PolicyKind, load_one};
+pub use load::load_one;
+pub use loaded::LoadedPolicy;
+pub use paths::PolicyKind;
 pub use registry::{Policies, ReloadReport};
-#[cfg(feature = "rhai")]
-pub use review::review;
 pub use rules::{Rule, RuleScope};
 pub use watch::Watch;

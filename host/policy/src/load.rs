@@ -2,56 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use tidegate_core::config::PoliciesConfig;
-use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy};
 
 use crate::engines::{Engines, PolicySource};
-
-/// A policy that was loaded from one file.
-pub enum LoadedPolicy {
-    /// A retry policy.
-    Retry(Arc<dyn RetryPolicy>),
-    /// An alert condition.
-    Alert(Arc<dyn AlertPolicy>),
-    /// An admission policy.
-    Admit(Arc<dyn AdmitPolicy>),
-}
-
-/// What a policy decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PolicyKind {
-    /// Whether to retry a failed call.
-    Retry,
-    /// Whether an alert condition is met.
-    Alert,
-    /// Whether to send a request, from which limits it takes tokens, and how many.
-    Admit,
-}
-
-impl PolicyKind {
-    /// Returns the directory of the policies of this kind.
-    #[must_use]
-    pub const fn folder(self) -> &'static str {
-        match self {
-            Self::Retry => "retry",
-            Self::Alert => "alerts",
-            Self::Admit => "admit",
-        }
-    }
-
-    /// Returns the kind of a file by its directory: `retry`, `alerts` or `admit`.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
-        match path.parent()?.file_name()?.to_str()? {
-            "retry" => Some(Self::Retry),
-            "alerts" => Some(Self::Alert),
-            "admit" => Some(Self::Admit),
-            _ => None,
-        }
-    }
-}
+use crate::loaded::LoadedPolicy;
+use crate::paths::PolicyKind;
 
 /// Loads one policy from a file. `kind` is required for files outside of `retry/`, `alerts/` and `admit/`.
 ///

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,14 @@ pub struct Rule {
     pub condition: String,
     /// The condition.
     pub policy: Arc<dyn AlertPolicy>,
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Rule");
+        debug.field("name", &self.name).field("condition", &self.condition).field("scope", &self.scope);
+        debug.finish_non_exhaustive()
+    }
 }
 
 /// Reads the rules of a file.

@@ -18,13 +18,8 @@ impl HostView for SampleView {
     }
 
     fn limit(&self, _: &str) -> Option<LimitStatus> {
-        Some(full_limit())
+        Some(LimitStatus::full(Quota::per_second(TEN)))
     }
-}
-
-/// Returns the state of a limit of ten calls a second that is not used.
-pub fn full_limit() -> LimitStatus {
-    LimitStatus::full(Quota::per_second(TEN))
 }
 
 /// Returns a view without calls.

@@ -12,10 +12,11 @@ use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy};
 use crate::candidate::Candidate;
 use crate::counters::Counters;
 use crate::decisions::{DecisionLog, PolicyId};
-use crate::engines::{CompileProgress, Engines, Language, PolicySource};
-use crate::files::{CANDIDATE, FileContent, PolicyFile};
+use crate::engines::{CompileProgress, Engines, PolicySource};
+use crate::files::{FileContent, PolicyFile};
 use crate::generation::StatusEntry;
-use crate::load::{LoadedPolicy, PolicyKind};
+use crate::loaded::LoadedPolicy;
+use crate::paths::{Language, PolicyKind, is_candidate};
 use crate::rules::{Rule, RuleReader};
 use crate::tracked::{FaultThreshold, PolicyContext, TrackedPolicy};
 
@@ -283,11 +284,6 @@ fn truncated(mut message: String) -> String {
         message.push_str(" … (truncated)");
     }
     message
-}
-
-/// Whether a file is a candidate, which only reports what it would decide.
-pub fn is_candidate(path: &str) -> bool {
-    Path::new(path).file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with(CANDIDATE))
 }
 
 fn fault_threshold(config: &PoliciesConfig) -> FaultThreshold {

@@ -11,8 +11,9 @@ use tidegate_core::config::ResolvedPolicyConfig;
 use crate::candidate::CandidateRunner;
 use crate::decisions::PolicyId;
 use crate::engines::text;
-use crate::files::{CANDIDATE, FileContent, PolicyFile, RULES, Scan};
+use crate::files::{FileContent, PolicyFile, Scan};
 use crate::generation::Generation;
+use crate::paths::{CANDIDATE, RULES};
 use crate::rules::RuleReader;
 use crate::slot::{Change, Changes, LoadContext, PolicySlot, SlotContent};
 

@@ -14,7 +14,7 @@ use tidegate_core::{
 
 use crate::counters::Counters;
 use crate::decisions::{DecisionLog, LoggedDecision, PolicyId};
-use crate::slot::is_candidate;
+use crate::paths::is_candidate;
 
 /// When a policy is quarantined: after this many faults within this time.
 #[derive(Clone, Copy, Debug)]

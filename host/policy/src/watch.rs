@@ -25,6 +25,7 @@ const MAX_DEBOUNCE: Duration = Duration::from_secs(1);
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The guard of a watch. The watch ends when the guard is dropped.
+#[derive(Debug)]
 pub struct Watch {
     stop: Arc<AtomicBool>,
     wake: SyncSender<()>,

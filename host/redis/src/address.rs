@@ -9,18 +9,9 @@ use redis::{
 use tidegate_core::Secret;
 use tidegate_core::config::{RedisConfig, RedisKind};
 
-/// The error of an invalid `[redis]` configuration. The message contains no secret.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct OpenError(String);
+use crate::error::Error;
 
-impl OpenError {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
-    }
-}
-
-const NOT_PEM: &str = "tls_ca: expected PEM certificates, each from BEGIN CERTIFICATE to END CERTIFICATE";
+const NOT_PEM: &str = "expected PEM certificates, each from BEGIN CERTIFICATE to END CERTIFICATE";
 
 /// A server's address with credentials and TLS settings; it exposes only host and port.
 #[derive(Clone)]
@@ -28,36 +19,40 @@ pub struct Address(ConnectionInfo);
 
 impl Address {
     /// Returns the addresses of a configuration, in its order.
-    pub fn from_config(config: &RedisConfig) -> Result<Vec<Self>, OpenError> {
+    pub fn from_config(config: &RedisConfig) -> Result<Vec<Self>, Error> {
         let ca = config.tls_ca.as_deref().map(read_certificates).transpose()?;
         // Another crate of the program may have installed a TLS provider already; that one is kept.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let addresses = config.url.iter().map(|url| Self::parse(url, config, ca.as_deref()));
         let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
-        if addresses.is_empty() { Err(OpenError::new("url: expected at least one address")) } else { Ok(addresses) }
+        if addresses.is_empty() { Err(Error::setting("url", "expected at least one address")) } else { Ok(addresses) }
     }
 
-    fn parse(url: &Secret, config: &RedisConfig, ca: Option<&str>) -> Result<Self, OpenError> {
+    fn parse(url: &Secret, config: &RedisConfig, ca: Option<&str>) -> Result<Self, Error> {
         // The message has only the category, because the library's full message may repeat the URL and its password.
         let invalid_url = |error: redis::RedisError| {
-            OpenError::new(format!(
-                "url: expected a URL such as redis://host:6379/0 or rediss://user:password@host:6379/0 ({})",
-                error.category()
-            ))
+            Error::setting(
+                "url",
+                format!(
+                    "expected a URL such as redis://host:6379/0 or rediss://user:password@host:6379/0 ({})",
+                    error.category()
+                ),
+            )
         };
         let info = url.expose().into_connection_info().map_err(invalid_url)?;
         if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
-            return Err(OpenError::new(
-                "url: `#insecure` accepts any certificate; name your certificate authority in `tls_ca` instead",
+            return Err(Error::setting(
+                "url",
+                "`#insecure` accepts any certificate; name your certificate authority in `tls_ca` instead",
             ));
         }
         let encrypted = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         if ca.is_some() && !encrypted {
-            return Err(OpenError::new("tls_ca: `url` is not encrypted; it must begin with rediss://"));
+            return Err(Error::setting("tls_ca", "`url` is not encrypted; it must begin with rediss://"));
         }
         let mut settings = with_client_name(info.redis_settings().clone());
         if config.kind == RedisKind::Cluster && settings.db() != 0 {
-            return Err(OpenError::new("url: a cluster has only database 0; remove the database number"));
+            return Err(Error::setting("url", "a cluster has only database 0; remove the database number"));
         }
         // Sentinels use the credentials in the URL; `username` and `password` are those of the Redis server.
         if config.kind != RedisKind::Sentinel {
@@ -66,7 +61,7 @@ impl Address {
         let info = with_nodelay(info.set_redis_settings(settings));
         let Some(ca) = ca else { return Ok(Self(info)) };
         let trusted = TlsCertificates { client_tls: None, root_cert: Some(ca.as_bytes().to_vec()) };
-        let client = Client::build_with_tls(info, trusted).map_err(|_| OpenError::new(NOT_PEM))?;
+        let client = Client::build_with_tls(info, trusted).map_err(|_| Error::setting("tls_ca", NOT_PEM))?;
         Ok(Self(client.get_connection_info().clone()))
     }
 
@@ -116,10 +111,10 @@ impl Address {
 }
 
 /// Reads a file of certificates. A file without any is an error: every server would be rejected without a clear reason.
-fn read_certificates(path: &Path) -> Result<String, OpenError> {
+fn read_certificates(path: &Path) -> Result<String, Error> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| OpenError::new(format!("tls_ca: cannot read {}: {error}", path.display())))?;
-    if text.contains("-----BEGIN CERTIFICATE-----") { Ok(text) } else { Err(OpenError::new(NOT_PEM)) }
+        .map_err(|error| Error::unreadable_file("tls_ca", format!("cannot read {}", path.display()), error))?;
+    if text.contains("-----BEGIN CERTIFICATE-----") { Ok(text) } else { Err(Error::setting("tls_ca", NOT_PEM)) }
 }
 
 /// Sets the library name that `CLIENT LIST` shows.
@@ -150,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    fn addresses(kind: RedisKind, url: &str, change: impl FnOnce(&mut RedisConfig)) -> Result<Vec<Address>, OpenError> {
+    fn addresses(kind: RedisKind, url: &str, change: impl FnOnce(&mut RedisConfig)) -> Result<Vec<Address>, Error> {
         let mut config = RedisConfig { kind, ..RedisConfig::single(url) };
         change(&mut config);
         Address::from_config(&config)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,12 @@ pub struct RedisAlerts {
 
 /// The time in µs and the states; `None` if the fencing token was rejected.
 type StatesReply = Option<(u64, BTreeMap<String, String>)>;
+
+impl fmt::Debug for RedisAlerts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisAlerts").field("redis", &self.redis).finish_non_exhaustive()
+    }
+}
 
 impl RedisAlerts {
     /// Creates a store that uses the Redis server's clock.

@@ -1,23 +1,24 @@
 //! The Redis client that all stores of a process share.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::{Cmd, Value};
-use tidegate_core::StoreError;
 use tidegate_core::config::RedisConfig;
 use tidegate_core::store::Signal;
+use tidegate_core::{Clock, StoreError};
 use tidegate_lua::Script;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::address::OpenError;
+use crate::error::Error;
 use crate::health::Health;
 use crate::keys::Keys;
-use crate::node_connection::ConnectionStats;
+use crate::node_connection::ConnectionContext;
 use crate::node_error::NodeError;
 use crate::presence;
 use crate::script_hashes::ScriptHashes;
@@ -33,12 +34,11 @@ pub struct Redis(pub(crate) Arc<RedisInner>);
 
 pub(crate) struct RedisInner {
     topology: Arc<Topology>,
-    stats: Arc<ConnectionStats>,
+    context: Arc<ConnectionContext>,
     subscriber: Arc<Subscriber>,
     hashes: ScriptHashes,
     keys: Keys,
     process: String,
-    decide_within: Duration,
     /// The number of requests that failed or were skipped because a server was unavailable.
     unavailable_errors: AtomicU64,
     /// The last error with which a server rejected a command.
@@ -57,23 +57,24 @@ impl Drop for RedisInner {
 impl Redis {
     /// Creates a client and starts to connect in the background. Must be called within a tokio runtime.
     ///
+    /// The stores of the client use `clock` for the times of this process.
+    ///
     /// # Errors
     /// Returns an error if the configuration is invalid, or if the calling thread is not in a tokio runtime.
-    pub fn open(config: &RedisConfig) -> Result<Self, OpenError> {
-        let runtime = Handle::try_current().map_err(|_| OpenError::new("must be opened within a tokio runtime"))?;
+    pub fn open(config: &RedisConfig, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let runtime = Handle::try_current().map_err(|_| Error::no_runtime())?;
         let keys = Keys::new(&config.prefix);
-        let stats = Arc::new(ConnectionStats::default());
-        let topology = Arc::new(Topology::open(config, &keys, Arc::clone(&stats))?);
+        let context = Arc::new(ConnectionContext::new(clock, config.decide_within));
+        let topology = Arc::new(Topology::open(config, &keys, Arc::clone(&context))?);
         let subscriber = Arc::new(Subscriber::new(config.decide_within));
         let subscriber_task = tokio::spawn(Arc::clone(&subscriber).run(Arc::clone(&topology))).abort_handle();
         let redis = Self(Arc::new(RedisInner {
             topology,
-            stats,
+            context,
             subscriber,
             hashes: ScriptHashes::default(),
             keys,
             process: format!("{:016x}", rand::random::<u64>()),
-            decide_within: config.decide_within,
             unavailable_errors: AtomicU64::new(0),
             last_rejection: Mutex::new(None),
             processes: AtomicUsize::new(1),
@@ -84,10 +85,25 @@ impl Redis {
         Ok(redis)
     }
 
-    /// Returns the builder of keys with the configured prefix.
+    /// Returns the health of the connections. It contains no secret.
     #[must_use]
-    pub fn keys(&self) -> &Keys {
-        &self.0.keys
+    pub fn health(&self) -> Health {
+        let inner = &*self.0;
+        let probe_us = inner.context.probe_us.load(Ordering::Relaxed);
+        Health {
+            subscription_error: inner.subscriber.error(),
+            reconnects: inner.context.reconnects.load(Ordering::Relaxed),
+            unavailable_errors: inner.unavailable_errors.load(Ordering::Relaxed),
+            last_rejection: inner.last_rejection.lock().clone(),
+            probe_us: (probe_us > 0).then_some(probe_us),
+            processes: self.processes(),
+            ..Health::from_topology(&inner.topology, inner.context.clock.now())
+        }
+    }
+
+    /// Waits until the server that has this key is available; returns at once if it is available already.
+    pub async fn wait_until_available(&self, key: &str) {
+        self.0.topology.wait_until_available(key).await;
     }
 
     /// Returns the runtime in which the client was opened, for tasks that are started outside of a runtime.
@@ -95,37 +111,28 @@ impl Redis {
         &self.0.runtime
     }
 
+    /// Returns the clock of the process.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.context.clock
+    }
+
     /// Returns the random id of this process.
-    #[must_use]
-    pub fn process(&self) -> &str {
+    pub(crate) fn process(&self) -> &str {
         &self.0.process
     }
 
     /// Returns the maximum time that a decision waits for Redis.
-    #[must_use]
-    pub fn decide_within(&self) -> Duration {
-        self.0.decide_within
+    pub(crate) fn decide_within(&self) -> Duration {
+        self.0.context.reply_timeout
     }
 
     /// Returns the number of processes that share this Redis and prefix, as of the last heartbeat; at least 1.
-    #[must_use]
-    pub fn processes(&self) -> usize {
+    pub(crate) fn processes(&self) -> usize {
         self.0.processes.load(Ordering::Relaxed)
     }
 
-    /// Runs a script once, within the time that a decision may take.
-    ///
-    /// # Errors
-    /// Returns an error if Redis is unavailable (the script may or may not have run) or rejects the script.
-    pub async fn run(&self, script: &Script, keys: &[String], args: &[Vec<u8>]) -> Result<Value, StoreError> {
-        self.run_within(self.0.decide_within, script, keys, args).await
-    }
-
     /// Runs a script once, within the given time.
-    ///
-    /// # Errors
-    /// Returns an error if Redis is unavailable (the script may or may not have run) or rejects the script.
-    pub async fn run_within(
+    pub(crate) async fn run_within(
         &self,
         within: Duration,
         script: &Script,
@@ -146,6 +153,47 @@ impl Redis {
             replies = self.0.topology.send(tag_key, &command("EVAL", script.text), deadline).await;
         }
         self.store_result(replies).map(|replies| replies.into_iter().next().unwrap_or(Value::Nil))
+    }
+
+    /// Converts the error of a node into a [`StoreError`] and records it for [`Health`].
+    fn store_result<T>(&self, result: Result<T, NodeError>) -> Result<T, StoreError> {
+        result.map_err(|error| match error {
+            NodeError::Refused(_) | NodeError::NoScript => {
+                *self.0.last_rejection.lock() = Some(error.to_string());
+                StoreError::failed(format!("redis rejected the command: {error}"))
+            }
+            _ => {
+                self.0.unavailable_errors.fetch_add(1, Ordering::Relaxed);
+                StoreError::unavailable(format!("redis unavailable: {error}"))
+            }
+        })
+    }
+
+    /// Returns why the server that has this key is unavailable; `None` if it may be available. It sends no request.
+    ///
+    /// [`Health::unavailable_errors`] counts each reason that is returned.
+    pub(crate) fn unavailable_reason(&self, key: &str) -> Option<Arc<str>> {
+        let reason = self.0.topology.unavailable_reason(key);
+        self.0.unavailable_errors.fetch_add(u64::from(reason.is_some()), Ordering::Relaxed);
+        reason
+    }
+}
+
+/// Requests of stores. They are public for the tests of this workspace, and not part of the public API.
+#[doc(hidden)]
+impl Redis {
+    /// Returns the builder of keys with the configured prefix.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.0.keys
+    }
+
+    /// Runs a script once, within the time that a decision may take.
+    ///
+    /// # Errors
+    /// Returns an error if Redis is unavailable (the script may or may not have run) or rejects the script.
+    pub async fn run(&self, script: &Script, keys: &[String], args: &[Vec<u8>]) -> Result<Value, StoreError> {
+        self.run_within(self.decide_within(), script, keys, args).await
     }
 
     /// Sends read commands, each a list of words such as `["HGETALL", key]`, in one round trip.
@@ -170,56 +218,23 @@ impl Redis {
         self.store_result(replies)
     }
 
-    /// Converts the error of a node into a [`StoreError`] and records it for [`Health`].
-    fn store_result<T>(&self, result: Result<T, NodeError>) -> Result<T, StoreError> {
-        result.map_err(|error| match error {
-            NodeError::Refused(_) | NodeError::NoScript => {
-                *self.0.last_rejection.lock() = Some(error.to_string());
-                StoreError::failed(format!("redis rejected the command: {error}"))
-            }
-            _ => {
-                self.0.unavailable_errors.fetch_add(1, Ordering::Relaxed);
-                StoreError::unavailable(format!("redis unavailable: {error}"))
-            }
-        })
-    }
-
-    /// Returns the health of the connections. It contains no secret.
-    #[must_use]
-    pub fn health(&self) -> Health {
-        let inner = &*self.0;
-        let probe_us = inner.stats.probe_us.load(Ordering::Relaxed);
-        Health {
-            subscription_error: inner.subscriber.error(),
-            reconnects: inner.stats.reconnects.load(Ordering::Relaxed),
-            unavailable_errors: inner.unavailable_errors.load(Ordering::Relaxed),
-            last_rejection: inner.last_rejection.lock().clone(),
-            probe_us: (probe_us > 0).then_some(probe_us),
-            processes: self.processes(),
-            ..Health::from_topology(&inner.topology)
-        }
-    }
-
-    /// Returns why the server that has this key is unavailable; `None` if it may be available. It sends no request.
-    ///
-    /// [`Health::unavailable_errors`] counts each reason that is returned.
-    #[must_use]
-    pub fn unavailable_reason(&self, key: &str) -> Option<Arc<str>> {
-        let reason = self.0.topology.unavailable_reason(key);
-        self.0.unavailable_errors.fetch_add(u64::from(reason.is_some()), Ordering::Relaxed);
-        reason
-    }
-
-    /// Waits until the server that has this key is available; returns at once if it is available already.
-    pub async fn wait_until_available(&self, key: &str) {
-        self.0.topology.wait_until_available(key).await;
-    }
-
     /// Returns a signal that fires at each message of a channel, and once when the subscription is established.
     ///
     /// It does not wait for the subscription.
     #[must_use]
     pub fn signal(&self, channel: &str) -> Box<dyn Signal> {
         self.0.subscriber.signal(channel)
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Health { kind, state, .. } = self.health();
+        let prefix = &self.0.keys;
+        f.debug_struct("Redis")
+            .field("kind", &kind)
+            .field("state", &state)
+            .field("keys", prefix)
+            .finish_non_exhaustive()
     }
 }

@@ -12,7 +12,7 @@ use crate::address::Address;
 use crate::cluster_nodes::{ClusterNode, ClusterNodes, ClusterState};
 use crate::keys::Keys;
 use crate::migrating_slots::MigratingSlots;
-use crate::node_connection::ConnectionStats;
+use crate::node_connection::ConnectionContext;
 use crate::node_error::NodeError;
 use crate::slots;
 
@@ -36,8 +36,8 @@ impl Drop for Cluster {
 
 impl Cluster {
     /// Starts to discover the nodes; must be called within a tokio runtime.
-    pub fn new(seeds: Vec<Address>, keys: Keys, reply_timeout: Duration, stats: Arc<ConnectionStats>) -> Self {
-        let nodes = Arc::new(ClusterNodes::new(seeds, keys, reply_timeout, stats));
+    pub fn new(seeds: Vec<Address>, keys: Keys, context: Arc<ConnectionContext>) -> Self {
+        let nodes = Arc::new(ClusterNodes::new(seeds, keys, context));
         let slot_map_task = tokio::spawn(Arc::clone(&nodes).keep_updated()).abort_handle();
         Self { nodes, migrating_slots: MigratingSlots::default(), slot_map_task }
     }

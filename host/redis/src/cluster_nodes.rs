@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
+use tidegate_core::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
@@ -12,7 +13,7 @@ use crate::address::Address;
 use crate::address_source::AddressSource;
 use crate::connection::{Connection, connect_timeout};
 use crate::keys::Keys;
-use crate::node_connection::{ConnectionStats, NodeConnection, Outage};
+use crate::node_connection::{ConnectionContext, NodeConnection, Outage};
 use crate::node_error::NodeError;
 use crate::slots::{self, SlotRange};
 
@@ -38,7 +39,7 @@ pub struct ClusterNode {
 #[derive(Clone)]
 pub enum ClusterState {
     /// No node has replied yet. Discovery started at this time.
-    Discovering(Instant),
+    Discovering(Timestamp),
     /// No node has provided a slot map yet; the outage has the reason.
     Unavailable(Outage),
     /// The last slot map that a node provided.
@@ -49,8 +50,7 @@ pub enum ClusterState {
 pub struct ClusterNodes {
     seeds: Vec<Address>,
     keys: Keys,
-    reply_timeout: Duration,
-    stats: Arc<ConnectionStats>,
+    context: Arc<ConnectionContext>,
     topology_changed: Arc<Notify>,
     state: watch::Sender<ClusterState>,
 }
@@ -71,10 +71,10 @@ impl SlotMap {
 
 impl ClusterNodes {
     /// Creates a cluster without known nodes. `seeds` are the configured addresses.
-    pub fn new(seeds: Vec<Address>, keys: Keys, reply_timeout: Duration, stats: Arc<ConnectionStats>) -> Self {
+    pub fn new(seeds: Vec<Address>, keys: Keys, context: Arc<ConnectionContext>) -> Self {
         let topology_changed = Arc::new(Notify::new());
-        let state = watch::Sender::new(ClusterState::Discovering(Instant::now()));
-        Self { seeds, keys, reply_timeout, stats, topology_changed, state }
+        let state = watch::Sender::new(ClusterState::Discovering(context.clock.now()));
+        Self { seeds, keys, context, topology_changed, state }
     }
 
     /// Returns a receiver, to read the state or to wait for a change.
@@ -120,7 +120,7 @@ impl ClusterNodes {
         let command = [command];
         let map = self.map();
         for node in map.nodes().filter(|node| node.connection.connected_address().is_some()) {
-            let deadline = Instant::now() + connect_timeout(self.reply_timeout);
+            let deadline = Instant::now() + connect_timeout(self.context.reply_timeout);
             let replies = node.connection.send(&command, false, deadline).await;
             if let Ok(ranges) = parse_replies(replies, &node.address) {
                 return Ok(ranges);
@@ -128,7 +128,7 @@ impl ClusterNodes {
         }
         let mut reason = String::new();
         for seed in &self.seeds {
-            let deadline = Instant::now() + connect_timeout(self.reply_timeout);
+            let deadline = Instant::now() + connect_timeout(self.context.reply_timeout);
             let ranges = match Connection::open(seed, deadline).await {
                 Ok(connection) => parse_replies(connection.send(&command, false, deadline).await, seed),
                 Err(error) => Err(error),
@@ -175,7 +175,7 @@ impl ClusterNodes {
                 ClusterState::Mapped(_) => return false,
                 ClusterState::Unavailable(outage) if *outage.reason == *reason => return false,
                 ClusterState::Unavailable(outage) => outage.since,
-                ClusterState::Discovering(_) => Instant::now(),
+                ClusterState::Discovering(_) => self.context.clock.now(),
             };
             tracing::warn!(reason, "redis cluster unavailable");
             *state = ClusterState::Unavailable(Outage { since, reason: reason.into() });
@@ -193,8 +193,8 @@ impl ClusterNodes {
     fn connect(&self, host: &str, port: u16, probe_key: String) -> Arc<ClusterNode> {
         let address = self.seeds[0].with_host_port(host, port);
         let source = AddressSource::Fixed(address.clone());
-        let (stats, topology_changed) = (Arc::clone(&self.stats), Arc::clone(&self.topology_changed));
-        let connection = NodeConnection::new(source, probe_key, self.reply_timeout, stats, topology_changed);
+        let (context, topology_changed) = (Arc::clone(&self.context), Arc::clone(&self.topology_changed));
+        let connection = NodeConnection::new(source, probe_key, context, topology_changed);
         Arc::new(ClusterNode { address, connection })
     }
 

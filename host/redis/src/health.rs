@@ -1,11 +1,15 @@
 //! The health of the Redis connections, for status pages and metrics.
 
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde::Serialize;
+use tidegate_core::Timestamp;
 use tidegate_core::clock::millis;
-use tokio::time::Instant;
 
 use crate::cluster_nodes::ClusterState;
-use crate::node_connection::{ConnectionState, NodeConnection};
+use crate::node_connection::{ConnectionState, NodeConnection, Outage};
 use crate::topology::Topology;
 
 /// The health of a process's connections to Redis. It contains no secret.
@@ -51,6 +55,25 @@ pub enum ServerState {
     Unavailable,
 }
 
+impl ServerState {
+    /// Returns the name that status pages show, such as `up`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Degraded => "degraded",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl fmt::Display for ServerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// The health of the connection to one server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServerHealth {
@@ -66,11 +89,11 @@ pub struct ServerHealth {
 
 impl Health {
     /// Returns the health of the servers; the caller fills in the statistics of the process.
-    pub(crate) fn from_topology(topology: &Topology) -> Self {
+    pub(crate) fn from_topology(topology: &Topology, now: Timestamp) -> Self {
         let (kind, servers) = match topology {
-            Topology::SingleNode(node) if node.uses_sentinels() => ("sentinel", vec![node_health(node)]),
-            Topology::SingleNode(node) => ("single", vec![node_health(node)]),
-            Topology::Cluster(cluster) => ("cluster", cluster_health(&cluster.state().borrow())),
+            Topology::SingleNode(node) if node.uses_sentinels() => ("sentinel", vec![node_health(node, now)]),
+            Topology::SingleNode(node) => ("single", vec![node_health(node, now)]),
+            Topology::Cluster(cluster) => ("cluster", cluster_health(&cluster.state().borrow(), now)),
         };
         let migrating_slot_reason = match topology {
             Topology::Cluster(cluster) => cluster.migrating_slot_reason(),
@@ -101,26 +124,27 @@ fn combined_state(servers: &[ServerHealth]) -> ServerState {
     }
 }
 
-fn cluster_health(state: &ClusterState) -> Vec<ServerHealth> {
+fn cluster_health(state: &ClusterState, now: Timestamp) -> Vec<ServerHealth> {
     match state {
-        ClusterState::Discovering(since) => vec![server_health(None, ServerState::Connecting, *since, None)],
+        ClusterState::Discovering(since) => vec![server_health(None, ServerState::Connecting, now - *since, None)],
         ClusterState::Unavailable(outage) => {
-            vec![server_health(None, ServerState::Unavailable, outage.since, Some(&outage.reason))]
+            vec![server_health(None, ServerState::Unavailable, now - outage.since, Some(&outage.reason))]
         }
-        ClusterState::Mapped(map) => map.nodes().map(|node| node_health(&node.connection)).collect(),
+        ClusterState::Mapped(map) => map.nodes().map(|node| node_health(&node.connection, now)).collect(),
     }
 }
 
-fn node_health(node: &NodeConnection) -> ServerHealth {
-    match &*node.state().borrow() {
-        ConnectionState::Connecting(since) => server_health(node.fixed_server(), ServerState::Connecting, *since, None),
-        ConnectionState::Unavailable(outage) => {
-            server_health(node.fixed_server(), ServerState::Unavailable, outage.since, Some(&outage.reason))
+fn node_health(node: &NodeConnection, now: Timestamp) -> ServerHealth {
+    let (server, state, since, reason) = match &*node.state().borrow() {
+        ConnectionState::Connecting(since) => (node.fixed_server(), ServerState::Connecting, *since, None),
+        ConnectionState::Unavailable(Outage { since, reason }) => {
+            (node.fixed_server(), ServerState::Unavailable, *since, Some(Arc::clone(reason)))
         }
-        ConnectionState::Up(live) => server_health(Some(live.address.server()), ServerState::Up, live.since, None),
-    }
+        ConnectionState::Up(live) => (Some(live.address.server()), ServerState::Up, live.since, None),
+    };
+    server_health(server, state, now - since, reason.as_deref())
 }
 
-fn server_health(server: Option<String>, state: ServerState, since: Instant, reason: Option<&str>) -> ServerHealth {
-    ServerHealth { server, state, state_duration_ms: millis(since.elapsed()), reason: reason.map(str::to_owned) }
+fn server_health(server: Option<String>, state: ServerState, age: Duration, reason: Option<&str>) -> ServerHealth {
+    ServerHealth { server, state, state_duration_ms: millis(age), reason: reason.map(str::to_owned) }
 }

@@ -1,5 +1,39 @@
 //! The Redis client and the stores of [tidegate](https://docs.rs/tidegate) in Redis: limits, locks, metrics and alerts
 //! that processes share.
+//!
+//! Most programs do not use this crate directly: they enable the feature `redis` of the crate `tidegate` and configure
+//! `[redis]`. Use it to read or change the shared state from another program, or to combine these stores with your own
+//! implementations of the traits in [`tidegate_core::store`].
+//!
+//! A [`Redis`] is the client of a process. It connects in the background, to a single server, through Sentinel or to a
+//! Cluster. Each store is created from it:
+//!
+//! | store | implements |
+//! | --- | --- |
+//! | [`RedisLimit`] | [`LimitStore`](tidegate_core::store::LimitStore): the token bucket of one platform |
+//! | [`RedisLocks`] | [`LockStore`](tidegate_core::store::LockStore): locks with a TTL and fencing tokens |
+//! | [`RedisMetrics`] | [`MetricStore`](tidegate_core::store::MetricStore): the counts of all processes |
+//! | [`RedisAlerts`] | [`AlertStore`](tidegate_core::store::AlertStore): alert states and the history of notifications |
+//!
+//! # Example
+//!
+//! List the locks that are held now:
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use tidegate_core::Clock;
+//! use tidegate_core::config::RedisConfig;
+//! use tidegate_core::store::LockStore;
+//! use tidegate_redis::{Redis, RedisLocks};
+//!
+//! # async fn list(clock: Arc<dyn Clock>) -> Result<(), Box<dyn std::error::Error>> {
+//! let redis = Redis::open(&RedisConfig::single("redis://127.0.0.1:6379"), clock)?;
+//! for lock in RedisLocks::new(redis).list().await? {
+//!     println!("{} is held by {}", lock.name, lock.owner);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod address;
 mod address_source;
@@ -9,8 +43,9 @@ mod cluster;
 mod cluster_nodes;
 mod codec;
 mod connection;
+mod error;
 mod health;
-pub mod keys;
+mod keys;
 mod limit;
 mod lock;
 mod metrics;
@@ -23,9 +58,9 @@ mod slots;
 mod subscriber;
 mod topology;
 
-pub use address::OpenError;
 pub use alerts::RedisAlerts;
 pub use client::Redis;
+pub use error::Error;
 pub use health::{Health, ServerHealth, ServerState};
 pub use limit::{RedisLimit, RedisTicket};
 pub use lock::RedisLocks;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::{FromRedisValue, Value};
-use tidegate_core::StoreError;
 use tidegate_core::clock::millis;
 use tidegate_core::store::{LockGrant, LockHeld, LockInfo, LockReply, LockRequest, LockStore, Signal, StoreFuture};
+use tidegate_core::{StoreError, Timestamp};
 use tidegate_lua::Script;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -33,10 +33,11 @@ const UNEXPECTED_REPLY: &str = "unexpected reply to a lock script";
 ///
 /// A lock alone does not protect a resource if its holder is paused, because another process may acquire the lock in
 /// the meantime. The resource must compare fencing tokens.
+#[derive(Debug)]
 pub struct RedisLocks {
     redis: Redis,
     /// The time at which this process last indexed each name.
-    indexed_at: Mutex<HashMap<String, Instant>>,
+    indexed_at: Mutex<HashMap<String, Timestamp>>,
 }
 
 impl RedisLocks {
@@ -67,7 +68,7 @@ impl RedisLocks {
 
     /// Adds a name to the index from which locks are listed, unless this process did so recently.
     async fn add_to_index(&self, name: &str) -> Result<(), StoreError> {
-        let now = Instant::now();
+        let now = self.redis.clock().now();
         if self.indexed_at.lock().get(name).is_some_and(|at| now - *at < INDEX_INTERVAL) {
             return Ok(());
         }

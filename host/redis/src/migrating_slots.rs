@@ -21,7 +21,7 @@ pub struct MigratingSlots(Mutex<BTreeMap<u16, UnavailableSlot>>);
 /// A slot that must not be tried before `until`.
 #[derive(Clone)]
 pub struct UnavailableSlot {
-    /// When the slot may be tried again.
+    /// When the slot may be tried again. It is a time of tokio, because requests wait for it.
     pub until: Instant,
     /// Why the slot is unavailable.
     pub reason: Arc<str>,

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::{Cmd, Value};
+use tidegate_core::clock::micros;
+use tidegate_core::{Clock, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -31,7 +33,7 @@ const REQUIREMENTS: &str = "requires Redis 7.0 or newer and a user who may run s
 #[derive(Clone)]
 pub enum ConnectionState {
     /// The first connection is being made. The attempts started at this time.
-    Connecting(Instant),
+    Connecting(Timestamp),
     /// The server replies.
     Up(Arc<LiveConnection>),
     /// The server does not reply, or rejects every command.
@@ -43,7 +45,7 @@ pub struct LiveConnection {
     /// The server's address.
     pub address: Address,
     /// When the connection was made.
-    pub since: Instant,
+    pub since: Timestamp,
     connection: Connection,
     /// Distinguishes this connection from earlier ones to the same server.
     number: u64,
@@ -53,18 +55,29 @@ pub struct LiveConnection {
 #[derive(Clone)]
 pub struct Outage {
     /// When the server became unavailable.
-    pub since: Instant,
+    pub since: Timestamp,
     /// Why, without any secret.
     pub reason: Arc<str>,
 }
 
-/// Statistics of all connections of a process.
-#[derive(Default)]
-pub struct ConnectionStats {
+/// What all connections of a process share.
+pub struct ConnectionContext {
+    /// The clock of the process, for the times that [`Health`](crate::Health) reports. Deadlines of requests are not
+    /// times of this clock but of tokio, whose timers wait for them.
+    pub clock: Arc<dyn Clock>,
+    /// How long a reply may take if the request has no deadline of its own.
+    pub reply_timeout: Duration,
     /// The number of connections that replaced a lost one.
     pub reconnects: AtomicU64,
     /// The round-trip time of the last probe, in microseconds.
     pub probe_us: AtomicU64,
+}
+
+impl ConnectionContext {
+    /// Creates the context of a process without connections.
+    pub fn new(clock: Arc<dyn Clock>, reply_timeout: Duration) -> Self {
+        Self { clock, reply_timeout, reconnects: AtomicU64::new(0), probe_us: AtomicU64::new(0) }
+    }
 }
 
 /// The connection to one server, with a task that reconnects until this value is dropped.
@@ -77,9 +90,7 @@ struct NodeConnectionInner {
     source: AddressSource,
     state: watch::Sender<ConnectionState>,
     probe_key: Mutex<String>,
-    /// How long a reply may take if the request has no deadline of its own.
-    reply_timeout: Duration,
-    stats: Arc<ConnectionStats>,
+    context: Arc<ConnectionContext>,
     /// Notified when the server becomes unavailable, or reports that keys have moved.
     topology_changed: Arc<Notify>,
 }
@@ -96,13 +107,12 @@ impl NodeConnection {
     pub fn new(
         source: AddressSource,
         probe_key: String,
-        reply_timeout: Duration,
-        stats: Arc<ConnectionStats>,
+        context: Arc<ConnectionContext>,
         topology_changed: Arc<Notify>,
     ) -> Self {
         let probe_key = Mutex::new(probe_key);
-        let state = watch::Sender::new(ConnectionState::Connecting(Instant::now()));
-        let inner = Arc::new(NodeConnectionInner { source, state, probe_key, reply_timeout, stats, topology_changed });
+        let state = watch::Sender::new(ConnectionState::Connecting(context.clock.now()));
+        let inner = Arc::new(NodeConnectionInner { source, state, probe_key, context, topology_changed });
         let reconnect_task = tokio::spawn(Arc::clone(&inner).keep_connected()).abort_handle();
         Self { inner, reconnect_task }
     }
@@ -184,10 +194,10 @@ impl NodeConnectionInner {
     /// Tries to connect until the server can be used.
     async fn connect(&self, number: u64) {
         loop {
-            match self.try_connect(number, Instant::now() + connect_timeout(self.reply_timeout)).await {
+            match self.try_connect(number, Instant::now() + connect_timeout(self.context.reply_timeout)).await {
                 Ok(live) => {
                     tracing::info!(server = live.address.server(), "redis connected");
-                    self.stats.reconnects.fetch_add(u64::from(number > 0), Ordering::Relaxed);
+                    self.context.reconnects.fetch_add(u64::from(number > 0), Ordering::Relaxed);
                     self.state.send_replace(ConnectionState::Up(Arc::new(live)));
                     return;
                 }
@@ -203,7 +213,7 @@ impl NodeConnectionInner {
         let connection = Connection::open(&address, deadline).await?;
         self.source.verify_role(&connection, deadline).await?;
         self.probe(&connection, deadline).await?;
-        Ok(LiveConnection { address, since: Instant::now(), connection, number })
+        Ok(LiveConnection { address, since: self.context.clock.now(), connection, number })
     }
 
     /// Probes the server regularly; returns when the connection is lost.
@@ -218,8 +228,8 @@ impl NodeConnectionInner {
                 continue;
             }
             let check = async {
-                self.probe(&live.connection, Instant::now() + self.reply_timeout).await?;
-                let deadline = Instant::now() + connect_timeout(self.reply_timeout);
+                self.probe(&live.connection, Instant::now() + self.context.reply_timeout).await?;
+                let deadline = Instant::now() + connect_timeout(self.context.reply_timeout);
                 self.source.verify_address(&live.address, deadline).await
             };
             if let Err(reason) = check.await {
@@ -231,7 +241,7 @@ impl NodeConnectionInner {
     async fn probe(&self, connection: &Connection, deadline: Instant) -> Result<(), String> {
         let mut probe = redis::cmd("EVAL");
         probe.arg(PROBE).arg(1).arg(&*self.probe_key.lock());
-        let sent_at = Instant::now();
+        let sent_at = self.context.clock.now();
         match connection.send(&[probe], false, deadline).await {
             Ok(_) => {}
             // The server works; only the slot map must be read again.
@@ -239,8 +249,7 @@ impl NodeConnectionInner {
             Err(NodeError::Refused(reason)) => return Err(format!("{reason} ({REQUIREMENTS})")),
             Err(error) => return Err(error.to_string()),
         }
-        let elapsed_us = u64::try_from(sent_at.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.stats.probe_us.store(elapsed_us, Ordering::Relaxed);
+        self.context.probe_us.store(micros(self.context.clock.now() - sent_at), Ordering::Relaxed);
         Ok(())
     }
 
@@ -250,7 +259,8 @@ impl NodeConnectionInner {
         let lost = self.state.send_if_modified(|state| match state {
             ConnectionState::Up(live) if live.number == number => {
                 server = Some(live.address.server());
-                *state = ConnectionState::Unavailable(Outage { since: Instant::now(), reason: reason.into() });
+                let since = self.context.clock.now();
+                *state = ConnectionState::Unavailable(Outage { since, reason: reason.into() });
                 true
             }
             _ => false,
@@ -269,7 +279,7 @@ impl NodeConnectionInner {
                 ConnectionState::Unavailable(outage) => outage.since,
                 ConnectionState::Connecting(_) | ConnectionState::Up(_) => {
                     tracing::warn!(server = self.fixed_server(), reason, "redis unavailable");
-                    Instant::now()
+                    self.context.clock.now()
                 }
             };
             *state = ConnectionState::Unavailable(Outage { since, reason: reason.into() });

@@ -7,11 +7,12 @@ use tidegate_core::config::{RedisConfig, RedisKind};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::address::{Address, OpenError};
+use crate::address::Address;
 use crate::address_source::{AddressSource, Sentinels};
 use crate::cluster::Cluster;
+use crate::error::Error;
 use crate::keys::Keys;
-use crate::node_connection::{ConnectionStats, NodeConnection};
+use crate::node_connection::{ConnectionContext, NodeConnection};
 use crate::node_error::NodeError;
 
 /// The servers behind the configured addresses.
@@ -24,17 +25,11 @@ pub enum Topology {
 
 impl Topology {
     /// Creates the connections and starts to connect. Must be called within a tokio runtime.
-    pub fn open(config: &RedisConfig, keys: &Keys, stats: Arc<ConnectionStats>) -> Result<Self, OpenError> {
+    pub fn open(config: &RedisConfig, keys: &Keys, context: Arc<ConnectionContext>) -> Result<Self, Error> {
         let addresses = Address::from_config(config)?;
         let single_node = |source| {
-            let (probe_key, stats) = (keys.probe(""), Arc::clone(&stats));
-            Self::SingleNode(NodeConnection::new(
-                source,
-                probe_key,
-                config.decide_within,
-                stats,
-                Arc::new(Notify::new()),
-            ))
+            let (probe_key, context) = (keys.probe(""), Arc::clone(&context));
+            Self::SingleNode(NodeConnection::new(source, probe_key, context, Arc::new(Notify::new())))
         };
         Ok(match config.kind {
             RedisKind::Single => single_node(AddressSource::Fixed(addresses[0].clone())),
@@ -44,7 +39,7 @@ impl Topology {
                 master: config.master.clone(),
                 last_used: tokio::sync::Mutex::default(),
             })),
-            RedisKind::Cluster => Self::Cluster(Cluster::new(addresses, keys.clone(), config.decide_within, stats)),
+            RedisKind::Cluster => Self::Cluster(Cluster::new(addresses, keys.clone(), context)),
         })
     }
 

@@ -1,5 +1,6 @@
 //! The `tidegate` command line, the HTTP API and the notifiers.
 
+pub mod api;
 mod build;
 pub mod cases;
 pub mod command;

@@ -1,6 +1,6 @@
-//! The templates of `tidegate new`: the files of `sdk/templates`, and the SDKs that projects contain.
+//! The templates of `tidegate new`: the files of `host/server/templates`, and the SDKs that projects contain.
 
-/// Includes a file of `sdk/templates`.
+/// Includes a file of `host/server/templates`.
 macro_rules! template {
     ($($path:literal)+) => { include_str!(concat!("../templates/", $($path),+)) };
 }
@@ -48,7 +48,7 @@ const RUST_SDK: [(&str, &str); 8] = [
     ("sdk/src/allocator.rs", template!("rust/src/allocator.rs")),
     ("sdk/src/settings.rs", template!("rust/src/settings.rs")),
     ("sdk/src/verdict.rs", template!("rust/src/verdict.rs")),
-    ("sdk/wit/policy.wit", template!("rust/wit/policy.wit")),
+    ("sdk/wit/policy.wit", template!("wit/policy.wit")),
 ];
 
 /// The JavaScript SDK.
@@ -58,7 +58,7 @@ const JAVASCRIPT_SDK: [(&str, &str); 10] = [
     ("sdk/build.mjs", template!("js/sdk/build.mjs")),
     ("sdk/contract.d.ts", template!("js/sdk/contract.d.ts")),
     ("sdk/retry.js", template!("js/sdk/retry.js")),
-    ("sdk/wit/policy.wit", template!("js/sdk/wit/policy.wit")),
+    ("sdk/wit/policy.wit", template!("wit/policy.wit")),
     ("sdk/worlds/admit.js", template!("js/sdk/worlds/admit.js")),
     ("sdk/worlds/alert.js", template!("js/sdk/worlds/alert.js")),
     ("sdk/worlds/host.js", template!("js/sdk/worlds/host.js")),
@@ -120,12 +120,11 @@ mod tests {
     fn projects_contain_the_whole_sdk() {
         let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
         let paths = |files: &[(&str, &str)]| files.iter().map(|(path, _)| (*path).to_owned()).collect::<BTreeSet<_>>();
-        let mut rust = BTreeSet::from(["sdk/Cargo.toml".to_owned(), "sdk/wit/policy.wit".to_owned()]);
-        rust.append(&mut files_below(&templates.join("rust/src"), "sdk/src"));
-        assert_eq!(paths(&RUST_SDK), rust);
-        let mut javascript = files_below(&templates.join("js/sdk"), "sdk");
-        // New projects use only the newest version of the contract.
-        javascript.retain(|path| !path.starts_with("sdk/wit/0."));
-        assert_eq!(paths(&JAVASCRIPT_SDK), javascript);
+        let contract = files_below(&templates.join("wit"), "sdk/wit");
+        let mut rust = files_below(&templates.join("rust/src"), "sdk/src");
+        rust.insert("sdk/Cargo.toml".to_owned());
+        assert_eq!(paths(&RUST_SDK), &rust | &contract);
+        let javascript = files_below(&templates.join("js/sdk"), "sdk");
+        assert_eq!(paths(&JAVASCRIPT_SDK), &javascript | &contract);
     }
 }

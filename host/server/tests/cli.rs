@@ -115,12 +115,28 @@ fn eval_returns_0_for_a_verdict_1_for_a_fault_and_2_for_invalid_input() {
     let (code, out, _) = dir.run(&["eval", "retry/loops.rhai", "--json"], r#"{"code": "9"}"#);
     assert_eq!(code, 1);
     assert!(out.contains("\"fault\":"), "{out}");
-    for (input, message) in
-        [("{", "standard input:1:1: "), (r#"{"cod": "7"}"#, "standard input:1:6: unknown field `cod`")]
-    {
-        let (code, _, err) = dir.run(&["eval", "retry/jd.rhai"], input);
+    let rows = [
+        ("retry/jd.rhai", "{", "standard input:1:1: "),
+        ("retry/jd.rhai", r#"{"cod": "7"}"#, "standard input: unknown field `cod`"),
+        ("retry/jd.rhai", r#"{"body": 7}"#, "standard input: body: expected a string, found 7"),
+        ("retry/jd.rhai", "[]", "standard input: expected an object, found an array"),
+        (
+            "retry/jd.rhai",
+            r#"{"attempt": "x"}"#,
+            ": attempt: expected a whole number from 0 to 4294967295, found \"x\"",
+        ),
+        ("retry/jd.rhai", r#"{"kind": 1}"#, ": kind: expected one of `timeout`, `connection`, `response`, found 1"),
+        ("alerts/slow.rhai", r#"{"count": -1}"#, ": count: expected a whole number of at least 0, found -1"),
+        (
+            "alerts/slow.rhai",
+            r#"{"windows": {"1h": {"p95": null}}}"#,
+            ": windows.1h.p95: expected a number, found null",
+        ),
+    ];
+    for (policy, input, message) in rows {
+        let (code, _, err) = dir.run(&["eval", policy], input);
         assert_eq!(code, 2);
-        assert!(err.contains(message), "{err}");
+        assert!(err.starts_with("error: standard input:") && err.contains(message), "{err}");
     }
     let (code, _, err) = dir.run(&["eval", "retry/none.rhai"], "{}");
     assert_eq!(code, 2);

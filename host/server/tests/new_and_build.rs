@@ -124,7 +124,7 @@ fn new_script_passes_its_cases() {
 
 #[test]
 fn new_rust_project_passes_its_tests_and_cases() {
-    if !is_built("policies/retry/pdd.wasm") {
+    if !is_built("target/guests/rust/retry/pdd.wasm") {
         return;
     }
     create_build_and_test("rust", |dir, project| {
@@ -139,7 +139,7 @@ fn new_rust_project_passes_its_tests_and_cases() {
 
 #[test]
 fn panic_in_rust_is_reported_with_its_position_and_a_component_does_not_replace_a_script() {
-    if !is_built("policies/retry/pdd.wasm") {
+    if !is_built("target/guests/rust/retry/pdd.wasm") {
         return;
     }
     let dir = TestDir::new();
@@ -320,7 +320,7 @@ fn build_returns_1_for_invalid_source_and_2_for_a_directory_without_a_project() 
     assert!(error.contains("expected a name such as taobao"), "{error}");
     let error = dir.fail(&["build", "missing"], 2);
     assert!(error.starts_with("error: missing: "), "{error}");
-    if !is_built("policies/retry/pdd.wasm") {
+    if !is_built("target/guests/rust/retry/pdd.wasm") {
         return;
     }
     dir.succeed(&["new", "retry", "not_rust", "--lang", "rust"]);
@@ -361,5 +361,5 @@ fn project_uses_the_wit_bindgen_version_of_the_workspace() {
         let text = fs::read_to_string(workspace().join(path)).unwrap();
         text.lines().find(|line| line.starts_with("wit-bindgen = ")).unwrap().to_owned()
     };
-    assert_eq!(line("sdk/templates/rust/sdk.toml.in"), line("Cargo.toml"));
+    assert_eq!(line("host/server/templates/rust/sdk.toml.in"), line("Cargo.toml"));
 }

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const TOKEN: &str = "hunter2-token";
 const PASSWORD: &str = "hunter2-password";
@@ -165,7 +165,12 @@ fn all_commands_work_directly_on_redis_and_do_not_write_the_configured_limits() 
     let url = server.url.clone();
     run_all_commands(&mut server, &["--redis"]);
     run_all_commands(&mut server, &["--server", &url]);
-    assert!(server.run("status --redis", &[]).1.starts_with("redis (single): up for "));
+    for target in [&["--redis"][..], &["--server", &url]] {
+        let (code, out, _) = server.run("status", target);
+        assert!(code == 0 && out.starts_with("redis (single): up for "), "{out}");
+        let status = server.json("status", target);
+        assert_eq!((&status["configured"], &status["state"]), (&json!(true), &json!("up")));
+    }
     // A command with another configuration does not change the shared limits.
     let other = std::fs::read_to_string(server.dir.path().join("tidegate.toml")).unwrap();
     let other = format!("{other}[limits.jd]\nrate = '3/s'\nburst = 3\n");
@@ -181,6 +186,8 @@ fn all_commands_work_directly_on_redis_and_do_not_write_the_configured_limits() 
         let (code, out, err) = server.run("limits get jd", target);
         assert_eq!((code, out.as_str()), (2, ""), "{err}");
         assert!(err.contains("redis unavailable"), "{err}");
+        let (code, out, err) = server.run("status", target);
+        assert!(code == 2 && out.starts_with("redis (single): unavailable for "), "{code} {out} {err}");
     }
     let output = server.all_output();
     assert!(!output.contains(TOKEN) && !output.contains(PASSWORD), "{output}");

@@ -29,8 +29,8 @@ impl RetryableError for Failure {
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// use std::{error::Error, time::Duration};
-/// use tidegate::{Failure, Host};
-/// let host = Host::builder().build().unwrap();
+/// use tidegate::{Config, Failure, Host};
+/// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
 /// let busy = Failure { status: Some(429), retry_after_ms: Some(3_600_000), ..Failure::default() };
 /// let error = host.retry("jd").unwrap().run(async |_| Err::<(), _>(busy.clone())).await.unwrap_err();
 /// assert_eq!(

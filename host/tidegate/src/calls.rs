@@ -37,8 +37,8 @@ impl Host {
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-    /// use tidegate::{CallOptions, Class, Failure, Host};
-    /// let host = Host::builder().build().unwrap();
+    /// use tidegate::{CallOptions, Class, Config, Failure, Host};
+    /// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
     /// let down = Failure { platform: "jd".into(), status: Some(503), ..Failure::default() };
     /// let advice = host.advise(&down, CallOptions::default()).await;
     /// assert_eq!((advice.verdict.class, advice.delay().is_some()), (Some(Class::Transient), true));
@@ -59,8 +59,8 @@ impl Host {
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-    /// use tidegate::{Host, Request};
-    /// let host = Host::builder().build().unwrap();
+    /// use tidegate::{Config, Host, Request};
+    /// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
     /// let request = Request { platform: "pdd".into(), ..Request::default() };
     /// let admitted = host.admit(&request).await?;
     /// assert_eq!((admitted.cost(), admitted.limits().count()), (None, 1));

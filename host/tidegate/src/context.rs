@@ -23,7 +23,7 @@ pub struct CallContext {
 
 impl CallContext {
     /// Returns how failed calls to a platform are retried.
-    pub fn retry_config(&self, _platform: &str) -> RetryConfig {
-        self.config.load().retry.clone()
+    pub fn retry_config(&self, platform: &str) -> RetryConfig {
+        self.config.load().retry_for(platform).clone()
     }
 }

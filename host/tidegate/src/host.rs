@@ -31,7 +31,8 @@ use crate::stores::Stores;
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-/// let host = tidegate::Host::builder().build().unwrap();
+/// let config = tidegate::Config::with_platforms();
+/// let host = tidegate::Host::builder().config(config).build().unwrap();
 /// assert!(host.limiter("taobao").unwrap().check(1).await.is_ok());
 /// assert!(host.limiter("toabao").is_err());
 /// # });
@@ -89,7 +90,7 @@ impl fmt::Debug for Builder {
 }
 
 impl Builder {
-    /// Sets the configuration. The default is `Config::default()`.
+    /// Sets the configuration. The default is `Config::default()`, which has no limits.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;

@@ -19,8 +19,8 @@
 //!
 //! ```
 //! # tokio_test(async {
-//! use tidegate::{Failure, Host};
-//! let host = Host::builder().build().unwrap();
+//! use tidegate::{Config, Failure, Host};
+//! let host = Host::builder().config(Config::with_platforms()).build().unwrap();
 //! let trade = host
 //!     .retry("taobao")?
 //!     .endpoint("taobao.trade.get")
@@ -100,7 +100,7 @@ pub use pipeline::{Attempt, Retry};
 #[cfg(feature = "policies")]
 pub use reload::read_config;
 #[cfg(feature = "tower")]
-pub use response::{normalize_failure, read_failure};
+pub use response::{complete_failure, read_failure};
 pub use tidegate_core as core;
 pub use tidegate_core::config::Config;
 pub use tidegate_core::store::{AlertRecord, Delivery};

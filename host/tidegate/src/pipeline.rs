@@ -31,8 +31,8 @@ pub struct Attempt {
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
 /// use std::time::Duration;
-/// use tidegate::{Failure, Host};
-/// let host = Host::builder().build().unwrap();
+/// use tidegate::{Config, Failure, Host};
+/// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
 /// let order = host.retry("jd")?.endpoint("orders.create").idempotent(false).max_attempts(2).wait(Duration::ZERO);
 /// let down = Failure { status: Some(503), ..Failure::default() };
 /// let error = order.run(async |_| Err::<(), _>(down.clone())).await.unwrap_err();
@@ -220,7 +220,7 @@ mod tests {
     use crate::Host;
 
     fn host() -> Host {
-        Host::builder().build().unwrap()
+        Host::builder().config(tidegate_core::config::Config::with_platforms()).build().unwrap()
     }
 
     fn status(status: u16) -> Failure {

@@ -29,8 +29,8 @@ impl Stores {
     /// Creates the factory and starts to connect to Redis if it is configured.
     #[cfg(feature = "redis")]
     pub fn open(config: &Config, clock: &Arc<dyn Clock>, read_only: bool) -> Result<Self, BuildError> {
-        let redis = config.redis.as_ref().map(Redis::open).transpose();
-        let redis = redis.map_err(|error| BuildError(format!("[redis] {error}")))?;
+        let open = |config| Redis::open(config, Arc::clone(clock)).map_err(|error| redis_error(&error));
+        let redis = config.redis.as_ref().map(open).transpose()?;
         Ok(Self { clock: Arc::clone(clock), redis, read_only })
     }
 
@@ -49,7 +49,7 @@ impl Stores {
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
             let new_limit = if self.read_only { RedisLimit::read_only } else { RedisLimit::new };
-            return Limiter::shared(Arc::new(new_limit(redis.clone(), platform, limit, Arc::clone(&self.clock))));
+            return Limiter::shared(Arc::new(new_limit(redis.clone(), platform, limit)));
         }
         Limiter::new(limit.quota, Arc::clone(&self.clock))
     }
@@ -90,4 +90,11 @@ impl Stores {
     pub fn redis(&self) -> Option<&Redis> {
         self.redis.as_ref()
     }
+}
+
+/// Converts the error of opening the Redis client. The message includes the cause, such as a missing file.
+#[cfg(feature = "redis")]
+fn redis_error(error: &tidegate_redis::Error) -> BuildError {
+    let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    BuildError(format!("[redis] {error}{cause}"))
 }

@@ -10,7 +10,7 @@ pub use settings_types::Setting;
 /// The settings of a policy.
 ///
 /// A policy removes each setting that it knows. [`Settings::finish`] then reports the settings that are left, because
-/// they are mistakes in the configuration.
+/// they are mistakes in the configuration. The errors are strings, because a policy returns them to the host as text.
 ///
 /// ```
 /// use tidegate_sdk::{Setting, Settings};

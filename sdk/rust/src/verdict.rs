@@ -1,4 +1,6 @@
-//! Constructors of verdicts, and default inputs for tests.
+//! Constructors of verdicts, default inputs for tests, and names.
+
+use std::fmt;
 
 use crate::{
     Action, Admission, AlertVerdict, Allowance, Class, Denial, Failure, FailureKind, Request, Snapshot, Stats, Verdict,
@@ -130,6 +132,30 @@ impl Default for Snapshot {
     /// Returns a snapshot of a platform without a name and without calls.
     fn default() -> Self {
         Self { platform: String::new(), endpoint: None, stats: Stats::default() }
+    }
+}
+
+impl fmt::Display for Class {
+    /// Writes the name that Rhai scripts and test cases use, such as `throttled`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Throttled => "throttled",
+            Self::Quota => "quota",
+            Self::Transient => "transient",
+            Self::Auth => "auth",
+            Self::Permanent => "permanent",
+        })
+    }
+}
+
+impl fmt::Display for FailureKind {
+    /// Writes the name that Rhai scripts and test cases use, such as `timeout`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "timeout",
+            Self::Connection => "connection",
+            Self::Response => "response",
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use super::platform::TIMEOUT;
 use super::rate_bound::RateBound;
-use crate::run::{Result, root};
+use crate::run::{Result, binary};
 
 /// How long the gateway may take to start. It compiles Wasm first, which can be slow on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -32,14 +32,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Writes the configuration and the policies to `dir` and starts the gateway on a free port. Each upstream has the
-    /// form `PLATFORM=URL`.
+    /// Writes the configuration to `dir`, which contains the policies, and starts the gateway on a free port. Each
+    /// upstream has the form `PLATFORM=URL`.
     pub async fn start(dir: &Path, limit: RateBound, upstreams: &[String], receivers: &AlertReceivers) -> Result<Self> {
-        copy_policies(&root().join("policies"), &dir.join("policies"))?;
         let config = dir.join("tidegate.toml");
         replace_file(&config, &configuration(limit, receivers))?;
         let log = fs::File::create(dir.join("gateway.log")).map_err(|error| format!("gateway.log: {error}"))?;
-        let mut child = Command::new(root().join("target/debug/gateway"))
+        let mut child = Command::new(binary("gateway")?)
             .arg("--config")
             .arg(&config)
             .args(["--listen", "127.0.0.1:0"])
@@ -134,22 +133,4 @@ pub fn replace_file(path: &Path, text: &str) -> Result<()> {
     let new_file = path.with_extension("new");
     let result = fs::write(&new_file, text).and_then(|()| fs::rename(&new_file, path));
     result.map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// Copies the rules, scripts and components of a policy directory, without the sources of the guests.
-fn copy_policies(from: &Path, to: &Path) -> Result<()> {
-    let fail = |error: std::io::Error| format!("{}: {error}", from.display());
-    fs::create_dir_all(to).map_err(fail)?;
-    for entry in fs::read_dir(from).map_err(fail)? {
-        let path = entry.map_err(fail)?.path();
-        let target = to.join(path.file_name().unwrap_or_default());
-        if path.ends_with("guests") {
-            continue;
-        } else if path.is_dir() {
-            copy_policies(&path, &target)?;
-        } else {
-            fs::copy(&path, &target).map_err(fail)?;
-        }
-    }
-    Ok(())
 }

@@ -2,19 +2,21 @@
 
 mod gateway;
 mod platform;
+mod policies;
 mod rate_bound;
 mod receivers;
 mod report;
 mod scenario;
 mod traffic;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
 use tokio::net::TcpListener;
 
 use crate::guests;
-use crate::run::{Result, cargo};
+use crate::run::{Result, cargo, root};
 use gateway::{AlertReceivers, Gateway};
 use platform::{MockPlatform, PlatformKind};
 use rate_bound::RateBound;
@@ -38,22 +40,28 @@ pub fn run() -> Result<bool> {
     let output = ProgressOutput::default();
     // One cargo command builds both, so that their shared dependencies are compiled once, with the same features.
     cargo(&["build", "--package", "gateway", "--package", "tidegate-server"])?;
-    if let Err(error) = guests::build() {
-        output.print_line(&format!("the Wasm guests are not built, the demo uses only Rhai retry policies: {error}"));
-    }
+    let component = match guests::build() {
+        Ok(()) => Some(root().join(guests::PDD_COMPONENT)),
+        Err(error) => {
+            output.print_line(&format!("the Wasm guests are not built, so the demo uses only scripts: {error}"));
+            None
+        }
+    };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(async {
         // When one branch ends, the other is dropped. Dropping the demo also stops the gateway process.
         tokio::select! {
-            report = run_demo(output) => report.and_then(|report| report.print()),
+            report = run_demo(output, component) => report.and_then(|report| report.print()),
             signal = interrupted() => Err(format!("interrupted by {signal}")),
         }
     })
 }
 
-async fn run_demo(mut output: ProgressOutput) -> Result<Report> {
+/// Runs the demo. If there is a component, it is the retry policy for Pinduoduo; otherwise the shipped script is.
+async fn run_demo(mut output: ProgressOutput, component: Option<PathBuf>) -> Result<Report> {
     let dir = tempfile::tempdir().map_err(|error| format!("cannot create a temporary directory: {error}"))?;
+    policies::create(&dir.path().join("policies"), component.as_deref())?;
     let (taobao, taobao_upstream) = start_platform(PlatformKind::Taobao).await?;
     let (pdd, pdd_upstream) = start_platform(PlatformKind::Pdd).await?;
     let (dingtalk, webhook) = receivers::start_dingtalk_robot(WEBHOOK_SECRET).await?;

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::parse::or_base;
 use super::policies::parse_size;
 use super::reader::{Section, number, parsed};
 
@@ -25,10 +24,10 @@ impl DecisionsConfig {
     }
 }
 
-pub(super) fn read_decisions(section: &mut Section<'_>, base: Option<&DecisionsConfig>) -> Option<DecisionsConfig> {
-    let file = section.optional("file", parsed(parse_file)).or_else(|| base.and_then(|base| base.file.clone()));
-    let sample_rate = or_base(section, "sample_rate", base.map(|base| base.sample_rate), number(0.0..=1.0));
-    let max_size = or_base(section, "max_size", base.map(|base| base.max_size), parsed(parse_size));
+pub(super) fn read_decisions(section: &mut Section<'_>) -> Option<DecisionsConfig> {
+    let file = section.optional("file", parsed(parse_file));
+    let sample_rate = section.required("sample_rate", number(0.0..=1.0));
+    let max_size = section.required("max_size", parsed(parse_size));
     Some(DecisionsConfig { file, sample_rate: sample_rate?, max_size: max_size? })
 }
 

@@ -2,9 +2,11 @@
 //!
 //! ```
 //! use tidegate_core::config::{Config, SystemEnv};
-//! let config = Config::parse("[limits.taobao]\nrate = \"10/s\"\nburst = 10\n", &SystemEnv::default()).unwrap();
+//! let text = "presets = ['platforms']\n[limits.taobao]\nrate = '10/s'\nburst = 10\n";
+//! let config = Config::parse(text, &SystemEnv::default()).unwrap();
 //! assert_eq!(config.limits["taobao"].quota.to_string(), "10/s, burst 10");
-//! assert_eq!(config.limits["jd"], Config::default().limits["jd"]); // a limit that the file omits keeps its default
+//! assert_eq!(config.limits["jd"].quota.to_string(), "5/s, burst 5"); // a limit of the preset
+//! assert_eq!(config.retry, Config::default().retry); // a section that the text omits has its defaults
 //!
 //! let invalid = "[limits.taobao]\nrate = \"10\"\nburst = 0\n";
 //! let diagnostics = Config::parse(invalid, &SystemEnv::default()).unwrap_err();
@@ -13,8 +15,12 @@
 
 mod channels;
 mod decisions;
+mod error_shape;
+mod limits;
 mod parse;
+mod platforms;
 mod policies;
+mod presets;
 pub mod reader;
 mod redis;
 mod secrets;
@@ -22,29 +28,36 @@ mod secrets;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::{Backoff, OnRedisFailure, Quota, Secret};
-use reader::Diagnostic;
+use reader::{Diagnostic, EffectiveValue, Layer};
 
 pub use decisions::DecisionsConfig;
+pub use error_shape::{ErrorShape, FieldPath, FieldValues, NamePattern};
+pub use platforms::PlatformConfig;
 pub use policies::{Isolation, PoliciesConfig, PolicyConfig, PolicyLimits, ResolvedPolicyConfig, Setting, Settings};
 pub use redis::{RedisConfig, RedisKind};
 pub use secrets::{Env, SystemEnv};
 
-/// The text of the default configuration. The file in the crate is a symbolic link to the one at the repository root.
-pub const DEFAULT_TOML: &str = include_str!("../../tidegate.toml");
+/// The text of the configuration that programs use without a configuration file; see [`Config::shipped`].
+const SHIPPED: &str = "presets = [\"platforms\"]\nchannels.log.kind = \"log\"\n";
 
-/// The contents of `tidegate.toml`. `Config::default()` is the configuration that is used without a file.
+/// The contents of `tidegate.toml`.
+///
+/// `Config::default()` has no limits, no platforms, no channels and no Redis; every other setting has its default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The limits, by name. The limit of a platform has the name of the platform.
     pub limits: BTreeMap<String, LimitConfig>,
     /// The scope of each additional limit of a platform, by the name of the limit.
     pub scopes: BTreeMap<String, LimitScope>,
-    /// How failed calls are retried.
+    /// What is special about a platform, by its name: where it puts errors, for example.
+    pub platforms: BTreeMap<String, PlatformConfig>,
+    /// How failed calls are retried. A platform can have values of its own; see [`Config::retry_for`].
     pub retry: RetryConfig,
     /// How calls are counted.
     pub metrics: MetricsConfig,
@@ -94,19 +107,74 @@ impl Config {
         self.scopes.iter().filter(move |(_, scope)| applies(scope)).map(|(name, _)| name.as_str())
     }
 
-    /// Parses a configuration. Values that it omits keep their defaults.
+    /// Returns how failed calls of a platform are retried: `[platforms.NAME.retry]`, or else `[retry]`.
+    #[must_use]
+    pub fn retry_for(&self, platform: &str) -> &RetryConfig {
+        self.platforms.get(platform).and_then(|platform| platform.retry.as_ref()).unwrap_or(&self.retry)
+    }
+
+    /// Returns the error shapes of a platform, in order of precedence.
+    #[must_use]
+    pub fn error_shapes(&self, platform: &str) -> &[ErrorShape] {
+        self.platforms.get(platform).map_or(&[], |platform| &platform.error)
+    }
+
+    /// Returns the configuration that programs use without a configuration file: the preset `platforms` and a channel
+    /// `log`.
+    #[must_use]
+    pub fn shipped() -> Self {
+        Self::built_in(SHIPPED)
+    }
+
+    /// Returns the default configuration with the preset `platforms`: the limits of 18 platforms, and where they put
+    /// errors in their responses.
+    ///
+    /// ```
+    /// use tidegate_core::config::Config;
+    /// assert_eq!(Config::with_platforms().limits["jd"].quota.to_string(), "5/s, burst 5");
+    /// ```
+    #[must_use]
+    pub fn with_platforms() -> Self {
+        Self::built_in("presets = [\"platforms\"]")
+    }
+
+    /// Parses a configuration. Values that it omits have their defaults.
     ///
     /// # Errors
     /// Returns every mistake of the text, each with its position and how to fix it.
     pub fn parse(text: &str, env: &dyn Env) -> Result<Self, Vec<Diagnostic>> {
-        parse::config(text, env, Some(&Self::default()))
+        parse::config(Layer::Document, text, env, None)
+    }
+
+    /// Returns every value of a configuration with its origin. Without a text, returns those of [`Config::shipped`].
+    ///
+    /// ```
+    /// use tidegate_core::config::reader::Origin;
+    /// use tidegate_core::config::{Config, SystemEnv};
+    /// let values = Config::effective_values(Some("retry.jitter = 0.1"), &SystemEnv::default()).unwrap();
+    /// let value = |key| values.iter().find(|value| value.key == key).unwrap();
+    /// assert_eq!((value("retry.jitter").value.as_str(), &value("retry.jitter").origin), ("0.1", &Origin::Line(1)));
+    /// assert_eq!((value("retry.deadline").value.as_str(), &value("retry.deadline").origin), ("\"2m\"", &Origin::Default));
+    /// ```
+    ///
+    /// # Errors
+    /// Returns every mistake of the text.
+    pub fn effective_values(text: Option<&str>, env: &dyn Env) -> Result<Vec<EffectiveValue>, Vec<Diagnostic>> {
+        let layer = if text.is_some() { Layer::Document } else { Layer::Defaults };
+        let values = RefCell::default();
+        parse::config(layer, text.unwrap_or(SHIPPED), env, Some(&values))?;
+        Ok(values.into_inner())
+    }
+
+    #[expect(clippy::expect_used, reason = "the text is a constant, and tests parse it")]
+    fn built_in(text: &str) -> Self {
+        parse::config(Layer::Defaults, text, &SystemEnv::default(), None).expect("a built-in configuration is valid")
     }
 }
 
 impl Default for Config {
-    #[expect(clippy::expect_used, reason = "the text is a constant, and tests parse it")]
     fn default() -> Self {
-        parse::config(DEFAULT_TOML, &SystemEnv::default(), None).expect("the default configuration is valid")
+        Self::built_in("")
     }
 }
 

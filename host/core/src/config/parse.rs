@@ -1,55 +1,67 @@
 //! Parses the text of `tidegate.toml` into a [`Config`], section by section.
 //!
-//! `base` has the values that a file may omit. Only the default configuration is parsed without a base, so it must
-//! have every value.
+//! A key that the text does not have is read from the included presets, and then from the defaults.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::limits::read_limits;
+use super::platforms::read_platforms;
+use super::presets::{PRESETS, read_presets};
 use super::reader::{
-    self, Diagnostic, Section, SpannedString, TomlValue, choice, integer, list, number, parsed, positive_duration,
+    self, Diagnostic, EffectiveValue, Layer, Section, SpannedString, integer, list, number, parsed, positive_duration,
     with_suggestion,
 };
 use super::secrets::{self, Env};
-use super::{
-    AlertingConfig, Config, LimitConfig, LimitScope, MetricsConfig, RetryConfig, ServerConfig, channels, decisions,
-    policies, redis,
-};
+use super::{AlertingConfig, Config, MetricsConfig, RetryConfig, ServerConfig, channels, decisions, policies, redis};
+use crate::Backoff;
 use crate::units::{format_duration, parse_duration};
-use crate::{Backoff, OnRedisFailure, Quota, Rate};
 
-pub(super) fn config(text: &str, env: &dyn Env, base: Option<&Config>) -> Result<Config, Vec<Diagnostic>> {
-    reader::read(text, |top| {
-        let limits = named_sections(top, "limits", base.map(limits_of).as_ref(), read_limit);
-        let retry = section(top, "retry", base.map(|base| &base.retry), read_retry);
-        let metrics = section(top, "metrics", base.map(|base| &base.metrics), read_metrics);
+/// The value of each key that a configuration may omit.
+const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// Parses a configuration. `values`, if given, receives each value with its origin.
+pub(super) fn config(
+    layer: Layer,
+    text: &str,
+    env: &dyn Env,
+    values: Option<&RefCell<Vec<EffectiveValue>>>,
+) -> Result<Config, Vec<Diagnostic>> {
+    let presets = PRESETS.map(|(name, text)| (Layer::Preset(name), text));
+    let texts = [&[(layer, text)], &presets[..], &[(Layer::Defaults, DEFAULTS)]].concat();
+    reader::read_layers(&texts, values, |top| {
+        read_presets(top);
+        let platforms = top.tables_or_false("platforms");
+        let limits = read_limits(top, &platforms);
+        let mut retry_section = top.required_table("retry")?;
+        let retry = read_retry(&mut retry_section);
+        let platforms = read_platforms(platforms, &limits, &retry_section);
+        let metrics = read_metrics(&mut top.required_table("metrics")?);
         let read_channel = |section: &mut Section<'_>| channels::read_channel(section, env);
-        let channels = named_sections(top, "channels", base.map(|base| &base.channels), read_channel);
-        let names = channels.iter().flat_map(BTreeMap::keys).map(String::as_str).collect::<Vec<_>>();
-        let read_alerting = |section: &mut Section<'_>, base: Option<&_>| read_alerting(section, base, &names);
-        let alerting = section(top, "alerting", base.map(|base| &base.alerting), read_alerting);
-        let mut policies = section(top, "policies", base.map(|base| &base.policies), policies::read_policies);
-        for (name, mut section) in top.tables("policy") {
-            let Some(policies) = &mut policies else { continue };
-            let policy = policies::read_policy(&name, &mut section, policies.limits);
-            policies.overrides.extend(policy.map(|policy| (name.value, policy)));
-        }
-        let decisions = section(top, "decisions", base.map(|base| &base.decisions), decisions::read_decisions);
-        // There is no default: processes share state only if the configuration says so.
-        let redis = match top.table("redis") {
-            Some(mut section) => redis::read_redis(&mut section, env).map(Some),
-            None => Some(base.and_then(|base| base.redis.clone())),
+        let channels = named_sections(top, "channels", read_channel);
+        let names = channels.keys().map(String::as_str).collect::<Vec<_>>();
+        let alerting = read_alerting(&mut top.required_table("alerting")?, &names);
+        let policies = policies::read_policies(top);
+        let decisions = decisions::read_decisions(&mut top.required_table("decisions")?);
+        let mut redis_section = top.required_table("redis")?;
+        // Processes share state only if the configuration says so, so the section as a whole has no default.
+        let redis = if redis_section.is_in_document() {
+            redis::read_redis(&mut redis_section, env).map(Some)
+        } else {
+            redis_section.allow_unknown_keys();
+            Some(None)
         };
-        let read_server = |section: &mut Section<'_>, base: Option<&_>| read_server(section, base, env);
-        let server = section(top, "server", base.map(|base| &base.server), read_server);
+        let server = read_server(&mut top.required_table("server")?, env);
         Some(Config {
-            scopes: scopes_of(limits.as_ref()?),
-            limits: limits?.into_iter().map(|(name, (limit, _))| (name, limit)).collect(),
+            limits: limits.limits,
+            scopes: limits.scopes,
+            platforms,
             retry: retry?,
             metrics: metrics?,
             alerting: alerting?,
-            channels: channels?,
+            channels,
             policies: policies?,
             decisions: decisions?,
             redis: redis?,
@@ -58,106 +70,39 @@ pub(super) fn config(text: &str, env: &dyn Env, base: Option<&Config>) -> Result
     })
 }
 
-/// Reads the section `[key]`, or returns the value of `base` if the file has no such section.
-fn section<T: Clone>(
+/// Reads the sections `[key.NAME]`.
+fn named_sections<T>(
     top: &mut Section<'_>,
     key: &'static str,
-    base: Option<&T>,
-    read: impl FnOnce(&mut Section<'_>, Option<&T>) -> Option<T>,
-) -> Option<T> {
-    match (top.table(key), base) {
-        (Some(mut section), base) => read(&mut section, base),
-        (None, Some(base)) => Some(base.clone()),
-        (None, None) => {
-            top.reject(&format!("the section `[{key}]` is missing"));
-            None
-        }
-    }
-}
-
-/// Reads the sections `[key.NAME]`. Each replaces the one with its name in `base`; the others keep their values.
-fn named_sections<T: Clone>(
-    top: &mut Section<'_>,
-    key: &'static str,
-    base: Option<&BTreeMap<String, T>>,
     mut read: impl FnMut(&mut Section<'_>) -> Option<T>,
-) -> Option<BTreeMap<String, T>> {
-    let mut all = base.cloned().unwrap_or_default();
+) -> BTreeMap<String, T> {
+    let mut all = BTreeMap::new();
     for (name, mut section) in top.tables(key) {
         check_name(&name, &section);
         let value = read(&mut section);
         all.extend(value.map(|value| (name.value, value)));
     }
-    Some(all)
+    all
 }
 
 /// Rejects a name that is not safe as a file name, a metrics label and a part of a URL.
-fn check_name(name: &SpannedString, section: &Section<'_>) {
+pub(super) fn check_name(name: &SpannedString, section: &Section<'_>) {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     if name.value.is_empty() || !name.value.chars().all(allowed) {
         section.reject("expected a name of the characters a-z, 0-9, _ and -");
     }
 }
 
-/// Reads the value of `key`, or returns `base` if the key is absent or its value is rejected. Without a base, the key
-/// is required.
-pub(super) fn or_base<'a, T>(
-    section: &mut Section<'a>,
-    key: &'static str,
-    base: Option<T>,
-    read: impl FnOnce(&TomlValue<'a>) -> Option<T>,
-) -> Option<T> {
-    match base {
-        Some(base) => section.optional(key, read).or(Some(base)),
-        None => section.required(key, read),
-    }
-}
-
-/// A limit, and its scope if it is an additional limit of a platform.
-type ScopedLimit = (LimitConfig, Option<LimitScope>);
-
-fn limits_of(config: &Config) -> BTreeMap<String, ScopedLimit> {
-    let limits = config.limits.iter();
-    limits.map(|(name, limit)| (name.clone(), (*limit, config.scopes.get(name).cloned()))).collect()
-}
-
-fn scopes_of(limits: &BTreeMap<String, ScopedLimit>) -> BTreeMap<String, LimitScope> {
-    limits.iter().filter_map(|(name, (_, scope))| Some((name.clone(), scope.clone()?))).collect()
-}
-
-/// Reads `[limits.NAME]`. Rate and burst have no defaults, because a burst that fits one rate seldom fits another.
-fn read_limit(section: &mut Section<'_>) -> Option<ScopedLimit> {
-    let rate = section.required("rate", parsed(str::parse::<Rate>));
-    let burst = section.required("burst", integer(1..=u64::MAX));
-    let modes = [OnRedisFailure::Open, OnRedisFailure::Closed, OnRedisFailure::Local].map(|mode| (mode.name(), mode));
-    let on_redis_failure = section.optional("on_redis_failure", choice(&modes)).unwrap_or_default();
-    let platform = section.optional("platform", reader::string);
-    let labels = section.values("labels", reader::string);
-    if platform.is_some() == labels.is_empty() {
-        section.reject(
-            "give both `platform` and `labels`, or neither; together they define an additional limit of the platform",
-        );
-    }
-    let scope = platform.map(|platform| LimitScope { platform, labels });
-    match Quota::new(rate?, burst?) {
-        Ok(quota) => Some((LimitConfig { quota, on_redis_failure }, scope)),
-        Err(error) => {
-            section.reject_value("burst", &error.to_string());
-            None
-        }
-    }
-}
-
-fn read_retry(section: &mut Section<'_>, base: Option<&RetryConfig>) -> Option<RetryConfig> {
-    let max_attempts = base.map(|base| base.max_attempts.into());
-    let max_attempts = or_base(section, "max_attempts", max_attempts, integer(1..=100));
-    let base_delay = or_base(section, "base_delay", base.map(|base| base.backoff.base_delay), positive_duration);
-    let max_delay = or_base(section, "max_delay", base.map(|base| base.backoff.max_delay), positive_duration);
-    let jitter = or_base(section, "jitter", base.map(|base| base.backoff.jitter), number(0.0..=1.0));
-    let deadline = or_base(section, "deadline", base.map(|base| base.deadline), positive_duration);
+/// Reads `[retry]`, or a table `retry` that inherits from it.
+pub(super) fn read_retry(section: &mut Section<'_>) -> Option<RetryConfig> {
+    let max_attempts = section.required("max_attempts", integer(1..=100));
+    let base_delay = section.required("base_delay", positive_duration);
+    let max_delay = section.required("max_delay", positive_duration);
+    let jitter = section.required("jitter", number(0.0..=1.0));
+    let deadline = section.required("deadline", positive_duration);
     let backoff = Backoff { base_delay: base_delay?, max_delay: max_delay?, jitter: jitter? };
     if backoff.max_delay < backoff.base_delay {
-        let key = if section.contains_key("max_delay") { "max_delay" } else { "base_delay" };
+        let key = if section.document_contains("max_delay") { "max_delay" } else { "base_delay" };
         let (max, base) = (format_duration(backoff.max_delay), format_duration(backoff.base_delay));
         let fix = "raise `max_delay` or lower `base_delay`";
         section.reject_value(key, &format!("the maximum delay ({max}) is below the base delay ({base}); {fix}"));
@@ -165,11 +110,9 @@ fn read_retry(section: &mut Section<'_>, base: Option<&RetryConfig>) -> Option<R
     Some(RetryConfig { max_attempts: u32::try_from(max_attempts?).ok()?, backoff, deadline: deadline? })
 }
 
-fn read_metrics(section: &mut Section<'_>, base: Option<&MetricsConfig>) -> Option<MetricsConfig> {
-    let max_endpoints = base.and_then(|base| u64::try_from(base.max_endpoints).ok());
-    let max_endpoints = or_base(section, "max_endpoints", max_endpoints, integer(1..=10_000));
-    let interval = base.map(|base| base.flush_interval);
-    let flush_interval = or_base(section, "flush_interval", interval, parsed(parse_flush_interval));
+fn read_metrics(section: &mut Section<'_>) -> Option<MetricsConfig> {
+    let max_endpoints = section.required("max_endpoints", integer(1..=10_000));
+    let flush_interval = section.required("flush_interval", parsed(parse_flush_interval));
     Some(MetricsConfig { max_endpoints: usize::try_from(max_endpoints?).ok()?, flush_interval: flush_interval? })
 }
 
@@ -190,20 +133,13 @@ fn parse_flush_interval(text: &str) -> Result<Duration, String> {
     if in_range { Ok(interval) } else { Err(mismatch()) }
 }
 
-fn read_alerting(
-    section: &mut Section<'_>,
-    base: Option<&AlertingConfig>,
-    channels: &[&str],
-) -> Option<AlertingConfig> {
-    let interval = or_base(section, "interval", base.map(|base| base.interval), positive_duration);
-    let history = or_base(section, "history", base.map(|base| base.history), positive_duration);
+fn read_alerting(section: &mut Section<'_>, channels: &[&str]) -> Option<AlertingConfig> {
+    let interval = section.required("interval", positive_duration);
+    let history = section.required("history", positive_duration);
     let channel = parse_channel(channels);
-    let unavailable = section.optional("redis_unavailable_channels", list(|value| parsed(&channel)(value)));
-    let redis_unavailable_channels =
-        unavailable.or_else(|| base.and_then(|base| base.redis_unavailable_channels.clone()));
-    let quarantined = section.optional("policy_quarantined_channels", list(|value| parsed(&channel)(value)));
-    let policy_quarantined_channels =
-        quarantined.or_else(|| base.and_then(|base| base.policy_quarantined_channels.clone()));
+    let [redis_unavailable_channels, policy_quarantined_channels] =
+        ["redis_unavailable_channels", "policy_quarantined_channels"]
+            .map(|key| section.optional(key, list(|value| parsed(&channel)(value))));
     Some(AlertingConfig {
         interval: interval?,
         history: history?,
@@ -212,8 +148,8 @@ fn read_alerting(
     })
 }
 
-fn read_server(section: &mut Section<'_>, base: Option<&ServerConfig>, env: &dyn Env) -> Option<ServerConfig> {
-    let listen = or_base(section, "listen", base.map(|base| base.listen), parsed(parse_address));
+fn read_server(section: &mut Section<'_>, env: &dyn Env) -> Option<ServerConfig> {
+    let listen = section.required("listen", parsed(parse_address));
     let token = secrets::optional(section, ["token", "token_env", "token_file"], env);
     let (listen, token) = (listen?, token?);
     if !listen.ip().is_loopback() && token.is_none() {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::parse::or_base;
 use super::reader::{Section, SpannedString, choice, integer, parsed, positive_duration, scalar};
 
 /// The page size of a Wasm memory, in bytes.
@@ -130,16 +129,23 @@ impl PoliciesConfig {
     }
 }
 
-pub(super) fn read_policies(section: &mut Section<'_>, base: Option<&PoliciesConfig>) -> Option<PoliciesConfig> {
-    let dir = or_base(section, "dir", base.map(|base| base.dir.clone()), parsed(parse_directory));
-    let retry_deadline = or_base(section, "retry_deadline", base.map(|base| base.retry_deadline), positive_duration);
-    let alert_deadline = or_base(section, "alert_deadline", base.map(|base| base.alert_deadline), positive_duration);
-    let admit_deadline = or_base(section, "admit_deadline", base.map(|base| base.admit_deadline), positive_duration);
-    let limits = read_limits(section, base.map(|base| base.limits));
-    let max_faults = or_base(section, "max_faults", base.map(|base| base.max_faults.into()), integer(1..=1_000_000));
-    let fault_window = or_base(section, "fault_window", base.map(|base| base.fault_window), positive_duration);
-    let cache = section.optional("cache", parsed(parse_directory)).or_else(|| base.and_then(|base| base.cache.clone()));
-    let cache_size = or_base(section, "cache_size", base.map(|base| base.cache_size), parsed(parse_size));
+/// Reads `[policies]` and every `[policy.NAME]`.
+pub(super) fn read_policies(top: &mut Section<'_>) -> Option<PoliciesConfig> {
+    let mut section = top.required_table("policies")?;
+    let dir = section.required("dir", parsed(parse_directory));
+    let [retry_deadline, alert_deadline, admit_deadline] =
+        ["retry_deadline", "alert_deadline", "admit_deadline"].map(|key| section.required(key, positive_duration));
+    let limits = read_limits(&mut section);
+    let max_faults = section.required("max_faults", integer(1..=1_000_000));
+    let fault_window = section.required("fault_window", positive_duration);
+    let cache = section.optional("cache", parsed(parse_directory));
+    let cache_size = section.required("cache_size", parsed(parse_size));
+    let mut overrides = BTreeMap::new();
+    for (name, mut own) in top.tables("policy") {
+        own.inherit(&section);
+        let policy = read_policy(&name, &mut own);
+        overrides.extend(policy.map(|policy| (name.value, policy)));
+    }
     Some(PoliciesConfig {
         dir: dir?,
         retry_deadline: retry_deadline?,
@@ -150,26 +156,20 @@ pub(super) fn read_policies(section: &mut Section<'_>, base: Option<&PoliciesCon
         fault_window: fault_window?,
         cache,
         cache_size: cache_size?,
-        overrides: base.map(|base| base.overrides.clone()).unwrap_or_default(),
+        overrides,
     })
 }
 
-fn read_limits(section: &mut Section<'_>, base: Option<PolicyLimits>) -> Option<PolicyLimits> {
-    let count = |number: usize| number as u64;
-    let max_memory = or_base(section, "max_memory", base.map(|base| base.max_memory), parsed(parse_memory_size));
-    let max_table_elements =
-        or_base(section, "max_table_elements", base.map(|base| count(base.max_table_elements)), integer(1..=1_000_000));
-    let max_instances = or_base(section, "max_instances", base.map(|base| count(base.max_instances)), integer(1..=256));
-    let names = [("reuse", Isolation::Reuse), ("fresh", Isolation::Fresh)];
-    let isolation = or_base(section, "isolation", base.map(|base| base.isolation), choice(&names));
-    let max_operations =
-        or_base(section, "max_operations", base.map(|base| base.max_operations), integer(1..=u64::MAX));
-    let max_call_depth =
-        or_base(section, "max_call_depth", base.map(|base| count(base.max_call_depth)), integer(1..=32));
-    let max_string_size =
-        or_base(section, "max_string_size", base.map(|base| base.max_string_size as u64), parsed(parse_size));
-    let max_collection_size =
-        or_base(section, "max_collection_size", base.map(|base| count(base.max_collection_size)), integer(1..=1_024));
+/// Reads the limits of `[policies]`, or of a section that inherits from it.
+fn read_limits(section: &mut Section<'_>) -> Option<PolicyLimits> {
+    let max_memory = section.required("max_memory", parsed(parse_memory_size));
+    let max_table_elements = section.required("max_table_elements", integer(1..=1_000_000));
+    let max_instances = section.required("max_instances", integer(1..=256));
+    let isolation = section.required("isolation", choice(&[("reuse", Isolation::Reuse), ("fresh", Isolation::Fresh)]));
+    let max_operations = section.required("max_operations", integer(1..=u64::MAX));
+    let max_call_depth = section.required("max_call_depth", integer(1..=32));
+    let max_string_size = section.required("max_string_size", parsed(parse_size));
+    let max_collection_size = section.required("max_collection_size", integer(1..=1_024));
     Some(PolicyLimits {
         max_memory: max_memory?,
         max_table_elements: usize::try_from(max_table_elements?).ok()?,
@@ -182,8 +182,8 @@ fn read_limits(section: &mut Section<'_>, base: Option<PolicyLimits>) -> Option<
     })
 }
 
-/// Reads `[policy.NAME]`. Limits that it omits have the values of `[policies]`.
-pub(super) fn read_policy(name: &SpannedString, section: &mut Section<'_>, base: PolicyLimits) -> Option<PolicyConfig> {
+/// Reads `[policy.NAME]`, which inherits the limits of `[policies]`.
+fn read_policy(name: &SpannedString, section: &mut Section<'_>) -> Option<PolicyConfig> {
     let has_known_kind =
         name.value.split_once('/').is_some_and(|(kind, rest)| KINDS.contains(&kind) && !rest.is_empty());
     if !has_known_kind || Path::new(&name.value).extension().is_some() {
@@ -191,7 +191,7 @@ pub(super) fn read_policy(name: &SpannedString, section: &mut Section<'_>, base:
         section.reject(expected);
     }
     let deadline = section.optional("deadline", positive_duration);
-    let limits = read_limits(section, Some(base));
+    let limits = read_limits(section);
     let settings = section.values("settings", scalar);
     Some(PolicyConfig { deadline, limits: limits?, settings })
 }

@@ -37,7 +37,9 @@
 //! assert_eq!(rules[0].condition.position(1, 7).column, 20); // the column of `500` in the file
 //! ```
 
+mod effective_value;
 mod renamed_keys;
+mod section;
 mod spanned_string;
 mod suggestion;
 mod values;
@@ -46,16 +48,19 @@ mod values;
 mod tests;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fmt;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
+pub use effective_value::{EffectiveValue, Origin};
+pub(crate) use section::NamedTable;
+pub use section::Section;
 pub use spanned_string::SpannedString;
 pub use suggestion::{nearest_name, with_suggestion};
+pub(crate) use values::scalar_text;
 pub use values::{
-    TomlValue, choice, duration, integer, list, number, parsed, positive_duration, scalar, spanned_string, string,
+    TomlValue, choice, duration, integer, list, number, one_or_list, parsed, positive_duration, scalar, spanned_string,
+    string,
 };
 
 /// A position in a file. Lines and columns start at 1; columns count characters.
@@ -91,26 +96,50 @@ impl std::error::Error for Diagnostic {}
 /// # Errors
 /// Returns every mistake of the document, sorted by position.
 pub fn read<T>(text: &str, read_top: impl FnOnce(&mut Section<'_>) -> Option<T>) -> Result<T, Vec<Diagnostic>> {
-    let (document, errors) = DeTable::parse_recoverable(text);
-    let source = Source { text, has_syntax_errors: !errors.is_empty(), diagnostics: RefCell::default() };
-    let mut top = Section {
-        source: &source,
-        table: document.get_ref(),
-        path: String::new(),
-        start: 0,
-        requested_keys: vec![],
-        allows_unknown_keys: false,
-    };
+    read_layers(&[(Layer::Document, text)], None, read_top)
+}
+
+/// The kind of a text that is read as one layer of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layer {
+    /// The document that somebody wrote.
+    Document,
+    /// A preset that is compiled in, by its name.
+    Preset(&'static str),
+    /// The defaults that are compiled in.
+    Defaults,
+}
+
+/// Reads several TOML documents as one: a key that the first does not have is read from the second, and so on.
+///
+/// `values`, if given, receives each value that is read, with its origin.
+///
+/// # Errors
+/// Returns every mistake, sorted by position.
+pub(crate) fn read_layers<T>(
+    texts: &[(Layer, &str)],
+    values: Option<&RefCell<Vec<EffectiveValue>>>,
+    read_top: impl FnOnce(&mut Section<'_>) -> Option<T>,
+) -> Result<T, Vec<Diagnostic>> {
+    let report = Report { diagnostics: RefCell::default(), values };
+    let (mut documents, mut syntax_errors) = (vec![], vec![]);
+    for (layer, text) in texts {
+        let (document, errors) = DeTable::parse_recoverable(text);
+        let source = Source { text, layer: *layer, has_syntax_errors: !errors.is_empty(), report: &report };
+        let errors = errors.iter().map(|error| {
+            let start = error.span().map_or(text.len(), |span| span.start);
+            source.diagnostic(start, format!("invalid TOML: {}", error.message()))
+        });
+        syntax_errors.extend(errors);
+        documents.push((source, document));
+    }
+    let mut top = Section::top(documents.iter().map(|(source, document)| (source, document.get_ref())));
     let value = read_top(&mut top);
     drop(top);
-    let mut diagnostics = source.diagnostics.take();
+    let mut diagnostics = report.diagnostics.take();
     // The parser guesses the values of a line with a syntax error, so other diagnostics of that line are removed.
-    for error in errors {
-        let start = error.span().map_or(text.len(), |span| span.start);
-        let diagnostic = source.diagnostic(start, format!("invalid TOML: {}", error.message()));
-        diagnostics.retain(|other| other.line != diagnostic.line);
-        diagnostics.push(diagnostic);
-    }
+    diagnostics.retain(|diagnostic| !syntax_errors.iter().any(|error| error.line == diagnostic.line));
+    diagnostics.extend(syntax_errors);
     diagnostics.sort();
     match value {
         Some(value) if diagnostics.is_empty() => Ok(value),
@@ -118,12 +147,19 @@ pub fn read<T>(text: &str, read_top: impl FnOnce(&mut Section<'_>) -> Option<T>)
     }
 }
 
-/// The text of a document and the mistakes reported so far.
+/// What reading reports: the mistakes and, if somebody wants them, the values.
+struct Report<'a> {
+    diagnostics: RefCell<Vec<Diagnostic>>,
+    values: Option<&'a RefCell<Vec<EffectiveValue>>>,
+}
+
+/// The text of one layer.
 struct Source<'a> {
     text: &'a str,
+    layer: Layer,
     /// Whether the text has TOML syntax errors. A key may then seem missing only because its line cannot be parsed.
     has_syntax_errors: bool,
-    diagnostics: RefCell<Vec<Diagnostic>>,
+    report: &'a Report<'a>,
 }
 
 impl Source<'_> {
@@ -141,158 +177,6 @@ impl Source<'_> {
 
     fn report(&self, offset: usize, path: &str, message: &str) {
         let message = if path.is_empty() { message.to_owned() } else { format!("{path}: {message}") };
-        self.diagnostics.borrow_mut().push(self.diagnostic(offset, message));
-    }
-}
-
-/// A table of a file. When it is dropped, it reports the keys that were not requested as unknown.
-pub struct Section<'a> {
-    source: &'a Source<'a>,
-    table: &'a DeTable<'a>,
-    path: String,
-    start: usize,
-    requested_keys: Vec<&'static str>,
-    allows_unknown_keys: bool,
-}
-
-impl<'a> Section<'a> {
-    /// Returns the value of `key` as `read` parses it, or `None` if the key is absent or its value is rejected.
-    pub fn optional<T>(&mut self, key: &'static str, read: impl FnOnce(&TomlValue<'a>) -> Option<T>) -> Option<T> {
-        let (_, value) = self.entry(key)?;
-        read(&self.value(key, value))
-    }
-
-    /// Returns the value of `key` as `read` parses it; reports a missing key.
-    pub fn required<T>(&mut self, key: &'static str, read: impl FnOnce(&TomlValue<'a>) -> Option<T>) -> Option<T> {
-        if !self.contains_key(key) && !self.source.has_syntax_errors {
-            self.reject(&format!("`{key}` is missing"));
-        }
-        self.optional(key, read)
-    }
-
-    /// Returns whether the section contains `key`, with any value.
-    pub fn contains_key(&mut self, key: &'static str) -> bool {
-        self.entry(key).is_some()
-    }
-
-    /// Returns whether the section has no keys.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
-    }
-
-    /// Returns the table `[key]`, if there is one.
-    pub fn table(&mut self, key: &'static str) -> Option<Self> {
-        let (start, value) = self.entry(key)?;
-        self.section(key, start, value)
-    }
-
-    /// Returns the table `[key]`; reports a missing table.
-    pub fn required_table(&mut self, key: &'static str) -> Option<Self> {
-        if !self.contains_key(key) && !self.source.has_syntax_errors {
-            self.reject(&format!("`{key}` is missing"));
-        }
-        self.table(key)
-    }
-
-    /// Returns every table `[key.NAME]` with its name and the position of the name, sorted by name.
-    pub fn tables(&mut self, key: &'static str) -> Vec<(SpannedString, Self)> {
-        let Some(mut parent) = self.table(key) else { return vec![] };
-        parent.allow_unknown_keys(); // any name is allowed
-        let mut tables = vec![];
-        for (name, value) in parent.table {
-            if let Some(section) = parent.section(name.get_ref(), name.span().start, value) {
-                tables.push((SpannedString::new(parent.source, name.get_ref(), name.span()), section));
-            }
-        }
-        tables
-    }
-
-    /// Returns every table of the array `[[key]]`, in file order.
-    pub fn table_array(&mut self, key: &'static str) -> Vec<Self> {
-        let Some((_, value)) = self.entry(key) else { return vec![] };
-        let DeValue::Array(items) = value.get_ref() else {
-            let _: Option<()> = self.value(key, value).reject_type(&format!("tables `[[{}]]`", self.path_of(key)));
-            return vec![];
-        };
-        items.iter().filter_map(|item| self.section(key, item.span().start, item)).collect()
-    }
-
-    /// Returns every value of the table `[key]` as `read` parses it, by name.
-    pub fn values<T>(&mut self, key: &'static str, read: impl Fn(&TomlValue<'a>) -> Option<T>) -> BTreeMap<String, T> {
-        let Some(mut table) = self.table(key) else { return BTreeMap::new() };
-        table.allow_unknown_keys(); // any name is allowed
-        let mut values = BTreeMap::new();
-        for (name, value) in table.table {
-            let value = read(&table.value(name.get_ref(), value));
-            values.extend(value.map(|value| (name.get_ref().to_string(), value)));
-        }
-        values
-    }
-
-    /// Reports a mistake of the section as a whole, at the position of its header.
-    pub fn reject(&self, message: &str) {
-        self.source.report(self.start, &self.path, message);
-    }
-
-    /// Reports a mistake about `key`, at the position of its value, or of the section's header if the key is absent.
-    pub fn reject_value(&self, key: &str, message: &str) {
-        let start = self.table.get(key).map_or(self.start, |value| value.span().start);
-        self.source.report(start, &self.path_of(key), message);
-    }
-
-    /// Turns off the check for unknown keys, for example in a section whose mistake is already reported.
-    pub fn allow_unknown_keys(&mut self) {
-        self.allows_unknown_keys = true;
-    }
-
-    fn entry(&mut self, key: &'static str) -> Option<(usize, &'a Spanned<DeValue<'a>>)> {
-        if !self.requested_keys.contains(&key) {
-            self.requested_keys.push(key);
-        }
-        self.table.get_key_value(key).map(|(name, value)| (name.span().start, value))
-    }
-
-    fn section(&self, key: &str, start: usize, value: &'a Spanned<DeValue<'a>>) -> Option<Self> {
-        let path = self.path_of(key);
-        match value.get_ref() {
-            DeValue::Table(table) => Some(Self {
-                source: self.source,
-                table,
-                path,
-                start,
-                requested_keys: vec![],
-                allows_unknown_keys: false,
-            }),
-            _ => self.value(key, value).reject_type(&format!("a table `[{path}]`")),
-        }
-    }
-
-    fn value(&self, key: &str, value: &'a Spanned<DeValue<'a>>) -> TomlValue<'a> {
-        TomlValue { source: self.source, inner: value, path: self.path_of(key) }
-    }
-
-    fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
-    }
-}
-
-impl Drop for Section<'_> {
-    fn drop(&mut self) {
-        if self.allows_unknown_keys {
-            return;
-        }
-        for key in self.table.keys() {
-            let name: &str = key.get_ref();
-            if self.requested_keys.contains(&name) {
-                continue;
-            }
-            let message = format!("unknown key `{name}`");
-            let message = match renamed_keys::new_name(&self.path, name) {
-                Some(new_name) => format!("{message}; it is now named `{new_name}`"),
-                None => with_suggestion(message, name, &self.requested_keys),
-            };
-            self.source.report(key.span().start, &self.path, &message);
-        }
+        self.report.diagnostics.borrow_mut().push(self.diagnostic(offset, message));
     }
 }

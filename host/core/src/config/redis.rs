@@ -73,15 +73,15 @@ const KINDS: [(&str, RedisKind); 3] =
     [("single", RedisKind::Single), ("sentinel", RedisKind::Sentinel), ("cluster", RedisKind::Cluster)];
 
 pub(super) fn read_redis(section: &mut Section<'_>, env: &dyn Env) -> Option<RedisConfig> {
-    let kind = section.optional("kind", choice(&KINDS));
+    let kind = section.required("kind", choice(&KINDS));
     let url = secrets::required(section, URL_KEYS, env);
     let master = section.optional("master", parsed(parse_non_empty));
     let username = section.optional("username", string);
     let password = secrets::optional(section, ["password", "password_env", "password_file"], env);
     let tls_ca = section.optional("tls_ca", parsed(parse_non_empty)).map(PathBuf::from);
-    let prefix = section.optional("prefix", parsed(parse_prefix));
-    let decide_within = section.optional("decide_within", positive_duration);
-    let kind = kind.unwrap_or_default();
+    let prefix = section.required("prefix", parsed(parse_prefix));
+    let decide_within = section.required("decide_within", positive_duration);
+    let kind = kind?;
     match (kind, &master) {
         (RedisKind::Sentinel, None) => section.reject("`master` is missing; give the master name that Sentinels know"),
         (RedisKind::Single | RedisKind::Cluster, Some(_)) => {
@@ -96,8 +96,8 @@ pub(super) fn read_redis(section: &mut Section<'_>, env: &dyn Env) -> Option<Red
         username,
         password: password?,
         tls_ca,
-        prefix: prefix.unwrap_or_else(|| PREFIX.to_owned()),
-        decide_within: decide_within.unwrap_or(DECIDE_WITHIN),
+        prefix: prefix?,
+        decide_within: decide_within?,
     })
 }
 
@@ -150,7 +150,8 @@ mod tests {
     fn every_key_is_read() {
         let text = "[redis]\nkind = 'sentinel'\nurl = 'rediss://a:1, rediss://b:2'\nmaster = 'main'\nusername = 'u'\n\
                     password = 'hunter2'\ntls_ca = 'ca.pem'\nprefix = 'shop:'\ndecide_within = '20ms'\n\
-                    [limits.jd]\nrate = '1/s'\nburst = 1\non_redis_failure = 'closed'";
+                    [limits]\njd = { rate = '1/s', burst = 1, on_redis_failure = 'closed' }\n\
+                    pdd = { rate = '1/s', burst = 1 }";
         let config = parse(text).unwrap();
         let expected = RedisConfig {
             kind: RedisKind::Sentinel,

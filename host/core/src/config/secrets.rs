@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::reader::{Section, TomlValue, string};
+use super::reader::{Origin, Section, TomlValue, string};
 use crate::Secret;
 
 /// The environment variables and files that a configuration refers to. Tests supply their own.
@@ -41,17 +41,19 @@ pub(super) type SecretKeys = [&'static str; 3];
 pub(super) fn optional(section: &mut Section<'_>, keys: SecretKeys, env: &dyn Env) -> Option<Option<Secret>> {
     let [plain, var, file] = keys;
     let given: Vec<_> = keys.into_iter().filter(|key| section.contains_key(key)).collect();
-    let secret = match given[..] {
+    let read = match given[..] {
         [] => return Some(None),
-        [key] if key == plain => section.optional(plain, |value| trimmed_secret(value, string(value)?, "the value")),
-        [key] if key == var => section.optional(var, |value| from_var(value, env)),
-        [_] => section.optional(file, |value| from_file(value, env)),
+        [key] if key == plain => section.optional_unrecorded(plain, from_text),
+        [key] if key == var => section.optional_unrecorded(var, |value| from_var(value, env)),
+        [_] => section.optional_unrecorded(file, |value| from_file(value, env)),
         [_, .., last] => {
             section.reject_value(last, &format!("give only one of `{plain}`, `{var}` and `{file}`"));
             None
         }
     };
-    secret.map(Some)
+    let (secret, origin) = read?;
+    section.record(plain, "\"***\"", origin);
+    Some(Some(secret))
 }
 
 /// Reads the secret under one of `keys`; reports a missing secret.
@@ -64,20 +66,26 @@ pub(super) fn required(section: &mut Section<'_>, keys: SecretKeys, env: &dyn En
     secret
 }
 
-fn from_var(value: &TomlValue<'_>, env: &dyn Env) -> Option<Secret> {
-    let name = string(value)?;
-    match env.var(&name) {
-        Some(text) => trimmed_secret(value, text, &format!("the environment variable {name}")),
-        None => value.reject(&format!("the environment variable {name} is not set")),
-    }
+fn from_text(value: &TomlValue<'_>) -> Option<(Secret, Origin)> {
+    Some((trimmed_secret(value, string(value)?, "the value")?, value.origin()))
 }
 
-fn from_file(value: &TomlValue<'_>, env: &dyn Env) -> Option<Secret> {
+fn from_var(value: &TomlValue<'_>, env: &dyn Env) -> Option<(Secret, Origin)> {
+    let name = string(value)?;
+    let secret = match env.var(&name) {
+        Some(text) => trimmed_secret(value, text, &format!("the environment variable {name}")),
+        None => value.reject(&format!("the environment variable {name} is not set")),
+    };
+    Some((secret?, Origin::Environment(name)))
+}
+
+fn from_file(value: &TomlValue<'_>, env: &dyn Env) -> Option<(Secret, Origin)> {
     let path = string(value)?;
-    match env.file(Path::new(&path)) {
+    let secret = match env.file(Path::new(&path)) {
         Ok(text) => trimmed_secret(value, text, &format!("the file {path}")),
         Err(error) => value.reject(&format!("the file {path} cannot be read: {error}")),
-    }
+    };
+    Some((secret?, Origin::SecretFile(path)))
 }
 
 /// Trims a secret, because editors and `echo` add a line break, and rejects an empty one.

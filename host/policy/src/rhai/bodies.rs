@@ -2,9 +2,11 @@
 
 use rhai::{AST, ASTNode, Stmt};
 
-use super::script::CONFIGURE;
+/// The function that a script may define to check its settings.
+pub const CONFIGURE: &str = "configure";
 
 /// The top-level statements of a script, or one of its functions.
+#[derive(Clone, Debug)]
 pub struct FunctionBody {
     /// The function's name; `None` for the top-level statements.
     pub function: Option<String>,
@@ -16,12 +18,13 @@ pub struct FunctionBody {
 
 impl FunctionBody {
     /// Returns the function's name and number of parameters, which identify it; `None` for the top-level statements.
+    #[must_use]
     pub fn key(&self) -> Option<(&str, usize)> {
         self.function.as_deref().map(|name| (name, self.parameters.len()))
     }
 
     /// Returns whether the value of the last statement is used.
-    pub fn returns_value(&self) -> bool {
+    pub(super) fn returns_value(&self) -> bool {
         self.function.as_deref() != Some(CONFIGURE)
     }
 

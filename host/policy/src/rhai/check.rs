@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
+use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 use tidegate_core::config::Setting;
 use tidegate_core::config::reader::{Diagnostic, nearest_name, with_suggestion};
 use tidegate_core::units::parse_duration;
 
-use super::bodies::{self, FunctionBody};
+use super::bodies::FunctionBody;
 use super::contract::{CLASSES, Contract, FunctionArities, LIMIT_FIELDS, STATS, ValueType};
+use super::error::diagnostic;
+use super::parsed::ParsedScript;
 use super::pitfalls;
-use super::script::diagnostic;
 use super::tokens::Tokens;
 use super::types::InferredTypes;
 use super::usage::Usage;
@@ -39,24 +40,19 @@ const FOREIGN_NAMES: [(&str, &str); 9] = [
 ///
 /// # Errors
 /// Returns every problem, in the order of their positions.
-pub fn check(
-    ast: &AST,
-    tokens: &Tokens,
-    contract: &Contract,
-    functions: &FunctionArities,
-) -> Result<Usage, Vec<Diagnostic>> {
-    let bodies = bodies::collect(ast);
+pub fn check(script: &ParsedScript, functions: &FunctionArities) -> Result<Usage, Vec<Diagnostic>> {
+    let ParsedScript { ast, tokens, bodies, contract } = script;
     let mut check = ScriptCheck {
         contract,
         functions,
         own: bodies.iter().filter_map(|body| Some((body.function.clone()?, body.parameters.len()))).collect(),
-        types: InferredTypes::of_script(&bodies, contract),
+        types: script.infer_types(),
         keys: BTreeSet::new(),
         usage: Usage::default(),
         problems: BTreeSet::new(),
     };
     ast.walk(&mut |path| check.collect_keys(path));
-    for body in &bodies {
+    for body in bodies {
         check.body(body, tokens);
     }
     if check.problems.is_empty() { Ok(check.usage) } else { Err(check.problems.into_iter().collect()) }

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use rhai::Engine;
 use tidegate_core::{Class, Stats};
 
+use crate::paths::PolicyKind;
+
 /// The type of a value, as far as the source of a script determines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueType {
@@ -28,7 +30,32 @@ pub enum ValueType {
     Verdict,
 }
 
+impl ValueType {
+    /// Returns whether Rhai compares values of the two types by value.
+    pub(super) fn compares_with(self, other: Self) -> bool {
+        self == other || self.is_number() && other.is_number()
+    }
+
+    /// Returns whether the type is a number.
+    pub(super) const fn is_number(self) -> bool {
+        matches!(self, Self::Number | Self::Integer | Self::ExplicitInteger)
+    }
+
+    /// Returns the name of the type with its article, as messages show it.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Number | Self::Integer | Self::ExplicitInteger => "a number",
+            Self::String => "a string",
+            Self::Bool => "a boolean",
+            Self::Window => "a window",
+            Self::Limit => "a limit",
+            Self::Verdict => "a verdict",
+        }
+    }
+}
+
 /// What tidegate adds to the language for the scripts of one kind.
+#[derive(Clone, Debug)]
 pub struct Contract {
     /// The input variables with their types.
     pub inputs: Vec<(&'static str, ValueType)>,
@@ -87,8 +114,17 @@ pub const CLASSES: [(&str, Class); 5] = [
 ];
 
 impl Contract {
-    /// Returns the contract of retry scripts.
-    pub fn retry() -> Self {
+    /// Returns the contract of the scripts of one kind.
+    #[must_use]
+    pub fn of(kind: PolicyKind) -> Self {
+        match kind {
+            PolicyKind::Retry => Self::retry(),
+            PolicyKind::Alert => Self::alert(),
+            PolicyKind::Admit => Self::admit(),
+        }
+    }
+
+    fn retry() -> Self {
         let strings = ["platform", "endpoint", "kind", "code", "sub_code", "message"];
         let strings = strings.map(|name| (name, ValueType::String));
         let numbers = ["attempt", "elapsed_ms", "at_ms", "status", "retry_after_ms"];
@@ -97,22 +133,20 @@ impl Contract {
         Self { inputs: [strings.as_slice(), &numbers].concat(), functions }
     }
 
-    /// Returns the contract of alert scripts.
-    pub fn alert() -> Self {
+    fn alert() -> Self {
         let strings = ["platform", "endpoint"].map(|name| (name, ValueType::String));
         let stats = STATS.map(|(name, _)| (name, ValueType::Number));
         Self { inputs: [strings.as_slice(), &stats].concat(), functions: COMMON_FUNCTIONS.to_vec() }
     }
 
-    /// Returns the contract of admission scripts.
-    pub fn admit() -> Self {
+    fn admit() -> Self {
         let strings = ["platform", "endpoint", "method"].map(|name| (name, ValueType::String));
         let functions = [COMMON_FUNCTIONS.as_slice(), &ADMIT_FUNCTIONS].concat();
         Self { inputs: [strings.as_slice(), &[("at_ms", ValueType::Number)]].concat(), functions }
     }
 
     /// Returns whether `name` is a tidegate function that only scripts of other kinds can call.
-    pub fn is_foreign(&self, name: &str) -> bool {
+    pub(crate) fn is_foreign(&self, name: &str) -> bool {
         let known = |functions: &[(&str, _)]| functions.iter().any(|(known, _)| *known == name);
         !known(&self.functions) && (known(&RETRY_FUNCTIONS) || known(&ADMIT_FUNCTIONS))
     }

@@ -1,5 +1,7 @@
 //! Creates the Rhai engines: the language and library that scripts can use, and the limits on their resources.
 
+use std::sync::Arc;
+
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage,
     BasicStringPackage, LogicPackage, MoreStringPackage, Package,
@@ -7,8 +9,10 @@ use rhai::packages::{
 use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, OptimizationLevel, Position};
 use tidegate_core::config::PolicyLimits;
 
-use super::messages::host_error;
+use super::contract::FunctionArities;
+use super::functions;
 use super::run::tick;
+use super::values::host_error;
 
 /// The maximum nesting of an expression outside of functions.
 pub const MAX_EXPR_DEPTH: usize = 64;
@@ -19,8 +23,18 @@ pub const MAX_VARIABLES: usize = 128;
 /// The maximum number of functions that a script defines.
 pub const MAX_FUNCTIONS: usize = 64;
 
+/// An engine that scripts share, and the functions that they can call.
+#[derive(Clone)]
+pub struct ScriptEngine {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// The functions of the engine.
+    pub functions: Arc<FunctionArities>,
+}
+
 /// Creates an engine. Its limits are the same in debug and release builds.
-pub fn new(limits: &PolicyLimits) -> Engine {
+#[must_use]
+pub fn new_engine(limits: &PolicyLimits) -> Engine {
     let mut engine = Engine::new_raw();
     register_packages(&mut engine);
     engine
@@ -56,9 +70,7 @@ pub fn new(limits: &PolicyLimits) -> Engine {
         });
     limit_replace(&mut engine, limits.max_string_size);
     limit_splits(&mut engine, limits.max_collection_size);
-    super::common::register(&mut engine);
-    super::retry::register(&mut engine);
-    super::admit::register(&mut engine);
+    functions::register(&mut engine);
     engine
 }
 

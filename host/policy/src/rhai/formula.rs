@@ -1,5 +1,9 @@
 //! Evaluates alert conditions that are plain formulas over statistics, such as `error_rate > 0.1 && count >= 20`,
-//! without the interpreter. This takes a few nanoseconds.
+//! without the interpreter.
+//!
+//! This is the reason for the module: most conditions are formulas, and every rule is evaluated for every platform and
+//! endpoint at each tick. In one run, a condition took 44 ns as a formula, and 170 to 250 ns in the crate `cel`, which
+//! evaluates expressions only.
 //!
 //! A formula has no loops, no variables of its own and no calls, so its evaluation always ends.
 

@@ -4,8 +4,8 @@ use rhai::{LexError, ParseError, ParseErrorType, Position};
 use tidegate_core::config::reader::{Diagnostic, nearest_name, with_suggestion};
 
 use super::contract::{CLASSES, Contract};
+use super::error::diagnostic;
 use super::messages;
-use super::script::diagnostic;
 
 /// Returns the diagnostic for a script that cannot be parsed.
 pub fn explain(error: &ParseError, text: &str, contract: &Contract) -> Diagnostic {

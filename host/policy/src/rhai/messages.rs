@@ -2,21 +2,11 @@
 
 use std::time::Duration;
 
-use rhai::{Dynamic, EvalAltResult, ImmutableString, LexError, ParseErrorType, Position};
+use rhai::{Dynamic, EvalAltResult, LexError, ParseErrorType};
 use tidegate_core::config::PolicyLimits;
 
-use super::common::type_label;
 use super::engine::{MAX_EXPR_DEPTH, MAX_FUNCTION_EXPR_DEPTH, MAX_FUNCTIONS, MAX_VARIABLES};
-
-/// Marks the value of an error that a host function returns. Without the mark it is the value of a `throw`.
-const HOST_ERROR: i32 = 1;
-
-/// Returns the error of a host function, which a script can catch as a string.
-pub fn host_error(message: impl Into<ImmutableString>) -> Box<EvalAltResult> {
-    let mut value = Dynamic::from(message.into());
-    value.set_tag(HOST_ERROR);
-    Box::new(EvalAltResult::ErrorRuntime(value, Position::NONE))
-}
+use super::values::{is_host_error, type_label};
 
 /// Returns the text of a runtime error, without its position.
 pub fn runtime(error: &EvalAltResult, limits: &PolicyLimits, deadline: Duration) -> String {
@@ -61,7 +51,7 @@ pub fn thrown_text(error: &EvalAltResult) -> Option<String> {
 
 fn thrown(value: &Dynamic) -> String {
     match value.as_immutable_string_ref() {
-        Ok(text) if value.tag() == HOST_ERROR => text.to_string(),
+        Ok(text) if is_host_error(value) => text.to_string(),
         Ok(text) => format!("the script threw {:?}", text.as_str()),
         Err(_) if value.is_unit() => "the script threw an error without a value".to_owned(),
         Err(_) => format!("the script threw {value}"),

@@ -4,62 +4,85 @@ mod admit;
 mod alert;
 mod bodies;
 mod check;
-mod common;
 mod contract;
-mod dates;
 mod engine;
+mod error;
 mod formula;
+mod functions;
 mod hints;
+mod loader;
 mod messages;
+mod parsed;
 mod pitfalls;
 mod retry;
-mod review;
 mod run;
 mod script;
 mod tokens;
 mod types;
 mod usage;
+mod values;
 
-pub use self::review::review;
+pub use self::bodies::FunctionBody;
+pub use self::contract::{Contract, FAILURE_KINDS, LIMIT_FIELDS, STATS, StatGetter, ValueType};
+pub use self::engine::new_engine;
+pub use self::error::{diagnostic, error_diagnostic};
+pub use self::parsed::{ParsedScript, optimize};
+pub use self::run::{CallContext, CallView};
+pub use self::tokens::{Literal, Tokens};
+pub use self::types::InferredTypes;
+pub use self::values::truncate;
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rhai::Engine;
+use tidegate_core::AlertPolicy;
 use tidegate_core::config::reader::Diagnostic;
 use tidegate_core::config::{Config, PolicyLimits, ResolvedPolicyConfig};
-use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy};
 
+use self::admit::AdmitKind;
+use self::alert::AlertScript;
+use self::engine::ScriptEngine;
+use self::loader::ScriptPolicy;
+use self::retry::RetryKind;
+use crate::loaded::LoadedPolicy;
 use crate::origin::Origin;
+use crate::paths::PolicyKind;
 
 /// The Rhai engines of a process. Scripts with the same limits share an engine, because Rhai takes the limits of a
 /// script from the engine that parsed it.
 pub struct RhaiEngines {
-    functions: contract::FunctionArities,
-    engines: Mutex<Vec<(PolicyLimits, Arc<Engine>)>>,
+    functions: Arc<contract::FunctionArities>,
+    engines: Mutex<Vec<(PolicyLimits, ScriptEngine)>>,
 }
-
-/// The engine that parses a script, and the functions of that engine.
-type EngineParts<'a> = (Arc<Engine>, &'a contract::FunctionArities);
 
 impl RhaiEngines {
     /// Creates an empty set of engines.
     pub fn new() -> Self {
-        let functions = contract::functions(&engine::new(&Config::default().policies.limits));
-        Self { functions, engines: Mutex::default() }
+        let functions = contract::functions(&new_engine(&Config::default().policies.limits));
+        Self { functions: Arc::new(functions), engines: Mutex::default() }
     }
 
-    /// Loads a retry policy: parses and checks it, and runs it on the samples.
+    /// Loads a script of any kind: parses and checks it, and runs it on the samples.
     ///
     /// # Errors
     /// Returns every problem with its position in the script.
-    pub fn load_retry(
+    pub fn load(
         &self,
+        kind: PolicyKind,
         text: &str,
         origin: Origin,
         config: &ResolvedPolicyConfig,
-    ) -> Result<Arc<dyn RetryPolicy>, Vec<Diagnostic>> {
-        Ok(Arc::new(retry::RetryScript::load(self.parts(config), text, origin, config)?))
+    ) -> Result<LoadedPolicy, Vec<Diagnostic>> {
+        let engine = self.engine(&config.limits);
+        Ok(match kind {
+            PolicyKind::Retry => {
+                LoadedPolicy::Retry(Arc::new(ScriptPolicy::<RetryKind>::load(&engine, text, origin, config)?))
+            }
+            PolicyKind::Alert => LoadedPolicy::Alert(Arc::new(AlertScript::load(&engine, text, origin, config)?)),
+            PolicyKind::Admit => {
+                LoadedPolicy::Admit(Arc::new(ScriptPolicy::<AdmitKind>::load(&engine, text, origin, config)?))
+            }
+        })
     }
 
     /// Loads an alert condition: parses and checks it, and runs it on the samples.
@@ -72,33 +95,19 @@ impl RhaiEngines {
         origin: Origin,
         config: &ResolvedPolicyConfig,
     ) -> Result<Arc<dyn AlertPolicy>, Vec<Diagnostic>> {
-        Ok(Arc::new(alert::AlertScript::load(self.parts(config), text, origin, config)?))
+        Ok(Arc::new(AlertScript::load(&self.engine(&config.limits), text, origin, config)?))
     }
 
-    /// Loads an admission script: parses and checks it, and runs it on the samples.
-    ///
-    /// # Errors
-    /// Returns every problem with its position in the script.
-    pub fn load_admit(
-        &self,
-        text: &str,
-        origin: Origin,
-        config: &ResolvedPolicyConfig,
-    ) -> Result<Arc<dyn AdmitPolicy>, Vec<Diagnostic>> {
-        Ok(Arc::new(admit::AdmitScript::load(self.parts(config), text, origin, config)?))
-    }
-
-    fn parts(&self, config: &ResolvedPolicyConfig) -> EngineParts<'_> {
+    fn engine(&self, limits: &PolicyLimits) -> ScriptEngine {
         let mut engines = self.engines.lock();
-        let known = engines.iter().find(|(limits, _)| *limits == config.limits).map(|(_, engine)| Arc::clone(engine));
-        let engine = known.unwrap_or_else(|| {
-            // Drop the engines that no script uses any more.
-            engines.retain(|(_, engine)| Arc::strong_count(engine) > 1);
-            let engine = Arc::new(engine::new(&config.limits));
-            engines.push((config.limits, Arc::clone(&engine)));
-            engine
-        });
-        (engine, &self.functions)
+        if let Some((_, engine)) = engines.iter().find(|(known, _)| known == limits) {
+            return engine.clone();
+        }
+        // Drop the engines that no script uses any more.
+        engines.retain(|(_, known)| Arc::strong_count(&known.engine) > 1);
+        let engine = ScriptEngine { engine: Arc::new(new_engine(limits)), functions: Arc::clone(&self.functions) };
+        engines.push((*limits, engine.clone()));
+        engine
     }
 }
 

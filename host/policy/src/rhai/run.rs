@@ -1,6 +1,7 @@
 //! The state of the script that runs on the current thread: its deadline, and the data that its functions return.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use rhai::EvalAltResult;
 use tidegate_core::HostView;
 use tidegate_core::config::Settings;
 
-use super::messages::host_error;
+use super::values::host_error;
 use crate::policy_log::log_line;
 
 /// The number of operations between two readings of the clock. It is small enough for a deadline of a millisecond.
@@ -28,27 +29,57 @@ const MAX_QUERIES: u32 = 64;
 
 /// The data that functions such as `header`, `window` and `setting` return. A script that calls none of them runs
 /// without it.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct CallContext {
-    /// The path of the policy within the directory, for its log.
-    pub policy: Arc<str>,
+    /// The path of the policy within the directory, for its log. Without it, the script logs nothing.
+    pub policy: Option<Arc<str>>,
     /// The selected HTTP headers.
     pub headers: Vec<(String, String)>,
     /// The labels of the request.
     pub labels: Vec<(String, String)>,
-    /// The metrics and limits, with the platform and the endpoint of the windows.
-    pub view: Option<(Arc<dyn HostView>, String, Option<String>)>,
+    /// The metrics and limits.
+    pub view: Option<CallView>,
     /// The settings of the policy.
     pub settings: Arc<Settings>,
+}
+
+/// The metrics and limits that a script reads.
+#[derive(Clone)]
+pub struct CallView {
+    /// Returns the windows and limits.
+    pub host: Arc<dyn HostView>,
+    /// The platform of the windows.
+    pub platform: String,
+    /// The endpoint of the windows; `None` for the whole platform.
+    pub endpoint: Option<String>,
+}
+
+impl fmt::Debug for CallView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("CallView");
+        debug.field("platform", &self.platform).field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+impl CallContext {
+    /// Calls `f`. Until it returns, the host functions of scripts on this thread return the data of this context.
+    pub fn provide<T>(self, f: impl FnOnce() -> T) -> T {
+        run_with(Some(self), Duration::MAX, f)
+    }
+}
+
+/// The context of the running call, and how much of its limits the script has used.
+struct RunningCall {
+    context: CallContext,
     /// The number of logged lines.
-    pub lines: u32,
+    lines: u32,
     /// The number of calls of `window` and `limit`.
-    pub queries: u32,
+    queries: u32,
 }
 
 thread_local! {
     static CLOCK: ScriptClock = const { ScriptClock::new() };
-    static CALL: RefCell<Option<CallContext>> = const { RefCell::new(None) };
+    static CALL: RefCell<Option<RunningCall>> = const { RefCell::new(None) };
 }
 
 /// Measures the running time of a script.
@@ -115,8 +146,8 @@ impl ScriptClock {
 /// Runs a script: sets its deadline and its call context for the duration of `f`.
 pub fn run_with<T>(call: Option<CallContext>, deadline: Duration, f: impl FnOnce() -> T) -> T {
     CLOCK.with(|clock| clock.start(deadline));
-    let Some(call) = call else { return f() };
-    CALL.set(Some(call));
+    let Some(context) = call else { return f() };
+    CALL.set(Some(RunningCall { context, lines: 0, queries: 0 }));
     let result = f();
     CALL.set(None);
     result
@@ -128,8 +159,8 @@ pub fn tick() -> bool {
 }
 
 /// Calls `f` with the context of the running call; returns the default value if there is none.
-pub fn with_call<T: Default>(f: impl FnOnce(&mut CallContext) -> T) -> T {
-    CALL.with_borrow_mut(|call| call.as_mut().map(f).unwrap_or_default())
+pub fn with_call<T: Default>(f: impl FnOnce(&CallContext) -> T) -> T {
+    CALL.with_borrow(|call| call.as_ref().map(|call| f(&call.context)).unwrap_or_default())
 }
 
 /// Calls `f` with the metrics and limits, the platform and the endpoint of the running call.
@@ -137,24 +168,24 @@ pub fn with_call<T: Default>(f: impl FnOnce(&mut CallContext) -> T) -> T {
 /// # Errors
 /// Returns an error if the script has made too many queries in this evaluation.
 pub fn query_view<T>(f: impl FnOnce(&dyn HostView, &str, Option<&str>) -> T) -> Result<Option<T>, Box<EvalAltResult>> {
-    with_call(|call| {
+    CALL.with_borrow_mut(|call| {
+        let Some(call) = call else { return Ok(None) };
         call.queries += 1;
         if call.queries > MAX_QUERIES {
-            return Some(Err(format!("the policy read more than {MAX_QUERIES} windows and limits in one evaluation")));
+            let message = format!("the policy read more than {MAX_QUERIES} windows and limits in one evaluation");
+            return Err(host_error(message));
         }
-        let (view, platform, endpoint) = call.view.as_ref()?;
-        Some(Ok(f(&**view, platform, endpoint.as_deref())))
+        Ok(call.context.view.as_ref().map(|view| f(&*view.host, &view.platform, view.endpoint.as_deref())))
     })
-    .transpose()
-    .map_err(host_error)
 }
 
 /// Writes a line of the script to the host's log.
 pub fn log(text: &str) {
-    with_call(|call| {
+    CALL.with_borrow_mut(|call| {
+        let Some(call) = call else { return };
         call.lines += 1;
-        if call.lines <= MAX_LINES {
-            log_line(tracing::Level::INFO, &call.policy, text);
+        if let Some(policy) = call.context.policy.as_ref().filter(|_| call.lines <= MAX_LINES) {
+            log_line(tracing::Level::INFO, policy, text);
         }
     });
 }

@@ -4,26 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rhai::{
-    AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, Identifier, OptimizationLevel, Position, Scope,
-};
+use rhai::{AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, Identifier, Position, Scope};
 use tidegate_core::config::reader::Diagnostic;
 use tidegate_core::config::{PolicyLimits, ResolvedPolicyConfig, Settings};
 use tidegate_core::{Fault, FaultKind};
 
+use super::bodies::CONFIGURE;
 use super::check;
-use super::contract::{Contract, FunctionArities};
+use super::engine::ScriptEngine;
+use super::error::{ScriptError, diagnostic};
 use super::hints;
 use super::messages;
+use super::parsed::{ParsedScript, compile, optimize};
 use super::run::{CallContext, run_with};
-use super::tokens::Tokens;
 use super::usage::HostNeeds;
 use crate::origin::Origin;
+use crate::paths::PolicyKind;
 
 /// The deadline of a script on a sample. It is generous, so that a busy machine does not reject a good script.
 pub const SAMPLE_DEADLINE: Duration = Duration::from_secs(2);
-/// The function that a script may define to check its settings.
-pub const CONFIGURE: &str = "configure";
 
 /// A parsed and checked script.
 pub struct Script {
@@ -51,54 +50,31 @@ struct ScriptRuntime {
     scope: Scope<'static>,
 }
 
-/// An error of a running script, with its position in the script.
-pub struct ScriptError {
-    kind: FaultKind,
-    diagnostic: Diagnostic,
-}
-
-impl ScriptError {
-    /// Returns the error as a diagnostic.
-    pub fn into_diagnostic(self) -> Diagnostic {
-        self.diagnostic
-    }
-
-    /// Returns the error as a diagnostic that names the sample on which it occurred.
-    pub fn on_sample(self, sample: &str) -> Diagnostic {
-        let message = format!("{} (sample input: {sample})", self.diagnostic.message);
-        Diagnostic { message, ..self.diagnostic }
-    }
-}
-
 impl Script {
     /// Parses and checks a script.
     ///
     /// # Errors
     /// Returns every problem with its position in the script.
-    pub fn parse(
-        (engine, functions): (Arc<Engine>, &FunctionArities),
+    pub fn load(
+        ScriptEngine { engine, functions }: &ScriptEngine,
         text: &str,
         origin: Origin,
-        contract: &Contract,
+        kind: PolicyKind,
         config: &ResolvedPolicyConfig,
     ) -> Result<Self, Vec<Diagnostic>> {
-        let parse = |names: &mut dyn Iterator<Item = &'static str>| {
-            let mut scope = Scope::new();
-            for name in names {
-                scope.push_dynamic(name, Dynamic::UNIT);
-            }
-            engine.compile_with_scope(&scope, text).map_err(|error| vec![hints::explain(&error, text, contract)])
-        };
-        let ast = parse(&mut contract.inputs.iter().map(|(name, _)| *name))?;
-        let usage = check::check(&ast, &Tokens::lex(&engine, text), contract, functions)?;
+        let parsed = ParsedScript::parse(engine, text, kind).map_err(|error| vec![error])?;
+        let contract = &parsed.contract;
+        let usage = check::check(&parsed, functions)?;
         usage.check_settings(&config.settings)?;
         let inputs = contract.inputs.iter().enumerate().map(|(index, (name, _))| (index, *name));
         let inputs: Vec<_> = inputs.filter(|(_, name)| usage.reads(name)).collect();
-        let ast = parse(&mut inputs.iter().map(|(_, name)| *name))?;
+        // The position of a variable in the scope is part of the syntax tree, so the script is parsed again.
+        let ast = compile(engine, text, inputs.iter().map(|(_, name)| *name));
+        let ast = ast.map_err(|error| vec![hints::explain(&error, text, contract)])?;
+        let ast = optimize(engine, ast);
         let inputs = inputs.into_iter().map(|(index, name)| (index, name.into())).collect();
-        let ast = engine.optimize_ast(&Scope::new(), ast, OptimizationLevel::Simple);
         let (settings, needs, idle) = (Arc::new(config.settings.clone()), usage.host_needs(), Mutex::default());
-        let (limits, deadline) = (config.limits, config.deadline);
+        let (engine, limits, deadline) = (Arc::clone(engine), config.limits, config.deadline);
         let script = Self { engine, ast, origin, limits, deadline, inputs, needs, settings, idle };
         script.configure()?;
         Ok(script)
@@ -114,14 +90,15 @@ impl Script {
         if !self.ast.iter_functions().any(|function| function.name == CONFIGURE && function.params.is_empty()) {
             return Ok(());
         }
-        let call = CallContext { settings: Arc::clone(&self.settings), ..CallContext::default() };
+        let (policy, settings) = (Some(self.origin.path().into()), Arc::clone(&self.settings));
+        let call = CallContext { policy, settings, ..CallContext::default() };
         let options = rhai::CallFnOptions::new().eval_ast(false);
         let result: Result<Dynamic, _> = run_with(Some(call), SAMPLE_DEADLINE, || {
             self.engine.call_fn_with_options(options, &mut Scope::new(), &self.ast, CONFIGURE, ())
         });
         result.map(drop).map_err(|error| {
             let thrown = messages::thrown_text(error.unwrap_inner());
-            let mut diagnostic = script_error(*error, &self.limits, SAMPLE_DEADLINE).diagnostic;
+            let mut diagnostic = ScriptError::new(&error, &self.limits, SAMPLE_DEADLINE).diagnostic;
             let reason = thrown.as_ref().unwrap_or(&diagnostic.message);
             diagnostic.message = format!("the policy rejected its settings: {reason}");
             vec![diagnostic]
@@ -138,7 +115,7 @@ impl Script {
             call.settings = Arc::clone(&self.settings);
         }
         if self.needs.log {
-            call.policy = self.origin.path().into();
+            call.policy = Some(self.origin.path().into());
         }
         Some(call)
     }
@@ -162,7 +139,7 @@ impl Script {
         }
         let value = run_with(call, deadline, || runtime.evaluate(&self.engine, &self.ast));
         // A runtime that failed may have stopped in any state, so it is not reused.
-        let value = value.map_err(|error| script_error(*error, &self.limits, deadline))?;
+        let value = value.map_err(|error| ScriptError::new(&error, &self.limits, deadline))?;
         runtime.clear();
         self.idle.lock().push(runtime);
         convert(value).map_err(|message| ScriptError {
@@ -194,27 +171,4 @@ impl ScriptRuntime {
         self.global.num_operations = Default::default();
         self.global.constants = None;
     }
-}
-
-/// Creates a diagnostic at a position of the script; a missing position means the start of the script.
-pub fn diagnostic(at: Position, message: impl Into<String>) -> Diagnostic {
-    Diagnostic { line: at.line().unwrap_or(1), column: at.position().unwrap_or(1), message: message.into() }
-}
-
-/// Converts an error of the engine.
-pub fn script_error(error: EvalAltResult, limits: &PolicyLimits, deadline: Duration) -> ScriptError {
-    // An error inside a function of the script is reported at its position inside the function.
-    let inner = error.unwrap_inner();
-    let at = if inner.position().is_none() { error.position() } else { inner.position() };
-    let kind = match inner {
-        EvalAltResult::ErrorTerminated(..) => FaultKind::Deadline,
-        EvalAltResult::ErrorTooManyOperations(_) => FaultKind::Operations,
-        EvalAltResult::ErrorDataTooLarge(..)
-        | EvalAltResult::ErrorStackOverflow(_)
-        | EvalAltResult::ErrorTooManyVariables(_) => FaultKind::Memory,
-        EvalAltResult::ErrorMismatchOutputType(..) => FaultKind::Type,
-        _ => FaultKind::Trap,
-    };
-    let message = messages::runtime(inner, limits, deadline);
-    ScriptError { kind, diagnostic: diagnostic(at, message) }
 }

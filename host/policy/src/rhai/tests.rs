@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use std::sync::Arc;
 
+use tidegate_core::config::reader::Diagnostic;
 use tidegate_core::config::{Config, ResolvedPolicyConfig};
-use tidegate_core::{Action, AlertVerdict, Class, Failure, FaultKind, FnHostView, HostView, Snapshot, Stats, Verdict};
+use tidegate_core::{
+    Action, AlertVerdict, Class, Failure, FaultKind, FnHostView, HostView, RetryPolicy, Snapshot, Stats, Verdict,
+};
 
 use super::RhaiEngines;
+use crate::loaded::LoadedPolicy;
 use crate::origin::Origin;
+use crate::paths::PolicyKind;
 
 /// A configuration whose deadline is long enough for a busy machine; the limit on operations ends endless scripts.
 fn policy_config() -> ResolvedPolicyConfig {
@@ -22,8 +27,19 @@ fn view() -> Arc<dyn HostView> {
     Arc::new(FnHostView(|range: Duration| Stats { p95: range.as_secs_f64(), ..Stats::default() }))
 }
 
+fn load_retry(
+    script: &str,
+    origin: Origin,
+    config: &ResolvedPolicyConfig,
+) -> Result<Arc<dyn RetryPolicy>, Vec<Diagnostic>> {
+    match RhaiEngines::new().load(PolicyKind::Retry, script, origin, config)? {
+        LoadedPolicy::Retry(policy) => Ok(policy),
+        other => panic!("{other:?}"),
+    }
+}
+
 fn retry(script: &str, failure: &Failure) -> Verdict {
-    let policy = RhaiEngines::new().load_retry(script, Origin::file("x.rhai"), &policy_config());
+    let policy = load_retry(script, Origin::file("x.rhai"), &policy_config());
     policy.unwrap_or_else(|problems| panic!("{problems:#?}")).classify(failure, &view()).unwrap()
 }
 
@@ -32,18 +48,14 @@ fn alert(script: &str, snapshot: &Snapshot) -> AlertVerdict {
     policy.unwrap_or_else(|problems| panic!("{problems:#?}")).evaluate(snapshot, &view()).unwrap()
 }
 
-fn rejection(result: Result<impl Sized, Vec<tidegate_core::config::reader::Diagnostic>>) -> String {
+fn rejection(result: Result<impl Sized, Vec<Diagnostic>>) -> String {
     let problems = result.err().expect("the script was accepted");
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[track_caller]
 fn assert_retry_rejected(script: &str, expected: &str) {
-    assert_eq!(
-        rejection(RhaiEngines::new().load_retry(script, Origin::file("x.rhai"), &policy_config())),
-        expected,
-        "{script}"
-    );
+    assert_eq!(rejection(load_retry(script, Origin::file("x.rhai"), &policy_config())), expected, "{script}");
 }
 
 #[track_caller]
@@ -304,8 +316,7 @@ fn script_that_fails_on_a_sample_is_rejected() {
 #[test]
 fn fault_has_a_position_and_a_message() {
     let script = "let x = platform;\nif x == \"real\" { throw \"boom\" }\nabstain()";
-    let policy = RhaiEngines::new()
-        .load_retry(script, Origin::file("retry/x.rhai"), &policy_config())
+    let policy = load_retry(script, Origin::file("retry/x.rhai"), &policy_config())
         .unwrap_or_else(|problems| panic!("{problems:#?}"));
     let fault = policy.classify(&Failure { platform: "real".into(), ..Failure::default() }, &view()).unwrap_err();
     assert_eq!((fault.kind, fault.message.as_str()), (FaultKind::Trap, "retry/x.rhai:2:18: the script threw \"boom\""));

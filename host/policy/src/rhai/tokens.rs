@@ -4,6 +4,7 @@
 use rhai::{Engine, Position, Token};
 
 /// The tokens of a script.
+#[derive(Clone, Debug)]
 pub struct Tokens(Vec<(Token, Position)>);
 
 /// A literal value.
@@ -21,7 +22,7 @@ const NAMING_FUNCTIONS: [&str; 10] =
 
 impl Tokens {
     /// Splits a script that can be parsed into tokens.
-    pub fn lex(engine: &Engine, text: &str) -> Self {
+    pub(super) fn lex(engine: &Engine, text: &str) -> Self {
         let (tokens, control) = engine.lex([&text]);
         let mut all = Vec::new();
         // The number of open braces inside each `${`; when it closes, the string continues.
@@ -48,11 +49,13 @@ impl Tokens {
     }
 
     /// Returns whether the script contains an identifier.
+    #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|(token, _)| matches!(token, Token::Identifier(known) if known.as_str() == name))
     }
 
     /// Returns the literals that the script may compare something with, in their order and without duplicates.
+    #[must_use]
     pub fn constants(&self) -> Vec<Literal> {
         let mut constants = Vec::new();
         // The depth of the parenthesis that opened the arguments of a naming function.
@@ -80,7 +83,7 @@ impl Tokens {
     }
 
     /// Returns the literal cases of the `switch` at a position.
-    pub fn cases(&self, switch: Position) -> Vec<(Literal, Position)> {
+    pub(super) fn cases(&self, switch: Position) -> Vec<(Literal, Position)> {
         let mut cases = Vec::new();
         let mut rest = self.0.iter().skip_while(|(_, at)| *at != switch).skip(1).peekable();
         let mut depth = 0_usize;

@@ -11,30 +11,6 @@ use rhai::{ASTNode, Expr, FnCallExpr, Stmt};
 use super::bodies::FunctionBody;
 use super::contract::{Contract, ValueType};
 
-impl ValueType {
-    /// Returns whether Rhai compares values of the two types by value.
-    pub fn compares_with(self, other: Self) -> bool {
-        self == other || self.is_number() && other.is_number()
-    }
-
-    /// Returns whether the type is a number.
-    pub const fn is_number(self) -> bool {
-        matches!(self, Self::Number | Self::Integer | Self::ExplicitInteger)
-    }
-
-    /// Returns the name of the type with its article, as messages show it.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Number | Self::Integer | Self::ExplicitInteger => "a number",
-            Self::String => "a string",
-            Self::Bool => "a boolean",
-            Self::Window => "a window",
-            Self::Limit => "a limit",
-            Self::Verdict => "a verdict",
-        }
-    }
-}
-
 /// What is known about the type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Inferred {
@@ -69,6 +45,7 @@ type FunctionKey = (String, usize);
 type ScopeKey = Option<FunctionKey>;
 
 /// The types of the variables and functions of a script.
+#[derive(Clone, Debug)]
 pub struct InferredTypes {
     variables: BTreeMap<(ScopeKey, String), Inferred>,
     results: BTreeMap<FunctionKey, Inferred>,
@@ -81,7 +58,7 @@ pub struct InferredTypes {
 
 impl InferredTypes {
     /// Infers the types of a script. Repeats the inference until it changes nothing.
-    pub fn of_script(bodies: &[FunctionBody], contract: &Contract) -> Self {
+    pub(super) fn of_script(bodies: &[FunctionBody], contract: &Contract) -> Self {
         let inputs = contract.inputs.iter().map(|(name, kind)| ((None, (*name).to_owned()), Inferred::One(*kind)));
         let functions = || bodies.iter().filter_map(|body| Some((body.key()?, body)));
         let owned = |(name, arity): (&str, usize)| (name.to_owned(), arity);
@@ -103,26 +80,28 @@ impl InferredTypes {
     }
 
     /// Returns the type of a value, if it is certain.
+    #[must_use]
     pub fn of(&self, value: &Expr) -> Option<ValueType> {
         certain(self.value(value))
     }
 
     /// Returns whether a value is certainly a map.
-    pub fn is_map(&self, value: &Expr) -> bool {
+    pub(super) fn is_map(&self, value: &Expr) -> bool {
         self.value(value) == Inferred::Map
     }
 
     /// Returns the type of a call's result, if it is certain.
-    pub fn of_result(&self, call: &FnCallExpr) -> Option<ValueType> {
+    pub(super) fn of_result(&self, call: &FnCallExpr) -> Option<ValueType> {
         certain(self.call(call))
     }
 
     /// Returns whether a call is the call of a function that the script defines.
-    pub fn is_script_function(&self, call: &FnCallExpr) -> bool {
+    pub(super) fn is_script_function(&self, call: &FnCallExpr) -> bool {
         self.results.contains_key(&(call.name.to_string(), call.args.len()))
     }
 
     /// Returns whether an expression is an input variable that the script never assigns.
+    #[must_use]
     pub fn is_input(&self, value: &Expr) -> bool {
         self.scope.is_none()
             && self.of(value).is_some()
@@ -130,6 +109,7 @@ impl InferredTypes {
     }
 
     /// Returns the types of two values.
+    #[must_use]
     pub fn of_both(&self, left: &Expr, right: &Expr) -> (Option<ValueType>, Option<ValueType>) {
         (self.of(left), self.of(right))
     }

@@ -10,11 +10,13 @@ use tidegate_core::{Bucket, Quota, Rate, Refusal, Ticket, Timestamp};
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A bucket with one process's part of a quota, and the tokens that it granted.
+#[derive(Debug)]
 pub struct LocalShare {
     state: Mutex<ShareState>,
     whole_burst: u64,
 }
 
+#[derive(Debug)]
 struct ShareState {
     bucket: Bucket,
     granted: u64,

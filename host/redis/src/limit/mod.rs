@@ -4,6 +4,7 @@ mod batch;
 mod local_share;
 mod reply;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -55,8 +56,12 @@ struct CachedBucket {
     received_at: Timestamp,
 }
 
-/// The ticket of a reservation whose call may have to wait.
-pub enum RedisTicket {
+/// The ticket of a reservation in Redis, or in this process's local share while Redis is unavailable.
+#[derive(Debug)]
+pub struct RedisTicket(TicketState);
+
+#[derive(Debug)]
+enum TicketState {
     /// A reservation in Redis.
     Shared {
         /// The name of the reservation in the limit script, with its cost.
@@ -73,32 +78,40 @@ pub enum RedisTicket {
     Open,
 }
 
+impl fmt::Debug for RedisLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisLimit").field("platform", &self.0.platform).finish_non_exhaustive()
+    }
+}
+
 impl RedisLimit {
     /// Creates the limit of `platform` and starts to send its configuration to Redis.
     #[must_use]
-    pub fn new(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
-        Self::open(redis, platform, limit, clock, true, None)
+    pub fn new(redis: Redis, platform: &str, limit: LimitConfig) -> Self {
+        let clock = Arc::clone(redis.clock());
+        Self::open(redis, platform, limit, true, clock, None)
     }
 
     /// Creates the limit of `platform` without sending its configuration. The quota in Redis is unchanged.
     #[must_use]
-    pub fn read_only(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
-        Self::open(redis, platform, limit, clock, false, None)
+    pub fn read_only(redis: Redis, platform: &str, limit: LimitConfig) -> Self {
+        let clock = Arc::clone(redis.clock());
+        Self::open(redis, platform, limit, false, clock, None)
     }
 
-    /// Creates a limit that uses `clock` instead of the Redis server's clock, for tests.
+    /// Creates a limit that uses `clock` instead of the clocks of the client and of the Redis server, for tests.
     #[must_use]
     pub fn with_clock(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
         let script_clock = Some(Arc::clone(&clock));
-        Self::open(redis, platform, limit, clock, true, script_clock)
+        Self::open(redis, platform, limit, true, clock, script_clock)
     }
 
     fn open(
         redis: Redis,
         platform: &str,
         limit: LimitConfig,
-        clock: Arc<dyn Clock>,
         config_changed: bool,
+        clock: Arc<dyn Clock>,
         script_clock: Option<Arc<dyn Clock>>,
     ) -> Self {
         let keys = redis.keys();
@@ -157,7 +170,8 @@ impl LimitInner {
             OpOutcome::Done { wait, remaining } => {
                 let due_at = AtomicU64::new((self.clock.now() + wait).as_micros());
                 let ticket =
-                    RedisTicket::Shared { ticket: format!("{ticket}:{cost}"), created_at: bucket.created_at, due_at };
+                    TicketState::Shared { ticket: format!("{ticket}:{cost}"), created_at: bucket.created_at, due_at };
+                let ticket = RedisTicket(ticket);
                 let id = ReservationId { process_id: self.process_id, number, ..reply.reservation_id(&bucket, cost) };
                 Ok(StoreReservation { ticket, wait, remaining, id: Some(id) })
             }
@@ -207,9 +221,12 @@ impl LimitInner {
         let now = self.clock.now();
         let mut state = self.state.lock();
         match state.configured.on_redis_failure {
-            OnRedisFailure::Open => {
-                Ok(StoreReservation { ticket: RedisTicket::Open, wait: Duration::ZERO, remaining: 0, id: None })
-            }
+            OnRedisFailure::Open => Ok(StoreReservation {
+                ticket: RedisTicket(TicketState::Open),
+                wait: Duration::ZERO,
+                remaining: 0,
+                id: None,
+            }),
             OnRedisFailure::Closed => Err(Refusal::Limited { retry_after: RETRY_AFTER }),
             OnRedisFailure::Local => {
                 if state.share.is_none() {
@@ -221,7 +238,7 @@ impl LimitInner {
                 let share = state.share.clone().ok_or(Refusal::Limited { retry_after: RETRY_AFTER })?;
                 drop(state);
                 let (ticket, wait, remaining) = share.reserve(cost, within, now)?;
-                let ticket = RedisTicket::Local(share, ticket, cost);
+                let ticket = RedisTicket(TicketState::Local(share, ticket, cost));
                 Ok(StoreReservation { ticket, wait, remaining, id: None })
             }
         }
@@ -252,10 +269,10 @@ impl LimitStore for RedisLimit {
     }
 
     async fn remaining_wait(&self, ticket: &RedisTicket) -> Duration {
-        match ticket {
-            RedisTicket::Open => Duration::ZERO,
-            RedisTicket::Local(share, ticket, _) => share.remaining_wait(ticket, self.0.clock.now()),
-            RedisTicket::Shared { ticket, created_at, due_at } => {
+        match &ticket.0 {
+            TicketState::Open => Duration::ZERO,
+            TicketState::Local(share, ticket, _) => share.remaining_wait(ticket, self.0.clock.now()),
+            TicketState::Shared { ticket, created_at, due_at } => {
                 let result = self.0.run(LimitOp::RemainingWait { ticket: ticket.clone() }).await;
                 let now = self.0.clock.now();
                 if let Ok((bucket, OpReply { outcome: OpOutcome::Done { wait, .. }, .. })) = result
@@ -270,10 +287,10 @@ impl LimitStore for RedisLimit {
     }
 
     fn cancel_wait(&self, ticket: RedisTicket) {
-        match ticket {
-            RedisTicket::Open => {}
-            RedisTicket::Local(share, ticket, cost) => share.cancel_wait(&ticket, cost, self.0.clock.now()),
-            RedisTicket::Shared { ticket, .. } => drop(self.0.enqueue(LimitOp::CancelWait { ticket })),
+        match ticket.0 {
+            TicketState::Open => {}
+            TicketState::Local(share, ticket, cost) => share.cancel_wait(&ticket, cost, self.0.clock.now()),
+            TicketState::Shared { ticket, .. } => drop(self.0.enqueue(LimitOp::CancelWait { ticket })),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use tidegate_core::window::{Resolution, Window};
 
 /// The field with the last minute that an hour or day includes.
@@ -39,31 +40,14 @@ pub fn decode(fields: &BTreeMap<String, u64>) -> (Window, Option<u64>) {
 
 /// Returns a window's time in UTC as part of its key: `29391240` (minutes since 1970), `2026-11-23T08`, `2026-11-23`.
 pub fn time_name(resolution: Resolution, at_ms: u64) -> String {
-    match resolution {
-        Resolution::Minute => (at_ms / resolution.millis()).to_string(),
-        Resolution::Hour => format!("{}T{:02}", date(at_ms), at_ms % Resolution::Day.millis() / resolution.millis()),
-        Resolution::Day => date(at_ms),
-    }
-}
-
-fn date(at_ms: u64) -> String {
-    let mut days = at_ms / Resolution::Day.millis();
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let mut year = 1970;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    format!("{year}-{month:02}-{:02}", days + 1)
+    let format = match resolution {
+        Resolution::Minute => return (at_ms / resolution.millis()).to_string(),
+        Resolution::Hour => "%FT%H",
+        Resolution::Day => "%F",
+    };
+    // No clock exceeds the year 9999, the last one of the calendar.
+    let at = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX);
+    at.strftime(format).to_string()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod pending_batches;
 mod read;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,12 @@ struct RedisMetricsInner {
     clock: Option<Arc<dyn Clock>>,
     /// The counts of each platform that are not written yet.
     pending: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<PendingBatches>>>>,
+}
+
+impl fmt::Debug for RedisMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisMetrics").field("redis", &self.0.redis).finish_non_exhaustive()
+    }
 }
 
 impl RedisMetrics {

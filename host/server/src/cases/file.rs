@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tidegate::Config;
 use tidegate::core::config::reader::{self, Section, parsed, scalar, spanned_string, string};
 use tidegate::core::config::{PoliciesConfig, PolicyConfig, Settings};
 use tidegate::core::{Failure, HostView, LimitStatus, Request, Stats};
@@ -138,15 +139,21 @@ impl Case {
     }
 
     /// Returns the failure, with the platform and time of the case filled in.
-    pub(super) fn failure(&self, failure: &Failure, platform: &str) -> Failure {
+    pub(super) fn failure(&self, config: &Config, failure: &Failure, platform: &str) -> Failure {
         let platform = if failure.platform.is_empty() { platform } else { &failure.platform };
         let at_ms = failure.at_ms.max(self.at_ms);
-        tidegate::normalize_failure(Failure { platform: platform.to_owned(), at_ms, ..failure.clone() })
+        let failure = Failure { platform: platform.to_owned(), at_ms, ..failure.clone() };
+        tidegate::complete_failure(config, failure, None)
     }
 
     /// Returns the failure that a response describes, or `None` if the call succeeded.
-    pub(super) fn response_failure(&self, response: &PlatformResponse, platform: &str) -> Option<Failure> {
-        response.failure(platform, self.at_ms)
+    pub(super) fn response_failure(
+        &self,
+        config: &Config,
+        response: &PlatformResponse,
+        platform: &str,
+    ) -> Option<Failure> {
+        response.failure(config, platform, self.at_ms)
     }
 
     /// Returns the request, with the platform and time of the case filled in.

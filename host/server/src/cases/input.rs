@@ -4,20 +4,59 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use tidegate::Config;
 use tidegate::core::{Failure, HostView, Snapshot, Stats};
 
 use super::view::FixedView;
+use crate::json::read_value;
 
 /// The input of an alert condition: the snapshot, and what `window("1h")` and other ranges return.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub struct AlertInput {
     /// The statistics of the rule's own window.
-    #[serde(flatten)]
     pub snapshot: Snapshot,
     /// Other windows, by range. A window that is not listed has the statistics of the rule's own window.
-    #[serde(default)]
     pub windows: BTreeMap<String, Stats>,
+}
+
+impl<'de> Deserialize<'de> for AlertInput {
+    /// Reads the fields of the statistics beside the others. Unlike the derived code for `flatten`, errors name them.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Map::deserialize(deserializer)?;
+        let platform = take(&mut fields, "platform")?;
+        let endpoint = take(&mut fields, "endpoint")?;
+        let windows = take(&mut fields, "windows")?;
+        let stats = read_value(Value::Object(fields)).map_err(D::Error::custom)?;
+        Ok(Self { snapshot: Snapshot { platform, endpoint, stats }, windows })
+    }
+}
+
+/// The input of a retry policy: the failure, and the body of the response.
+#[derive(Debug)]
+pub struct FailureInput {
+    /// The failure.
+    pub failure: Failure,
+    /// The body, from which code, sub code and message are read if the failure does not have them.
+    pub body: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for FailureInput {
+    /// Reads the fields of the failure beside the body. The derived code for `flatten` would accept unknown fields.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Map::deserialize(deserializer)?;
+        let body = take(&mut fields, "body")?;
+        let failure = read_value(Value::Object(fields)).map_err(D::Error::custom)?;
+        Ok(Self { failure, body })
+    }
+}
+
+/// Removes a field and reads it. A field that does not exist has its default value.
+fn take<T: DeserializeOwned + Default, E: Error>(fields: &mut Map<String, Value>, name: &str) -> Result<T, E> {
+    let Some(value) = fields.remove(name) else { return Ok(T::default()) };
+    read_value(value).map_err(|error| E::custom(error.within(name.to_owned())))
 }
 
 impl AlertInput {
@@ -49,9 +88,10 @@ impl PlatformResponse {
         Some(Self { status: StatusCode::from_u16(status).ok()?, headers, body })
     }
 
-    /// Returns the failure that the response describes, or `None` if the call succeeded.
+    /// Returns the failure that the response describes, or `None` if the call succeeded. The error shapes of the
+    /// platform are those of `config`.
     #[must_use]
-    pub fn failure(&self, platform: &str, at_ms: u64) -> Option<Failure> {
-        tidegate::read_failure(platform, self.status, &self.headers, self.body.as_bytes(), at_ms)
+    pub fn failure(&self, config: &Config, platform: &str, at_ms: u64) -> Option<Failure> {
+        tidegate::read_failure(config, platform, self.status, &self.headers, self.body.as_bytes(), at_ms)
     }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use tidegate::Config;
 use tidegate::core::config::PoliciesConfig;
 use tidegate::core::config::reader::with_suggestion;
 use tidegate::core::{Fault, HostView, Snapshot};
@@ -21,7 +22,7 @@ use tidegate::policy::{LoadedPolicy, Policies, PolicyKind, load_one};
 
 pub use file::{CaseFile, CaseInput};
 pub use find::{TestedPolicy, find};
-pub use input::{AlertInput, PlatformResponse};
+pub use input::{AlertInput, FailureInput, PlatformResponse};
 pub(crate) use view::FixedView;
 
 /// The result of one case.
@@ -35,11 +36,11 @@ pub struct CaseResult {
     pub differences: Vec<(String, Value, Value)>,
 }
 
-/// Runs the cases of one policy.
+/// Runs the cases of one policy, with the limits of policies and the error shapes of a configuration.
 ///
 /// # Errors
 /// Returns an error as `file:line:column: message` if the policy or the case file is missing or invalid.
-pub fn run(tested: &TestedPolicy, config: &PoliciesConfig) -> Result<Vec<CaseResult>, String> {
+pub fn run(tested: &TestedPolicy, config: &Config) -> Result<Vec<CaseResult>, String> {
     let text =
         std::fs::read_to_string(&tested.cases).map_err(|error| format!("{}: {error}", tested.cases.display()))?;
     if !tested.policy.exists() {
@@ -51,12 +52,12 @@ pub fn run(tested: &TestedPolicy, config: &PoliciesConfig) -> Result<Vec<CaseRes
         ));
     }
     let file = CaseFile::parse(&tested.cases.display().to_string(), &text, tested.kind)?;
-    let config = tested.kind.map_or_else(|| config.clone(), |kind| file.with_settings(tested, kind, config));
-    let policy = PolicyUnderTest::load(&tested.policy, tested.kind, &config)?;
+    let own = tested.kind.map(|kind| file.with_settings(tested, kind, &config.policies));
+    let policy = PolicyUnderTest::load(&tested.policy, tested.kind, own.as_ref().unwrap_or(&config.policies))?;
     file.cases
         .iter()
         .map(|case| {
-            let actual = policy.run_case(tested, case)?;
+            let actual = policy.run_case(tested, case, config)?;
             Ok(CaseResult { name: case.name.clone(), line: case.line, differences: compare(&case.expect, &actual) })
         })
         .collect()
@@ -114,15 +115,15 @@ impl PolicyUnderTest {
     }
 
     /// Evaluates the policy on a case and returns the verdict as JSON.
-    fn run_case(&self, tested: &TestedPolicy, case: &file::Case) -> Result<Value, String> {
+    fn run_case(&self, tested: &TestedPolicy, case: &file::Case, config: &Config) -> Result<Value, String> {
         let at_case =
             |message: String| format!("{}:{}:1: case {:?}: {message}", tested.cases.display(), case.line, case.name);
         let (platform, view) = (tested.platform(), case.view().map_err(at_case)?);
         let classify = |failure| self.evaluate(&CaseInput::Failure(failure), None, &view);
         let verdict = match &case.input {
-            CaseInput::Failure(failure) => classify(case.failure(failure, &platform)),
+            CaseInput::Failure(failure) => classify(case.failure(config, failure, &platform)),
             CaseInput::Response(response) => {
-                case.response_failure(response, &platform).map_or(Ok(json!({ "success": true })), classify)
+                case.response_failure(config, response, &platform).map_or(Ok(json!({ "success": true })), classify)
             }
             CaseInput::Request(request) => {
                 self.evaluate(&CaseInput::Request(case.request(request, &platform)), None, &view)

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
 
 use super::UsageError;
+use super::client::Client;
 use super::output::{self, text};
-use super::target::{ApiRequest, Target};
+use super::target::Target;
+use crate::api::alerts::{AlertsRequest, AlertsResponse, DeliveryInfo, NotificationInfo};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,45 +67,45 @@ impl Alerts {
     pub fn run(self) -> Result<ExitCode, UsageError> {
         let (request, target, format) = match self.command {
             AlertsCommand::List { target } => {
-                (ApiRequest::Alerts { platform: None, limit: 0 }, target, active as fn(&Value) -> String)
+                (AlertsRequest { platform: None, limit: 0 }, target, active as fn(&AlertsResponse) -> String)
             }
             AlertsCommand::History { platform, limit, target } => {
-                (ApiRequest::Alerts { platform, limit }, target, history as fn(&Value) -> String)
+                (AlertsRequest { platform, limit }, target, history as fn(&AlertsResponse) -> String)
             }
         };
-        output::send_and_print(&target, request, format)
+        output::send_and_print(&target, async |client: Client| client.alerts(request).await, format)
     }
 }
 
-fn scope(value: &Value) -> String {
-    format!("{} {}", text(&value["platform"]), text(&value["endpoint"])).trim_end().to_owned()
+fn scope(platform: &str, endpoint: Option<&str>) -> String {
+    text(format!("{platform} {}", endpoint.unwrap_or_default()).trim_end())
 }
 
-fn active(value: &Value) -> String {
-    let alerts = value["active"].as_array().into_iter().flatten();
-    let rows = alerts.map(|alert| {
-        let duration = output::millis(alert["for_ms"].as_u64().unwrap_or(0));
-        vec![text(&alert["rule"]), text(&alert["severity"]), scope(alert), text(&alert["state"]), duration]
+fn active(alerts: &AlertsResponse) -> String {
+    let rows = alerts.active.iter().map(|alert| {
+        let scope = scope(&alert.platform, alert.endpoint.as_deref());
+        let (severity, duration) = (alert.severity.name().to_owned(), output::millis(alert.for_ms));
+        vec![text(&alert.rule), severity, scope, text(&alert.state), duration]
     });
     output::table(&["rule", "severity", "scope", "state", "duration"], rows)
 }
 
-fn history(value: &Value) -> String {
-    let records = value["history"].as_array().into_iter().flatten();
-    let rows = records.map(|record| {
-        let time = output::timestamp(record["at_ms"].as_u64().unwrap_or(0));
-        let transition = text(&record["transition"]).replace('_', " ");
-        vec![time, text(&record["severity"]), text(&record["rule"]), transition, scope(record), deliveries(record)]
+fn history(alerts: &AlertsResponse) -> String {
+    let rows = alerts.history.iter().map(|notification| {
+        let time = output::timestamp(notification.at_ms);
+        let scope = scope(&notification.platform, notification.endpoint.as_deref());
+        let (severity, transition) = (notification.severity.name(), notification.transition.name());
+        let (rule, deliveries) = (text(&notification.rule), deliveries(notification));
+        vec![time, severity.to_owned(), rule, transition.to_owned(), scope, deliveries]
     });
     output::table(&["time", "severity", "rule", "transition", "scope", "delivered to"], rows)
 }
 
 /// Lists the channels of a notification, each failed one with its error.
-fn deliveries(record: &Value) -> String {
-    let deliveries = record["deliveries"].as_array().into_iter().flatten();
-    let format = |delivery: &Value| match delivery["error"].as_str() {
-        None => text(&delivery["channel"]),
-        Some(_) => format!("{} (failed: {})", text(&delivery["channel"]), text(&delivery["error"])),
+fn deliveries(notification: &NotificationInfo) -> String {
+    let format = |delivery: &DeliveryInfo| match &delivery.error {
+        None => text(&delivery.channel),
+        Some(error) => format!("{} (failed: {})", text(&delivery.channel), text(error)),
     };
-    deliveries.map(format).collect::<Vec<_>>().join(", ")
+    notification.deliveries.iter().map(format).collect::<Vec<_>>().join(", ")
 }

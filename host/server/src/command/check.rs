@@ -7,7 +7,8 @@ use clap::Args;
 use serde_json::json;
 use tidegate::Config;
 use tidegate::core::config::PoliciesConfig;
-use tidegate::policy::{Policies, PolicyStatus, review};
+use tidegate::policy::{Policies, PolicyStatus};
+use tidegate_lint::review;
 
 use super::output::count;
 use super::{UsageError, config_file, configuration, print_result};
@@ -27,7 +28,8 @@ Example output:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Check {
-    /// Read the configuration from this file [default: ./tidegate.toml if it exists, else the built-in defaults].
+    /// Read the configuration from this file [default: ./tidegate.toml if it exists, else the preset `platforms`
+    /// and a channel `log`].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The policy directory [default: `[policies] dir` in the configuration].

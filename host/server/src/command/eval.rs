@@ -8,16 +8,19 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tidegate::Config;
 use tidegate::core::{Failure, Fault, FnHostView, HostView, Request, Stats};
 use tidegate::policy::{LoadedPolicy, PolicyKind, load_one};
 
 use super::{UsageError, config_file, configuration, print_result};
-use crate::cases::{self, AlertInput};
-use crate::json::json_error;
+use crate::cases::{self, AlertInput, FailureInput};
+use crate::json::read_text;
 
 const EXAMPLES: &str = r#"Examples:
   echo '{"status": 429}' | tidegate eval policies/retry/default.rhai
   tidegate eval policies/retry/taobao.rhai failure.json --json
+  echo '{"status": 200, "body": "{\"error_response\": {\"code\": 7}}"}' |
+      tidegate eval policies/retry/taobao.rhai
   echo '{"platform": "jd", "error_rate": 0.2, "count": 50}' |
       tidegate eval policies/alerts/burn_rate.rhai"#;
 
@@ -34,7 +37,8 @@ pub struct Eval {
     /// The kind of the policy [default: from its folder, retry/, alerts/ or admit/].
     #[arg(long)]
     kind: Option<KindOption>,
-    /// Read deadlines, limits and settings from this configuration file [default: ./tidegate.toml if it exists].
+    /// Read deadlines, limits, settings and error shapes from this configuration file [default: ./tidegate.toml if it
+    /// exists].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print JSON instead of text.
@@ -67,7 +71,7 @@ impl Eval {
         let policy = load_one(&self.policy, kind, &config.policies).map_err(UsageError)?;
         let (verdict, text) = match policy {
             LoadedPolicy::Retry(policy) => {
-                let failure = tidegate::normalize_failure(read_json::<Failure>(&self.input)?);
+                let failure = self.failure(&config)?;
                 format_verdict(policy.classify(&failure, &empty_view()))
             }
             LoadedPolicy::Alert(policy) => {
@@ -81,6 +85,19 @@ impl Eval {
         };
         print_result(self.json, &verdict, &text);
         Ok(if verdict.get("fault").is_none() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+}
+
+impl Eval {
+    /// Reads the failure. Code, sub code and message that the input does not have are read from its `body`.
+    fn failure(&self, config: &Config) -> Result<Failure, UsageError> {
+        let FailureInput { mut failure, body } = read_json(&self.input)?;
+        if failure.platform.is_empty() {
+            // As in test cases, the name of the policy is the platform.
+            let name = self.policy.file_name().unwrap_or_default().to_string_lossy();
+            failure.platform = name.split('.').next().unwrap_or_default().to_owned();
+        }
+        Ok(tidegate::complete_failure(config, failure, body.as_deref()))
     }
 }
 
@@ -108,5 +125,5 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, UsageError> {
         std::fs::read_to_string(path).map(|content| text = content)
     };
     read.map_err(|error| UsageError(format!("{name}: {error}")))?;
-    serde_json::from_str(&text).map_err(|error| UsageError(json_error(&name, &error)))
+    read_text(&name, &text).map_err(UsageError)
 }

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
 
 use super::UsageError;
-use super::output::{self, number, text};
-use super::target::{ApiRequest, Target};
+use super::client::{Client, CommandError};
+use super::output::{self, text};
+use super::target::Target;
+use crate::api::limits::{Limit, UpdateLimitRequest};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,33 +84,36 @@ impl Limits {
     pub fn run(self) -> Result<ExitCode, UsageError> {
         match self.command {
             LimitsCommand::Get { limit: None, target } => {
-                output::send_and_print(&target, ApiRequest::Limits, |limits| {
-                    let limits = limits.as_object().into_iter().flatten();
-                    table(limits.map(|(name, state)| (name.as_str(), state)))
-                })
+                output::send_and_print(&target, async |client: Client| client.limits().await, |limits| table(limits))
             }
             LimitsCommand::Get { limit: Some(limit), target } => {
-                print_limit(&target, ApiRequest::Limit(limit.clone()), &limit)
+                print_limit(&target, &limit, async |client| client.limit(&limit).await)
             }
             LimitsCommand::Set { limit, rate, burst, target } => {
-                print_limit(&target, ApiRequest::SetLimit { limit: limit.clone(), rate, burst }, &limit)
+                let request = UpdateLimitRequest { rate, burst };
+                print_limit(&target, &limit, async |client| client.update_limit(&limit, request).await)
             }
             LimitsCommand::Reset { limit, target } => {
-                print_limit(&target, ApiRequest::ResetLimit(limit.clone()), &limit)
+                print_limit(&target, &limit, async |client| client.reset_limit(&limit).await)
             }
         }
     }
 }
 
 /// Sends a request about one limit and prints the limit's state.
-fn print_limit(target: &Target, request: ApiRequest, name: &str) -> Result<ExitCode, UsageError> {
-    output::send_and_print(target, request, |state| table([(name, state)]))
+fn print_limit(
+    target: &Target,
+    name: &str,
+    request: impl AsyncFnOnce(Client) -> Result<Limit, CommandError>,
+) -> Result<ExitCode, UsageError> {
+    let name = name.to_owned();
+    output::send_and_print(target, request, |limit| table([(&name, limit)]))
 }
 
-fn table<'a>(limits: impl IntoIterator<Item = (&'a str, &'a Value)>) -> String {
-    let rows = limits.into_iter().map(|(name, state)| {
-        let full_in = output::millis(state["full_in_ms"].as_u64().unwrap_or(0));
-        vec![name.to_owned(), text(&state["rate"]), number(&state["burst"]), number(&state["available"]), full_in]
+fn table<'a>(limits: impl IntoIterator<Item = (&'a String, &'a Limit)>) -> String {
+    let rows = limits.into_iter().map(|(name, limit)| {
+        let (burst, available) = (limit.burst.to_string(), limit.available.to_string());
+        vec![text(name), text(&limit.rate), burst, available, output::millis(limit.full_in_ms)]
     });
     output::table(&["limit", "rate", "burst", "available", "full in"], rows)
 }

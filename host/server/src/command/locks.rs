@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
 
 use super::UsageError;
-use super::output::{self, number, text};
-use super::target::{ApiRequest, Target};
+use super::client::Client;
+use super::output::{self, text};
+use super::target::Target;
+use crate::api::locks::HeldLock;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,20 +60,21 @@ impl Locks {
     /// Returns an error if the request is invalid, or if the server or Redis is unreachable.
     pub fn run(self) -> Result<ExitCode, UsageError> {
         match self.command {
-            LocksCommand::List { target } => output::send_and_print(&target, ApiRequest::Locks, table),
+            LocksCommand::List { target } => {
+                output::send_and_print(&target, async |client: Client| client.locks().await, |locks| table(locks))
+            }
             LocksCommand::Release { name, target } => {
-                let message = format!("released {name}");
-                output::send_and_print(&target, ApiRequest::ForceReleaseLock(name), |_| message)
+                let release = async |client: Client| client.force_release(&name).await;
+                output::send_and_print(&target, release, |_| format!("released {name}"))
             }
         }
     }
 }
 
-fn table(locks: &Value) -> String {
-    let rows = locks.as_array().into_iter().flatten().map(|lock| {
-        let expires_in = output::millis(lock["ttl_ms"].as_u64().unwrap_or(0));
-        let (depth, fencing_token) = (number(&lock["depth"]), number(&lock["fencing_token"]));
-        vec![text(&lock["name"]), text(&lock["owner"]), depth, expires_in, fencing_token]
+fn table(locks: &[HeldLock]) -> String {
+    let rows = locks.iter().map(|lock| {
+        let (depth, fencing_token) = (lock.depth.to_string(), lock.fencing_token.to_string());
+        vec![text(&lock.name), text(&lock.owner), depth, output::millis(lock.ttl_ms), fencing_token]
     });
     output::table(&["name", "owner", "depth", "expires in", "fencing token"], rows)
 }

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::Value;
 
 use super::UsageError;
-use super::output::{self, number, percentage};
-use super::target::{ApiRequest, Target};
+use super::client::Client;
+use super::output::{self, percentage};
+use super::target::Target;
+use crate::api::metrics::{CallStats, MetricsRequest};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,28 +39,29 @@ impl Metrics {
     /// Returns an error if the request is invalid, or if the server or Redis is unreachable.
     pub fn run(self) -> Result<ExitCode, UsageError> {
         let Self { platform, endpoint, range, target } = self;
-        output::send_and_print(&target, ApiRequest::Metrics { platform, endpoint, range }, stats)
+        let request = MetricsRequest { platform, endpoint, range };
+        output::send_and_print(&target, async |client: Client| client.stats(request).await, stats)
     }
 }
 
-fn stats(value: &Value) -> String {
-    let time = |key: &str| output::timestamp(value[key].as_u64().unwrap_or(0));
-    let latency = |key: &str| format!("{:.0} ms", value[key].as_f64().unwrap_or(0.0));
-    let (count, limited) = (value["count"].as_u64().unwrap_or(0), value["limited"].as_u64().unwrap_or(0));
+fn stats(stats: &CallStats) -> String {
+    let latency = |millis: f64| format!("{millis:.0} ms");
     // A rate is not defined without attempts.
-    let rate = |key: &str, attempts: u64| if attempts == 0 { "-".to_owned() } else { percentage(&value[key]) };
-    let count_and_rate = |key: &str, rate: String| format!("{} ({rate})", number(&value[key]));
+    let count_and_rate = |count: u64, rate: f64, attempts: u64| {
+        let rate = if attempts == 0 { "-".to_owned() } else { percentage(rate) };
+        format!("{count} ({rate})")
+    };
     let rows = [
-        ("from", time("from_ms")),
-        ("to", time("to_ms")),
-        ("attempts", number(&value["count"])),
-        ("success", count_and_rate("success", rate("success_rate", count))),
-        ("errors", count_and_rate("errors", rate("error_rate", count))),
-        ("limited", count_and_rate("limited", rate("limited_rate", count + limited))),
-        ("attempts/s", format!("{:.2}", value["rps"].as_f64().unwrap_or(0.0))),
-        ("p50", latency("p50")),
-        ("p95", latency("p95")),
-        ("p99", latency("p99")),
+        ("from", output::timestamp(stats.from_ms)),
+        ("to", output::timestamp(stats.to_ms)),
+        ("attempts", stats.count.to_string()),
+        ("success", count_and_rate(stats.success, stats.success_rate, stats.count)),
+        ("errors", count_and_rate(stats.errors, stats.error_rate, stats.count)),
+        ("limited", count_and_rate(stats.limited, stats.limited_rate, stats.count + stats.limited)),
+        ("attempts/s", format!("{:.2}", stats.rps)),
+        ("p50", latency(stats.p50)),
+        ("p95", latency(stats.p95)),
+        ("p99", latency(stats.p99)),
     ];
     rows.map(|(name, value)| format!("{name:<10} {value}")).join("\n")
 }

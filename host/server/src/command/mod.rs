@@ -7,6 +7,7 @@ mod alerts;
 mod bench;
 mod build;
 mod check;
+mod client;
 mod eval;
 mod limits;
 mod locks;
@@ -83,8 +84,9 @@ pub enum Command {
     /// Evaluate one policy on one JSON input and print its verdict.
     ///
     /// The input is a failure for a retry policy, a snapshot of metrics for an alert condition, or a request for an
-    /// admission policy. An alert input may have a `windows` object: the values that `window("1h")` and other
-    /// ranges return.
+    /// admission policy. A failure may have a `body`: the response from which code, sub code and message are read as
+    /// `[platforms.NAME] error` describes. An alert input may have a `windows` object: the values that `window("1h")`
+    /// and other ranges return.
     ///
     /// Exits with 1 if the policy faults.
     Eval(eval::Eval),
@@ -139,7 +141,7 @@ pub enum Command {
     /// Print the health of the Redis connection.
     ///
     /// Prints the state of the connection as a whole and of each Redis server, and the number of tidegate processes
-    /// that share it.
+    /// that share it. Exits with 2 if no Redis server can be used.
     Status(status::Status),
     /// Measure the performance of limits, locks, metrics and policies on this machine.
     ///
@@ -169,9 +171,9 @@ fn config_file(path: Option<PathBuf>) -> Option<PathBuf> {
     path.or_else(|| Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)))
 }
 
-/// Reads the configuration and checks that its channels can be created. Without a file, returns the built-in defaults.
+/// Reads the configuration and checks that its channels can be created. Without a file, returns the shipped configuration.
 fn configuration(file: Option<&Path>) -> Result<Config, UsageError> {
-    let Some(file) = file else { return Ok(Config::default()) };
+    let Some(file) = file else { return Ok(Config::shipped()) };
     let config = tidegate::read_config(file).map_err(UsageError)?;
     crate::notify::from_config(&config.channels).map_err(|error| UsageError(format!("{}: {error}", file.display())))?;
     Ok(config)

@@ -3,25 +3,36 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde::Serialize;
 use tidegate::core::units::format_duration;
 
-use super::target::{ApiRequest, CommandError, Target};
+use super::client::{Client, CommandError};
+use super::target::Target;
 use super::{UsageError, print_error, print_result};
 
 /// Sends a request and prints the response: as JSON with `--json`, or else as the text that `format` returns.
 ///
 /// Returns exit status 1 if the named limit, lock or platform does not exist.
-pub fn send_and_print(
+pub fn send_and_print<T: Serialize>(
     target: &Target,
-    request: ApiRequest,
-    format: impl FnOnce(&Value) -> String,
+    request: impl AsyncFnOnce(Client) -> Result<T, CommandError>,
+    format: impl FnOnce(&T) -> String,
+) -> Result<ExitCode, UsageError> {
+    send_and_print_with_status(target, request, |response| (format(response), ExitCode::SUCCESS))
+}
+
+/// Sends a request and prints the response, like [`send_and_print`]. The exit status depends on the response.
+pub fn send_and_print_with_status<T: Serialize>(
+    target: &Target,
+    request: impl AsyncFnOnce(Client) -> Result<T, CommandError>,
+    format: impl FnOnce(&T) -> (String, ExitCode),
 ) -> Result<ExitCode, UsageError> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| UsageError(error.to_string()))?;
-    match runtime.block_on(target.send(request)) {
-        Ok(value) => {
-            print_result(target.json, &value, &format(&value));
-            Ok(ExitCode::SUCCESS)
+    match runtime.block_on(async { request(target.client()?).await }) {
+        Ok(response) => {
+            let (text, exit_status) = format(&response);
+            print_result(target.json, &serde_json::json!(response), &text);
+            Ok(exit_status)
         }
         Err(CommandError::NotFound(message)) => {
             print_error(&message);
@@ -44,15 +55,9 @@ pub fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String
     lines.iter().map(padded).collect::<Vec<_>>().join("\n")
 }
 
-/// Returns a JSON string, or an empty text for other values. Replaces control characters, which a terminal would
-/// interpret.
-pub fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().replace(char::is_control, " ")
-}
-
-/// Formats a JSON number; null becomes an empty text.
-pub fn number(value: &Value) -> String {
-    if value.is_null() { String::new() } else { value.to_string() }
+/// Replaces control characters, which a terminal would interpret.
+pub fn text(value: &str) -> String {
+    value.replace(char::is_control, " ")
 }
 
 /// Formats a number of things: `1 limit`, `2 limits`.
@@ -61,8 +66,8 @@ pub fn count(number: usize, singular: &str) -> String {
 }
 
 /// Formats a fraction as a percentage.
-pub fn percentage(value: &Value) -> String {
-    format!("{:.1}%", value.as_f64().unwrap_or(0.0) * 100.0)
+pub fn percentage(fraction: f64) -> String {
+    format!("{:.1}%", fraction * 100.0)
 }
 
 /// Formats milliseconds as a duration.
@@ -72,23 +77,8 @@ pub fn millis(millis: u64) -> String {
 
 /// Formats a Unix time in milliseconds as date and time in UTC.
 pub fn timestamp(unix_ms: u64) -> String {
-    let (days, second) = (unix_ms / 86_400_000, unix_ms / 1_000 % 86_400);
-    let (year, month, day) = date(days);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
-}
-
-/// Returns year, month and day of the date that is `days` days after 1970-01-01.
-///
-/// Source: H. Hinnant, *chrono-Compatible Low-Level Date Algorithms*, `civil_from_days`, for dates from 1970 on.
-fn date(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+    let at = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.unwrap_or(jiff::Timestamp::MAX).strftime("%F %TZ").to_string()
 }
 
 #[cfg(test)]

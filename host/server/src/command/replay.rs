@@ -135,7 +135,7 @@ fn format_input(input: &Value) -> String {
     let mut fields: Vec<_> =
         fields.filter(|(name, value)| !TIME_FIELDS.contains(&name.as_str()) && !is_default(name, value)).collect();
     fields.sort_by_key(|(name, _)| FIRST_FIELDS.iter().position(|first| first == name).unwrap_or(FIRST_FIELDS.len()));
-    let plain = |value: &Value| if value.is_string() { output::text(value) } else { value.to_string() };
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), output::text);
     let pairs: Vec<_> = fields.into_iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
     let mut text = pairs.join(", ");
     if let Some((end, _)) = text.char_indices().nth(MAX_INPUT_CHARS) {

@@ -13,7 +13,7 @@ use tidegate::core::config::{DecisionsConfig, PoliciesConfig};
 use tidegate::policy::Policies;
 use tidegate::{Config, Host};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{UsageError, config_file, configuration, print_result};
 
@@ -31,7 +31,8 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Serve {
-    /// Read the configuration from this file [default: ./tidegate.toml if it exists, else the built-in defaults].
+    /// Read the configuration from this file [default: ./tidegate.toml if it exists, else the preset `platforms`
+    /// and a channel `log`].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Listen on this address [default: `[server] listen` in the configuration].
@@ -93,22 +94,21 @@ impl Serve {
         let _config = file.map(|file| host.follow_config(&file)).transpose().map_err(watch_error)?;
         let _policies = host.follow_policies().map_err(watch_error)?;
 
-        let (stop_http, http_stopping) = watch::channel(false);
-        let (stop_host, host_stopping) = watch::channel(false);
-        let host_task = tokio::spawn(host.clone().run(stopped(host_stopping)));
+        let (stop_http, stop_host) = (CancellationToken::new(), CancellationToken::new());
+        let host_task = tokio::spawn(host.clone().run(stop_host.clone().cancelled_owned()));
         print_result(self.json, &serde_json::json!({ "listening": bound }), &format!("listening on http://{bound}"));
-        let server =
-            axum::serve(listener, crate::http::router(host, token)).with_graceful_shutdown(stopped(http_stopping));
+        let server = axum::serve(listener, crate::http::router(host, token));
+        let server = server.with_graceful_shutdown(stop_http.clone().cancelled_owned());
         let http_task = tokio::spawn(server.into_future());
 
         shutdown_signal().await;
         tracing::info!("shutting down");
-        let _ = stop_http.send(true);
+        stop_http.cancel();
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, http_task).await.is_err() {
             tracing::warn!(timeout = ?SHUTDOWN_TIMEOUT, "shutdown timed out, closing open requests");
         }
         // The host stops after the HTTP server, so that it also flushes the metrics of the last requests.
-        let _ = stop_host.send(true);
+        stop_host.cancel();
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, host_task).await.is_err() {
             tracing::warn!(timeout = ?SHUTDOWN_TIMEOUT, "shutdown timed out, metrics or notifications are lost");
         }
@@ -120,11 +120,6 @@ impl Serve {
 
 fn watch_error(error: std::io::Error) -> UsageError {
     UsageError(format!("cannot watch for file changes: {error}"))
-}
-
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // An error means that the sender was dropped, which also stops the task.
-    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 /// Returns when the process receives Ctrl-C or, on Unix, SIGTERM.

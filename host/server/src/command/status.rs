@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::Value;
 
 use super::UsageError;
-use super::output::{self, number, text};
-use super::target::{ApiRequest, Target};
+use super::client::Client;
+use super::output::{self, text};
+use super::target::Target;
+use crate::api::redis::{RedisHealth, RedisResponse, RedisState};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,31 +25,41 @@ pub struct Status {
 }
 
 impl Status {
-    /// Sends the request and prints the response.
+    /// Sends the request and prints the response. Returns exit status 2 if no Redis server can be used.
     ///
     /// # Errors
     /// Returns an error if the request is invalid, or if the server is unreachable.
     pub fn run(self) -> Result<ExitCode, UsageError> {
-        output::send_and_print(&self.target, ApiRequest::Redis, redis_health)
+        let request = async |client: Client| client.redis().await;
+        output::send_and_print_with_status(&self.target, request, |response| match response {
+            RedisResponse::NotConfigured(_) => {
+                ("redis: not configured; all state is in the server's memory".to_owned(), ExitCode::SUCCESS)
+            }
+            RedisResponse::Configured(health) => (redis_health(health), exit_status(health.state)),
+        })
     }
 }
 
-fn redis_health(health: &Value) -> String {
-    if health["configured"] == false {
-        return "redis: not configured; all state is in the server's memory".to_owned();
+fn exit_status(state: RedisState) -> ExitCode {
+    match state {
+        RedisState::Up | RedisState::Degraded => ExitCode::SUCCESS,
+        RedisState::Connecting | RedisState::Unavailable => ExitCode::from(2),
     }
+}
+
+fn redis_health(health: &RedisHealth) -> String {
     let summary = format!(
         "redis ({}): {} for {}; processes: {}; reconnects: {}",
-        text(&health["kind"]),
-        text(&health["state"]),
-        output::millis(health["state_duration_ms"].as_u64().unwrap_or(0)),
-        number(&health["processes"]),
-        number(&health["reconnects"]),
+        text(&health.kind),
+        health.state.name(),
+        output::millis(health.state_duration_ms),
+        health.processes,
+        health.reconnects,
     );
-    let servers = health["servers"].as_array().into_iter().flatten();
-    let rows = servers.map(|server| {
-        let duration = output::millis(server["state_duration_ms"].as_u64().unwrap_or(0));
-        vec![text(&server["server"]), text(&server["state"]), duration, text(&server["reason"])]
+    let rows = health.servers.iter().map(|server| {
+        let (address, reason) = (server.server.as_deref(), server.reason.as_deref());
+        let (state, duration) = (server.state.name().to_owned(), output::millis(server.state_duration_ms));
+        vec![text(address.unwrap_or_default()), state, duration, text(reason.unwrap_or_default())]
     });
     format!("{summary}\n{}", output::table(&["server", "state", "duration", "reason"], rows))
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tidegate::core::config::PoliciesConfig;
+use tidegate::Config;
 use tidegate::policy::watch::watch;
 
 use super::{UsageError, config_file, configuration, print, print_result};
@@ -35,7 +35,8 @@ pub struct Test {
     /// Run the cases again whenever a policy or case file changes, until interrupted.
     #[arg(long, conflicts_with = "json")]
     watch: bool,
-    /// Read deadlines, limits and settings from this configuration file [default: ./tidegate.toml if it exists].
+    /// Read deadlines, limits, settings and error shapes from this configuration file [default: ./tidegate.toml if it
+    /// exists].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print JSON instead of text.
@@ -55,8 +56,8 @@ impl Test {
     /// # Errors
     /// Returns an error if the configuration or a path cannot be read.
     pub fn run(self) -> Result<ExitCode, UsageError> {
-        let config = configuration(config_file(self.config.clone()).as_deref())?.policies;
-        let paths = if self.paths.is_empty() { vec![config.dir.clone()] } else { self.paths.clone() };
+        let config = configuration(config_file(self.config.clone()).as_deref())?;
+        let paths = if self.paths.is_empty() { vec![config.policies.dir.clone()] } else { self.paths.clone() };
         if self.watch {
             return run_on_changes(&paths, &config);
         }
@@ -67,7 +68,7 @@ impl Test {
 }
 
 /// Runs all cases now and whenever the contents of a file have changed.
-fn run_on_changes(paths: &[PathBuf], config: &PoliciesConfig) -> Result<ExitCode, UsageError> {
+fn run_on_changes(paths: &[PathBuf], config: &Config) -> Result<ExitCode, UsageError> {
     let (sender, changes) = mpsc::channel();
     let on_change = move || {
         let _ = sender.send(()); // fails only after the loop below has ended
@@ -115,7 +116,7 @@ fn collect(paths: &[PathBuf]) -> Result<(Vec<TestedPolicy>, Vec<PathBuf>), Usage
 }
 
 /// Runs all cases. Returns whether all passed, and the results as JSON and as text.
-fn run_tests(paths: &[PathBuf], config: &PoliciesConfig) -> Result<(bool, Value, String), UsageError> {
+fn run_tests(paths: &[PathBuf], config: &Config) -> Result<(bool, Value, String), UsageError> {
     let (tested, untested) = collect(paths)?;
     if tested.is_empty() && untested.is_empty() {
         let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();

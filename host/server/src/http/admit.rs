@@ -1,69 +1,30 @@
-//! Admission for gateways in any language: one request evaluates the policy and reserves tokens from the limits.
+//! The route of admissions.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use serde::Deserialize;
-use serde_json::json;
-use tidegate::{Host, LimitRefused, Outcome, Request};
+use tidegate::Host;
 
-use super::error::{ApiError, JsonBody};
-use super::limits::refused;
+use super::describe::{BodyErrors, DeniedRequestOrError, ImpossibleCallOrError, UnknownPlatform};
+use super::extract::JsonBody;
+use crate::api::ApiError;
+use crate::api::admit::{self, AdmitRequest, AdmitResponse, AllowedRequest};
+use crate::api::limits::LimitedCall;
 
-/// The body of `POST /v1/admit`: the request to admit, and how long it may wait.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object")]
-pub struct AdmitRequest {
-    platform: String,
-    #[serde(default = "super::limits::default_endpoint")]
-    endpoint: String,
-    #[serde(default = "default_method")]
-    method: String,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default)]
-    labels: BTreeMap<String, String>,
-    #[serde(default)]
-    wait_ms: u64,
-}
-
-fn default_method() -> String {
-    "GET".to_owned()
-}
-
-/// Evaluates the admission policy, then reserves tokens from every limit that applies to the request.
-pub async fn admit(State(host): State<Host>, JsonBody(body): JsonBody<AdmitRequest>) -> Result<Response, ApiError> {
-    let headers = body.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-    let at_ms = host.clock().unix_ms();
-    let AdmitRequest { platform, endpoint, method, labels, wait_ms, .. } = body;
-    let request = Request { platform, endpoint, method, at_ms, headers, labels };
-    let admitted = match host.admit(&request).await {
-        Ok(admitted) => admitted,
-        Err(error) => {
-            let Some(denied) = error.denied() else { return Err(ApiError::not_found(error.to_string())) };
-            let body = json!({
-                "decision": "denied", "reason": denied.reason, "status": denied.status, "by": &*denied.policy,
-            });
-            return Ok((StatusCode::FORBIDDEN, Json(body)).into_response());
-        }
-    };
-    match admitted.reserve(Duration::from_millis(wait_ms)).await {
-        Ok(reservations) => {
-            let ids: BTreeMap<_, _> = reservations.ids().map(|(limit, id)| (limit, id.to_string())).collect();
-            let limits: Vec<_> = admitted.limits().collect();
-            let body = json!({
-                "decision": "allowed", "cost": admitted.cost().unwrap_or(1), "limits": limits,
-                "remaining": reservations.remaining(), "reservations": ids, "by": admitted.policy(),
-            });
-            Ok(Json(body).into_response())
-        }
-        Err(LimitRefused { limit, refusal, .. }) => {
-            host.metrics().record(&request.platform, &request.endpoint, Outcome::Limited, Duration::ZERO);
-            Ok(refused(refusal, Some(&limit)))
-        }
-    }
+/// Evaluate the platform's admission policy for a request, and reserve tokens from every limit that applies.
+///
+/// The policy in `policies/admit` sets the cost of the request and its labels. The platform's limit applies, and every
+/// other limit whose labels match. If one limit refuses the request, no limit takes tokens.
+#[utoipa::path(post, path = "/v1/admit", operation_id = "admit", request_body = AdmitRequest, responses(
+    (status = 200, description = "The request is allowed.", body = AllowedRequest), BodyErrors, UnknownPlatform,
+    (status = 403, description = "Either the policy denies the request (`decision` is `denied`), or the server rejects \
+        a request that may come from a web page (`error`).", body = DeniedRequestOrError),
+    (status = 422, description = "Either the cost exceeds the burst of a limit, so the request can never be allowed \
+        (`decision` is `never`), or a field is invalid (`error`).", body = ImpossibleCallOrError),
+    (status = 429, description = "A limit refuses the request for now.", body = LimitedCall,
+        headers(("Retry-After" = u64, description = "`retry_after_ms` in whole seconds, rounded up."))),
+))]
+pub async fn admit(
+    State(host): State<Host>,
+    JsonBody(request): JsonBody<AdmitRequest>,
+) -> Result<AdmitResponse, ApiError> {
+    admit::admit(&host, request).await
 }

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 use tidegate::core::Secret;
 
-use super::ApiError;
+use crate::api::ApiError;
 
 /// The configured token as a SHA-256 hash, or `None` if no token is configured.
 #[derive(Clone)]

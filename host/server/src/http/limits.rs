@@ -1,132 +1,95 @@
-//! Limits: acquire, cancel, read, update and reset.
+//! The routes of limits.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::RETRY_AFTER;
-use serde::Deserialize;
-use serde_json::{Value, json};
-use tidegate::core::clock::millis;
-use tidegate::{Host, LimitStatus, Outcome, Quota, Refusal, Reservation};
+use axum::extract::State;
+use tidegate::Host;
 
-use super::error::{ApiError, JsonBody};
+use super::describe::{BodyErrors, ImpossibleCallOrError, LimitPath, RedisUnavailable, UnknownPlatform};
+use super::extract::{JsonBody, PathParam};
+use crate::api::ApiError;
+use crate::api::limits::{
+    self, AcquireLimitRequest, AcquireLimitResponse, AllowedCall, CancelReservationRequest, Limit, LimitedCall,
+    UpdateLimitRequest,
+};
 
-/// The body of `acquire`. An empty object acquires one token without waiting.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object")]
-pub struct AcquireLimitRequest {
-    #[serde(default = "default_cost")]
-    cost: u64,
-    #[serde(default)]
-    wait_ms: u64,
-    /// The endpoint under which the metrics count a refusal.
-    #[serde(default = "default_endpoint")]
-    endpoint: String,
+/// List all limits by name.
+#[utoipa::path(get, path = "/v1/limits", operation_id = "listLimits", responses(
+    (status = 200, description = "The limits by name.", body = BTreeMap<String, Limit>,
+        example = json!({ "taobao": { "rate": "40/s", "burst": 40, "available": 40, "full_in_ms": 0 } })),
+    RedisUnavailable,
+))]
+pub async fn list(State(host): State<Host>) -> Result<Json<BTreeMap<String, Limit>>, ApiError> {
+    limits::list(&host).await.map(Json)
 }
 
-fn default_cost() -> u64 {
-    1
+/// Get one limit.
+#[utoipa::path(get, path = "/v1/limits/{platform}", operation_id = "getLimit", params(LimitPath), responses(
+    (status = 200, description = "The limit.", body = Limit), UnknownPlatform, RedisUnavailable,
+))]
+pub async fn get(State(host): State<Host>, PathParam(name): PathParam) -> Result<Json<Limit>, ApiError> {
+    limits::get(&host, &name).await.map(Json)
 }
 
-pub fn default_endpoint() -> String {
-    "other".to_owned()
-}
-
-/// The body of `PUT /v1/limits/{platform}`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object")]
-pub struct UpdateLimitRequest {
-    rate: String,
-    burst: u64,
-}
-
-/// The body of `cancel`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object")]
-pub struct CancelReservationRequest {
-    reservation_id: String,
-}
-
-pub async fn acquire(
-    State(host): State<Host>,
-    Path(platform): Path<String>,
-    JsonBody(body): JsonBody<AcquireLimitRequest>,
-) -> Result<Response, ApiError> {
-    let limiter = host.limiter(&platform)?;
-    match limiter.reserve(body.cost, Duration::from_millis(body.wait_ms)).await {
-        Ok(Reservation { remaining, id }) => {
-            let id = id.map(|id| id.to_string());
-            let body = json!({ "decision": "allowed", "remaining": remaining, "reservation_id": id });
-            Ok(Json(body).into_response())
-        }
-        Err(refusal) => {
-            host.metrics().record(&platform, &body.endpoint, Outcome::Limited, Duration::ZERO);
-            Ok(refused(refusal, None))
-        }
-    }
-}
-
-/// Builds the response for a refusal. Pass the limit's name if the request path does not contain it.
-pub fn refused(refusal: Refusal, limit: Option<&str>) -> Response {
-    if let Refusal::Never { max_cost } = refusal {
-        let body = with_limit(json!({ "decision": "never", "max_cost": max_cost }), limit);
-        return (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response();
-    }
-    let retry_after = refusal.retry_after().unwrap_or_default();
-    let seconds = retry_after.as_millis().div_ceil(1_000).to_string();
-    let body = with_limit(json!({ "decision": "limited", "retry_after_ms": millis(retry_after) }), limit);
-    (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds)], Json(body)).into_response()
-}
-
-fn with_limit(mut body: Value, limit: Option<&str>) -> Value {
-    if let Some(limit) = limit {
-        body["limit"] = limit.into();
-    }
-    body
-}
-
-pub async fn cancel(
-    State(host): State<Host>,
-    Path(platform): Path<String>,
-    JsonBody(body): JsonBody<CancelReservationRequest>,
-) -> Result<Json<LimitStatus>, ApiError> {
-    let limiter = host.limiter(&platform)?;
-    let id = body.reservation_id.parse();
-    let id = id.map_err(|error| ApiError::bad_request(format!("reservation_id: {error}")))?;
-    limiter.cancel(&id).await?;
-    Ok(Json(limiter.status().await?))
-}
-
-pub async fn list(State(host): State<Host>) -> Result<Json<BTreeMap<String, LimitStatus>>, ApiError> {
-    let mut limits = BTreeMap::new();
-    for (platform, limiter) in host.limiters() {
-        limits.insert(platform, limiter.status().await?);
-    }
-    Ok(Json(limits))
-}
-
-pub async fn show(State(host): State<Host>, Path(platform): Path<String>) -> Result<Json<LimitStatus>, ApiError> {
-    Ok(Json(host.limiter(&platform)?.status().await?))
-}
-
+/// Change the rate and the burst for every process that shares the limit. The bucket keeps its tokens.
+///
+/// The change lasts until the next edit of the limit in the configuration file. With Redis, it survives restarts.
+#[utoipa::path(put, path = "/v1/limits/{platform}", operation_id = "setLimit", params(LimitPath),
+    request_body = UpdateLimitRequest, responses(
+    (status = 200, description = "The current state of the limit.", body = Limit), BodyErrors, UnknownPlatform,
+    RedisUnavailable,
+))]
 pub async fn update(
     State(host): State<Host>,
-    Path(platform): Path<String>,
-    JsonBody(body): JsonBody<UpdateLimitRequest>,
-) -> Result<Json<LimitStatus>, ApiError> {
-    let limiter = host.limiter(&platform)?;
-    let rate = body.rate.parse().map_err(|error| ApiError::bad_request(format!("rate: {error}")))?;
-    let quota = Quota::new(rate, body.burst).map_err(|error| ApiError::bad_request(format!("burst: {error}")))?;
-    limiter.update(quota).await?;
-    Ok(Json(limiter.status().await?))
+    PathParam(name): PathParam,
+    JsonBody(request): JsonBody<UpdateLimitRequest>,
+) -> Result<Json<Limit>, ApiError> {
+    limits::update(&host, &name, request).await.map(Json)
 }
 
-pub async fn reset(State(host): State<Host>, Path(platform): Path<String>) -> Result<Json<LimitStatus>, ApiError> {
-    let limiter = host.limiter(&platform)?;
-    limiter.reset().await?;
-    Ok(Json(limiter.status().await?))
+/// Acquire tokens for one call. The request waits up to `wait_ms`.
+///
+/// Waiting calls are served in order of arrival. If the wait would exceed `wait_ms`, the limit takes no tokens and
+/// responds at once. While Redis is unavailable, the limit's `on_redis_failure` setting decides.
+#[utoipa::path(post, path = "/v1/limits/{platform}/acquire", operation_id = "acquire", params(LimitPath),
+    request_body = AcquireLimitRequest, responses(
+    (status = 200, description = "The call is allowed.", body = AllowedCall), BodyErrors, UnknownPlatform,
+    (status = 422, description = "Either the cost exceeds the burst, so the call can never be allowed (`decision` is \
+        `never`), or a field is invalid (`error`).", body = ImpossibleCallOrError),
+    (status = 429, description = "The limit refuses the call for now.", body = LimitedCall,
+        headers(("Retry-After" = u64, description = "`retry_after_ms` in whole seconds, rounded up."))),
+))]
+pub async fn acquire(
+    State(host): State<Host>,
+    PathParam(name): PathParam,
+    JsonBody(request): JsonBody<AcquireLimitRequest>,
+) -> Result<AcquireLimitResponse, ApiError> {
+    limits::acquire(&host, &name, request).await
+}
+
+/// Cancel the reservation of a call that was never sent, and return its tokens.
+///
+/// A reservation can be cancelled once, and only until the limit is changed or reset. Tokens that a full bucket would
+/// have discarded in the meantime are not returned, so the limit still bounds the calls that are sent. Do not cancel a
+/// call that was sent, whatever its outcome.
+#[utoipa::path(post, path = "/v1/limits/{platform}/cancel", operation_id = "cancel", params(LimitPath),
+    request_body = CancelReservationRequest, responses(
+    (status = 200, description = "The current state of the limit.", body = Limit), BodyErrors, UnknownPlatform,
+    RedisUnavailable,
+))]
+pub async fn cancel(
+    State(host): State<Host>,
+    PathParam(name): PathParam,
+    JsonBody(request): JsonBody<CancelReservationRequest>,
+) -> Result<Json<Limit>, ApiError> {
+    limits::cancel(&host, &name, request).await.map(Json)
+}
+
+/// Fill the limit up to its burst.
+#[utoipa::path(post, path = "/v1/limits/{platform}/reset", operation_id = "resetLimit", params(LimitPath), responses(
+    (status = 200, description = "The current state of the limit.", body = Limit), UnknownPlatform, RedisUnavailable,
+))]
+pub async fn reset(State(host): State<Host>, PathParam(name): PathParam) -> Result<Json<Limit>, ApiError> {
+    limits::reset(&host, &name).await.map(Json)
 }

@@ -1,120 +1,81 @@
-//! Locks for owners in other processes. Each owner extends and releases its lock by further requests.
-
-use std::time::Duration;
+//! The routes of locks.
 
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::extract::State;
 use tidegate::Host;
-use tidegate::core::clock::millis;
-use tidegate::core::store::{LockInfo, LockRequest};
 
-use super::error::{ApiError, JsonBody};
+use super::describe::{BodyErrors, LockPath, RedisUnavailable};
+use super::extract::{JsonBody, PathParam};
+use crate::api::locks::{
+    self, AcquireLockRequest, AcquireLockResponse, AcquiredLock, BusyLock, ExtendLockRequest, ExtendedLock,
+    ForcedRelease, HeldLock, ReleaseLockRequest, ReleasedLock,
+};
+use crate::api::{ApiError, ErrorBody};
 
-/// The longest wait of one `acquire` request. Proxies on the path would close a request that waits longer.
-const MAX_WAIT: Duration = Duration::from_secs(60);
-
-/// The body of `acquire`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object")]
-pub struct AcquireLockRequest {
-    owner: String,
-    #[serde(default = "default_ttl_ms")]
-    ttl_ms: u64,
-    #[serde(default)]
-    wait_ms: u64,
-    /// Identifies the request among the owner's requests, so that a request that is sent twice counts once.
-    id: Option<String>,
+/// List the locks that are held.
+#[utoipa::path(get, path = "/v1/locks", operation_id = "listLocks", responses(
+    (status = 200, description = "The locks in order of name.", body = Vec<HeldLock>), RedisUnavailable,
+))]
+pub async fn list(State(host): State<Host>) -> Result<Json<Vec<HeldLock>>, ApiError> {
+    locks::list(&host).await.map(Json)
 }
 
-fn default_ttl_ms() -> u64 {
-    30_000
-}
-
-/// The body of `extend`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object")]
-pub struct ExtendLockRequest {
-    owner: String,
-    fencing_token: u64,
-    #[serde(default = "default_ttl_ms")]
-    ttl_ms: u64,
-}
-
-/// The body of `release`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a JSON object")]
-pub struct ReleaseLockRequest {
-    owner: String,
-    fencing_token: u64,
-    /// Identifies the request among the owner's requests, so that a request that is sent twice counts once.
-    id: Option<String>,
-}
-
-pub async fn list(State(host): State<Host>) -> Result<Json<Vec<LockInfo>>, ApiError> {
-    Ok(Json(host.locks().list().await?))
-}
-
+/// Acquire a lock for `ttl_ms`. The request waits up to `wait_ms`.
+///
+/// A guarded resource must reject a fencing token smaller than the largest one it has seen. Extend the lock after each
+/// third of `ttl_ms`. Measure `ttl_ms` from just before the request was sent: after that time, another owner may hold
+/// the lock.
+#[utoipa::path(post, path = "/v1/locks/{name}/acquire", operation_id = "acquireLock", params(LockPath),
+    request_body = AcquireLockRequest, responses(
+    (status = 200, description = "The lock is acquired.", body = AcquiredLock), BodyErrors,
+    (status = 409, description = "Another owner holds the lock.", body = BusyLock), RedisUnavailable,
+))]
 pub async fn acquire(
     State(host): State<Host>,
-    Path(name): Path<String>,
-    JsonBody(body): JsonBody<AcquireLockRequest>,
-) -> Result<Response, ApiError> {
-    let (id, ttl) = (body.id.unwrap_or_else(random_id), Duration::from_millis(body.ttl_ms));
-    let request = LockRequest { name: &name, owner: &body.owner, id: &id };
-    let wait = Duration::from_millis(body.wait_ms).min(MAX_WAIT);
-    Ok(match host.locks().acquire_for(request, ttl, wait).await {
-        Ok(grant) => {
-            let ttl_ms = body.ttl_ms;
-            Json(json!({ "fencing_token": grant.fencing_token, "depth": grant.depth, "ttl_ms": ttl_ms }))
-                .into_response()
-        }
-        Err(error) => {
-            let Some(held) = error.held() else { return Err(error.into()) };
-            let message = "another owner holds the lock";
-            let body = json!({ "error": message, "retry_after_ms": millis(held.ttl) });
-            (StatusCode::CONFLICT, Json(body)).into_response()
-        }
-    })
+    PathParam(name): PathParam,
+    JsonBody(request): JsonBody<AcquireLockRequest>,
+) -> Result<AcquireLockResponse, ApiError> {
+    locks::acquire(&host, &name, request).await
 }
 
+/// Extend a lock.
+#[utoipa::path(post, path = "/v1/locks/{name}/extend", operation_id = "extendLock", params(LockPath),
+    request_body = ExtendLockRequest, responses(
+    (status = 200, description = "The lock is extended.", body = ExtendedLock), BodyErrors,
+    (status = 409, description = "The owner no longer holds the lock with this fencing token.", body = ErrorBody),
+    RedisUnavailable,
+))]
 pub async fn extend(
     State(host): State<Host>,
-    Path(name): Path<String>,
-    JsonBody(body): JsonBody<ExtendLockRequest>,
-) -> Result<Json<Value>, ApiError> {
-    let ttl = Duration::from_millis(body.ttl_ms);
-    if host.locks().extend_for(&name, &body.owner, body.fencing_token, ttl).await? {
-        return Ok(Json(json!({ "ttl_ms": body.ttl_ms })));
-    }
-    Err(lost_lock())
+    PathParam(name): PathParam,
+    JsonBody(request): JsonBody<ExtendLockRequest>,
+) -> Result<Json<ExtendedLock>, ApiError> {
+    locks::extend(&host, &name, request).await.map(Json)
 }
 
+/// Release a lock once. A lock that its owner acquired several times must be released as often.
+#[utoipa::path(post, path = "/v1/locks/{name}/release", operation_id = "releaseLock", params(LockPath),
+    request_body = ReleaseLockRequest, responses(
+    (status = 200, description = "The lock is released once.", body = ReleasedLock), BodyErrors,
+    (status = 409, description = "The owner no longer held the lock with this fencing token.", body = ErrorBody),
+    RedisUnavailable,
+))]
 pub async fn release(
     State(host): State<Host>,
-    Path(name): Path<String>,
-    JsonBody(body): JsonBody<ReleaseLockRequest>,
-) -> Result<Json<Value>, ApiError> {
-    let id = body.id.unwrap_or_else(random_id);
-    let request = LockRequest { name: &name, owner: &body.owner, id: &id };
-    let depth = host.locks().release_for(request, body.fencing_token).await?.ok_or_else(lost_lock)?;
-    Ok(Json(json!({ "depth": depth })))
+    PathParam(name): PathParam,
+    JsonBody(request): JsonBody<ReleaseLockRequest>,
+) -> Result<Json<ReleasedLock>, ApiError> {
+    locks::release(&host, &name, request).await.map(Json)
 }
 
-pub async fn force_release(State(host): State<Host>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
-    if host.locks().force_release(&name).await? {
-        return Ok(Json(json!({ "released": true })));
-    }
-    Err(ApiError::not_found(format!("lock {name:?} is not held")))
-}
-
-fn lost_lock() -> ApiError {
-    ApiError::conflict("this owner no longer holds the lock with this fencing token")
-}
-
-fn random_id() -> String {
-    format!("{:016x}", rand::random::<u64>())
+/// Release a lock, whichever owner holds it.
+#[utoipa::path(delete, path = "/v1/locks/{name}", operation_id = "forceReleaseLock", params(LockPath), responses(
+    (status = 200, description = "The lock was held and is now free.", body = ForcedRelease),
+    (status = 404, description = "The lock is not held.", body = ErrorBody), RedisUnavailable,
+))]
+pub async fn force_release(
+    State(host): State<Host>,
+    PathParam(name): PathParam,
+) -> Result<Json<ForcedRelease>, ApiError> {
+    locks::force_release(&host, &name).await.map(Json)
 }

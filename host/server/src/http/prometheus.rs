@@ -4,21 +4,27 @@ use std::fmt::{Display, Write};
 use std::time::Duration;
 
 use axum::extract::State;
+use http::HeaderName;
 use http::header::CONTENT_TYPE;
-use http::{HeaderName, StatusCode};
 use tidegate::policy::{Policies, PolicyStatus};
 use tidegate::redis::{Redis, ServerState};
 use tidegate::{ActiveAlert, Host};
 
+use crate::api::ApiError;
+
 /// The time window of the quantiles: long enough for stable values, short enough to show an incident.
 const QUANTILE_WINDOW: Duration = Duration::from_secs(300);
 
-pub async fn page(State(host): State<Host>) -> Result<([(HeaderName, &'static str); 1], String), StatusCode> {
+/// Get all metrics in the Prometheus format.
+#[utoipa::path(get, path = "/metrics", operation_id = "scrape", responses(
+    (status = 200, description = "The metrics in text format 0.0.4.", body = String, content_type = "text/plain"),
+))]
+pub async fn page(State(host): State<Host>) -> Result<([(HeaderName, &'static str); 1], String), ApiError> {
     // While Redis is unavailable, the active alerts are unknown. All other values belong to this process.
     let active = host.alerts().active().await.unwrap_or_default();
     // With thousands of endpoints this takes a while, so it must not block a worker that other requests need.
     let rendered = tokio::task::spawn_blocking(move || render(&host, &active)).await;
-    let text = rendered.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let text = rendered.map_err(|_| ApiError::internal("the metrics task failed"))?;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }
 

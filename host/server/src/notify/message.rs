@@ -43,18 +43,9 @@ pub(super) fn truncate(text: &str, max: usize) -> String {
 }
 
 /// Formats a Unix time in milliseconds as a UTC date and time, to the second.
-///
-/// Source: Howard Hinnant, *chrono-Compatible Low-Level Date Algorithms*, `civil_from_days`, for years from 1970.
 fn utc(unix_ms: u64) -> String {
-    let (days, seconds) = (unix_ms / 86_400_000 + 719_468, unix_ms / 1_000 % 86_400);
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153; // 0 is March
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (year, month) = (era * 400 + year + u64::from(month >= 10), if month < 10 { month + 3 } else { month - 9 });
-    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    let at = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.unwrap_or(jiff::Timestamp::MAX).strftime("%F %T UTC").to_string()
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 //! ```
 //! use std::time::Duration;
 //! use tidegate::blocking::BlockingHost;
-//! let host = BlockingHost::start(|| tidegate::Host::builder().build())?;
+//! let config = tidegate::Config::with_platforms();
+//! let host = BlockingHost::start(|| tidegate::Host::builder().config(config).build())?;
 //! let taobao = host.limiter("taobao")?;
 //! taobao.acquire(1, Duration::from_secs(1))?; // now the call may be sent
 //! # Ok::<(), tidegate::blocking::BlockingError>(())

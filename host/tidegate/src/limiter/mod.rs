@@ -123,7 +123,8 @@ impl Limiter {
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// use std::time::Duration;
-    /// let host = tidegate::Host::builder().build().unwrap();
+    /// let config = tidegate::Config::with_platforms();
+    /// let host = tidegate::Host::builder().config(config).build().unwrap();
     /// let limiter = host.limiter("amazon").unwrap();
     /// let reservation = limiter.reserve(30, Duration::ZERO).await.unwrap();
     /// assert!(limiter.check(1).await.is_err());

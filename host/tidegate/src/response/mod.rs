@@ -3,24 +3,23 @@
 mod extract;
 mod json;
 mod retry_after;
-mod shape;
 mod xml;
 
 #[cfg(test)]
 mod tests;
 
-pub use retry_after::normalize_failure;
-
-use extract::{ErrorExtractor, ErrorFields};
+use extract::{ErrorExtractor, ErrorFields, from_headers};
 use http::{HeaderMap, StatusCode};
+use tidegate_core::config::{Config, ErrorShape};
 use tidegate_core::{Failure, FailureKind};
+
+use crate::Host;
 
 /// The maximum number of body bytes to read; the errors of platforms have a few hundred bytes.
 const MAX_BODY_SIZE: usize = 64 * 1024;
-/// The header that carries the error type if the body has none.
-const ERROR_TYPE_HEADER: &str = "x-amzn-errortype";
 
-/// The response headers that policies can read: those that describe a wait, a limit or an error type.
+/// The response headers that policies can read: those that describe a wait, a limit or an error type. A configuration
+/// can add others in `[platforms.NAME]`.
 const POLICY_HEADERS: [&str; 8] = [
     "retry-after",
     "x-amzn-errortype",
@@ -32,48 +31,100 @@ const POLICY_HEADERS: [&str; 8] = [
     "x-ratelimit-reset",
 ];
 
-/// Returns the failure that a response describes, or `None` if the call succeeded.
+impl Host {
+    /// Returns the failure that a response of a platform describes, or `None` if the call succeeded; see
+    /// [`read_failure`].
+    #[must_use]
+    pub fn read_failure(
+        &self,
+        platform: &str,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Option<Failure> {
+        read_failure(&self.config(), platform, status, headers, body, self.clock().unix_ms())
+    }
+}
+
+/// Returns the failure that a response of a platform describes, or `None` if the call succeeded.
 ///
-/// It reads the first 64 KiB of the body, as JSON or XML. `at_ms` is the time at which the response arrived, in
+/// It reads the first 64 KiB of the body, as JSON or XML. The error shapes of the platform in `config` say where the
+/// error is; without shapes, only the HTTP status reports errors. `at_ms` is the time at which the response arrived, in
 /// milliseconds since 1970; 0 if unknown.
 ///
 /// ```
 /// use http::{HeaderMap, StatusCode};
-/// let body = br#"{"error_response": {"code": 7, "msg": "App Call Limited", "sub_msg": "This ban will last for 1 more seconds"}}"#;
-/// let failure = tidegate::read_failure("taobao", StatusCode::OK, &HeaderMap::new(), body, 0).unwrap();
-/// assert_eq!(failure.code.as_deref(), Some("7"));
+/// use tidegate::core::config::SystemEnv;
+/// let text = "limits.shop = { rate = '10/s', burst = 10 }\n\
+///             platforms.shop.error = { at = '/err', code = 'no', message = 'text' }";
+/// let config = tidegate::Config::parse(text, &SystemEnv::default()).unwrap();
+/// let body = br#"{"err": {"no": 7, "text": "too many calls"}}"#;
+/// let failure = tidegate::read_failure(&config, "shop", StatusCode::OK, &HeaderMap::new(), body, 0).unwrap();
+/// assert_eq!((failure.code.as_deref(), failure.message.as_deref()), (Some("7"), Some("too many calls")));
 /// ```
 #[must_use]
 pub fn read_failure(
+    config: &Config,
     platform: &str,
     status: StatusCode,
     headers: &HeaderMap,
     body: &[u8],
     at_ms: u64,
 ) -> Option<Failure> {
+    let shapes = config.error_shapes(platform);
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     // A partial result that lists errors for the missing part is a success.
-    let error = body_error(platform, body).filter(|_| status != StatusCode::PARTIAL_CONTENT);
+    let error = find_error(shapes, body, header).filter(|_| status != StatusCode::PARTIAL_CONTENT);
     if error.is_none() && (status.is_success() || status.is_informational() || status.is_redirection()) {
         return None;
     }
-    let ErrorFields { code, sub_code, message } = error.unwrap_or_default();
+    let ErrorFields { code, sub_code, message } = error.unwrap_or_else(|| header_fields(shapes, header));
     Some(Failure {
         platform: platform.to_owned(),
         kind: FailureKind::Response,
         at_ms,
         status: Some(status.as_u16()),
-        code: code.or_else(|| error_type(headers)),
+        code,
         sub_code,
         message,
-        headers: policy_headers(headers),
-        retry_after_ms: retry_after::retry_after_ms(headers, at_ms),
+        headers: policy_headers(config, platform, headers),
+        retry_after_ms: retry_after::from_headers(headers, at_ms),
         ..Failure::default()
     })
 }
 
-/// Returns code, sub code and message if the body contains an error.
-fn body_error(platform: &str, body: &[u8]) -> Option<ErrorFields> {
-    let shapes = shape::error_shapes(platform);
+/// Completes a failure that a caller reports, as if it had been read from the response: `retry_after_ms`, and code, sub
+/// code and message from the body and the headers. What the caller gave is kept.
+///
+/// It converts header names to lower case, and truncates long strings to the size that policies get.
+///
+/// ```
+/// use tidegate::{Config, Failure};
+/// let reported = Failure {
+///     platform: "taobao".into(),
+///     headers: vec![("Retry-After".into(), "7".into())],
+///     ..Failure::default()
+/// };
+/// let body = r#"{"error_response": {"code": 7, "msg": "App Call Limited"}}"#;
+/// let failure = tidegate::complete_failure(&Config::with_platforms(), reported, Some(body));
+/// assert_eq!((failure.retry_after_ms, failure.code.as_deref()), (Some(7_000), Some("7")));
+/// ```
+#[must_use]
+pub fn complete_failure(config: &Config, mut failure: Failure, body: Option<&str>) -> Failure {
+    failure.headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
+    let header =
+        |name: &str| failure.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim().to_owned());
+    let shapes = config.error_shapes(&failure.platform);
+    let error = body.and_then(|body| find_error(shapes, body.as_bytes(), header));
+    let error = error.unwrap_or_else(|| header_fields(shapes, header));
+    let retry_after_ms = failure.retry_after_ms.or_else(|| retry_after::from_values(header, failure.at_ms));
+    let given = ErrorFields { code: failure.code, sub_code: failure.sub_code, message: failure.message };
+    let ErrorFields { code, sub_code, message } = given.or(error);
+    Failure { code, sub_code, message, retry_after_ms, ..failure }.truncated()
+}
+
+/// Returns code, sub code and message if the body, or a header, contains an error.
+fn find_error(shapes: &[ErrorShape], body: &[u8], header: impl Fn(&str) -> Option<String>) -> Option<ErrorFields> {
     if shapes.is_empty() {
         return None;
     }
@@ -86,16 +137,18 @@ fn body_error(platform: &str, body: &[u8]) -> Option<ErrorFields> {
     } else {
         json::read(text, &mut extractor)
     }
-    extractor.error()
+    extractor.error(header)
 }
 
-/// Returns the error type from its header, without the part after a colon.
-fn error_type(headers: &HeaderMap) -> Option<String> {
-    let name = headers.get(ERROR_TYPE_HEADER)?.to_str().ok()?.split(':').next()?.trim();
-    (!name.is_empty()).then(|| name.to_owned())
+/// Returns the fields that the headers of a failed response contain if its body contains no error.
+fn header_fields(shapes: &[ErrorShape], header: impl Fn(&str) -> Option<String>) -> ErrorFields {
+    shapes.iter().fold(ErrorFields::default(), |fields, shape| fields.or(from_headers(shape, &header)))
 }
 
-fn policy_headers(headers: &HeaderMap) -> Vec<(String, String)> {
-    let present = POLICY_HEADERS.iter().filter_map(|name| Some((*name, headers.get(*name)?.to_str().ok()?)));
+fn policy_headers(config: &Config, platform: &str, headers: &HeaderMap) -> Vec<(String, String)> {
+    let more = config.platforms.get(platform).map_or(&[][..], |platform| &platform.headers);
+    let more = more.iter().map(String::as_str).filter(|name| !POLICY_HEADERS.contains(name));
+    let names = POLICY_HEADERS.into_iter().chain(more);
+    let present = names.filter_map(|name| Some((name, headers.get(name)?.to_str().ok()?)));
     present.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

@@ -1,6 +1,7 @@
 //! Extraction of errors from the bodies of each platform, and from malformed and hostile bodies.
 
 use super::*;
+use tidegate_core::config::SystemEnv;
 
 /// Platform, status, body, and the expected error code (`-` for a success).
 const ROWS: &[(&str, u16, &str, &str)] = &[
@@ -62,9 +63,10 @@ const ROWS: &[(&str, u16, &str, &str)] = &[
 
 #[test]
 fn error_codes_are_extracted_for_each_platform() {
+    let config = Config::with_platforms();
     for (platform, status, body, expected) in ROWS {
         let status = StatusCode::from_u16(*status).unwrap();
-        let failure = read_failure(platform, status, &HeaderMap::new(), body.as_bytes(), 0);
+        let failure = read_failure(&config, platform, status, &HeaderMap::new(), body.as_bytes(), 0);
         let code = failure.map_or("-".to_owned(), |failure| failure.code.unwrap_or_default());
         assert_eq!(code, *expected, "{platform}: {body}");
     }
@@ -75,7 +77,8 @@ fn failures_have_the_policy_headers_only_and_the_parsed_wait() {
     let headers = [("retry-after", "7"), ("set-cookie", "secret"), ("x-amzn-errortype", "Throttled")];
     let headers = headers.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     let headers: HeaderMap = headers.collect::<Vec<(http::HeaderName, http::HeaderValue)>>().into_iter().collect();
-    let failure = read_failure("amazon", StatusCode::TOO_MANY_REQUESTS, &headers, b"", 0).unwrap();
+    let failure =
+        read_failure(&Config::with_platforms(), "amazon", StatusCode::TOO_MANY_REQUESTS, &headers, b"", 0).unwrap();
     assert_eq!(failure.retry_after_ms, Some(7_000));
     assert_eq!(failure.headers.len(), 2, "{:?}", failure.headers);
     assert_eq!(failure.code.as_deref(), Some("Throttled"), "the header is used because the body has no code");
@@ -83,7 +86,8 @@ fn failures_have_the_policy_headers_only_and_the_parsed_wait() {
 
 /// Returns the code and the message that are read from the body of an HTTP 200 response (`-` for a success).
 fn read(platform: &str, body: impl AsRef<[u8]>) -> String {
-    let failure = read_failure(platform, StatusCode::OK, &HeaderMap::new(), body.as_ref(), 0);
+    let failure =
+        read_failure(&Config::with_platforms(), platform, StatusCode::OK, &HeaderMap::new(), body.as_ref(), 0);
     let describe = |failure: Failure| {
         format!("{} {}", failure.code.unwrap_or_default(), failure.message.unwrap_or_default()).trim().to_owned()
     };
@@ -179,4 +183,121 @@ fn xml_resolves_predefined_entities_only() {
 fn long_messages_are_truncated() {
     let body = format!(r#"{{"code":60000,"msg":"{}"}}"#, "é".repeat(10_000));
     assert_eq!(read("douyin", body).len(), "60000 ".len() + 8 * 1024);
+}
+
+#[test]
+fn reported_failure_is_completed_like_a_response() {
+    const NOON_MS: u64 = 1_795_435_200_000;
+    let config = Config::with_platforms();
+    let complete = |ms, headers: &[(&str, &str)]| {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let reported = Failure { at_ms: NOON_MS, retry_after_ms: ms, headers, ..Failure::default() };
+        complete_failure(&config, reported, None)
+    };
+    assert_eq!(complete(None, &[("Retry-After", "7")]).retry_after_ms, Some(7_000));
+    assert_eq!(complete(None, &[("retry-after", "Mon, 23 Nov 2026 12:00:30 GMT")]).retry_after_ms, Some(30_000));
+    assert_eq!(complete(Some(1), &[("Retry-After", "7")]).retry_after_ms, Some(1), "an explicit wait takes precedence");
+    assert_eq!(complete(None, &[("X-Other", "7")]).retry_after_ms, None);
+    assert_eq!(complete(None, &[("X-Other", "7")]).headers[0].0, "x-other");
+}
+
+#[test]
+fn explicit_fields_of_a_reported_failure_take_precedence_over_the_body() {
+    let config = Config::with_platforms();
+    let body = r#"{"error_response":{"code":7,"sub_code":"s","msg":"m"}}"#;
+    let complete = |code: Option<&str>, body| {
+        let reported = Failure { platform: "taobao".into(), code: code.map(str::to_owned), ..Failure::default() };
+        let Failure { code, sub_code, message, .. } = complete_failure(&config, reported, body);
+        [code, sub_code, message].map(Option::unwrap_or_default).join(" ")
+    };
+    assert_eq!(complete(None, Some(body)), "7 s m");
+    assert_eq!(complete(Some("8"), Some(body)), "8 s m");
+    assert_eq!(complete(Some("8"), Some("{}")), "8  ");
+    assert_eq!(complete(None, None), "  ");
+}
+
+/// A configuration whose platform `shop` has these error shapes.
+fn shop(error: &str) -> Config {
+    let text = format!("limits.shop = {{ rate = '1/s', burst = 1 }}\nplatforms.shop.error = {error}");
+    Config::parse(&text, &SystemEnv::default()).unwrap_or_else(|errors| panic!("{error}: {errors:?}"))
+}
+
+#[test]
+fn configured_shapes_find_the_error() {
+    // The error shapes, the body of an HTTP 200, and the expected code, sub code and message (`-` for a success).
+    let own = "{ at = '/err', code = 'no', message = 'text' }";
+    let nested = "{ at = '/error', code = 'code', sub_code = 'errors/reason', message = ['text', 'detail/text'] }";
+    let both = "[{ at = '/err', code = 'no' }, { code = 'status', message = 'info/text', error_codes = [8, 9] }]";
+    let unless = "{ code = 'code', unless = { code = ['0', 1], state = 'ok' } }";
+    let rows = [
+        (own, r#"{"err":{"no":7,"text":"busy"}}"#, "7||busy"),
+        (own, r#"{"data":{"err":{"no":7}}}"#, "-"),
+        (own, r#"{"err":[{"no":7},{"no":8}]}"#, "7||"),
+        (own, "<r><err><no>7</no></err></r>", "-"),
+        (own, "<err><no>7</no><text>busy</text></err>", "7||busy"),
+        (nested, r#"{"error":{"code":403,"errors":[{"reason":"a"},{"reason":"b"}],"detail":{"text":"d"}}}"#, "403|a|d"),
+        (nested, r#"{"error":{"errors":[{"domain":"x"},{"reason":"b"}],"text":"t","detail":{"text":"d"}}}"#, "|b|t"),
+        (nested, r#"{"error":{"errors":{"reason":{"x":1}},"text":["t"]}}"#, "||"),
+        (nested, "<error><errors><reason>a</reason></errors><detail><text>d</text></detail></error>", "|a|d"),
+        (both, r#"{"status":8,"info":{"text":"t"},"err":{"no":7}}"#, "7||"),
+        (both, r#"{"status":8,"info":{"text":"t"}}"#, "8||t"),
+        (both, r#"{"status":7}"#, "-"),
+        (unless, r#"{"code":0}"#, "-"),
+        (unless, r#"{"code":1}"#, "-"),
+        (unless, r#"{"code":2,"state":"ok"}"#, "-"),
+        (unless, r#"{"code":2,"state":"failed"}"#, "2||"),
+        ("{ code = 'c', when = { 'a/ok' = false, b = 1 } }", r#"{"c":5,"a":{"ok":false},"b":1}"#, "5||"),
+        ("{ code = 'c', when = { 'a/ok' = false, b = 1 } }", r#"{"c":5,"a":{"ok":false},"b":2}"#, "-"),
+        ("{ code = 'c', when = { ok = false }, success_codes = 0 }", r#"{"c":0,"ok":false}"#, "-"),
+        ("[]", r#"{"err":{"no":7}}"#, "-"),
+    ];
+    for (error, body, expected) in rows {
+        let failure = read_failure(&shop(error), "shop", StatusCode::OK, &HeaderMap::new(), body.as_bytes(), 0);
+        let fields = |Failure { code, sub_code, message, .. }| {
+            [code, sub_code, message].map(Option::unwrap_or_default).join("|")
+        };
+        assert_eq!(failure.map_or("-".to_owned(), fields), expected, "{error}: {body}");
+    }
+}
+
+#[test]
+fn headers_contain_errors_that_the_body_does_not() {
+    let error =
+        "{ at = '/err', code = 'no', code_header = 'X-Code', sub_code_header = 'x-sub', message_header = 'x-text' }";
+    let only_headers = "{ code_header = 'x-code', message_header = 'x-text', success_codes = [0, 'ok'] }";
+    let body = r#"{"err":{"no":7}}"#;
+    let rows = [
+        // A code ends at a colon; a field of the body takes precedence.
+        (error, 500, "", &[("x-code", "E1:http://x/"), ("x-text", "a:b")][..], "E1||a:b"),
+        (error, 200, body, &[("x-code", "E1"), ("x-sub", "s")], "7|s|"),
+        (error, 200, "{}", &[("x-code", "E1")], "-"),
+        (error, 500, "", &[("x-code", ":x")], "||"),
+        (only_headers, 200, "", &[("x-code", "E1"), ("x-text", "busy")], "E1||busy"),
+        (only_headers, 200, "[1]", &[("x-code", "ok")], "-"),
+        (only_headers, 200, "", &[], "-"),
+        (only_headers, 206, "", &[("x-code", "E1")], "-"),
+    ];
+    for (error, status, body, headers, expected) in rows {
+        let names = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        let names: HeaderMap = names.collect::<Vec<(http::HeaderName, http::HeaderValue)>>().into_iter().collect();
+        let status = StatusCode::from_u16(status).unwrap();
+        let failure = read_failure(&shop(error), "shop", status, &names, body.as_bytes(), 0);
+        let fields = |Failure { code, sub_code, message, .. }| {
+            [code, sub_code, message].map(Option::unwrap_or_default).join("|")
+        };
+        assert_eq!(failure.map_or("-".to_owned(), fields), expected, "{error}: {body} {headers:?}");
+    }
+}
+
+#[test]
+fn configured_headers_are_added_to_those_that_policies_read() {
+    let text = "limits.shop = { rate = '1/s', burst = 1 }\nplatforms.shop.headers = ['X-Trace', 'retry-after']";
+    let config = Config::parse(text, &SystemEnv::default()).unwrap();
+    let headers = [("x-trace", "t"), ("retry-after", "7"), ("set-cookie", "secret")];
+    let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    let headers: HeaderMap = Vec::<(http::HeaderName, http::HeaderValue)>::from(headers).into_iter().collect();
+    let read = |platform| read_failure(&config, platform, StatusCode::BAD_GATEWAY, &headers, b"", 0).unwrap().headers;
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(read("shop"), [pair("retry-after", "7"), pair("x-trace", "t")]);
+    assert_eq!(read("other"), [pair("retry-after", "7")]);
 }

@@ -8,20 +8,18 @@ use super::extract::{ErrorExtractor, PathCursor};
 
 /// An element whose end tag has not been read yet.
 struct OpenElement {
-    /// The position of the element; `None` if no error path leads through it.
-    cursor: Option<PathCursor>,
-    /// The index of the element's first object in the extractor.
-    first: usize,
-    /// If the element is a field of its parent: the name of the field and the text so far.
-    field: Option<(String, String)>,
+    /// The position of the element; empty if no path leads through it.
+    cursor: PathCursor,
+    /// If the element is a field: the text so far.
+    text: Option<String>,
 }
 
 /// Reads up to the first syntax error or the end of a truncated body; errors found before that point are kept.
 ///
 /// Entities that the document declares are not expanded, so an entity bomb has no effect.
-pub fn read(text: &str, extractor: &mut ErrorExtractor) {
+pub fn read(text: &str, extractor: &mut ErrorExtractor<'_>) {
     let mut reader = Reader::from_str(text);
-    let mut open = vec![OpenElement { cursor: Some(extractor.root()), first: 0, field: None }];
+    let mut open = vec![OpenElement { cursor: extractor.root(), text: None }];
     while let Ok(event) = reader.read_event() {
         match event {
             Event::Start(start) => {
@@ -30,11 +28,11 @@ pub fn read(text: &str, extractor: &mut ErrorExtractor) {
             }
             Event::Empty(start) => {
                 let element = start_element(extractor, &open, &start);
-                end_element(extractor, &open, element);
+                end_element(extractor, &element);
             }
             Event::End(_) => {
                 if let Some(element) = open.pop() {
-                    end_element(extractor, &open, element);
+                    end_element(extractor, &element);
                 }
             }
             Event::Text(text) => append_text(&mut open, &text.xml_content().unwrap_or_default()),
@@ -46,29 +44,22 @@ pub fn read(text: &str, extractor: &mut ErrorExtractor) {
     }
 }
 
-fn start_element(extractor: &mut ErrorExtractor, open: &[OpenElement], start: &BytesStart<'_>) -> OpenElement {
+fn start_element(extractor: &mut ErrorExtractor<'_>, open: &[OpenElement], start: &BytesStart<'_>) -> OpenElement {
     let name = start.local_name();
     let name = std::str::from_utf8(name.as_ref()).unwrap_or_default();
-    let Some(cursor) = open.last().and_then(|parent| parent.cursor) else {
-        return OpenElement { cursor: None, first: 0, field: None };
-    };
-    if extractor.needs_field(cursor, name) {
-        return OpenElement { cursor: None, first: 0, field: Some((name.to_owned(), String::new())) };
-    }
-    let cursor = extractor.descend(cursor, name);
-    OpenElement { cursor, first: cursor.map_or(0, |cursor| extractor.start_object(cursor)), field: None }
+    let cursor = open.last().map(|parent| extractor.descend(&parent.cursor, name)).unwrap_or_default();
+    let text = extractor.is_at_field(&cursor).then(String::new);
+    OpenElement { cursor: extractor.enter_object(cursor), text }
 }
 
-fn end_element(extractor: &mut ErrorExtractor, open: &[OpenElement], element: OpenElement) {
-    if let Some((name, text)) = element.field
-        && let Some(OpenElement { cursor: Some(cursor), first, .. }) = open.last()
-    {
-        extractor.set_field(*cursor, *first, &name, text.trim());
+fn end_element(extractor: &mut ErrorExtractor<'_>, element: &OpenElement) {
+    if let Some(text) = &element.text {
+        extractor.set_field(&element.cursor, text.trim());
     }
 }
 
 fn append_text(open: &mut [OpenElement], text: &str) {
-    if let Some((_, so_far)) = open.last_mut().and_then(|element| element.field.as_mut()) {
+    if let Some(so_far) = open.last_mut().and_then(|element| element.text.as_mut()) {
         so_far.push_str(text);
     }
 }

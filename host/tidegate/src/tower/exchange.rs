@@ -7,14 +7,14 @@ use http::header::ACCEPT_ENCODING;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
-use tidegate_core::{Clock, Failure, FailureKind};
+use tidegate_core::{Failure, FailureKind};
 use tower_service::Service;
 
 use super::body::{Body, BodyPrefix, BoxError, read_prefix};
 use super::fields::plain_text;
 use super::{MAX_INSPECTED_BODY, MAX_REPLAYED_BODY};
 use crate::call_error::RetryableError;
-use crate::response::read_failure;
+use crate::host::Host;
 
 /// A request and its body; the body is buffered for replay if it is short enough.
 pub struct OutgoingRequest {
@@ -104,8 +104,8 @@ impl FailedAttempt {
 pub async fn send_attempt<S>(
     mut inner: S,
     request: Request<Body>,
-    platform: String,
-    clock: &dyn Clock,
+    platform: &str,
+    host: &Host,
 ) -> Result<Response<Body>, FailedAttempt>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
@@ -118,7 +118,7 @@ where
             BodyPrefix::Complete(bytes) => (bytes.clone(), bytes.into()),
             BodyPrefix::Partial(body) => (Bytes::new(), body),
         };
-    let failure = read_failure(&platform, parts.status, &parts.headers, &inspected, clock.unix_ms());
+    let failure = host.read_failure(platform, parts.status, &parts.headers, &inspected);
     let response = Response::from_parts(parts, body);
     match failure {
         None => Ok(response),

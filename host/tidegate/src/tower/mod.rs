@@ -113,7 +113,8 @@ impl Layer {
         self
     }
 
-    /// Makes these request headers available to admission policies. The default is none.
+    /// Makes these request headers available to admission policies, in addition to those of `[platforms.NAME] headers`
+    /// in the configuration. The default is none.
     #[must_use]
     pub fn expose_headers(mut self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
         self.exposed_headers = headers.into_iter().collect();
@@ -122,14 +123,19 @@ impl Layer {
 
     /// Returns the request in the form that admission policies get.
     fn admission_request(&self, parts: &Parts, route: &Route) -> tidegate_core::Request {
-        let exposed =
-            self.exposed_headers.iter().filter_map(|name| Some((name, parts.headers.get(name)?.to_str().ok()?)));
+        let config = self.host.config();
+        let configured = config.platforms.get(&route.platform).map_or(&[][..], |platform| &platform.headers);
+        let exposed = self.exposed_headers.iter().map(HeaderName::as_str);
+        let configured = configured.iter().map(String::as_str);
+        let configured = configured.filter(|name| !self.exposed_headers.iter().any(|exposed| exposed == name));
+        let names = exposed.chain(configured);
+        let present = names.filter_map(|name| Some((name, parts.headers.get(name)?.to_str().ok()?)));
         tidegate_core::Request {
             platform: route.platform.clone(),
             endpoint: route.endpoint.clone(),
             method: parts.method.as_str().to_owned(),
             at_ms: self.host.clock().unix_ms(),
-            headers: exposed.map(|(name, value)| (name.as_str().to_owned(), value.to_owned())).collect(),
+            headers: present.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             labels: route.labels.clone(),
         }
     }
@@ -202,13 +208,12 @@ impl Layer {
             retry = retry.max_attempts(1);
         }
         let mut attempts = 0;
-        let (last_attempt, outgoing, platform, clock) =
-            (&mut attempts, &outgoing, &route.platform, &**self.host.clock());
+        let (last_attempt, outgoing, platform, host) = (&mut attempts, &outgoing, &route.platform, &self.host);
         // The closure owns the service: a reference to it would require that services are `Sync`.
         let result = retry
             .run(move |Attempt { number, .. }| {
                 *last_attempt = number;
-                send_attempt(inner.clone(), outgoing.request(), platform.clone(), clock)
+                send_attempt(inner.clone(), outgoing.request(), platform, host)
             })
             .await;
         let (mut response, limit) = match result {

@@ -1,4 +1,7 @@
-//! The retry policy for Pinduoduo.
+//! The retry policy for Pinduoduo as a Wasm component.
+//!
+//! The shipped policy is the script `policies/retry/pdd.rhai`, which gives the same verdicts. This crate is the example of
+//! a component. `cargo xtask guests` builds it.
 //!
 //! Pinduoduo reports an error in `error_response.error_code`; the HTTP status does not depend on it. The codes come
 //! from the table on the platform's API pages. `retry/default` decides on failures without a code from this table, for
@@ -50,7 +53,7 @@ fn throttled(failure: &Failure) -> Verdict {
     let doublings = failure.attempt.saturating_sub(1).min(10);
     let default_ms = (SHORTEST_WINDOW_MS << doublings).min(USUAL_WINDOW_MS);
     Verdict::retry(Class::Throttled)
-        .after_ms(failure.retry_after_ms.unwrap_or(default_ms))
+        .after_ms(failure.retry_after_ms.filter(|ms| *ms > 0).unwrap_or(default_ms))
         .with_reason("rate limit of the platform exceeded")
 }
 
@@ -109,6 +112,7 @@ mod tests {
             (5, None, 10_000),
             (u32::MAX, None, 10_000),
             (0, None, 1_000),
+            (2, Some(0), 2_000),
             (1, Some(300), 300),
             (5, Some(45_000), 45_000),
         ];

@@ -7,22 +7,37 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{Source, SpannedString};
+use super::{Section, Source, SpannedString};
 use crate::config::Setting;
 use crate::units::parse_duration;
 
 /// A TOML value with its position and the path of its key.
+#[derive(Clone)]
 pub struct TomlValue<'a> {
     pub(super) source: &'a Source<'a>,
     pub(super) inner: &'a Spanned<DeValue<'a>>,
     pub(super) path: String,
+    /// Whether the value belongs to another section, which reports its mistakes.
+    pub(super) inherited: bool,
 }
 
-impl TomlValue<'_> {
+impl<'a> TomlValue<'a> {
     /// Reports a mistake at the value. Returns `None`, so that a parser can end with this call.
     pub fn reject<T>(&self, message: &str) -> Option<T> {
-        self.source.report(self.inner.span().start, &self.path, message);
+        if !self.inherited {
+            self.source.report(self.inner.span().start, &self.path, message);
+        }
         None
+    }
+
+    /// Returns the value as a section; reports a value that is not a table.
+    pub fn table(&self) -> Option<Section<'a>> {
+        match self.inner.get_ref() {
+            DeValue::Table(table) => {
+                Some(Section::in_value(self.source, table, self.inner.span().start, self.path.clone()))
+            }
+            _ => self.reject_type(&format!("a table `[{}]`", self.path)),
+        }
     }
 
     /// Reports a value of the wrong type. The message has only the type: the value may be a secret.
@@ -129,12 +144,30 @@ pub fn scalar(value: &TomlValue<'_>) -> Option<Setting> {
     }
 }
 
+/// Reads a string, a whole number or a boolean as text.
+pub(crate) fn scalar_text(value: &TomlValue<'_>) -> Option<String> {
+    match value.inner.get_ref() {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(integer) if integer.radix() == 10 => Some(integer.as_str().to_owned()),
+        DeValue::Boolean(flag) => Some(flag.to_string()),
+        _ => value.reject_type("a string in quotes, a whole number, true or false"),
+    }
+}
+
 /// Reads a list and parses each element with `read`.
 pub fn list<'a, T>(read: impl Fn(&TomlValue<'a>) -> Option<T>) -> impl FnOnce(&TomlValue<'a>) -> Option<Vec<T>> {
     move |value| {
         let DeValue::Array(items) = value.inner.get_ref() else { return value.reject_type("a list in [ ]") };
-        let item = |inner| read(&TomlValue { source: value.source, inner, path: value.path.clone() });
+        let item = |inner| read(&TomlValue { inner, ..value.clone() });
         // The first `collect` reads every element, so that every wrong one is reported.
         items.iter().map(item).collect::<Vec<_>>().into_iter().collect()
+    }
+}
+
+/// Reads a list and parses each element with `read`; a value that is not a list counts as its only element.
+pub fn one_or_list<'a, T>(read: impl Fn(&TomlValue<'a>) -> Option<T>) -> impl FnOnce(&TomlValue<'a>) -> Option<Vec<T>> {
+    move |value| match value.inner.get_ref() {
+        DeValue::Array(_) => list(read)(value),
+        _ => read(value).map(|item| vec![item]),
     }
 }

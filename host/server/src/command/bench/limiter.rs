@@ -30,7 +30,7 @@ async fn limiter(config: Config) -> Result<Limiter, UsageError> {
 }
 
 pub async fn memory(duration: Duration) -> Result<Value, UsageError> {
-    let limiter = limiter(Config::default()).await?;
+    let limiter = limiter(Config::with_platforms()).await?;
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     Ok(measure::batched(duration, "checks", || {
         // Without Redis, a check is ready at its first poll.

@@ -24,7 +24,7 @@ Examples:
   tidegate bench limiter --json
   tidegate bench policy policies/retry/taobao.rhai
   tidegate bench reload --edits 1000
-  tidegate bench start policies/retry/pdd.wasm";
+  tidegate bench start policies/retry/shop.wasm";
 const LIMITER_EXAMPLES: &str = "\
 Examples:
   tidegate bench limiter
@@ -38,15 +38,15 @@ Examples:
 const POLICY_EXAMPLES: &str = "\
 Examples:
   tidegate bench policy policies/retry/taobao.rhai
-  tidegate bench policy policies/retry/pdd.wasm --isolation fresh --json";
+  tidegate bench policy policies/retry/shop.wasm --isolation fresh --json";
 const RELOAD_EXAMPLES: &str = "\
 Examples:
   tidegate bench reload
-  tidegate bench reload --edits 1000 --component policies/retry/pdd.wasm";
+  tidegate bench reload --edits 1000 --component policies/retry/shop.wasm";
 const START_EXAMPLES: &str = "\
 Examples:
-  tidegate bench start policies/retry/pdd.wasm
-  tidegate bench start policies/retry/pdd.wasm --components 50 --json";
+  tidegate bench start policies/retry/shop.wasm
+  tidegate bench start policies/retry/shop.wasm --components 50 --json";
 
 /// The options of `tidegate bench`.
 #[derive(Args)]

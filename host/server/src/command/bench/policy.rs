@@ -13,8 +13,9 @@ use tidegate::core::{Failure, FnHostView, HostView, Request, Snapshot, Stats};
 use tidegate::policy::{Policies, PolicyKind};
 
 use super::measure::{MeasuredTime, each};
+use crate::cases::AlertInput;
 use crate::command::{UsageError, config_file, configuration};
-use crate::json::json_error;
+use crate::json::read_text;
 
 /// The message lengths that a retry policy is also measured with, in bytes.
 const MESSAGE_LENGTHS: [usize; 4] = [100, 1_000, 10_000, 60_000];
@@ -123,7 +124,7 @@ impl Policy {
     fn alert(&self, policies: &Policies, duration: Duration) -> Result<Value, UsageError> {
         let stats = Stats { count: 100, success: 95, errors: 5, error_rate: 0.05, p95: 300.0, ..Stats::default() };
         let default = Snapshot { platform: "sample".to_owned(), endpoint: None, stats };
-        let snapshot = self.read_input()?.unwrap_or(default);
+        let snapshot = self.read_input()?.map_or(default, |input: AlertInput| input.snapshot);
         let rules = policies.rules();
         let rule = rules.first().ok_or_else(|| UsageError(format!("{}: not loaded", self.file.display())))?;
         let stats = snapshot.stats.clone();
@@ -141,9 +142,7 @@ impl Policy {
     fn read_input<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>, UsageError> {
         let Some(path) = &self.input else { return Ok(None) };
         let text = fs::read_to_string(path).map_err(|error| UsageError(format!("{}: {error}", path.display())))?;
-        serde_json::from_str(&text)
-            .map(Some)
-            .map_err(|error| UsageError(json_error(&path.display().to_string(), &error)))
+        read_text(&path.display().to_string(), &text).map(Some).map_err(UsageError)
     }
 }
 

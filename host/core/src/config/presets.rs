@@ -1,0 +1,19 @@
+//! The presets that a configuration includes by name.
+
+use super::reader::{Section, list, parsed, with_suggestion};
+
+/// The presets, by name.
+pub(super) const PRESETS: [(&str, &str); 1] = [("platforms", include_str!("presets/platforms.toml"))];
+
+/// Reads the names of the included presets and removes the others from the layers.
+pub(super) fn read_presets(top: &mut Section<'_>) {
+    let known = PRESETS.map(|(name, _)| name);
+    let parse = |name: &str| match known.iter().find(|known| **known == name) {
+        Some(name) => Ok(*name),
+        None => Err(with_suggestion(format!("unknown preset `{name}`"), name, &known)),
+    };
+    let names = top.optional("presets", list(|value| parsed(parse)(value)));
+    // After a mistake every preset is included, so that the mistake does not cause others.
+    let mistaken = names.is_none() && top.contains_key("presets");
+    top.keep_presets(if mistaken { &known } else { names.as_deref().unwrap_or_default() });
+}

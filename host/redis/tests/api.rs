@@ -1,0 +1,103 @@
+//! Properties of the public types: they can be shared between threads and formatted for debugging, without secrets.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tidegate_core::config::{LimitConfig, RedisConfig};
+use tidegate_core::store::OnRedisFailure;
+use tidegate_core::{Clock, Quota, Secret, Timestamp};
+use tidegate_redis::{
+    Error, Health, Redis, RedisAlerts, RedisLimit, RedisLocks, RedisMetrics, RedisTicket, ServerHealth, ServerState,
+};
+use tokio::time::timeout;
+
+/// A clock that stands still until a test moves it.
+#[derive(Default)]
+struct ManualClock(AtomicU64);
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) / 1_000
+    }
+}
+
+/// Returns the configuration of a server that does not exist.
+fn unavailable_server() -> RedisConfig {
+    RedisConfig { password: Some(Secret::new("geheim")), ..RedisConfig::single("redis://ann:geheim@127.0.0.1:1/0") }
+}
+
+#[test]
+fn public_types_are_shared_between_threads_and_have_debug() {
+    fn check<T: Send + Sync + Debug>() {}
+    check::<Error>();
+    check::<Health>();
+    check::<Redis>();
+    check::<RedisAlerts>();
+    check::<RedisLimit>();
+    check::<RedisLocks>();
+    check::<RedisMetrics>();
+    check::<RedisTicket>();
+    check::<ServerHealth>();
+    check::<ServerState>();
+}
+
+#[tokio::test]
+async fn debug_output_contains_no_secret() {
+    let redis = Redis::open(&unavailable_server(), Arc::new(ManualClock::default())).unwrap();
+    let quota = Quota::new("1/s".parse().unwrap(), 1).unwrap();
+    let limit = LimitConfig { quota, on_redis_failure: OnRedisFailure::Local };
+    let text = format!(
+        "{redis:?} {:?} {:?} {:?} {:?} {:?}",
+        redis.health(),
+        RedisAlerts::new(redis.clone()),
+        RedisLimit::new(redis.clone(), "shop", limit),
+        RedisLocks::new(redis.clone()),
+        RedisMetrics::new(redis.clone(), 10),
+    );
+    assert!(text.contains("single") && text.contains("tidegate:") && !text.contains("geheim"), "{text}");
+}
+
+#[tokio::test]
+async fn durations_of_states_are_measured_with_the_clock_of_the_process() {
+    let clock = Arc::new(ManualClock::default());
+    let redis = Redis::open(&unavailable_server(), Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+    assert_eq!((redis.health().state, redis.health().state_duration_ms), (ServerState::Connecting, 0));
+    // The wait ends with a timeout, because the server never becomes available.
+    while redis.health().state != ServerState::Unavailable {
+        let _ = timeout(Duration::from_millis(10), redis.wait_until_available("")).await;
+    }
+    assert_eq!(redis.health().state_duration_ms, 0);
+    clock.0.store(5_000_000, Ordering::Relaxed);
+    let health = redis.health();
+    assert_eq!((health.state_duration_ms, health.servers[0].state_duration_ms), (5_000, 5_000));
+}
+
+#[test]
+fn errors_name_the_setting_or_the_missing_runtime_and_their_source() {
+    let clock = || Arc::new(ManualClock::default());
+    let error = Redis::open(&unavailable_server(), clock()).unwrap_err();
+    assert!(error.is_no_runtime() && error.setting_key().is_none(), "{error}");
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _guard = runtime.enter();
+    let open = |config: RedisConfig| Redis::open(&config, clock()).unwrap_err();
+    let mut config = unavailable_server();
+    config.url.clear();
+    let error = open(config);
+    assert_eq!((error.setting_key(), error.is_no_runtime()), (Some("url"), false));
+    assert!(std::error::Error::source(&error).is_none());
+
+    let error = open(RedisConfig { tls_ca: Some("/nowhere/ca.pem".into()), ..unavailable_server() });
+    assert_eq!(
+        (error.setting_key(), error.to_string().as_str()),
+        (Some("tls_ca"), "tls_ca: cannot read /nowhere/ca.pem")
+    );
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("No such file"));
+}

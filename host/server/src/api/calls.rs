@@ -1,0 +1,183 @@
+//! Reports of finished calls.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tidegate::core::clock::millis;
+use tidegate::{CallOptions, Class, Failure, FailureKind, Host, Outcome, Verdict};
+use utoipa::ToSchema;
+
+use super::ApiError;
+use super::schemas::{self, ClassName, FailureKindName, OutcomeName};
+
+/// The longest accepted duration of a call, in milliseconds: one day.
+const MAX_DURATION_MS: f64 = 86_400_000.0;
+
+/// The maximum length of an endpoint name, in bytes.
+const MAX_ENDPOINT: usize = 128;
+
+/// One finished call. The fields after `failure` are used for a failed call only.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, expecting = "a JSON object")]
+#[schema(as = Call, examples(json!({
+    "platform": "taobao", "endpoint": "taobao.trade.get", "outcome": "error", "duration_ms": 120.5, "attempt": 1,
+    "elapsed_ms": 120, "failure": { "status": 503, "message": "busy" }
+})))]
+pub struct CallReport {
+    /// The platform that was called.
+    pub platform: String,
+    /// The endpoint name in metrics: 1 to 128 bytes without control characters.
+    pub endpoint: String,
+    /// The outcome of the call.
+    #[schema(value_type = OutcomeName)]
+    pub outcome: Outcome,
+    /// How long the call took, in milliseconds.
+    #[serde(default)]
+    #[schema(default = 0.0, minimum = 0, maximum = 86_400_000)]
+    pub duration_ms: f64,
+    /// The failure, if the outcome is `error`. The response is then the advice of the retry policy.
+    pub failure: Option<FailureReport>,
+    /// The number of this attempt. The first attempt is 1.
+    #[serde(default = "first_attempt")]
+    #[schema(default = 1, minimum = 1)]
+    pub attempt: u32,
+    /// The time since the first attempt started, in milliseconds.
+    #[serde(default)]
+    #[schema(default = 0)]
+    pub elapsed_ms: u64,
+    /// The failure class of the previous attempt.
+    #[schema(value_type = Option<ClassName>)]
+    pub previous: Option<Class>,
+    /// Whether the call may be executed twice. A call that may not is retried only if the platform responded that it
+    /// throttled the call.
+    #[serde(default = "idempotent_by_default")]
+    #[schema(default = true)]
+    pub idempotent: bool,
+    /// Whether the worker refreshes its credentials after a failure of class `auth`.
+    #[serde(default)]
+    #[schema(default = false)]
+    pub refreshes_credentials: bool,
+}
+
+/// The failure of a call, as the worker saw it.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields, expecting = "a JSON object")]
+#[schema(as = Failure)]
+pub struct FailureReport {
+    /// The kind of the failure.
+    #[schema(value_type = FailureKindName, default = "response")]
+    pub kind: FailureKind,
+    /// The HTTP status, if the platform responded.
+    pub status: Option<u16>,
+    /// The platform's error code, as a string.
+    pub code: Option<String>,
+    /// The platform's error sub-code.
+    pub sub_code: Option<String>,
+    /// The platform's error message.
+    pub message: Option<String>,
+    /// Selected response headers.
+    #[serde(deserialize_with = "tidegate::core::failure::deserialize_headers")]
+    #[schema(schema_with = schemas::failure_headers)]
+    pub headers: Vec<(String, String)>,
+    /// The wait that the response asked for, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+    /// The body of the response. Code, sub code and message that are absent are read from it, as `[platforms.NAME] error`
+    /// in the configuration describes.
+    pub body: Option<String>,
+}
+
+fn first_attempt() -> u32 {
+    1
+}
+
+fn idempotent_by_default() -> bool {
+    true
+}
+
+/// The advice on a failed call.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Advice, examples(json!({
+    "action": "retry", "delay_ms": 1104, "class": "transient", "reason": null, "by": "retry/taobao.rhai"
+})))]
+pub struct CallAdvice {
+    /// Whether to retry the call.
+    #[schema(inline)]
+    pub action: AdvisedAction,
+    /// How long to sleep before the next attempt, in milliseconds. Null if there is no next attempt.
+    #[schema(required)]
+    pub delay_ms: Option<u64>,
+    /// The class of the failure.
+    #[schema(value_type = Option<ClassName>, required)]
+    pub class: Option<Class>,
+    /// A short reason from the policy.
+    #[schema(required)]
+    pub reason: Option<String>,
+    /// The file of the policy that decided, or `fallback`.
+    pub by: String,
+}
+
+/// What to do after a failed call.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AdvisedAction {
+    /// Sleep, acquire again and retry the call.
+    Retry,
+    /// Do not retry the call.
+    GiveUp,
+}
+
+/// Records a finished call. For a failed call that carries a failure, returns the advice of the retry policy.
+///
+/// # Errors
+/// Returns an error if the platform is unknown or a value is invalid.
+pub async fn record(host: &Host, call: CallReport) -> Result<Option<CallAdvice>, ApiError> {
+    // A platform without a limit is most likely misspelled.
+    host.limiter(&call.platform)?;
+    validate(&call)?;
+    let duration = Duration::from_secs_f64(call.duration_ms / 1e3);
+    host.metrics().record(&call.platform, &call.endpoint, call.outcome, duration);
+    let Some(report) = call.failure else { return Ok(None) };
+    let failure = Failure {
+        platform: call.platform,
+        endpoint: call.endpoint,
+        kind: report.kind,
+        attempt: call.attempt,
+        elapsed_ms: call.elapsed_ms,
+        at_ms: host.clock().unix_ms(),
+        status: report.status,
+        code: report.code,
+        sub_code: report.sub_code,
+        message: report.message,
+        headers: report.headers,
+        retry_after_ms: report.retry_after_ms,
+    };
+    let failure = tidegate::complete_failure(&host.config(), failure, report.body.as_deref());
+    let options = CallOptions::default()
+        .idempotent(call.idempotent)
+        .refreshes_credentials(call.refreshes_credentials)
+        .previous(call.previous);
+    let advice = host.advise(&failure, options).await;
+    let (delay, Verdict { class, reason, .. }) = (advice.delay(), advice.verdict);
+    let action = if delay.is_some() { AdvisedAction::Retry } else { AdvisedAction::GiveUp };
+    Ok(Some(CallAdvice { action, delay_ms: delay.map(millis), class, reason, by: advice.policy.to_string() }))
+}
+
+fn validate(call: &CallReport) -> Result<(), ApiError> {
+    if !(0.0..=MAX_DURATION_MS).contains(&call.duration_ms) {
+        let message =
+            format!("duration_ms: expected milliseconds from 0 to {MAX_DURATION_MS}, found {}", call.duration_ms);
+        return Err(ApiError::bad_request(message));
+    }
+    if call.endpoint.is_empty() || call.endpoint.len() > MAX_ENDPOINT || call.endpoint.contains(char::is_control) {
+        let message = format!("endpoint: expected 1 to {MAX_ENDPOINT} bytes without control characters");
+        return Err(ApiError::bad_request(message));
+    }
+    if call.attempt == 0 {
+        let message = "attempt: expected a whole number of at least 1 (the first attempt is 1)";
+        return Err(ApiError::bad_request(message));
+    }
+    if call.failure.is_some() && call.outcome != Outcome::Error {
+        return Err(ApiError::bad_request("failure: allowed only if `outcome` is \"error\""));
+    }
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! The health of the Redis connection.
+
+use serde::{Deserialize, Serialize};
+use tidegate::Host;
+use tidegate::redis::{Health, ServerHealth, ServerState};
+use utoipa::ToSchema;
+
+/// The health of the Redis connection, if Redis is configured.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Redis, examples(json!({ "configured": false })))]
+pub enum RedisResponse {
+    /// Redis is configured.
+    Configured(Box<RedisHealth>),
+    /// Redis is not configured.
+    NotConfigured(NoRedis),
+}
+
+/// The response of a server without Redis.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoRedis {
+    /// Always false: all state is in the memory of the server.
+    pub configured: bool,
+}
+
+/// The health of a server's connections to Redis.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(examples(json!({
+    "configured": true, "kind": "single", "state": "up", "state_duration_ms": 60000, "reason": null,
+    "servers": [{ "server": "127.0.0.1:6379", "state": "up", "state_duration_ms": 60000, "reason": null }],
+    "subscription_error": null, "reconnects": 0, "unavailable_errors": 0, "last_rejection": null, "probe_us": 120,
+    "processes": 1
+})))]
+pub struct RedisHealth {
+    /// Always true.
+    pub configured: bool,
+    /// The kind of deployment: `single`, `sentinel` or `cluster`.
+    pub kind: String,
+    /// Whether the Redis servers can be used: all, some or none.
+    pub state: RedisState,
+    /// How long the state has lasted, in milliseconds.
+    pub state_duration_ms: u64,
+    /// Why a Redis server cannot be used, such as `WRONGPASS: …` or an error of the operating system.
+    #[schema(required)]
+    pub reason: Option<String>,
+    /// Each known Redis server.
+    pub servers: Vec<RedisServerHealth>,
+    /// Why messages from other processes are not received. While they are not, waiting calls and lock requests wake up
+    /// late.
+    #[schema(required)]
+    pub subscription_error: Option<String>,
+    /// The number of connections that replaced a lost one.
+    pub reconnects: u64,
+    /// The number of requests that failed or were skipped because a Redis server was unavailable.
+    pub unavailable_errors: u64,
+    /// The last error with which a Redis server rejected a command.
+    #[schema(required)]
+    pub last_rejection: Option<String>,
+    /// The round-trip time of the last probe, in microseconds.
+    #[schema(required)]
+    pub probe_us: Option<u64>,
+    /// The number of processes that share this Redis and prefix, as of the last heartbeat; at least 1.
+    pub processes: usize,
+}
+
+impl From<Health> for RedisHealth {
+    fn from(health: Health) -> Self {
+        Self {
+            configured: true,
+            kind: health.kind.to_owned(),
+            state: health.state.into(),
+            state_duration_ms: health.state_duration_ms,
+            reason: health.reason,
+            servers: health.servers.into_iter().map(RedisServerHealth::from).collect(),
+            subscription_error: health.subscription_error,
+            reconnects: health.reconnects,
+            unavailable_errors: health.unavailable_errors,
+            last_rejection: health.last_rejection,
+            probe_us: health.probe_us,
+            processes: health.processes,
+        }
+    }
+}
+
+/// Whether a Redis server, or all of them together, can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RedisState {
+    /// The first connection is being made.
+    Connecting,
+    /// Every server can be used.
+    Up,
+    /// Some nodes or slots of a cluster can be used, others cannot.
+    Degraded,
+    /// No server can be used.
+    Unavailable,
+}
+
+impl RedisState {
+    /// Returns the name of the state.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Degraded => "degraded",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl From<ServerState> for RedisState {
+    fn from(state: ServerState) -> Self {
+        match state {
+            ServerState::Connecting => Self::Connecting,
+            ServerState::Up => Self::Up,
+            ServerState::Degraded => Self::Degraded,
+            ServerState::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+/// The health of the connection to one Redis server.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RedisServerHealth {
+    /// Host and port, if they are known.
+    #[schema(required)]
+    pub server: Option<String>,
+    /// Whether the server can be used.
+    pub state: RedisState,
+    /// How long the state has lasted, in milliseconds.
+    pub state_duration_ms: u64,
+    /// Why the server cannot be used.
+    #[schema(required)]
+    pub reason: Option<String>,
+}
+
+impl From<ServerHealth> for RedisServerHealth {
+    fn from(health: ServerHealth) -> Self {
+        let ServerHealth { server, state, state_duration_ms, reason } = health;
+        Self { server, state: state.into(), state_duration_ms, reason }
+    }
+}
+
+/// Returns the health of the Redis connection, including server names.
+#[must_use]
+pub fn status(host: &Host) -> RedisResponse {
+    match host.redis() {
+        Some(redis) => RedisResponse::Configured(Box::new(redis.health().into())),
+        None => RedisResponse::NotConfigured(NoRedis { configured: false }),
+    }
+}
