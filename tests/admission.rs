@@ -76,23 +76,36 @@ async fn reservation_takes_from_every_selected_limit_or_from_none() {
     let host = host(dir.path());
     let available = |name: &str| host.limiter(name).unwrap().cached_status().available;
     let now = std::time::Duration::ZERO;
-    let orders = host.admit(&request("orders")).unwrap().unwrap_or_else(|denied| panic!("{denied:?}"));
-    for _ in 0..2 {
-        assert!(orders.reserve(now).await.is_ok());
-    }
+    let orders = host.admit(&request("orders")).await.unwrap();
+    assert_eq!(orders.acquire(now).await.unwrap().remaining, 3);
+    assert_eq!(orders.check().await.unwrap().remaining, 1);
     assert_eq!((available("pdd"), available("pdd_orders")), (6, 1));
-    let (limit, _) = orders.reserve(now).await.unwrap_err();
+    let refused = orders.reserve(now).await.unwrap_err();
     assert_eq!(
-        (limit.as_str(), available("pdd"), available("pdd_orders")),
+        (refused.limit.as_str(), available("pdd"), available("pdd_orders")),
         ("pdd_orders", 6, 1),
         "the cost is returned to the platform's limit"
     );
-    let goods = host.admit(&request("goods")).unwrap().unwrap_or_else(|denied| panic!("{denied:?}"));
-    let (_, reservations) = goods.reserve(now).await.unwrap();
+    let goods = host.admit(&request("goods")).await.unwrap();
+    let reservations = goods.reserve(now).await.unwrap();
     assert_eq!((available("pdd"), available("pdd_orders")), (5, 1));
-    goods.cancel(&reservations).await;
+    reservations.cancel().await;
     assert_eq!(available("pdd"), 6);
-    assert!(host.admit(&Request { platform: "pdx".into(), ..request("orders") }).is_err());
+}
+
+#[tokio::test]
+async fn request_that_is_not_admitted_returns_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = host(dir.path());
+    let error = host.admit(&request("closed")).await.unwrap_err();
+    let denied = error.denied().unwrap();
+    assert_eq!(
+        (denied.reason.as_str(), denied.status, &*denied.policy),
+        ("closed for the night", 503, "admit/pdd.rhai")
+    );
+    assert_eq!(error.to_string(), "admit/pdd.rhai denied the request: closed for the night");
+    let error = host.admit(&Request { platform: "pdx".into(), ..request("orders") }).await.unwrap_err();
+    assert!(error.is_unknown_platform() && error.denied().is_none());
 }
 
 async fn post_admit(host: &Host, endpoint: &str) -> (StatusCode, Value) {

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use tidegate::blocking::{BlockingCallError, BlockingHost};
-use tidegate::{Config, Failure, Quota, Refusal};
+use tidegate::blocking::{BlockingCallError, BlockingHost, BlockingRetry};
+use tidegate::{CallOptions, Config, Failure, Quota, Refusal, Request};
 use tidegate_core::config::SystemEnv;
 
 fn host() -> BlockingHost {
@@ -59,8 +59,42 @@ fn permanent_failure_gives_up_after_one_attempt() {
         .retry("pdd")
         .unwrap()
         .run(|_| -> Result<(), _> { Err(Failure { status: Some(404), ..Failure::default() }) });
-    assert!(matches!(result, Err(BlockingCallError::Failed(tidegate::CallError::GaveUp { attempts: 1, .. }))));
+    let error = result.unwrap_err();
+    assert!(error.call_error().is_some_and(|error| error.attempts() == 1 && error.is_permanent()), "{error}");
     assert!(host().limiter("unknown").is_err());
+}
+
+#[test]
+fn bounds_of_a_call_and_its_idempotency_apply() {
+    let host = host();
+    let attempts = |retry: BlockingRetry| {
+        let error = retry.run(|_| -> Result<(), _> { Err(Failure { status: Some(503), ..Failure::default() }) });
+        error.unwrap_err().call_error().unwrap().attempts()
+    };
+    let retry = || host.retry("pdd").unwrap();
+    assert_eq!(attempts(retry().max_attempts(2)), 2);
+    assert_eq!(attempts(retry().deadline(Duration::ZERO)), 1);
+    assert_eq!(attempts(retry().idempotent(false)), 1);
+}
+
+#[test]
+fn thread_can_classify_admit_and_reserve() {
+    let host = host();
+    let down = Failure { platform: "pdd".into(), status: Some(503), ..Failure::default() };
+    assert_eq!(&*host.classify(&down).unwrap().policy, "fallback");
+    assert!(host.advise(&down, CallOptions::default()).unwrap().delay().is_some());
+    let request = Request { platform: "pdd".into(), ..Request::default() };
+    let admitted = host.admit(&request).unwrap();
+    let before = admitted.check().unwrap().remaining;
+    let reservations = admitted.reserve(Duration::ZERO).unwrap();
+    assert_eq!((reservations.remaining(), reservations.ids().count()), (before - 1, 1));
+    reservations.cancel().unwrap();
+    assert!(host.retry("pdd").unwrap().admitted(admitted).run(|_| Ok::<_, Failure>(())).is_ok());
+    let limiter = host.limiter("pdd").unwrap();
+    let reservation = limiter.reserve(1, Duration::ZERO).unwrap();
+    limiter.cancel(&reservation.id.unwrap()).unwrap();
+    let unknown = Request { platform: "pdx".into(), ..Request::default() };
+    assert!(host.admit(&unknown).unwrap_err().is_unknown_platform());
 }
 
 #[test]

@@ -199,5 +199,6 @@ async fn platform_has_its_own_retry_bounds() {
     assert_eq!((exchange.status(), exchange.sent), (503, 2));
     assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
     let down = tidegate::Failure { platform: "jd".into(), status: Some(503), attempt: 2, ..Default::default() };
-    assert!(host.advise(&down, None, false).delay.is_some(), "other platforms have the bounds of [retry]");
+    let advice = host.advise(&down, tidegate::CallOptions::default()).await;
+    assert!(advice.delay().is_some(), "other platforms have the bounds of [retry]");
 }

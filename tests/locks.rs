@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tidegate::core::config::RedisConfig;
 use tidegate::core::store::LockRequest;
-use tidegate::{Config, Host, Lock, LockError};
+use tidegate::{Config, Host, Lock};
 
 use crate::servers::{Proxy, RedisServer};
 
@@ -153,12 +153,12 @@ in_both_stores! {
 
     external_owners_acquire_extend_and_release(first, second) {
         let request = |id| LockRequest { name: "job", owner: "python", id };
-        let grant = first.locks().acquire_for(request("1"), LONG, Duration::ZERO).await.unwrap().unwrap();
-        let again = first.locks().acquire_for(request("1"), LONG, Duration::ZERO).await.unwrap().unwrap();
+        let grant = first.locks().acquire_for(request("1"), LONG, Duration::ZERO).await.unwrap();
+        let again = first.locks().acquire_for(request("1"), LONG, Duration::ZERO).await.unwrap();
         assert_eq!((grant.depth, again), (1, grant), "a repeated request counts once");
         let other_owner = LockRequest { name: "job", owner: "rust", id: "1" };
-        let refused = second.locks().acquire_for(other_owner, LONG, MS).await.unwrap();
-        assert!(refused.unwrap_err().ttl > LONG / 2);
+        let error = second.locks().acquire_for(other_owner, LONG, MS).await.unwrap_err();
+        assert!(error.held().unwrap().ttl > LONG / 2 && !error.is_unavailable());
         let token = grant.fencing_token;
         assert!(second.locks().extend_for("job", "python", token, LONG).await.unwrap());
         assert!(!second.locks().extend_for("job", "python", token + 1, LONG).await.unwrap());
@@ -187,7 +187,7 @@ async fn invalid_lock_arguments_are_rejected() {
         ("1", MS, "expected 100 ms to 1 day"),
     ] {
         let error = locks.acquire_for(request(id), ttl, LONG).await.unwrap_err();
-        assert!(matches!(&error, LockError::Invalid(reason) if reason.contains(expected)), "{error}");
+        assert!(error.is_invalid() && error.to_string().contains(expected), "{error}");
     }
     assert!(locks.lock("a").unwrap().ttl(99 * MS).is_err());
 }

@@ -1,6 +1,7 @@
 //! The outcome of a call, and the description of a failure.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -37,6 +38,7 @@ pub enum FailureKind {
 /// use tidegate_core::Failure;
 /// let failure: Failure = serde_json::from_str(r#"{"platform": "taobao", "status": 200, "code": "7"}"#).unwrap();
 /// assert_eq!((failure.attempt, failure.code.as_deref()), (1, Some("7")));
+/// assert_eq!(failure.to_string(), r#"HTTP 200, code "7""#);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "an object")]
@@ -136,9 +138,57 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    /// Writes what failed in one line, for example `HTTP 503, code "7": service unavailable`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.kind, self.status) {
+            (FailureKind::Timeout, _) => f.write_str("timeout")?,
+            (FailureKind::Connection, _) => f.write_str("connection failed")?,
+            (FailureKind::Response, Some(status)) => write!(f, "HTTP {status}")?,
+            (FailureKind::Response, None) => f.write_str("error response")?,
+        }
+        for (name, code) in [("code", &self.code), ("sub code", &self.sub_code)] {
+            if let Some(code) = code {
+                write!(f, ", {name} {code:?}")?;
+            }
+        }
+        match &self.message {
+            Some(message) => write!(f, ": {message}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_is_displayed_in_one_line() {
+        let text = |text: &str| Some(text.to_owned());
+        let timeout = Failure { kind: FailureKind::Timeout, message: text("no answer in 10 s"), ..Failure::default() };
+        let cases = [
+            (Failure::default(), "error response"),
+            (Failure { status: Some(404), ..Failure::default() }, "HTTP 404"),
+            (Failure { kind: FailureKind::Connection, ..Failure::default() }, "connection failed"),
+            (timeout, "timeout: no answer in 10 s"),
+            (
+                Failure {
+                    status: Some(503),
+                    code: text("7"),
+                    sub_code: text("isp.busy"),
+                    message: text("try later"),
+                    ..Failure::default()
+                },
+                r#"HTTP 503, code "7", sub code "isp.busy": try later"#,
+            ),
+        ];
+        for (failure, expected) in cases {
+            assert_eq!(failure.to_string(), expected);
+        }
+    }
 
     #[test]
     fn headers_are_deserialized_from_pairs_or_from_a_table() {

@@ -166,6 +166,20 @@ impl Generation {
         self.decision(fallback::classify(failure), FALLBACK.into(), fault)
     }
 
+    /// Returns whether a policy is evaluated for failures of this platform. If not, [`Generation::classify`] returns the
+    /// verdict of the fallback, within a microsecond.
+    #[must_use]
+    pub fn has_retry_policy(&self, platform: &str) -> bool {
+        [platform, DEFAULT].iter().any(|name| self.retry.contains_key(*name))
+    }
+
+    /// Returns whether a policy is evaluated for requests to this platform. If not, [`Generation::admit`] returns
+    /// [`Admission::Default`] at once.
+    #[must_use]
+    pub fn has_admission_policy(&self, platform: &str) -> bool {
+        [platform, DEFAULT].iter().any(|name| self.admit.contains_key(*name))
+    }
+
     /// Returns the verdict of the platform's admission policy. If it abstains or does not exist, `admit/default`
     /// decides, and then the platform's limit alone.
     #[must_use]

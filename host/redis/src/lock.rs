@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use redis::{FromRedisValue, Value};
 use tidegate_core::clock::millis;
-use tidegate_core::store::{LockGrant, LockHeld, LockInfo, LockRequest, LockStore, Signal, StoreFuture};
+use tidegate_core::store::{LockGrant, LockHeld, LockInfo, LockReply, LockRequest, LockStore, Signal, StoreFuture};
 use tidegate_core::{StoreError, Timestamp};
 use tidegate_lua::Script;
 use tokio::task::JoinSet;
@@ -106,7 +106,7 @@ fn decode<T: FromRedisValue>(reply: Value) -> Result<T, StoreError> {
 }
 
 impl LockStore for RedisLocks {
-    fn acquire<'a>(&'a self, request: LockRequest<'a>, ttl: Duration) -> StoreFuture<'a, Result<LockGrant, LockHeld>> {
+    fn acquire<'a>(&'a self, request: LockRequest<'a>, ttl: Duration) -> StoreFuture<'a, LockReply> {
         Box::pin(async move {
             // The name is added before the lock is acquired, so that the list includes every held lock.
             self.add_to_index(request.name).await?;
@@ -115,9 +115,10 @@ impl LockStore for RedisLocks {
             let reply: Vec<u64> = self.run(&tidegate_lua::LOCK_ACQUIRE, &keys, &args).await?;
             match reply[..] {
                 [1, fencing_token, depth] => {
-                    Ok(Ok(LockGrant { fencing_token, depth: u32::try_from(depth).unwrap_or(u32::MAX) }))
+                    let depth = u32::try_from(depth).unwrap_or(u32::MAX);
+                    Ok(LockReply::Granted(LockGrant { fencing_token, depth }))
                 }
-                [0, ttl_ms] => Ok(Err(LockHeld { ttl: Duration::from_millis(ttl_ms) })),
+                [0, ttl_ms] => Ok(LockReply::Held(LockHeld { ttl: Duration::from_millis(ttl_ms) })),
                 _ => Err(StoreError::failed(UNEXPECTED_REPLY)),
             }
         })

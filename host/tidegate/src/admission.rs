@@ -1,114 +1,136 @@
 //! Admission: the policy's decision on a request, and the limits that then apply to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{Admission, Refusal, Request, ReservationId};
+use tidegate_core::{Admission, Allowed, Request};
 
-use crate::limiter::Reservation;
-use crate::{Host, Limiter, UnknownPlatform};
+use crate::context::CallContext;
+use crate::error::UnknownPlatform;
+use crate::evaluator::AdmissionVerdict;
+use crate::limit_set::{LimitRefused, LimitSet, Reservations};
 
-/// A request that was admitted.
-#[derive(Clone)]
+/// A request that was admitted; see [`Host::admit`](crate::Host::admit).
+///
+/// Its limits still have to allow the request: call [`Admitted::check`], [`Admitted::acquire`] or
+/// [`Admitted::reserve`], or pass it to [`Retry::admitted`](crate::Retry::admitted).
+#[derive(Clone, Debug)]
 pub struct Admitted {
-    /// The cost that the request takes from each limit. `None` means that no policy set a cost; the cost is then 1.
-    pub cost: Option<u64>,
-    /// The limits that apply, with their names. The platform's own limit comes first.
-    pub limits: Vec<(String, Limiter)>,
-    /// The policy that decided, or `fallback` if no policy did.
-    pub by: String,
+    pub(crate) cost: Option<u64>,
+    pub(crate) limits: LimitSet,
+    policy: Arc<str>,
 }
 
 /// A request that an admission policy denied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{policy} denied the request: {reason}")]
+#[non_exhaustive]
 pub struct Denied {
     /// The reason, for the caller.
     pub reason: String,
     /// The HTTP status for the caller, from 400 to 599.
     pub status: u16,
-    /// The policy that decided.
-    pub by: String,
+    /// The file of the policy that denied the request.
+    pub policy: Arc<str>,
 }
 
-/// The names of the limits from which a request has taken tokens, with the ids of the reservations.
-pub type Reservations = Vec<(String, ReservationId)>;
+/// The error of a request that was not admitted: a policy denied it, or its platform is unknown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct AdmitError(#[from] AdmitErrorKind);
 
-impl Host {
-    /// Evaluates the admission policy of the request's platform and selects the limits that apply.
-    ///
-    /// ```
-    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-    /// use tidegate::{Config, Host, Request};
-    /// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
-    /// let request = Request { platform: "pdd".into(), ..Request::default() };
-    /// let admitted = host.admit(&request).unwrap().unwrap();
-    /// assert_eq!((admitted.cost, admitted.limits.len()), (None, 1));
-    /// # });
-    /// ```
-    ///
-    /// # Errors
-    /// Returns an error if the configuration has no limit for the platform.
-    pub fn admit(&self, request: &Request) -> Result<Result<Admitted, Denied>, UnknownPlatform> {
-        let own = self.limiter(&request.platform)?;
-        let (verdict, by) = self.evaluate_admission(request);
-        let (cost, scope) = match verdict {
-            Admission::Default => (None, BTreeMap::new()),
-            Admission::Allow { cost, scope } => (Some(cost.into()), scope),
-            Admission::Deny { reason, status } => return Ok(Err(Denied { reason, status, by })),
-        };
-        let mut limits = vec![(request.platform.clone(), own)];
-        for name in self.config().scoped_limits(&request.platform, &scope) {
-            limits.push((name.to_owned(), self.limiter(name)?));
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum AdmitErrorKind {
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error(transparent)]
+    UnknownPlatform(#[from] UnknownPlatform),
+}
+
+impl AdmitError {
+    /// Returns why the policy denied the request; `None` if the platform is unknown.
+    #[must_use]
+    pub const fn denied(&self) -> Option<&Denied> {
+        match &self.0 {
+            AdmitErrorKind::Denied(denied) => Some(denied),
+            AdmitErrorKind::UnknownPlatform(_) => None,
         }
-        Ok(Ok(Admitted { cost, limits, by }))
     }
 
-    /// Returns the decision of the policies, and the name of the policy that decided.
-    fn evaluate_admission(&self, request: &Request) -> (Admission, String) {
-        #[cfg(feature = "policies")]
-        if let Some(policies) = self.policies() {
-            let decision = policies.admit(request);
-            return (decision.verdict, decision.by.to_string());
-        }
-        let _ = request;
-        (Admission::Default, "fallback".to_owned())
+    /// Returns whether the configuration has no limit for the platform.
+    #[must_use]
+    pub const fn is_unknown_platform(&self) -> bool {
+        matches!(self.0, AdmitErrorKind::UnknownPlatform(_))
     }
+}
+
+impl From<UnknownPlatform> for AdmitError {
+    fn from(error: UnknownPlatform) -> Self {
+        Self(error.into())
+    }
+}
+
+/// Evaluates the admission policy of the request's platform and selects the limits that apply.
+pub async fn admit(context: &CallContext, request: &Request) -> Result<Admitted, AdmitError> {
+    let mut limits = LimitSet::new(&request.platform, context.limiters.get(&request.platform)?);
+    let AdmissionVerdict { admission, policy } = context.policies.admit(request).await;
+    let (cost, labels) = match admission {
+        Admission::Default => (None, BTreeMap::new()),
+        Admission::Allow { cost, scope } => (Some(cost.into()), scope),
+        Admission::Deny { reason, status } => {
+            return Err(AdmitErrorKind::from(Denied { reason, status, policy }).into());
+        }
+    };
+    for name in context.config.load().scoped_limits(&request.platform, &labels) {
+        limits.add(name, context.limiters.get(name)?);
+    }
+    Ok(Admitted { cost, limits, policy })
 }
 
 impl Admitted {
-    /// Takes the cost from every limit and waits at most `wait` in total. Returns the smallest number of tokens that
-    /// are left in one of the limits, and the reservations.
-    ///
-    /// # Errors
-    /// Returns the name of the first limit that refused, and its refusal. The reservations at the other limits are
-    /// cancelled.
-    pub async fn reserve(&self, wait: Duration) -> Result<(u64, Reservations), (String, Refusal)> {
-        let until = tokio::time::Instant::now() + wait;
-        let (mut reservations, mut min_remaining) = (Reservations::new(), u64::MAX);
-        for (name, limiter) in &self.limits {
-            let wait = until.saturating_duration_since(tokio::time::Instant::now());
-            match limiter.reserve(self.cost.unwrap_or(1), wait).await {
-                Ok(Reservation { remaining, id }) => {
-                    min_remaining = min_remaining.min(remaining);
-                    reservations.extend(id.map(|id| (name.clone(), id)));
-                }
-                Err(refusal) => {
-                    self.cancel(&reservations).await;
-                    return Err((name.clone(), refusal));
-                }
-            }
-        }
-        Ok((min_remaining, reservations))
+    /// Returns the cost that the request takes from each limit. `None` means that no policy set a cost; the cost is
+    /// then 1.
+    #[must_use]
+    pub const fn cost(&self) -> Option<u64> {
+        self.cost
     }
 
-    /// Cancels the reservations of a request that is not sent.
-    pub async fn cancel(&self, reservations: &Reservations) {
-        for (name, id) in reservations {
-            let limiter = self.limits.iter().find(|(known, _)| known == name).map(|(_, limiter)| limiter);
-            let Some(limiter) = limiter else { continue };
-            if let Err(error) = limiter.cancel(id).await {
-                tracing::warn!(limit = name, %error, "reservation not cancelled");
-            }
-        }
+    /// Returns the names of the limits that apply. The platform's own limit comes first.
+    pub fn limits(&self) -> impl Iterator<Item = &str> {
+        self.limits.names()
+    }
+
+    /// Returns the file of the policy that decided, or `fallback` if no policy did.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    /// Takes the cost from every limit if it is available now.
+    ///
+    /// # Errors
+    /// Returns the first limit that refused, and its refusal. A refusal takes nothing from any limit.
+    pub async fn check(&self) -> Result<Allowed, LimitRefused> {
+        self.acquire(Duration::ZERO).await
+    }
+
+    /// Waits for the cost at every limit, at most for `timeout` in total and never longer than 30 s.
+    ///
+    /// Dropping the future cancels the wait and returns the tokens that were already taken.
+    ///
+    /// # Errors
+    /// Returns the first limit that refused, and its refusal. A refusal takes nothing from any limit.
+    pub async fn acquire(&self, timeout: Duration) -> Result<Allowed, LimitRefused> {
+        self.limits.acquire(self.cost.unwrap_or(1), timeout).await
+    }
+
+    /// Waits as [`Admitted::acquire`] does and returns reservations. If the request is then not sent, the caller can
+    /// cancel them.
+    ///
+    /// # Errors
+    /// Returns the first limit that refused, and its refusal. A refusal takes nothing from any limit.
+    pub async fn reserve(&self, timeout: Duration) -> Result<Reservations, LimitRefused> {
+        self.limits.reserve(self.cost.unwrap_or(1), timeout).await
     }
 }

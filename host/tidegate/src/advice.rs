@@ -1,65 +1,172 @@
 //! The decision whether and when to retry a failed call. The retry pipeline and the HTTP API share it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::config::RetryConfig;
-use tidegate_core::{Action, Class, Failure, Verdict};
+use tidegate_core::{Action, Class, Failure, Verdict, may_repeat};
 
-use crate::Host;
+use crate::context::CallContext;
+use crate::evaluator::Classification;
+use crate::limit_set::LimitRefused;
 
-/// The decision on a failed attempt.
+/// The decision on a failed attempt; see [`Host::advise`](crate::Host::advise).
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Advice {
     /// The verdict of the policy.
     pub verdict: Verdict,
-    /// The policy that returned the verdict, or `fallback`.
-    pub by: String,
-    /// How long to wait before the next attempt; `None` means not to retry.
-    pub delay: Option<Duration>,
+    /// The file of the policy that returned the verdict, or `fallback`.
+    pub policy: Arc<str>,
+    /// Whether to retry, and when.
+    pub next: NextStep,
 }
 
-impl Host {
-    /// Decides whether to retry a failed attempt. The policies classify the failure; the maximum number of attempts,
-    /// the backoff and the deadline of `[retry]` apply to their verdict.
-    ///
-    /// `previous` is the class of the previous attempt's failure. `refreshes_credentials` is true if the caller renews
-    /// its credentials after a failure of class `auth`; such a failure is retried only in this case, and only once.
-    ///
-    /// ```
-    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-    /// use tidegate::{Class, Failure, Host};
-    /// let host = Host::builder().build().unwrap();
-    /// let down = Failure { platform: "jd".into(), status: Some(503), ..Failure::default() };
-    /// let advice = host.advise(&down, None, false);
-    /// assert_eq!((advice.verdict.class, advice.delay.is_some()), (Some(Class::Transient), true));
-    /// assert_eq!(host.advise(&Failure { attempt: 100, ..down }, None, false).delay, None);
-    /// # });
-    /// ```
+/// What to do after a failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NextStep {
+    /// Make another attempt after this delay.
+    Retry(Duration),
+    /// Make no further attempt.
+    GiveUp(GiveUpReason),
+}
+
+/// Why a failed call is not retried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GiveUpReason {
+    /// The policy advised against another attempt.
+    Verdict,
+    /// The platform rejected the credentials, and the call has not renewed them since.
+    Credentials,
+    /// The call is not idempotent, and the platform may have executed it.
+    NotIdempotent,
+    /// The maximum number of attempts was made.
+    MaxAttempts,
+    /// The next attempt would start after the deadline.
+    Deadline,
+    /// A limit refused the next attempt. Only [`Retry::run`](crate::Retry::run) gives up for this reason.
+    Limit(LimitRefused),
+}
+
+impl GiveUpReason {
+    /// Returns the reason in a few words, for a log or an error message.
     #[must_use]
-    pub fn advise(&self, failure: &Failure, previous: Option<Class>, refreshes_credentials: bool) -> Advice {
-        let (verdict, by) = self.classify(failure);
-        let config = self.config();
-        let config = config.retry_for(&failure.platform);
-        let is_auth = verdict.class == Some(Class::Auth);
-        let would_fail_again = is_auth && (!refreshes_credentials || previous == Some(Class::Auth));
-        if verdict.action != Action::Retry || would_fail_again || failure.attempt >= config.max_attempts {
-            return Advice { verdict, by, delay: None };
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Verdict => "the policy advised against another attempt",
+            Self::Credentials => "the credentials were rejected",
+            Self::NotIdempotent => "the platform may have executed the call, which is not idempotent",
+            Self::MaxAttempts => "the maximum number of attempts was made",
+            Self::Deadline => "the next attempt would start after the deadline",
+            Self::Limit(_) => "a limit refused the next attempt",
         }
-        let delay = delay(&verdict, failure.attempt, config, rand::random());
-        let before_deadline = Duration::from_millis(failure.elapsed_ms).saturating_add(delay) <= config.deadline;
-        Advice { verdict, by, delay: before_deadline.then_some(delay) }
     }
+}
+
+/// What a policy does not know about a call: whether and how it may be repeated.
+///
+/// ```
+/// use tidegate::CallOptions;
+/// let options = CallOptions::default().idempotent(false);
+/// assert!(!options.idempotent && !options.refreshes_credentials);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallOptions {
+    /// Whether the platform may execute the call twice. The default is true.
+    pub idempotent: bool,
+    /// Whether the caller renews its credentials after a failure of class `auth`. The default is false.
+    pub refreshes_credentials: bool,
+    /// The class of the previous attempt's failure; `None` after the first attempt.
+    pub previous: Option<Class>,
+}
+
+impl Default for CallOptions {
+    fn default() -> Self {
+        Self { idempotent: true, refreshes_credentials: false, previous: None }
+    }
+}
+
+impl CallOptions {
+    /// Sets whether the platform may execute the call twice.
+    #[must_use]
+    pub const fn idempotent(self, idempotent: bool) -> Self {
+        Self { idempotent, ..self }
+    }
+
+    /// Sets whether the caller renews its credentials after a failure of class `auth`.
+    #[must_use]
+    pub const fn refreshes_credentials(self, refreshes_credentials: bool) -> Self {
+        Self { refreshes_credentials, ..self }
+    }
+
+    /// Sets the class of the previous attempt's failure.
+    #[must_use]
+    pub const fn previous(self, previous: Option<Class>) -> Self {
+        Self { previous, ..self }
+    }
+}
+
+impl Advice {
+    /// Returns how long to wait before the next attempt; `None` if no further attempt should be made.
+    #[must_use]
+    pub const fn delay(&self) -> Option<Duration> {
+        match self.next {
+            NextStep::Retry(delay) => Some(delay),
+            NextStep::GiveUp(_) => None,
+        }
+    }
+}
+
+/// Classifies a failed attempt and applies the options of the call and the bounds of `[retry]` to the verdict.
+pub async fn advise(
+    context: &CallContext,
+    failure: Arc<Failure>,
+    options: CallOptions,
+    bounds: &RetryConfig,
+) -> Advice {
+    let Classification { verdict, policy, .. } = context.policies.classify(Arc::clone(&failure)).await;
+    let next = next_step(&verdict, &failure, options, bounds, rand::random());
+    Advice { verdict, policy, next }
+}
+
+/// Decides what to do after a failed attempt. `random` is a random number from 0 to 1.
+fn next_step(
+    verdict: &Verdict,
+    failure: &Failure,
+    options: CallOptions,
+    bounds: &RetryConfig,
+    random: f64,
+) -> NextStep {
+    let is_auth = verdict.class == Some(Class::Auth);
+    let reason = if verdict.action != Action::Retry {
+        GiveUpReason::Verdict
+    } else if is_auth && (!options.refreshes_credentials || options.previous == Some(Class::Auth)) {
+        GiveUpReason::Credentials
+    } else if !may_repeat(options.idempotent, verdict.class, failure.kind) {
+        GiveUpReason::NotIdempotent
+    } else if failure.attempt >= bounds.max_attempts {
+        GiveUpReason::MaxAttempts
+    } else {
+        let delay = delay(verdict, failure.attempt, bounds, random);
+        if Duration::from_millis(failure.elapsed_ms).saturating_add(delay) <= bounds.deadline {
+            return NextStep::Retry(delay);
+        }
+        GiveUpReason::Deadline
+    };
+    NextStep::GiveUp(reason)
 }
 
 /// Returns the backoff, or the wait that the platform requested if that is longer.
 ///
 /// A requested wait is never shortened, because the platform would refuse an earlier call again. Some jitter is added,
 /// so that callers with the same requested wait do not all retry at the same time.
-fn delay(verdict: &Verdict, attempt: u32, config: &RetryConfig, random: f64) -> Duration {
-    let backoff = config.backoff.delay(attempt, random);
+fn delay(verdict: &Verdict, attempt: u32, bounds: &RetryConfig, random: f64) -> Duration {
+    let backoff = bounds.backoff.delay(attempt, random);
     match verdict.after_ms.map(Duration::from_millis) {
         Some(requested) if requested > backoff => {
-            requested + config.backoff.base_delay.mul_f64(config.backoff.jitter * random)
+            requested + bounds.backoff.base_delay.mul_f64(bounds.backoff.jitter * random)
         }
         _ => backoff,
     }
@@ -67,17 +174,56 @@ fn delay(verdict: &Verdict, attempt: u32, config: &RetryConfig, random: f64) -> 
 
 #[cfg(test)]
 mod tests {
+    use tidegate_core::FailureKind;
+
     use super::*;
+
+    fn bounds() -> RetryConfig {
+        tidegate_core::config::Config::default().retry
+    }
 
     #[test]
     fn a_requested_wait_longer_than_the_backoff_is_not_shortened() {
-        let config = tidegate_core::config::Config::default().retry;
+        let bounds = bounds();
         let requested = Verdict::retry(Class::Throttled).with_delay(Duration::from_secs(40));
         for random in [0.0, 0.5, 0.999] {
-            let delay = delay(&requested, 1, &config, random);
+            let delay = delay(&requested, 1, &bounds, random);
             assert!(delay >= Duration::from_secs(40) && delay <= Duration::from_secs(41), "{delay:?}");
         }
         let shorter = Verdict::retry(Class::Throttled).with_delay(Duration::from_millis(1));
-        assert_eq!(delay(&shorter, 1, &config, 0.5), config.backoff.base_delay);
+        assert_eq!(delay(&shorter, 1, &bounds, 0.5), bounds.backoff.base_delay);
+    }
+
+    #[test]
+    fn every_reason_to_give_up_has_its_case() {
+        let (throttled, auth) = (Verdict::retry(Class::Throttled), Verdict::retry(Class::Auth));
+        let transient = Verdict::retry(Class::Transient);
+        let (any, fresh) = (CallOptions::default(), CallOptions::default().refreshes_credentials(true));
+        let once = CallOptions::default().idempotent(false);
+        let (first, last) = (Failure::default(), Failure { attempt: 3, ..Failure::default() });
+        let (late, silent) = (
+            Failure { elapsed_ms: 9_500, ..Failure::default() },
+            Failure { kind: FailureKind::Timeout, ..Failure::default() },
+        );
+        let cases = [
+            (&transient, &first, any, None),
+            (&Verdict::give_up(Class::Transient), &first, any, Some(GiveUpReason::Verdict)),
+            (&auth, &first, any, Some(GiveUpReason::Credentials)),
+            (&auth, &first, fresh, None),
+            (&auth, &first, fresh.previous(Some(Class::Auth)), Some(GiveUpReason::Credentials)),
+            (&transient, &first, once, Some(GiveUpReason::NotIdempotent)),
+            (&throttled, &first, once, None),
+            (&throttled, &silent, once, Some(GiveUpReason::NotIdempotent)),
+            (&transient, &last, any, Some(GiveUpReason::MaxAttempts)),
+            (&transient, &late, any, Some(GiveUpReason::Deadline)),
+        ];
+        let bounds = RetryConfig { max_attempts: 3, deadline: Duration::from_secs(10), ..bounds() };
+        for (verdict, failure, options, expected) in cases {
+            let reason = match next_step(verdict, failure, options, &bounds, 0.5) {
+                NextStep::Retry(_) => None,
+                NextStep::GiveUp(reason) => Some(reason),
+            };
+            assert_eq!(reason, expected, "{verdict:?} {failure:?} {options:?}");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod offline;
 mod step;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -32,6 +33,12 @@ pub type Channels = BTreeMap<String, Arc<dyn Notifier>>;
 /// The alerts of a host. Clones share the same alerts.
 #[derive(Clone)]
 pub struct Alerts(Arc<AlertsInner>);
+
+impl fmt::Debug for Alerts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Alerts").finish_non_exhaustive()
+    }
+}
 
 struct AlertsInner {
     channels: Arc<ArcSwap<Channels>>,

@@ -1,22 +1,31 @@
 //! The host: the services of one process, and its builder.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::RwLock;
-use tidegate_core::config::{Config, LimitConfig};
-use tidegate_core::{Clock, Failure, Stats, StoreError, Verdict, fallback};
-
-use crate::metrics::FleetMetrics;
-use crate::pipeline::Retry;
-use crate::stores::Stores;
-#[cfg(feature = "policies")]
-use crate::{Alerts, alerts::NotifierFactory};
-use crate::{Limiter, Locks, Metrics, SystemClock};
+use tidegate_core::config::Config;
+use tidegate_core::{Clock, Stats, StoreError};
 #[cfg(feature = "policies")]
 use tidegate_policy::Policies;
+
+#[cfg(feature = "policies")]
+use crate::alerts::{Alerts, NotifierFactory};
+use crate::clock::SystemClock;
+#[cfg(feature = "policies")]
+use crate::config_status::ConfigStatus;
+use crate::context::CallContext;
+use crate::error::{BuildError, UnknownPlatform};
+use crate::evaluator::PolicyEvaluator;
+use crate::limiter::Limiter;
+use crate::limiters::Limiters;
+use crate::lock::Locks;
+use crate::metrics::{FleetMetrics, Metrics};
+#[cfg(feature = "policies")]
+use crate::process_view::ProcessView;
+use crate::stores::Stores;
 
 /// The services of one process: limits, retries, metrics, locks and alerts. Clones share the same services.
 ///
@@ -32,19 +41,13 @@ use tidegate_policy::Policies;
 pub struct Host(pub(crate) Arc<HostInner>);
 
 pub(crate) struct HostInner {
-    clock: Arc<dyn Clock>,
-    config: ArcSwap<Config>,
-    limiters: RwLock<BTreeMap<String, Limiter>>,
-    /// The limiters of platforms that were removed from the configuration. A platform that is added again continues
-    /// with its limiter instead of a full bucket.
-    removed_limiters: RwLock<BTreeMap<String, Limiter>>,
+    calls: Arc<CallContext>,
     metrics: FleetMetrics,
-    stores: Stores,
     locks: Locks,
+    #[cfg(feature = "redis")]
+    stores: Stores,
     #[cfg(feature = "policies")]
     view: Arc<dyn tidegate_core::HostView>,
-    #[cfg(feature = "policies")]
-    pub(crate) policies: Option<Arc<Policies>>,
     #[cfg(feature = "policies")]
     pub(crate) alerts: Alerts,
     #[cfg(feature = "policies")]
@@ -53,24 +56,17 @@ pub(crate) struct HostInner {
     #[cfg(feature = "policies")]
     pub(crate) initial_config: Config,
     #[cfg(feature = "policies")]
-    pub(crate) config_status: parking_lot::Mutex<crate::ConfigStatus>,
+    pub(crate) config_status: parking_lot::Mutex<ConfigStatus>,
 }
 
-/// The error for a platform without a limit in the configuration.
-///
-/// There is no default limit for unknown platforms, because a misspelled name must not get a quota of its own.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown platform {name:?}; add [limits.{name}] to the configuration, or {alternative}")]
-pub struct UnknownPlatform {
-    name: String,
-    /// What to do instead of adding a limit.
-    alternative: String,
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("limits", &self.limiters().keys().collect::<Vec<_>>())
+            .field("config", &self.config())
+            .finish_non_exhaustive()
+    }
 }
-
-/// The error of [`Builder::build`]: a mistake in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BuildError(pub(crate) String);
 
 /// Builds a [`Host`]. Every setting has a default.
 #[derive(Default)]
@@ -82,6 +78,15 @@ pub struct Builder {
     policies: Option<Arc<Policies>>,
     #[cfg(feature = "policies")]
     notifiers: Option<NotifierFactory>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("read_only", &self.read_only)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Builder {
@@ -135,8 +140,7 @@ impl Builder {
     pub fn build(self) -> Result<Host, BuildError> {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
         let stores = Stores::open(&self.config, &clock, self.read_only)?;
-        let limiters = self.config.limits.iter();
-        let limiters = limiters.map(|(name, limit)| (name.clone(), stores.limiter(name, *limit))).collect();
+        let limiters = Limiters::new(stores.clone(), &self.config.limits);
         #[cfg(feature = "policies")]
         let notifiers = self.notifiers.unwrap_or_else(|| Arc::new(|_| Ok(BTreeMap::new())));
         #[cfg(feature = "policies")]
@@ -145,18 +149,15 @@ impl Builder {
         alerts.set_channels(notifiers(&self.config.channels).map_err(BuildError)?);
         let shared = stores.metrics(&self.config.metrics);
         let max_endpoints = self.config.metrics.max_endpoints;
-        let local =
+        let metrics =
             if shared.is_some() { Metrics::with_export } else { Metrics::new }(max_endpoints, Arc::clone(&clock));
-        let inner = |_weak: &std::sync::Weak<HostInner>| HostInner {
-            #[cfg(feature = "policies")]
-            view: Arc::new(crate::process_view::ProcessView(_weak.clone())),
-            limiters: RwLock::new(limiters),
-            removed_limiters: RwLock::default(),
-            metrics: FleetMetrics { local, shared },
+        let host = Host(Arc::new(HostInner {
+            metrics: FleetMetrics { local: metrics.clone(), shared },
             locks: Locks::new(stores.locks(), Arc::clone(&clock)),
+            #[cfg(feature = "redis")]
             stores,
             #[cfg(feature = "policies")]
-            policies: self.policies,
+            view: Arc::new(ProcessView { metrics: metrics.clone(), limiters: limiters.downgrade() }),
             #[cfg(feature = "policies")]
             alerts,
             #[cfg(feature = "policies")]
@@ -165,10 +166,17 @@ impl Builder {
             initial_config: self.config.clone(),
             #[cfg(feature = "policies")]
             config_status: parking_lot::Mutex::default(),
-            config: ArcSwap::from_pointee(self.config),
-            clock,
-        };
-        let host = Host(Arc::new_cyclic(inner));
+            calls: Arc::new(CallContext {
+                clock,
+                config: ArcSwap::from_pointee(self.config),
+                limiters,
+                metrics,
+                #[cfg(feature = "policies")]
+                policies: PolicyEvaluator::new(self.policies),
+                #[cfg(not(feature = "policies"))]
+                policies: PolicyEvaluator::default(),
+            }),
+        }));
         #[cfg(feature = "policies")]
         if let Some(policies) = host.policies() {
             policies.set_view(host.view());
@@ -192,39 +200,17 @@ impl Host {
     /// # Errors
     /// Returns an error if the configuration has no limit of this name.
     pub fn limiter(&self, platform: &str) -> Result<Limiter, UnknownPlatform> {
-        let limiters = self.0.limiters.read();
-        limiters.get(platform).cloned().ok_or_else(|| {
-            let known = limiters.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let alternative = if known.is_empty() {
-                "include a preset: presets = [\"platforms\"]".to_owned()
-            } else {
-                format!("use one of: {known}")
-            };
-            UnknownPlatform { name: platform.to_owned(), alternative }
-        })
+        self.0.calls.limiters.get(platform)
     }
 
     /// Returns the limiters of all limits, by name.
     #[must_use]
     pub fn limiters(&self) -> BTreeMap<String, Limiter> {
-        self.0.limiters.read().clone()
+        self.0.calls.limiters.all()
     }
 
-    /// Returns a call to a platform; [`Retry::run`] makes it and retries it.
-    ///
-    /// # Errors
-    /// Returns an error if the configuration has no limit for the platform.
-    pub fn retry(&self, platform: &str) -> Result<Retry, UnknownPlatform> {
-        Ok(Retry {
-            limiter: self.limiter(platform)?,
-            host: self.clone(),
-            extra_limits: Vec::new(),
-            platform: platform.to_owned(),
-            endpoint: crate::metrics::OTHER_ENDPOINT.to_owned(),
-            cost: 1,
-            wait: crate::limiter::MAX_WAIT,
-            refreshes_credentials: false,
-        })
+    pub(crate) fn call_context(&self) -> &Arc<CallContext> {
+        &self.0.calls
     }
 
     /// Returns the metrics of this process, without those of other processes.
@@ -266,7 +252,7 @@ impl Host {
     /// Returns the active configuration.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
-        self.0.config.load_full()
+        self.0.calls.config.load_full()
     }
 
     /// Returns the Redis client; `None` if the configuration has no `[redis]`.
@@ -293,18 +279,7 @@ impl Host {
     /// Returns the clock that all services of this host use.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.0.clock
-    }
-
-    /// Classifies a failed call. Returns the verdict and the file of the policy that returned it, or `fallback`.
-    #[must_use]
-    pub fn classify(&self, failure: &Failure) -> (Verdict, String) {
-        #[cfg(feature = "policies")]
-        if let Some(policies) = &self.0.policies {
-            let decision = policies.classify(failure);
-            return (decision.verdict, decision.by.to_string());
-        }
-        (fallback::classify(failure), "fallback".to_owned())
+        &self.0.calls.clock
     }
 
     /// Activates a new configuration: limits, retry, alerting, channels, the limits and settings of policies, and the
@@ -320,7 +295,7 @@ impl Host {
         #[cfg(feature = "policies")]
         let notifiers = (self.0.notifiers)(&config.channels)?;
         let old = self.config();
-        self.apply_limits(&old.limits, &config.limits);
+        self.0.calls.limiters.apply(&old.limits, &config.limits);
         #[cfg(feature = "policies")]
         self.0.alerts.set_channels(notifiers);
         #[cfg(feature = "policies")]
@@ -331,23 +306,7 @@ impl Host {
         if let Some(policies) = self.policies().filter(|_| config.decisions != old.decisions) {
             policies.configure_decision_log(&config.decisions);
         }
-        self.0.config.store(Arc::new(config));
+        self.0.calls.config.store(Arc::new(config));
         Ok(())
-    }
-
-    fn apply_limits(&self, old: &BTreeMap<String, LimitConfig>, new: &BTreeMap<String, LimitConfig>) {
-        let (mut limiters, mut removed) = (self.0.limiters.write(), self.0.removed_limiters.write());
-        removed.extend(limiters.extract_if(.., |name, _| !new.contains_key(name)));
-        for (name, limit) in new {
-            match limiters.get(name) {
-                Some(_) if old.get(name) == Some(limit) => {}
-                Some(limiter) => limiter.configure(*limit),
-                None => {
-                    let restored = removed.remove(name).inspect(|limiter| limiter.configure(*limit));
-                    let limiter = restored.unwrap_or_else(|| self.0.stores.limiter(name, *limit));
-                    limiters.insert(name.clone(), limiter);
-                }
-            }
-        }
     }
 }

@@ -48,15 +48,26 @@
 //!
 //! With `default-features = false` the crate has limits, retries with the built-in classification, locks and metrics.
 
+#![warn(missing_debug_implementations)]
+
 mod admission;
 mod advice;
 #[cfg(feature = "policies")]
 mod alerts;
 pub mod blocking;
+mod call_error;
+mod calls;
 mod clock;
+#[cfg(feature = "policies")]
+mod config_status;
+mod context;
+mod error;
+mod evaluator;
 mod fleet;
 mod host;
+mod limit_set;
 mod limiter;
+mod limiters;
 mod lock;
 mod metrics;
 mod pipeline;
@@ -71,18 +82,24 @@ mod ticker;
 #[cfg(feature = "tower")]
 pub mod tower;
 
-pub use admission::{Admitted, Denied, Reservations};
-pub use advice::Advice;
+pub use admission::{AdmitError, Admitted, Denied};
+pub use advice::{Advice, CallOptions, GiveUpReason, NextStep};
 #[cfg(feature = "policies")]
 pub use alerts::{ActiveAlert, Alerts, MemoryAlerts};
+pub use call_error::{CallError, RetryableError};
 pub use clock::SystemClock;
-pub use host::{BuildError, Builder, Host, UnknownPlatform};
+#[cfg(feature = "policies")]
+pub use config_status::ConfigStatus;
+pub use error::{BuildError, UnknownPlatform};
+pub use evaluator::Classification;
+pub use host::{Builder, Host};
+pub use limit_set::{LimitRefused, Reservations};
 pub use limiter::{Limiter, Reservation};
 pub use lock::{Lease, Lock, LockError, Locks};
 pub use metrics::{Metrics, Recorder};
-pub use pipeline::{Attempt, CallError, Retry, RetryableError};
+pub use pipeline::{Attempt, Retry};
 #[cfg(feature = "policies")]
-pub use reload::{ConfigStatus, effective_values, read_config};
+pub use reload::{effective_values, read_config};
 #[cfg(feature = "tower")]
 pub use response::{complete_failure, read_failure};
 pub use tidegate_core as core;

@@ -1,14 +1,21 @@
-//! The retry pipeline of one call: pass the limit, make an attempt, record it, classify a failure, wait, repeat.
+//! The retry pipeline of one call: pass the limits, make an attempt, record it, classify a failure, wait, repeat.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::clock::millis;
-use tidegate_core::{Allowed, Class, Failure, Outcome, Refusal, Verdict};
+use tidegate_core::config::RetryConfig;
+use tidegate_core::{Backoff, Class, Failure, Outcome};
 
 use crate::admission::Admitted;
-use crate::advice::Advice;
-use crate::host::Host;
-use crate::{Limiter, Recorder};
+use crate::advice::{Advice, CallOptions, GiveUpReason, NextStep, advise};
+use crate::call_error::{CallError, RetryableError};
+use crate::context::CallContext;
+use crate::error::UnknownPlatform;
+use crate::limit_set::{LimitRefused, LimitSet};
+use crate::limiter::MAX_WAIT;
+use crate::metrics::{OTHER_ENDPOINT, Recorder};
 
 /// The attempt that the caller's closure makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,75 +26,69 @@ pub struct Attempt {
     pub previous: Option<Class>,
 }
 
-/// An error that a retry policy can classify.
-pub trait RetryableError {
-    /// Describes the failure for the policies. The host fills in platform, endpoint, attempt and time.
-    fn failure(&self) -> Failure;
-
-    /// Returns whether the same call may be sent again after a failure of this class. The default is true.
-    ///
-    /// For a call that must not be executed twice, return true only for [`Class::Throttled`]: the platform rejected
-    /// that call without executing it.
-    fn may_repeat(&self, class: Option<Class>) -> bool {
-        let _ = class;
-        true
-    }
-}
-
-impl RetryableError for Failure {
-    fn failure(&self) -> Failure {
-        self.clone()
-    }
-}
-
-/// The error of a call.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError<E> {
-    /// A limit refused the first attempt; nothing was sent.
-    #[error("the rate limit of {platform} refused the call")]
-    Refused {
-        /// The platform.
-        platform: String,
-        /// The refusal of the limit.
-        #[source]
-        refusal: Refusal,
-    },
-    /// The last attempt failed, and no further attempt is made.
-    #[error("gave up after {attempts} attempts")]
-    GaveUp {
-        /// The error of the last attempt.
-        error: E,
-        /// The verdict on that error.
-        verdict: Verdict,
-        /// The policy that returned the verdict, or `fallback`.
-        by: String,
-        /// The number of attempts.
-        attempts: u32,
-    },
-}
-
-/// A call to a platform, with retries; see [`Host::retry`].
+/// A call to a platform, with retries; see [`Host::retry`](crate::Host::retry).
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+/// use std::time::Duration;
+/// use tidegate::{Config, Failure, Host};
+/// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
+/// let order = host.retry("jd")?.endpoint("orders.create").idempotent(false).max_attempts(2).wait(Duration::ZERO);
+/// let down = Failure { status: Some(503), ..Failure::default() };
+/// let error = order.run(async |_| Err::<(), _>(down.clone())).await.unwrap_err();
+/// assert_eq!(error.attempts(), 1, "the platform may have created the order");
+/// # Ok::<(), tidegate::UnknownPlatform>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
 #[must_use = "the call is made by `run`"]
 pub struct Retry {
-    pub(crate) host: Host,
-    pub(crate) limiter: Limiter,
-    /// The limits that apply in addition to the platform's own.
-    pub(crate) extra_limits: Vec<(String, Limiter)>,
-    pub(crate) platform: String,
-    pub(crate) endpoint: String,
-    pub(crate) cost: u64,
-    pub(crate) wait: Duration,
-    pub(crate) refreshes_credentials: bool,
+    context: Arc<CallContext>,
+    platform: String,
+    endpoint: String,
+    limits: LimitSet,
+    cost: u64,
+    wait: Duration,
+    options: CallOptions,
+    bounds: RetryConfig,
+}
+
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { platform, endpoint, limits, cost, wait, options, bounds, .. } = self;
+        f.debug_struct("Retry")
+            .field("platform", platform)
+            .field("endpoint", endpoint)
+            .field("limits", &limits.names().collect::<Vec<_>>())
+            .field("cost", cost)
+            .field("wait", wait)
+            .field("options", options)
+            .field("bounds", bounds)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Retry {
+    pub(crate) fn new(context: Arc<CallContext>, platform: &str) -> Result<Self, UnknownPlatform> {
+        Ok(Self {
+            limits: LimitSet::new(platform, context.limiters.get(platform)?),
+            bounds: context.retry_config(platform),
+            context,
+            platform: platform.to_owned(),
+            endpoint: OTHER_ENDPOINT.to_owned(),
+            cost: 1,
+            wait: MAX_WAIT,
+            options: CallOptions::default(),
+        })
+    }
+
     /// Sets the endpoint under which the call is counted in the metrics. The default is `other`.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = endpoint.into();
         self
     }
 
-    /// Sets the number of tokens that each attempt takes from the limit. The default is 1.
+    /// Sets the number of tokens that each attempt takes from the limits. The default is 1.
     pub fn cost(mut self, cost: u64) -> Self {
         self.cost = cost;
         self
@@ -96,15 +97,46 @@ impl Retry {
     /// Applies the decision of an admission policy: the cost and the limits.
     pub fn admitted(mut self, admitted: Admitted) -> Self {
         self.cost = admitted.cost.unwrap_or(self.cost);
-        self.extra_limits = admitted.limits.into_iter().skip(1).collect();
+        self.limits = admitted.limits;
         self
     }
 
-    /// Sets how long the first attempt may wait for the limit. The default is 30 s.
+    /// Sets how long the first attempt may wait for the limits. The default is 30 s.
     ///
-    /// Later attempts may wait as long as the deadline of `[retry]` allows.
+    /// Later attempts may wait until the [`deadline`](Self::deadline).
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
+        self
+    }
+
+    /// Sets the maximum number of attempts of this call, including the first, which is always made. The default is
+    /// `max_attempts` of the configuration.
+    pub fn max_attempts(mut self, max_attempts: u32) -> Self {
+        self.bounds.max_attempts = max_attempts;
+        self
+    }
+
+    /// Sets the maximum time from the start of the first attempt to the start of the last one. The default is
+    /// `deadline` of the configuration.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.bounds.deadline = deadline;
+        self
+    }
+
+    /// Sets the delays between attempts of this call. The default is the backoff of the configuration.
+    ///
+    /// A longer wait that the platform requires replaces the backoff.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.bounds.backoff = backoff;
+        self
+    }
+
+    /// Sets whether the platform may execute the call twice. The default is true.
+    ///
+    /// A call that is not idempotent is retried only if the platform responded that it rejected the call
+    /// ([`may_repeat`](tidegate_core::may_repeat)).
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.options.idempotent = idempotent;
         self
     }
 
@@ -112,11 +144,14 @@ impl Retry {
     ///
     /// Without this, a failure of that class is never retried, because the same credentials would fail again.
     pub fn refreshes_credentials(mut self) -> Self {
-        self.refreshes_credentials = true;
+        self.options.refreshes_credentials = true;
         self
     }
 
     /// Makes the call and retries it as the policies decide.
+    ///
+    /// Dropping the future cancels the call: a wait for the limits returns its tokens, and an evaluation of a policy
+    /// that is running ends by itself.
     ///
     /// # Errors
     /// Returns [`CallError::Refused`] if a limit refuses the first attempt. Returns [`CallError::GaveUp`] with the last
@@ -126,65 +161,63 @@ impl Retry {
         E: RetryableError,
         F: Future<Output = Result<T, E>>,
     {
-        let config = self.host.config();
-        let recorder = self.host.metrics().recorder(&self.platform, &self.endpoint);
-        let clock = self.host.clock();
-        if let Err(refusal) = self.acquire_and_record(self.wait, &recorder).await {
-            return Err(CallError::Refused { platform: self.platform, refusal });
+        let (context, mut options) = (&self.context, self.options);
+        let clock = &*context.clock;
+        let recorder = context.metrics.recorder(&self.platform, &self.endpoint);
+        if let Err(refused) = self.acquire_and_record(self.wait, &recorder).await {
+            return Err(CallError::Refused { platform: self.platform, refused });
         }
-        let started = clock.now();
-        let mut previous = None;
+        let started_at = clock.now();
         for number in 1.. {
-            let attempt_started = clock.now();
-            let result = call(Attempt { number, previous }).await;
+            let attempt_started_at = clock.now();
+            let result = call(Attempt { number, previous: options.previous }).await;
             let outcome = if result.is_ok() { Outcome::Success } else { Outcome::Error };
-            recorder.record(outcome, clock.now() - attempt_started);
+            recorder.record(outcome, clock.now() - attempt_started_at);
             let error = match result {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            let failure = self.describe(&error, number, millis(clock.now() - started));
-            let Advice { verdict, by, delay } = self.host.advise(&failure, previous, self.refreshes_credentials);
-            if let Some(delay) = delay.filter(|_| error.may_repeat(verdict.class)) {
-                tokio::time::sleep(delay).await;
-                let remaining = (started + config.retry_for(&self.platform).deadline) - clock.now();
-                if self.acquire_and_record(remaining, &recorder).await.is_ok() {
-                    previous = verdict.class;
-                    continue;
+            let failure = Arc::new(self.describe(error.failure(), number, millis(clock.now() - started_at)));
+            let Advice { verdict, policy, next } = advise(context, failure, options, &self.bounds).await;
+            let reason = match next {
+                NextStep::GiveUp(reason) => reason,
+                NextStep::Retry(delay) => {
+                    tokio::time::sleep(delay).await;
+                    let remaining = (started_at + self.bounds.deadline) - clock.now();
+                    match self.acquire_and_record(remaining, &recorder).await {
+                        Ok(()) => {
+                            options.previous = verdict.class;
+                            continue;
+                        }
+                        Err(refused) => GiveUpReason::Limit(refused),
+                    }
                 }
-            }
-            return Err(CallError::GaveUp { error, verdict, by, attempts: number });
+            };
+            return Err(CallError::GaveUp { error, verdict, policy, reason, attempts: number });
         }
         unreachable!("the range of attempts has no end")
     }
 
-    /// Takes the tokens of an attempt from the limits; records the call as limited if they refuse it.
-    async fn acquire_and_record(&self, wait: Duration, recorder: &Recorder) -> Result<Allowed, Refusal> {
-        self.acquire(wait).await.inspect_err(|_| recorder.record(Outcome::Limited, Duration::ZERO))
+    /// Takes the tokens of an attempt from the limits; records the call as limited if one refuses it.
+    async fn acquire_and_record(&self, wait: Duration, recorder: &Recorder) -> Result<(), LimitRefused> {
+        let acquired = self.limits.acquire(self.cost, wait).await;
+        acquired.map(drop).inspect_err(|_| recorder.record(Outcome::Limited, Duration::ZERO))
     }
 
-    async fn acquire(&self, wait: Duration) -> Result<Allowed, Refusal> {
-        if self.extra_limits.is_empty() {
-            return self.limiter.acquire(self.cost, wait).await;
-        }
-        let mut limits = vec![(self.platform.clone(), self.limiter.clone())];
-        limits.extend(self.extra_limits.iter().cloned());
-        let admitted = Admitted { cost: Some(self.cost), limits, by: String::new() };
-        let reserved = admitted.reserve(wait).await;
-        reserved.map(|(remaining, _)| Allowed::new(remaining)).map_err(|(_, refusal)| refusal)
-    }
-
-    fn describe<E: RetryableError>(&self, error: &E, attempt: u32, elapsed_ms: u64) -> Failure {
+    /// Adds what the host knows to a failure.
+    fn describe(&self, failure: Failure, attempt: u32, elapsed_ms: u64) -> Failure {
         let (platform, endpoint) = (self.platform.clone(), self.endpoint.clone());
-        let at_ms = self.host.clock().unix_ms();
-        Failure { platform, endpoint, attempt, elapsed_ms, at_ms, ..error.failure() }
+        let at_ms = self.context.clock.unix_ms();
+        Failure { platform, endpoint, attempt, elapsed_ms, at_ms, ..failure }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tokio::time::Instant;
+
+    use super::*;
+    use crate::Host;
 
     fn host() -> Host {
         Host::builder().config(tidegate_core::config::Config::with_platforms()).build().unwrap()
@@ -199,7 +232,7 @@ mod tests {
     async fn run(statuses: &[u16], refreshes_credentials: bool) -> (Result<(), CallError<Failure>>, u32, Duration) {
         let (start, mut attempts) = (Instant::now(), 0);
         let mut retry = host().retry("jd").unwrap();
-        retry.refreshes_credentials = refreshes_credentials;
+        retry.options.refreshes_credentials = refreshes_credentials;
         let result = retry
             .run(|attempt| {
                 attempts = attempt.number;
@@ -240,7 +273,8 @@ mod tests {
         let start = Instant::now();
         let failure = Failure { status: Some(429), retry_after_ms: Some(3_600_000), ..Failure::default() };
         let result: Result<(), _> = host().retry("jd").unwrap().run(|_| std::future::ready(Err(failure.clone()))).await;
-        assert!(matches!(result, Err(CallError::GaveUp { attempts: 1, .. })));
+        let error = result.unwrap_err();
+        assert_eq!((error.attempts(), error.retry_after()), (1, Some(Duration::from_secs(3_600))));
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 
@@ -268,7 +302,37 @@ mod tests {
         let _ = limiter.check(limiter.quota().burst()).await;
         let retry = host.retry("jd").unwrap().endpoint("e").wait(Duration::ZERO);
         let result: Result<(), CallError<Failure>> = retry.run(async |_| unreachable!("the limit is exhausted")).await;
-        assert!(matches!(result, Err(CallError::Refused { refusal: Refusal::Limited { .. }, .. })));
+        let error = result.unwrap_err();
+        assert!(error.is_refused() && error.retry_after().is_some() && !error.is_permanent(), "{error:?}");
         assert_eq!(host.metrics().get("jd", Some("e"), Duration::from_secs(60)).limited, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bounds_of_a_call_replace_those_of_the_configuration() {
+        let second = Duration::from_secs(1);
+        let every = |delay| Backoff { base_delay: delay, max_delay: delay, jitter: 0.0 };
+        // Each row: the bounds, the attempts that are made, and the seconds that they take.
+        let rows: [(fn(Retry) -> Retry, u32, u64); 5] = [
+            (|retry| retry.max_attempts(2), 2, 5),
+            (|retry| retry.max_attempts(0), 1, 0),
+            (|retry| retry.max_attempts(9), 9, 40),
+            (|retry| retry.max_attempts(9).deadline(Duration::from_secs(12)), 3, 10),
+            (|retry| retry.max_attempts(9).deadline(Duration::ZERO), 1, 0),
+        ];
+        for (row, (bound, attempts, seconds)) in rows.into_iter().enumerate() {
+            let start = Instant::now();
+            let retry = bound(host().retry("jd").unwrap().backoff(every(5 * second)).deadline(60 * second));
+            let error = retry.run(async |_| Err::<(), _>(status(503))).await.unwrap_err();
+            assert_eq!((error.attempts(), start.elapsed().as_secs()), (attempts, seconds), "row {row}: {error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn call_that_is_not_idempotent_is_retried_only_after_it_was_rejected() {
+        for (code, attempts) in [(503, 1), (429, 2)] {
+            let retry = host().retry("jd").unwrap().idempotent(false).max_attempts(2);
+            let error = retry.run(async |_| Err::<(), _>(status(code))).await.unwrap_err();
+            assert_eq!(error.attempts(), attempts, "{code}");
+        }
     }
 }

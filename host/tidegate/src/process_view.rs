@@ -1,29 +1,26 @@
 //! The data that policies can query: this process's metrics and limits, from memory.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::{HostView, LimitStatus, Stats};
 
-use crate::Host;
-use crate::host::HostInner;
+use crate::limiters::WeakLimiters;
+use crate::metrics::Metrics;
 
-/// The [`HostView`] of a host. It does not keep the host alive.
-pub struct ProcessView(pub Weak<HostInner>);
-
-impl ProcessView {
-    fn host(&self) -> Option<Host> {
-        self.0.upgrade().map(Host)
-    }
+/// The [`HostView`] of a host. It does not keep the host's limiters alive, nor their connection to Redis.
+pub struct ProcessView {
+    pub metrics: Metrics,
+    pub limiters: WeakLimiters,
 }
 
 impl HostView for ProcessView {
     fn window(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Stats {
-        self.host().map(|host| host.metrics().get(platform, endpoint, range)).unwrap_or_default()
+        self.metrics.get(platform, endpoint, range)
     }
 
     fn limit(&self, name: &str) -> Option<LimitStatus> {
-        Some(self.host()?.limiter(name).ok()?.cached_status())
+        Some(self.limiters.upgrade()?.get(name).ok()?.cached_status())
     }
 }
 

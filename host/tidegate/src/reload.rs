@@ -3,24 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Serialize;
 use tidegate_core::config::reader::{Diagnostic, EffectiveValue};
 use tidegate_core::config::{Config, SystemEnv};
 use tidegate_policy::Policies;
 use tidegate_policy::watch::{Watch, watch};
 
-use crate::{Alerts, Host};
-
-/// The state of the configuration file.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct ConfigStatus {
-    /// The number of new configurations that were activated since the start.
-    pub reloads: u64,
-    /// Why the current file is not active, as lines of `file:line:column: message`; `None` if it is active.
-    pub stale: Option<String>,
-    /// The changed settings that take effect only after a restart.
-    pub needs_restart: Vec<&'static str>,
-}
+use crate::alerts::Alerts;
+use crate::config_status::ConfigStatus;
+use crate::host::Host;
 
 impl Host {
     /// Returns the alerts of this host.
@@ -32,7 +22,7 @@ impl Host {
     /// Returns the policies of this host; `None` if it was built without policies.
     #[must_use]
     pub fn policies(&self) -> Option<&Arc<Policies>> {
-        self.0.policies.as_ref()
+        self.call_context().policies.policies()
     }
 
     /// Returns the state of the configuration file.

@@ -10,10 +10,12 @@ use tidegate_core::store::{LockStore, MetricStore};
 #[cfg(feature = "redis")]
 use tidegate_redis::{Redis, RedisLimit, RedisLocks, RedisMetrics};
 
+use crate::error::BuildError;
+use crate::limiter::Limiter;
 use crate::lock::MemoryLocks;
-use crate::{BuildError, Limiter};
 
-/// The factory of a host's stores.
+/// The factory of a host's stores. Clones share the connection to Redis.
+#[derive(Clone)]
 pub struct Stores {
     clock: Arc<dyn Clock>,
     #[cfg(feature = "redis")]

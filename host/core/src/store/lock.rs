@@ -23,6 +23,15 @@ pub struct LockHeld {
     pub ttl: Duration,
 }
 
+/// The reply to a request to acquire a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockReply<T = LockGrant> {
+    /// The lock was granted.
+    Granted(T),
+    /// Another owner holds the lock.
+    Held(LockHeld),
+}
+
 /// A request to acquire or release a lock.
 #[derive(Clone, Copy, Debug)]
 pub struct LockRequest<'a> {
@@ -54,7 +63,7 @@ pub struct LockInfo {
 pub trait LockStore: Send + Sync {
     /// Acquires the lock for `ttl`. If the owner holds it already, its depth grows by one, and the lock never expires
     /// earlier than before.
-    fn acquire<'a>(&'a self, request: LockRequest<'a>, ttl: Duration) -> StoreFuture<'a, Result<LockGrant, LockHeld>>;
+    fn acquire<'a>(&'a self, request: LockRequest<'a>, ttl: Duration) -> StoreFuture<'a, LockReply>;
 
     /// Extends the lock so that it expires no sooner than `ttl` from now.
     ///

@@ -16,7 +16,7 @@ pub use alert::{
     OfflineState, RoutedNotification,
 };
 pub use limit::{LimitStatus, LimitStore, OnRedisFailure, StoreReservation};
-pub use lock::{LockGrant, LockHeld, LockInfo, LockRequest, LockStore};
+pub use lock::{LockGrant, LockHeld, LockInfo, LockReply, LockRequest, LockStore};
 pub use metric::{MetricDeltas, MetricStore};
 
 /// The error of a store.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidegate::{Host, Outcome, Request};
+use tidegate::{AdmitError, Host, LimitRefused, Outcome, Request};
 use utoipa::ToSchema;
 
 use super::ApiError;
@@ -103,29 +103,29 @@ pub async fn admit(host: &Host, request: AdmitRequest) -> Result<AdmitResponse, 
     let AdmitRequest { platform, endpoint, method, headers, labels, wait_ms } = request;
     let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
     let request = Request { platform, endpoint, method, at_ms: host.clock().unix_ms(), headers, labels };
-    let (policy_host, policy_request) = (host.clone(), request.clone());
-    // A policy may run until its deadline, so it must not block a worker that other requests need.
-    let evaluated = tokio::task::spawn_blocking(move || policy_host.admit(&policy_request)).await;
-    let admitted = match evaluated.map_err(|_| ApiError::internal("the policy task failed"))?? {
+    let admitted = match host.admit(&request).await {
         Ok(admitted) => admitted,
-        Err(denied) => {
-            let (decision, reason) = (DeniedDecision::Denied, denied.reason);
-            let denied = DeniedRequest { decision, reason, status: denied.status, by: denied.by };
-            return Ok(AdmitResponse::Denied(denied));
-        }
+        Err(error) => return denied(&error).map(AdmitResponse::Denied),
     };
     match admitted.reserve(Duration::from_millis(wait_ms)).await {
-        Ok((remaining, reservations)) => Ok(AdmitResponse::Allowed(AllowedRequest {
+        Ok(reservations) => Ok(AdmitResponse::Allowed(AllowedRequest {
             decision: AllowedDecision::Allowed,
-            cost: admitted.cost.unwrap_or(1),
-            limits: admitted.limits.into_iter().map(|(name, _)| name).collect(),
-            remaining,
-            reservations: reservations.into_iter().map(|(limit, id)| (limit, id.to_string())).collect(),
-            by: admitted.by,
+            cost: admitted.cost().unwrap_or(1),
+            limits: admitted.limits().map(str::to_owned).collect(),
+            remaining: reservations.remaining(),
+            reservations: reservations.ids().map(|(limit, id)| (limit.to_owned(), id.to_string())).collect(),
+            by: admitted.policy().to_owned(),
         })),
-        Err((limit, refusal)) => {
+        Err(LimitRefused { limit, refusal, .. }) => {
             host.metrics().record(&request.platform, &request.endpoint, Outcome::Limited, Duration::ZERO);
             Ok(AdmitResponse::Refused(RefusedCall::new(refusal, Some(limit))))
         }
     }
+}
+
+/// Returns why the policy denied the request, or an error if its platform is unknown.
+fn denied(error: &AdmitError) -> Result<DeniedRequest, ApiError> {
+    let denied = error.denied().ok_or_else(|| ApiError::not_found(error.to_string()))?;
+    let (reason, by) = (denied.reason.clone(), denied.policy.to_string());
+    Ok(DeniedRequest { decision: DeniedDecision::Denied, reason, status: denied.status, by })
 }

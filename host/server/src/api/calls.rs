@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidegate::core::clock::millis;
-use tidegate::{Advice, Class, Failure, FailureKind, Host, Outcome};
+use tidegate::{CallOptions, Class, Failure, FailureKind, Host, Outcome, Verdict};
 use utoipa::ToSchema;
 
 use super::ApiError;
@@ -48,7 +48,8 @@ pub struct CallReport {
     /// The failure class of the previous attempt.
     #[schema(value_type = Option<ClassName>)]
     pub previous: Option<Class>,
-    /// Whether the call may be executed twice. A call that may not is retried only if the platform throttled it.
+    /// Whether the call may be executed twice. A call that may not is retried only if the platform responded that it
+    /// throttled the call.
     #[serde(default = "idempotent_by_default")]
     #[schema(default = true)]
     pub idempotent: bool,
@@ -151,15 +152,14 @@ pub async fn record(host: &Host, call: CallReport) -> Result<Option<CallAdvice>,
         retry_after_ms: report.retry_after_ms,
     };
     let failure = tidegate::complete_failure(&host.config(), failure, report.body.as_deref());
-    let policy_host = host.clone();
-    // A policy may run until its deadline, so it must not block a worker that other requests need.
-    let advice = move || policy_host.advise(&failure, call.previous, call.refreshes_credentials);
-    let advice = tokio::task::spawn_blocking(advice).await;
-    let Advice { verdict, by, delay } = advice.map_err(|_| ApiError::internal("the policy task failed"))?;
-    // A call that is not idempotent is retried only if the platform throttled it, so that it never runs twice.
-    let delay = delay.filter(|_| call.idempotent || verdict.class == Some(Class::Throttled));
+    let options = CallOptions::default()
+        .idempotent(call.idempotent)
+        .refreshes_credentials(call.refreshes_credentials)
+        .previous(call.previous);
+    let advice = host.advise(&failure, options).await;
+    let (delay, Verdict { class, reason, .. }) = (advice.delay(), advice.verdict);
     let action = if delay.is_some() { AdvisedAction::Retry } else { AdvisedAction::GiveUp };
-    Ok(Some(CallAdvice { action, delay_ms: delay.map(millis), class: verdict.class, reason: verdict.reason, by }))
+    Ok(Some(CallAdvice { action, delay_ms: delay.map(millis), class, reason, by: advice.policy.to_string() }))
 }
 
 fn validate(call: &CallReport) -> Result<(), ApiError> {

@@ -98,9 +98,13 @@ impl From<StoreError> for ApiError {
 
 impl From<LockError> for ApiError {
     fn from(error: LockError) -> Self {
-        match error {
-            LockError::Invalid(message) => Self::bad_request(message),
-            LockError::Store(error) => error.into(),
+        let message = error.to_string();
+        if error.is_invalid() {
+            return Self::bad_request(message);
         }
+        if error.held().is_some() {
+            return Self::conflict(message);
+        }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 }

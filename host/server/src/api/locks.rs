@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidegate::Host;
 use tidegate::core::clock::millis;
-use tidegate::core::store::{LockInfo, LockRequest};
+use tidegate::core::store::{LockGrant, LockInfo, LockRequest};
 use utoipa::ToSchema;
 
 use super::{ApiError, random_id};
@@ -160,17 +160,16 @@ pub async fn acquire(host: &Host, name: &str, request: AcquireLockRequest) -> Re
     let (id, ttl) = (request.id.unwrap_or_else(random_id), Duration::from_millis(request.ttl_ms));
     let wait = Duration::from_millis(request.wait_ms).min(MAX_WAIT);
     let lock = LockRequest { name, owner: &request.owner, id: &id };
-    Ok(match host.locks().acquire_for(lock, ttl, wait).await? {
-        Ok(grant) => AcquireLockResponse::Acquired(AcquiredLock {
-            fencing_token: grant.fencing_token,
-            depth: grant.depth,
-            ttl_ms: request.ttl_ms,
-        }),
-        Err(held) => AcquireLockResponse::Busy(BusyLock {
-            error: "another owner holds the lock".to_owned(),
-            retry_after_ms: millis(held.ttl),
-        }),
-    })
+    match host.locks().acquire_for(lock, ttl, wait).await {
+        Ok(LockGrant { fencing_token, depth }) => {
+            Ok(AcquireLockResponse::Acquired(AcquiredLock { fencing_token, depth, ttl_ms: request.ttl_ms }))
+        }
+        Err(error) => {
+            let held = error.held().ok_or(error)?;
+            let (error, retry_after_ms) = ("another owner holds the lock".to_owned(), millis(held.ttl));
+            Ok(AcquireLockResponse::Busy(BusyLock { error, retry_after_ms }))
+        }
+    }
 }
 
 /// Extends a lock.

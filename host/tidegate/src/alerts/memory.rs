@@ -1,6 +1,7 @@
 //! Alert states and history in the memory of this process.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::future::ready;
 use std::sync::Arc;
 
@@ -79,6 +80,12 @@ impl Contents {
         let at_ms = record.routed.notification.at_ms;
         let index = self.records.partition_point(|other| other.routed.notification.at_ms <= at_ms);
         self.records.insert(index, AlertRecord { id: self.last_id, ..record });
+    }
+}
+
+impl fmt::Debug for MemoryAlerts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryAlerts").finish_non_exhaustive()
     }
 }
 

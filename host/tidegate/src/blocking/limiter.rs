@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::{Allowed, LimitStatus, Quota};
+use tidegate_core::{Allowed, LimitStatus, Quota, ReservationId};
 
-use super::{BackgroundRuntime, BlockingError};
+use super::error::BlockingError;
+use super::runtime::BackgroundRuntime;
+use crate::limiter::{Limiter, Reservation};
 
 /// The rate limit of one platform; see [`crate::Limiter`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct BlockingLimiter {
-    pub(super) inner: crate::Limiter,
+    pub(super) inner: Limiter,
     pub(super) background: Arc<BackgroundRuntime>,
 }
 
@@ -31,6 +33,24 @@ impl BlockingLimiter {
     /// takes nothing. Returns an error if called inside an async runtime.
     pub fn acquire(&self, cost: u64, timeout: Duration) -> Result<Allowed, BlockingError> {
         Ok(self.background.wait(self.inner.acquire(cost, timeout))??)
+    }
+
+    /// Waits as [`BlockingLimiter::acquire`] does and returns a reservation. If the call is then not sent, the caller can
+    /// cancel the reservation.
+    ///
+    /// # Errors
+    /// Returns an error with the [`refusal`](BlockingError::refusal) if the tokens will not be available in time; a refusal
+    /// takes nothing. Returns an error if called inside an async runtime.
+    pub fn reserve(&self, cost: u64, timeout: Duration) -> Result<Reservation, BlockingError> {
+        Ok(self.background.wait(self.inner.reserve(cost, timeout))??)
+    }
+
+    /// Cancels a reservation whose call is not sent and returns its cost to the bucket; see [`crate::Limiter::cancel`].
+    ///
+    /// # Errors
+    /// Returns an error if Redis is unavailable, or if called inside an async runtime.
+    pub fn cancel(&self, id: &ReservationId) -> Result<(), BlockingError> {
+        Ok(self.background.wait(self.inner.cancel(id))??)
     }
 
     /// Returns the current state of the limit.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BackgroundRuntime, BlockingError};
+use super::error::BlockingError;
+use super::runtime::BackgroundRuntime;
+use crate::lock::{Lease, Lock};
 
 /// A lock and its owner; see [`crate::Lock`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct BlockingLock {
-    pub(super) inner: crate::Lock,
+    pub(super) inner: Lock,
     pub(super) background: Arc<BackgroundRuntime>,
 }
 
@@ -50,10 +52,11 @@ impl BlockingLock {
 }
 
 /// A lock that this process holds and extends; see [`crate::Lease`].
+#[derive(Debug)]
 #[must_use = "dropping a lease releases its lock"]
 pub struct BlockingLease {
     /// `Some` until the release.
-    inner: Option<crate::Lease>,
+    inner: Option<Lease>,
     background: Arc<BackgroundRuntime>,
 }
 
@@ -61,13 +64,13 @@ impl BlockingLease {
     /// Returns the fencing token, which is greater than the token of every earlier grant.
     #[must_use]
     pub fn fencing_token(&self) -> u64 {
-        self.inner.as_ref().map_or(0, crate::Lease::fencing_token)
+        self.inner.as_ref().map_or(0, Lease::fencing_token)
     }
 
     /// Returns whether this lease still holds the lock, so that no other owner can.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.inner.as_ref().is_some_and(crate::Lease::is_held)
+        self.inner.as_ref().is_some_and(Lease::is_held)
     }
 
     /// Releases the lock and returns whether it was held until then.

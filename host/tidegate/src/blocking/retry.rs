@@ -4,27 +4,50 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_core::Backoff;
 use tokio::sync::mpsc;
 
-use super::{BackgroundRuntime, BlockingError};
-use crate::{Attempt, RetryableError};
+use super::admission::BlockingAdmitted;
+use super::error::BlockingError;
+use super::runtime::BackgroundRuntime;
+use crate::call_error::{CallError, RetryableError};
+use crate::pipeline::{Attempt, Retry};
 
 /// A call to a platform, with retries; see [`crate::Retry`].
+#[derive(Clone, Debug)]
 #[must_use = "the call is made by `run`"]
 pub struct BlockingRetry {
-    pub(super) inner: crate::Retry,
+    pub(super) inner: Retry,
     pub(super) background: Arc<BackgroundRuntime>,
 }
 
 /// The error of a call.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BlockingCallError<E> {
     /// The limit refused the call, or its last attempt failed.
     #[error(transparent)]
-    Failed(crate::CallError<E>),
+    Failed(CallError<E>),
     /// The call could not be made from this thread.
     #[error(transparent)]
     Blocking(BlockingError),
+}
+
+impl<E> BlockingCallError<E> {
+    /// Returns the error of the call; `None` if the call could not be made from this thread.
+    #[must_use]
+    pub const fn call_error(&self) -> Option<&CallError<E>> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Blocking(_) => None,
+        }
+    }
+
+    /// Returns how long to wait before the same call is made again, if that is known; see [`CallError::retry_after`].
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.call_error()?.retry_after()
+    }
 }
 
 impl BlockingRetry {
@@ -34,15 +57,45 @@ impl BlockingRetry {
         self
     }
 
-    /// Sets the number of tokens that each attempt takes from the limit. The default is 1.
+    /// Sets the number of tokens that each attempt takes from the limits. The default is 1.
     pub fn cost(mut self, cost: u64) -> Self {
         self.inner = self.inner.cost(cost);
         self
     }
 
-    /// Sets how long the first attempt may wait for the limit. The default is 30 s.
+    /// Applies the decision of an admission policy: the cost and the limits.
+    pub fn admitted(mut self, admitted: BlockingAdmitted) -> Self {
+        self.inner = self.inner.admitted(admitted.inner);
+        self
+    }
+
+    /// Sets how long the first attempt may wait for the limits. The default is 30 s.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.inner = self.inner.wait(wait);
+        self
+    }
+
+    /// Sets the maximum number of attempts of this call; see [`Retry::max_attempts`].
+    pub fn max_attempts(mut self, max_attempts: u32) -> Self {
+        self.inner = self.inner.max_attempts(max_attempts);
+        self
+    }
+
+    /// Sets the maximum time from the start of the first attempt to the start of the last one; see [`Retry::deadline`].
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.inner = self.inner.deadline(deadline);
+        self
+    }
+
+    /// Sets the delays between attempts of this call; see [`Retry::backoff`].
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.inner = self.inner.backoff(backoff);
+        self
+    }
+
+    /// Sets whether the platform may execute the call twice; see [`Retry::idempotent`].
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.inner = self.inner.idempotent(idempotent);
         self
     }
 
@@ -94,5 +147,5 @@ impl BlockingRetry {
 /// The next step of a call.
 enum CallStep<T, E> {
     Attempt(Attempt),
-    Finished(Result<T, crate::CallError<E>>),
+    Finished(Result<T, CallError<E>>),
 }

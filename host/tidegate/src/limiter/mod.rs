@@ -3,6 +3,7 @@
 
 mod memory;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,12 @@ pub const MAX_WAIT: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Clone)]
 pub struct Limiter(LimiterStore);
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limiter").field("status", &self.cached_status()).finish_non_exhaustive()
+    }
+}
 
 /// Tokens that a call has taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +188,8 @@ async fn reserve_and_wait<S: LimitStore>(store: &S, cost: u64, within: Duration)
     let mut changes = store.changed();
     let StoreReservation { ticket, mut wait, remaining, id } = store.reserve(cost, within).await?;
     // The deadline is counted from the reply. The store counted `within` from the request, which is earlier; a deadline
-    // that early could refuse a call that the store accepted.
+    // that early could refuse a call that the store accepted. It is in tokio's time because the sleep below is; the store
+    // counts tokens in the time of the host's clock.
     let deadline = Instant::now() + within;
     let mut queued = QueuedCall { store, ticket: Some(ticket) };
     while !wait.is_zero() {

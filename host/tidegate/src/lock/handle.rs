@@ -1,14 +1,16 @@
 //! The handle with which one owner acquires a lock.
 
+use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidegate_core::StoreError;
-use tidegate_core::store::{LockHeld, LockRequest};
+use tidegate_core::store::{LockReply, LockRequest};
 
-use super::lease::{HeldLock, Lease};
-use super::{LockError, Locks, LocksInner, check_name, check_ttl, new_request_id};
+use super::lease::{Grant, HeldLock, Lease};
+use super::queue::LockQueues;
+use super::request::{LockError, check_name, check_ttl, new_request_id};
 
 /// The TTL of a lock unless [`Lock::ttl`] sets another.
 const DEFAULT_TTL: Duration = Duration::from_secs(30);
@@ -16,10 +18,10 @@ const DEFAULT_TTL: Duration = Duration::from_secs(30);
 /// A lock and its owner. A handle and its clones are one owner.
 #[derive(Clone)]
 pub struct Lock {
-    pub(super) locks: Locks,
-    pub(super) name: Arc<str>,
-    pub(super) owner: Arc<str>,
-    pub(super) ttl: Duration,
+    queues: Arc<LockQueues>,
+    name: Arc<str>,
+    owner: Arc<str>,
+    ttl: Duration,
     owner_state: Arc<Mutex<OwnerState>>,
 }
 
@@ -32,11 +34,18 @@ struct OwnerState {
     unconfirmed: Option<String>,
 }
 
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, owner, ttl, .. } = self;
+        f.debug_struct("Lock").field("name", name).field("owner", owner).field("ttl", ttl).finish_non_exhaustive()
+    }
+}
+
 impl Lock {
-    pub(super) fn new(locks: Locks, name: &str) -> Self {
+    pub(super) fn new(queues: Arc<LockQueues>, name: &str) -> Self {
         // The process id helps an operator who lists locks to find the process.
         let owner = format!("{}-{:032x}", std::process::id(), rand::random::<u128>());
-        Self { locks, name: name.into(), owner: owner.into(), ttl: DEFAULT_TTL, owner_state: Arc::default() }
+        Self { queues, name: name.into(), owner: owner.into(), ttl: DEFAULT_TTL, owner_state: Arc::default() }
     }
 
     /// Sets how long the lock stays held after its last extension. The lease extends it at every third of this time.
@@ -81,8 +90,10 @@ impl Lock {
         if let Some(lease) = self.current_lease() {
             return Ok(Some(lease));
         }
-        let result = self.locks.acquire_with(&self.name, &self.owner, timeout, || self.try_once()).await?;
-        Ok(result.ok())
+        match self.queues.acquire(&self.name, &self.owner, timeout, || self.try_once()).await? {
+            LockReply::Granted(lease) => Ok(Some(lease)),
+            LockReply::Held(_) => Ok(None),
+        }
     }
 
     /// Returns another lease if this owner already holds the lock; the lock is released with its last lease.
@@ -92,26 +103,34 @@ impl Lock {
 
     /// Sends one request to the store, in a separate task. If the caller is dropped meanwhile, the task still receives
     /// the lease, drops it and so releases the lock.
-    async fn try_once(&self) -> Result<Result<Lease, LockHeld>, StoreError> {
+    async fn try_once(&self) -> Result<LockReply<Lease>, StoreError> {
         let lock = self.clone();
         let request = tokio::spawn(async move { lock.send_request().await });
         let shut_down = |_| Err(StoreError::unavailable("the runtime that acquires the lock has shut down"));
         request.await.unwrap_or_else(shut_down)
     }
 
-    async fn send_request(&self) -> Result<Result<Lease, LockHeld>, StoreError> {
-        let LocksInner { store, clock, .. } = &*self.locks.0;
+    async fn send_request(&self) -> Result<LockReply<Lease>, StoreError> {
+        let LockQueues { store, clock, .. } = &*self.queues;
         let id = self.owner_state.lock().unconfirmed.take().unwrap_or_else(new_request_id);
         // The clock is read before the request is sent, because the TTL cannot start earlier.
         let sent_at = clock.now();
         let request = LockRequest { name: &self.name, owner: &self.owner, id: &id };
         match store.acquire(request, self.ttl).await {
-            Ok(Ok(grant)) => {
-                let held = HeldLock::start(self, grant.fencing_token, sent_at);
+            Ok(LockReply::Granted(grant)) => {
+                let held = HeldLock::start(Grant {
+                    store: Arc::clone(store),
+                    clock: Arc::clone(clock),
+                    name: Arc::clone(&self.name),
+                    owner: Arc::clone(&self.owner),
+                    token: grant.fencing_token,
+                    ttl: self.ttl,
+                    sent_at,
+                });
                 self.owner_state.lock().held = Arc::downgrade(&held);
-                Ok(Ok(Lease::new(held)))
+                Ok(LockReply::Granted(Lease::new(held)))
             }
-            Ok(Err(held)) => Ok(Err(held)),
+            Ok(LockReply::Held(held)) => Ok(LockReply::Held(held)),
             Err(error) => {
                 self.owner_state.lock().unconfirmed = Some(id);
                 Err(error)

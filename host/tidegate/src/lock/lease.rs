@@ -1,5 +1,6 @@
 //! A held lock: extended in the background, released on drop, and reported as lost before its TTL has passed.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,11 +11,23 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 
-use super::{Lock, LockError, new_request_id};
+use super::request::{LockError, new_request_id};
 
 /// A lock that this process holds. Dropping the last lease of an owner releases the lock.
 #[must_use = "dropping a lease releases its lock"]
 pub struct Lease(Arc<HeldLock>);
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let grant = &self.0.extender.grant;
+        f.debug_struct("Lease")
+            .field("name", &grant.name)
+            .field("owner", &grant.owner)
+            .field("fencing_token", &grant.token)
+            .field("is_held", &self.is_held())
+            .finish()
+    }
+}
 
 impl Lease {
     pub(super) fn new(held: Arc<HeldLock>) -> Self {
@@ -26,7 +39,7 @@ impl Lease {
     /// A protected resource stores the greatest token that it has received and rejects requests with a smaller one.
     #[must_use]
     pub fn fencing_token(&self) -> u64 {
-        self.0.extender.token
+        self.0.extender.grant.token
     }
 
     /// Returns whether the lock is held, as far as this process knows.
@@ -73,39 +86,38 @@ pub struct HeldLock {
     runtime: Handle,
 }
 
+/// A lock that a store granted.
+pub struct Grant {
+    pub store: Arc<dyn LockStore>,
+    pub clock: Arc<dyn Clock>,
+    pub name: Arc<str>,
+    pub owner: Arc<str>,
+    /// The fencing token.
+    pub token: u64,
+    pub ttl: Duration,
+    /// The time at which the request was sent.
+    pub sent_at: Timestamp,
+}
+
 /// Extends and releases one grant.
 struct LockExtender {
-    store: Arc<dyn LockStore>,
-    clock: Arc<dyn Clock>,
-    name: Arc<str>,
-    owner: Arc<str>,
-    token: u64,
-    ttl: Duration,
+    grant: Grant,
     /// The time until which no other owner can hold the lock, in microseconds of the process's clock.
     held_until: AtomicU64,
     lost: watch::Sender<bool>,
 }
 
 impl HeldLock {
-    /// Starts to extend a grant whose request was sent at `sent_at`. Must be called within a tokio runtime.
-    pub fn start(lock: &Lock, token: u64, sent_at: Timestamp) -> Arc<Self> {
-        let inner = &lock.locks.0;
-        let extender = Arc::new(LockExtender {
-            store: Arc::clone(&inner.store),
-            clock: Arc::clone(&inner.clock),
-            name: Arc::clone(&lock.name),
-            owner: Arc::clone(&lock.owner),
-            token,
-            ttl: lock.ttl,
-            held_until: AtomicU64::new(safe_expiry(sent_at, lock.ttl).as_micros()),
-            lost: watch::Sender::new(false),
-        });
-        let extension_task = tokio::spawn(Arc::clone(&extender).run(sent_at)).abort_handle();
+    /// Starts to extend a grant. Must be called within a tokio runtime.
+    pub fn start(grant: Grant) -> Arc<Self> {
+        let held_until = AtomicU64::new(safe_expiry(grant.sent_at, grant.ttl).as_micros());
+        let extender = Arc::new(LockExtender { grant, held_until, lost: watch::Sender::new(false) });
+        let extension_task = tokio::spawn(Arc::clone(&extender).run()).abort_handle();
         Arc::new(Self { extender, extension_task, on_release: None, runtime: Handle::current() })
     }
 
     pub fn is_held(&self) -> bool {
-        !*self.extender.lost.borrow() && self.extender.clock.now() < self.extender.held_until()
+        !*self.extender.lost.borrow() && self.extender.grant.clock.now() < self.extender.held_until()
     }
 }
 
@@ -129,11 +141,12 @@ impl LockExtender {
     }
 
     /// Extends the lock at every third of the TTL until it is lost.
-    async fn run(self: Arc<Self>, granted_at: Timestamp) {
-        let mut last = granted_at;
+    async fn run(self: Arc<Self>) {
+        let Grant { clock, ttl, sent_at, .. } = &self.grant;
+        let mut last = *sent_at;
         loop {
-            let next = last + self.ttl / 3;
-            tokio::time::sleep(next - self.clock.now()).await;
+            let next = last + *ttl / 3;
+            tokio::time::sleep(next - clock.now()).await;
             match self.extend().await {
                 Some(sent_at) => last = sent_at,
                 None => break,
@@ -145,21 +158,22 @@ impl LockExtender {
     /// Extends the lock once; retries while the store is unavailable and the lock cannot have expired. Returns the time
     /// at which the successful request was sent, or `None` if the lock is lost.
     async fn extend(&self) -> Option<Timestamp> {
+        let Grant { store, clock, name, owner, token, ttl, .. } = &self.grant;
         loop {
-            let sent_at = self.clock.now();
+            let sent_at = clock.now();
             let left = self.held_until() - sent_at;
             if left.is_zero() {
                 return None;
             }
-            let extended = self.store.extend(&self.name, &self.owner, self.token, self.ttl);
+            let extended = store.extend(name, owner, *token, *ttl);
             // A reply after this time is useless: another owner may hold the lock by then.
             match tokio::time::timeout(left, extended).await {
                 Ok(Ok(true)) => {
-                    self.held_until.store(safe_expiry(sent_at, self.ttl).as_micros(), Ordering::Release);
+                    self.held_until.store(safe_expiry(sent_at, *ttl).as_micros(), Ordering::Release);
                     return Some(sent_at);
                 }
                 Ok(Ok(false)) | Err(_) => return None,
-                Ok(Err(error)) => tracing::warn!(lock = &*self.name, %error, "lock not extended, retrying"),
+                Ok(Err(error)) => tracing::warn!(lock = &**name, %error, "lock not extended, retrying"),
             }
             self.pause().await;
         }
@@ -173,22 +187,23 @@ impl LockExtender {
             // The receiver may have been dropped.
             let _ = sender.send(result.clone());
         }
-        while result.as_ref().is_err_and(StoreError::is_unavailable) && self.clock.now() < self.held_until() {
+        while result.as_ref().is_err_and(StoreError::is_unavailable) && self.grant.clock.now() < self.held_until() {
             self.pause().await;
             result = self.release_once(&id).await;
         }
         if let Err(error) = result {
-            tracing::warn!(lock = &*self.name, %error, "lock not released, it expires after its TTL");
+            tracing::warn!(lock = &*self.grant.name, %error, "lock not released, it expires after its TTL");
         }
     }
 
     async fn release_once(&self, id: &str) -> Result<bool, StoreError> {
-        let request = LockRequest { name: &self.name, owner: &self.owner, id };
-        Ok(self.store.release(request, self.token).await?.is_some())
+        let Grant { store, name, owner, token, .. } = &self.grant;
+        Ok(store.release(LockRequest { name, owner, id }, *token).await?.is_some())
     }
 
     /// Waits between two attempts.
     async fn pause(&self) {
-        tokio::time::sleep((self.ttl / 20).min(self.held_until() - self.clock.now())).await;
+        let Grant { clock, ttl, .. } = &self.grant;
+        tokio::time::sleep((*ttl / 20).min(self.held_until() - clock.now())).await;
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidegate_core::clock::millis;
-use tidegate_core::store::{LockGrant, LockHeld, LockInfo, LockRequest, LockStore, Signal, StoreFuture};
+use tidegate_core::store::{LockGrant, LockHeld, LockInfo, LockReply, LockRequest, LockStore, Signal, StoreFuture};
 use tidegate_core::{Clock, Timestamp};
 use tokio::sync::watch;
 
@@ -88,18 +88,18 @@ impl MemoryLocks {
         self.locks.lock().grants.len()
     }
 
-    fn grant(&self, request: LockRequest<'_>, ttl: Duration) -> Result<LockGrant, LockHeld> {
+    fn grant(&self, request: LockRequest<'_>, ttl: Duration) -> LockReply {
         let (mut locks, now) = (self.locks.lock(), self.clock.now());
         let expires_at = now + ttl;
         if let Some(entry) = locks.held(request.name, now) {
             if entry.owner != request.owner {
-                return Err(LockHeld { ttl: entry.expires_at - now });
+                return LockReply::Held(LockHeld { ttl: entry.expires_at - now });
             }
             let last_request = LastRequest::Acquire(request.id.to_owned());
             entry.grant.depth += u32::from(entry.last_request != last_request);
             entry.last_request = last_request;
             entry.expires_at = entry.expires_at.max(expires_at);
-            return Ok(entry.grant);
+            return LockReply::Granted(entry.grant);
         }
         locks.sweep(now);
         // The token is greater than every earlier one, including those of earlier processes.
@@ -108,7 +108,7 @@ impl MemoryLocks {
         let last_request = LastRequest::Acquire(request.id.to_owned());
         let entry = GrantEntry { owner: request.owner.to_owned(), last_request, grant, expires_at };
         locks.grants.insert(request.name.to_owned(), entry);
-        Ok(grant)
+        LockReply::Granted(grant)
     }
 
     /// Releases one acquisition and returns how many remain; `None` if the owner does not hold the lock.
@@ -142,7 +142,7 @@ fn ready<'a, T: Send + 'a>(value: T) -> StoreFuture<'a, T> {
 }
 
 impl LockStore for MemoryLocks {
-    fn acquire<'a>(&'a self, request: LockRequest<'a>, ttl: Duration) -> StoreFuture<'a, Result<LockGrant, LockHeld>> {
+    fn acquire<'a>(&'a self, request: LockRequest<'a>, ttl: Duration) -> StoreFuture<'a, LockReply> {
         ready(self.grant(request, ttl))
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_core::store::MetricStore;
 use tidegate_core::{Stats, StoreError};
 
-use crate::Metrics;
+use super::Metrics;
 
 /// The source of statistics. Clones share the same source.
 #[derive(Clone)]

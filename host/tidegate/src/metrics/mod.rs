@@ -4,6 +4,7 @@ mod fleet;
 mod series;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,12 @@ pub const MAX_NAME_LENGTH: usize = 128;
 #[derive(Clone)]
 pub struct Metrics(Arc<MetricsInner>);
 
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").field("endpoints", &self.endpoints()).finish_non_exhaustive()
+    }
+}
+
 struct MetricsInner {
     series: RwLock<BTreeMap<String, BTreeMap<String, Arc<Series>>>>,
     max_endpoints: usize,
@@ -49,6 +56,12 @@ struct MetricsInner {
 pub struct Recorder {
     series: Arc<Series>,
     clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").finish_non_exhaustive()
+    }
 }
 
 impl Recorder {

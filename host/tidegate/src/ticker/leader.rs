@@ -104,8 +104,5 @@ async fn become_leader(lock: &Lock, alerting: &mut Alerting) -> Lease {
 }
 
 fn store_error(error: LockError) -> StoreError {
-    match error {
-        LockError::Store(error) => error,
-        LockError::Invalid(error) => StoreError::failed(error),
-    }
+    error.into_store_error()
 }

@@ -1,5 +1,6 @@
 //! Bodies whose beginning can be inspected before they are forwarded.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -13,6 +14,12 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The body of the requests and responses of a [`Layer`](super::Layer).
 pub struct Body(UnsyncBoxBody<Bytes, BoxError>);
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").finish_non_exhaustive()
+    }
+}
 
 impl Body {
     /// Wraps any body.

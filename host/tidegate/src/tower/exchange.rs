@@ -1,28 +1,20 @@
 //! One request, the attempts to send it, and the result of each attempt.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::header::ACCEPT_ENCODING;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
-use tidegate_core::{Class, Failure, FailureKind};
+use tidegate_core::{Failure, FailureKind};
 use tower_service::Service;
 
 use super::body::{Body, BodyPrefix, BoxError, read_prefix};
 use super::fields::plain_text;
 use super::{MAX_INSPECTED_BODY, MAX_REPLAYED_BODY};
-use crate::{Host, RetryableError};
-
-/// Whether a request may be sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReplayPolicy {
-    /// Always: the request is idempotent.
-    Always,
-    /// Only if the platform rejected the request, and therefore did not execute it.
-    IfRejected,
-    /// Never: the body is consumed when it is sent.
-    Never,
-}
+use crate::call_error::RetryableError;
+use crate::host::Host;
 
 /// A request and its body; the body is buffered for replay if it is short enough.
 pub struct OutgoingRequest {
@@ -30,7 +22,10 @@ pub struct OutgoingRequest {
     buffered: Bytes,
     /// A body that is too long to buffer; it can be sent once.
     streamed: Mutex<Option<Body>>,
-    pub replay: ReplayPolicy,
+    /// Whether the platform may execute the request twice.
+    pub idempotent: bool,
+    /// Whether the request can be sent once only, because its body is consumed when it is sent.
+    pub single_use: bool,
 }
 
 impl OutgoingRequest {
@@ -44,17 +39,13 @@ impl OutgoingRequest {
         let has_key = parts.headers.contains_key("idempotency-key");
         let idempotent_method =
             [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS].contains(&parts.method);
-        let replay = if idempotent.unwrap_or(idempotent_method || has_key) {
-            ReplayPolicy::Always
-        } else {
-            ReplayPolicy::IfRejected
+        let idempotent = idempotent.unwrap_or(idempotent_method || has_key);
+        let (buffered, streamed) = match read_prefix(Body::new(body), MAX_REPLAYED_BODY).await? {
+            BodyPrefix::Complete(buffered) => (buffered, None),
+            BodyPrefix::Partial(body) => (Bytes::new(), Some(body)),
         };
-        Ok(match read_prefix(Body::new(body), MAX_REPLAYED_BODY).await? {
-            BodyPrefix::Complete(buffered) => Self { parts, buffered, streamed: Mutex::new(None), replay },
-            BodyPrefix::Partial(body) => {
-                Self { parts, buffered: Bytes::new(), streamed: Mutex::new(Some(body)), replay: ReplayPolicy::Never }
-            }
-        })
+        let single_use = streamed.is_some();
+        Ok(Self { parts, buffered, streamed: Mutex::new(streamed), idempotent, single_use })
     }
 
     /// Returns a copy of the request for one attempt.
@@ -71,9 +62,9 @@ impl OutgoingRequest {
 }
 
 /// An attempt that failed.
+#[derive(Debug)]
 pub struct FailedAttempt {
     failure: Failure,
-    replay: ReplayPolicy,
     /// The platform's response; the caller receives it if no later attempt succeeds.
     response: Option<Response<Body>>,
 }
@@ -82,15 +73,15 @@ impl RetryableError for FailedAttempt {
     fn failure(&self) -> Failure {
         self.failure.clone()
     }
+}
 
-    fn may_repeat(&self, class: Option<Class>) -> bool {
-        match self.replay {
-            ReplayPolicy::Always => true,
-            ReplayPolicy::IfRejected => class == Some(Class::Throttled) && self.response.is_some(),
-            ReplayPolicy::Never => false,
-        }
+impl fmt::Display for FailedAttempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.failure.fmt(f)
     }
 }
+
+impl std::error::Error for FailedAttempt {}
 
 impl FailedAttempt {
     /// Returns the platform's response; without one, 504 for a timeout and 502 for any other failure.
@@ -102,10 +93,10 @@ impl FailedAttempt {
         self.response.unwrap_or_else(|| plain_text(status, self.failure.message.unwrap_or_default()))
     }
 
-    fn without_response(error: &BoxError, replay: ReplayPolicy) -> Self {
+    fn without_response(error: &BoxError) -> Self {
         let kind = if is_timeout(&**error) { FailureKind::Timeout } else { FailureKind::Connection };
         let failure = Failure { kind, message: Some(error.to_string()), ..Failure::default() };
-        Self { failure, replay, response: None }
+        Self { failure, response: None }
     }
 }
 
@@ -113,7 +104,6 @@ impl FailedAttempt {
 pub async fn send_attempt<S>(
     mut inner: S,
     request: Request<Body>,
-    replay: ReplayPolicy,
     platform: &str,
     host: &Host,
 ) -> Result<Response<Body>, FailedAttempt>
@@ -121,20 +111,18 @@ where
     S: Service<Request<Body>, Response = Response<Body>>,
     S::Error: Into<BoxError>,
 {
-    let response = send(&mut inner, request).await.map_err(|error| FailedAttempt::without_response(&error, replay))?;
+    let response = send(&mut inner, request).await.map_err(|error| FailedAttempt::without_response(&error))?;
     let (parts, body) = response.into_parts();
-    let (inspected, body) = match read_prefix(body, MAX_INSPECTED_BODY)
-        .await
-        .map_err(|error| FailedAttempt::without_response(&error, replay))?
-    {
-        BodyPrefix::Complete(bytes) => (bytes.clone(), bytes.into()),
-        BodyPrefix::Partial(body) => (Bytes::new(), body),
-    };
+    let (inspected, body) =
+        match read_prefix(body, MAX_INSPECTED_BODY).await.map_err(|error| FailedAttempt::without_response(&error))? {
+            BodyPrefix::Complete(bytes) => (bytes.clone(), bytes.into()),
+            BodyPrefix::Partial(body) => (Bytes::new(), body),
+        };
     let failure = host.read_failure(platform, parts.status, &parts.headers, &inspected);
     let response = Response::from_parts(parts, body);
     match failure {
         None => Ok(response),
-        Some(failure) => Err(FailedAttempt { failure, replay, response: Some(response) }),
+        Some(failure) => Err(FailedAttempt { failure, response: Some(response) }),
     }
 }
 
@@ -145,7 +133,7 @@ where
     S::Error: Into<BoxError>,
 {
     let sent = send(&mut inner, request).await;
-    sent.unwrap_or_else(|error| FailedAttempt::without_response(&error, ReplayPolicy::Never).into_response())
+    sent.unwrap_or_else(|error| FailedAttempt::without_response(&error).into_response())
 }
 
 async fn send<S>(inner: &mut S, request: Request<Body>) -> Result<Response<Body>, BoxError>

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
+use tidegate_core::Quota;
 use tidegate_core::clock::micros;
-use tidegate_core::{Quota, Refusal};
 
 use super::body::Body;
-use crate::{Denied, Limiter};
+use crate::admission::Denied;
+use crate::limit_set::LimitRefused;
+use crate::limiter::Limiter;
 
 /// Creates a plain text response of one line.
 pub fn plain_text(status: StatusCode, text: String) -> Response<Body> {
@@ -24,32 +26,32 @@ pub fn denied(denied: &Denied) -> Response<Body> {
     plain_text(StatusCode::from_u16(denied.status).unwrap_or(StatusCode::FORBIDDEN), denied.reason.clone())
 }
 
-/// Creates the response to a request that the limit refused.
-pub fn refused(platform: &str, refusal: Refusal) -> Response<Body> {
+/// Creates the response to a request that a limit refused.
+pub fn refused(LimitRefused { limit, refusal }: &LimitRefused) -> Response<Body> {
     let Some(retry_after) = refusal.retry_after() else {
         return plain_text(
             StatusCode::TOO_MANY_REQUESTS,
-            format!("the cost exceeds the burst of {platform}; the request can never be admitted"),
+            format!("the cost exceeds the burst of {limit}; the request can never be admitted"),
         );
     };
     let seconds = whole_seconds(retry_after);
     let mut response =
-        plain_text(StatusCode::TOO_MANY_REQUESTS, format!("rate limit of {platform} reached; retry after {seconds} s"));
+        plain_text(StatusCode::TOO_MANY_REQUESTS, format!("rate limit of {limit} reached; retry after {seconds} s"));
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 
 /// Adds the `RateLimit-Policy` and `RateLimit` fields.
-pub fn add_limit_fields(response: &mut Response<Body>, platform: &str, limiter: &Limiter) {
+pub fn add_limit_fields(response: &mut Response<Body>, limit: &str, limiter: &Limiter) {
     let status = limiter.cached_status();
     let remaining = u64::try_from(status.available).unwrap_or(0);
     let full_in = whole_seconds(status.full_in);
     let fields = [
-        ("ratelimit-policy", policy_field(platform, limiter.quota())),
-        ("ratelimit", format!("\"{platform}\";r={remaining};t={full_in}")),
+        ("ratelimit-policy", policy_field(limit, limiter.quota())),
+        ("ratelimit", format!("\"{limit}\";r={remaining};t={full_in}")),
     ];
     for (name, value) in fields {
-        // If the platform name contains characters that a header value must not contain, the fields are omitted.
+        // If the name of the limit contains characters that a header value must not contain, the fields are omitted.
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);
         }
@@ -58,7 +60,7 @@ pub fn add_limit_fields(response: &mut Response<Body>, platform: &str, limiter: 
 
 /// Returns the value of `RateLimit-Policy`: `q` tokens per `w` whole seconds, where `w` is the shortest window that is
 /// a multiple of the rate's period.
-fn policy_field(platform: &str, quota: Quota) -> String {
+fn policy_field(limit: &str, quota: Quota) -> String {
     let (mut a, mut b) = (micros(quota.rate().period()), 1_000_000);
     let period_us = a;
     while b != 0 {
@@ -66,7 +68,7 @@ fn policy_field(platform: &str, quota: Quota) -> String {
     }
     // `a` is now the greatest common divisor of the period and a second.
     let (seconds, periods) = (period_us / a, 1_000_000 / a);
-    format!("\"{platform}\";q={};w={seconds}", quota.rate().tokens().saturating_mul(periods))
+    format!("\"{limit}\";q={};w={seconds}", quota.rate().tokens().saturating_mul(periods))
 }
 
 fn whole_seconds(duration: Duration) -> u64 {

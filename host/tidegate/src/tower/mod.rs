@@ -9,6 +9,7 @@ mod fields;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +23,9 @@ use tower_service::Service;
 
 pub use body::{Body, BoxError};
 
-use crate::{Attempt, CallError, Host};
+use crate::call_error::CallError;
+use crate::host::Host;
+use crate::pipeline::{Attempt, Retry};
 use exchange::{OutgoingRequest, send_attempt};
 use fields::plain_text;
 
@@ -88,6 +91,15 @@ pub struct Layer {
     exposed_headers: Arc<[HeaderName]>,
 }
 
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layer")
+            .field("wait", &self.wait)
+            .field("exposed_headers", &self.exposed_headers)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Layer {
     /// Creates a layer that calls `route` for each request; if it returns `None`, the request is forwarded unchanged.
     pub fn new(host: Host, route: impl Fn(&Parts) -> Option<Route> + Send + Sync + 'static) -> Self {
@@ -138,7 +150,7 @@ impl<S> tower_layer::Layer<S> for Layer {
 }
 
 /// A service that is wrapped by a [`Layer`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct TidegateService<S> {
     layer: Layer,
     inner: S,
@@ -181,38 +193,51 @@ impl Layer {
             let request = Request::from_parts(parts, Body::new(incoming));
             return exchange::forward(inner, request).await;
         };
-        let retry = self.host.retry(&route.platform);
-        let retry = match retry.and_then(|retry| Ok((retry, self.host.admit(&self.admission_request(&parts, &route))?)))
-        {
-            Ok((retry, Ok(admitted))) => {
-                retry.endpoint(&route.endpoint).cost(route.cost).wait(self.wait).admitted(admitted)
-            }
-            Ok((_, Err(denied))) => return fields::denied(&denied),
-            Err(unknown) => return plain_text(StatusCode::NOT_FOUND, unknown.to_string()),
+        let retry = match self.admit(&parts, &route).await {
+            Ok(retry) => retry,
+            Err(response) => return response,
         };
-        let limiter = retry.limiter.clone();
         let outgoing = match OutgoingRequest::read(parts, incoming, route.idempotent).await {
             Ok(outgoing) => outgoing,
             Err(error) => {
                 return plain_text(StatusCode::BAD_REQUEST, format!("could not read the request body: {error}"));
             }
         };
+        let mut retry = retry.idempotent(outgoing.idempotent);
+        if outgoing.single_use {
+            retry = retry.max_attempts(1);
+        }
         let mut attempts = 0;
         let (last_attempt, outgoing, platform, host) = (&mut attempts, &outgoing, &route.platform, &self.host);
         // The closure owns the service: a reference to it would require that services are `Sync`.
         let result = retry
             .run(move |Attempt { number, .. }| {
                 *last_attempt = number;
-                send_attempt(inner.clone(), outgoing.request(), outgoing.replay, platform, host)
+                send_attempt(inner.clone(), outgoing.request(), platform, host)
             })
             .await;
-        let mut response = match result {
-            Ok(response) => response,
-            Err(CallError::GaveUp { error, .. }) => error.into_response(),
-            Err(CallError::Refused { platform, refusal }) => fields::refused(&platform, refusal),
+        let (mut response, limit) = match result {
+            Ok(response) => (response, route.platform),
+            Err(CallError::GaveUp { error, .. }) => (error.into_response(), route.platform),
+            Err(CallError::Refused { refused, .. }) => (fields::refused(&refused), refused.limit),
         };
-        fields::add_limit_fields(&mut response, &route.platform, &limiter);
+        // The limit may have been removed from the configuration meanwhile.
+        if let Ok(limiter) = self.host.limiter(&limit) {
+            fields::add_limit_fields(&mut response, &limit, &limiter);
+        }
         response.headers_mut().insert(ATTEMPTS_HEADER, HeaderValue::from(attempts));
         response
+    }
+
+    /// Returns the call with the limits that apply to the request, or the response if it is not admitted.
+    async fn admit(&self, parts: &Parts, route: &Route) -> Result<Retry, Response<Body>> {
+        let unknown_platform = |error: &dyn std::error::Error| plain_text(StatusCode::NOT_FOUND, error.to_string());
+        let retry = self.host.retry(&route.platform).map_err(|error| unknown_platform(&error))?;
+        let admitted = self.host.admit(&self.admission_request(parts, route)).await;
+        let admitted = admitted.map_err(|error| match error.denied() {
+            Some(denied) => fields::denied(denied),
+            None => unknown_platform(&error),
+        })?;
+        Ok(retry.endpoint(&route.endpoint).cost(route.cost).wait(self.wait).admitted(admitted))
     }
 }
