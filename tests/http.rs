@@ -145,6 +145,28 @@ async fn token_is_required_for_every_route_except_health() {
 }
 
 #[tokio::test]
+async fn wrong_method_gets_a_json_error_and_the_allowed_methods() {
+    let router = tidegate_server::http::router(host(), Some(Secret::new("open sesame")));
+    let rows = [
+        ("/v1/limits/jd", Some("Bearer open sesame"), 405, Some("GET,HEAD,PUT")),
+        ("/v1/limits/jd", None, 401, None),
+        ("/healthz", None, 405, Some("GET,HEAD")),
+    ];
+    for (path, token, status, allowed) in rows {
+        let mut request = Request::patch(path);
+        if let Some(token) = token {
+            request = request.header("authorization", token);
+        }
+        let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        let allow = response.headers().get("allow").map(|allow| allow.to_str().unwrap().to_owned());
+        assert!(allowed.is_none() || allow.as_deref() == allowed, "{path}: {allow:?}");
+        let body: Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+        assert!(body["error"].is_string(), "{path}: {body}");
+    }
+}
+
+#[tokio::test]
 async fn health_reports_quarantined_policies_and_an_unreadable_directory() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("policies");

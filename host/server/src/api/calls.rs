@@ -101,7 +101,6 @@ fn idempotent_by_default() -> bool {
 })))]
 pub struct CallAdvice {
     /// Whether to retry the call.
-    #[schema(inline)]
     pub action: AdvisedAction,
     /// How long to sleep before the next attempt, in milliseconds. Null if there is no next attempt.
     #[schema(required)]
