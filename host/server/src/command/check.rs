@@ -80,7 +80,9 @@ impl Check {
 fn configuration_notes(policies: &Policies, config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     if config.limits.is_empty() {
-        notes.push("there are no limits, so every platform is unknown; add [limits.NAME] or presets = [\"platforms\"]".into());
+        notes.push(
+            "there are no limits, so every platform is unknown; add [limits.NAME] or presets = [\"platforms\"]".into(),
+        );
     }
     for rule in policies.rules().iter() {
         let name = &rule.name;
