@@ -9,7 +9,7 @@ use tidegate::core::{Failure, FleetProcess};
 use tidegate::policy::Policies;
 use tidegate::{AlertRecord, Host, Outcome};
 
-use crate::fleet_leader::{FIRING, Fleet, RESOLVED, history_when_delivered, record_calls, within_timeout};
+use crate::fleet_leader::{FIRING, Fleet, RESOLVED, record_calls, within_timeout};
 use crate::servers::{Proxy, RedisServer};
 
 const UNAVAILABLE: &str = "[critical] redis_unavailable firing: redis";
@@ -21,8 +21,7 @@ async fn start_hosts(fleet: &mut Fleet, count: usize) -> Vec<Host> {
     let hosts: Vec<Host> = (0..count).map(|_| fleet.start().0).collect();
     record_calls(&hosts[0], Outcome::Error, 20);
     assert_eq!(fleet.next_message().await, FIRING);
-    within_timeout(async { while hosts[0].alerts().history(None, 1).await.is_err() {} }).await;
-    history_when_delivered(&hosts[0]).await;
+    assert_eq!(titles(&hosts[0], 1).await, [FIRING]);
     hosts
 }
 

@@ -95,7 +95,7 @@ pub async fn within_timeout<T>(future: impl Future<Output = T>) -> T {
 
 /// Waits until every delivery is recorded, and returns the history. If a leader stops before that, its successor sends
 /// the message again.
-pub async fn history_when_delivered(host: &Host) -> Vec<AlertRecord> {
+async fn history_when_delivered(host: &Host) -> Vec<AlertRecord> {
     within_timeout(async {
         loop {
             let history = host.alerts().history(None, 10).await.unwrap();

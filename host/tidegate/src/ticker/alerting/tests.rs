@@ -246,7 +246,7 @@ async fn outage_is_reported_once_and_joins_the_history() {
         ),
         (
             "only the leader continues a delivery whose addition may have succeeded",
-            "p:lead busy=1 p:down p:away=4 p:lose p:standby p:down p:away=60 q:lead p:up p:standby q:lead",
+            "p:lead busy=1 p:down p:away=4 p:lose p:lead p:away=60 q:lead p:up p:standby q:lead",
             &[FIRING, RESOLVED],
         ),
     ];
