@@ -91,7 +91,7 @@ impl Builder {
         self
     }
 
-    /// Sets the clock. The default is [`SystemClock`].
+    /// Sets the clock of the host and of its policies. The default is [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
@@ -130,6 +130,10 @@ impl Builder {
     /// # Errors
     /// Returns an error if a channel cannot be created or the `[redis]` settings are invalid.
     pub fn build(self) -> Result<Host, BuildError> {
+        #[cfg(feature = "policies")]
+        if let (Some(policies), Some(clock)) = (&self.policies, &self.clock) {
+            policies.set_clock(Arc::clone(clock));
+        }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
         let stores = Stores::open(&self.config, &clock, self.read_only)?;
         let limiters = self.config.limits.iter();
@@ -287,6 +291,18 @@ impl Host {
             return (decision.verdict, decision.by.to_string());
         }
         (fallback::classify(failure), "fallback".to_owned())
+    }
+
+    /// Returns whether a policy that may classify failures of this platform reads [`Failure::body`]. Otherwise the
+    /// caller may omit the body.
+    #[must_use]
+    pub fn reads_body(&self, platform: &str) -> bool {
+        #[cfg(feature = "policies")]
+        if let Some(policies) = &self.0.policies {
+            return policies.reads_body(platform);
+        }
+        let _ = platform;
+        false
     }
 
     /// Activates a new configuration: limits, retry, alerting, channels, the limits and settings of policies, and the

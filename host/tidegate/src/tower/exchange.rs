@@ -51,7 +51,7 @@ impl OutgoingRequest {
         };
         Ok(match read_prefix(Body::new(body), MAX_REPLAYED_BODY).await? {
             BodyPrefix::Complete(buffered) => Self { parts, buffered, streamed: Mutex::new(None), replay },
-            BodyPrefix::Partial(body) => {
+            BodyPrefix::Partial { body, .. } => {
                 Self { parts, buffered: Bytes::new(), streamed: Mutex::new(Some(body)), replay: ReplayPolicy::Never }
             }
         })
@@ -109,7 +109,7 @@ impl FailedAttempt {
     }
 }
 
-/// Sends a request once and checks the response for an error.
+/// Sends a request once and checks the response for an error. The failure has the body only if a policy reads it.
 pub async fn send_attempt<S>(
     mut inner: S,
     request: Request<Body>,
@@ -123,18 +123,22 @@ where
 {
     let response = send(&mut inner, request).await.map_err(|error| FailedAttempt::without_response(&error, replay))?;
     let (parts, body) = response.into_parts();
-    let (inspected, body) = match read_prefix(body, MAX_INSPECTED_BODY)
+    // A body that is too long is not searched for an error, but a policy can read its beginning.
+    let (inspected, read, body) = match read_prefix(body, MAX_INSPECTED_BODY)
         .await
         .map_err(|error| FailedAttempt::without_response(&error, replay))?
     {
-        BodyPrefix::Complete(bytes) => (bytes.clone(), bytes.into()),
-        BodyPrefix::Partial(body) => (Bytes::new(), body),
+        BodyPrefix::Complete(bytes) => (bytes.clone(), bytes.clone(), bytes.into()),
+        BodyPrefix::Partial { read, body } => (Bytes::new(), read, body),
     };
     let failure = host.read_failure(platform, parts.status, &parts.headers, &inspected);
     let response = Response::from_parts(parts, body);
     match failure {
         None => Ok(response),
-        Some(failure) => Err(FailedAttempt { failure, replay, response: Some(response) }),
+        Some(failure) => {
+            let failure = if failure.body.is_some() { failure.with_body(&read) } else { failure };
+            Err(FailedAttempt { failure, replay, response: Some(response) })
+        }
     }
 }
 
