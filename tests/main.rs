@@ -40,5 +40,6 @@ mod python;
 mod reference;
 mod reload;
 mod request_tracing;
+mod response_body;
 mod servers;
 mod store_equivalence;

@@ -105,8 +105,11 @@ fn eval_returns_0_for_a_verdict_1_for_a_fault_and_2_for_invalid_input() {
     let dir = TestDir::new(&[
         ("retry/jd.rhai", "if code == \"2\" { give_up(\"quota\") } else { retry(\"transient\", 500) }"),
         ("retry/loops.rhai", "if code == \"9\" { while true { } } abstain()"),
+        ("retry/body.rhai", "if body.contains(\"busy\") { retry(\"transient\") } else { abstain() }"),
         ("alerts/slow.rhai", "p95 > 100 && window(\"1h\").count > 10"),
     ]);
+    let (code, out, _) = dir.run(&["eval", "retry/body.rhai", "--json"], r#"{"body": "<e>busy</e>"}"#);
+    assert_eq!((code, out.trim()), (0, r#"{"action":"retry","class":"transient"}"#));
     let (code, out, _) = dir.run(&["eval", "retry/jd.rhai", "--json"], r#"{"code": "7"}"#);
     assert_eq!((code, out.trim()), (0, r#"{"action":"retry","after_ms":500,"class":"transient"}"#));
     let input = r#"{"platform": "jd", "p95": 200, "count": 5, "windows": {"1h": {"count": 11}}}"#;

@@ -97,7 +97,7 @@ impl Builder {
         self
     }
 
-    /// Sets the clock. The default is [`SystemClock`].
+    /// Sets the clock of the host and of its policies. The default is [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
@@ -138,6 +138,10 @@ impl Builder {
     /// # Errors
     /// Returns an error if a channel cannot be created or the `[redis]` settings are invalid.
     pub fn build(self) -> Result<Host, BuildError> {
+        #[cfg(feature = "policies")]
+        if let (Some(policies), Some(clock)) = (&self.policies, &self.clock) {
+            policies.set_clock(Arc::clone(clock));
+        }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
         let stores = Stores::open(&self.config, &clock, self.read_only)?;
         let limiters = Limiters::new(stores.clone(), &self.config.limits);
@@ -280,6 +284,18 @@ impl Host {
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.0.calls.clock
+    }
+
+    /// Returns whether a policy that may classify failures of this platform reads [`Failure::body`]. Otherwise the
+    /// caller may omit the body.
+    #[must_use]
+    pub fn reads_body(&self, platform: &str) -> bool {
+        #[cfg(feature = "policies")]
+        if let Some(policies) = self.policies() {
+            return policies.reads_body(platform);
+        }
+        let _ = platform;
+        false
     }
 
     /// Activates a new configuration: limits, retry, alerting, channels, the limits and settings of policies, and the
