@@ -5,7 +5,6 @@ use std::path::Path;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tidegate::{Config, Host, Request};
-use tidegate_core::config::SystemEnv;
 use tidegate_core::{Admission, FaultKind};
 use tidegate_policy::Policies;
 
@@ -42,7 +41,7 @@ fn policies(dir: &Path) -> std::sync::Arc<Policies> {
 }
 
 fn host(dir: &Path) -> Host {
-    let config = Config::parse(LIMITS, &SystemEnv::default()).unwrap();
+    let config = Config::parse(LIMITS).unwrap();
     Host::builder().config(config).policies(policies(dir)).build().unwrap()
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate::channel::ChannelConfig;
 use tidegate::{Config, Host, Outcome};
 use tidegate_core::notify::SendFuture;
 use tidegate_core::{Notification, Notifier, NotifyError};
@@ -60,10 +61,10 @@ fn start_host(rules: &str, failures: u32) -> AlertingHost {
     config.policies.dir = dir.path().to_owned();
     config.alerting.interval = Duration::from_secs(1);
     let (sender, messages) = mpsc::unbounded_channel();
-    let inbox: Arc<dyn Notifier> = Arc::new(TestChannel { messages: sender, failures: failures.into() });
-    let channels = move |_: &_| Ok([("inbox".to_owned(), Arc::clone(&inbox))].into());
+    let inbox = ChannelConfig::from_notifier(Arc::new(TestChannel { messages: sender, failures: failures.into() }));
+    config.channels.insert("inbox".to_owned(), inbox);
     let policies = Policies::open(&config.policies);
-    let host = Host::builder().config(config).policies(policies).notifiers(Arc::new(channels)).build().unwrap();
+    let host = Host::builder().config(config).policies(policies).build().unwrap();
     let ticker = tokio::spawn(host.clone().run(std::future::pending()));
     AlertingHost { host, messages, dir, ticker }
 }

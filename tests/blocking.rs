@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use tidegate::blocking::{BlockingCallError, BlockingHost, BlockingRetry};
 use tidegate::{CallOptions, Config, Failure, Quota, Refusal, Request};
-use tidegate_core::config::SystemEnv;
 
 fn host() -> BlockingHost {
     let fast_retries = "[retry]\nbase_delay = '1ms'\nmax_delay = '2ms'\n";
-    let config = Config::parse(&format!("presets = ['platforms']\n{fast_retries}"), &SystemEnv::default()).unwrap();
+    let config = Config::parse(&format!("presets = ['platforms']\n{fast_retries}")).unwrap();
     BlockingHost::start(|| tidegate::Host::builder().config(config).build()).unwrap()
 }
 

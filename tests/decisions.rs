@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate::{Failure, Host, Request, read_config};
+use tidegate::{ConfigFile, Failure, Host, Request};
 use tidegate_core::config::DecisionsConfig;
 use tidegate_core::{HostView, LimitStatus, Quota, Snapshot, Stats};
 use tidegate_policy::Policies;
@@ -284,11 +284,10 @@ fn unwritable_log_file_drops_lines_and_keeps_verdicts() {
 #[tokio::test]
 async fn edited_configuration_turns_the_log_on_and_off() {
     let fixture = LogFixture::new();
-    let toml = fixture.file("tidegate.toml");
-    let save = |text: &str| fs::write(&toml, text).unwrap();
+    let toml = ConfigFile::new(fixture.file("tidegate.toml"));
+    let save = |text: &str| fs::write(toml.path(), text).unwrap();
     save("# defaults\n");
-    let host =
-        Host::builder().config(read_config(&toml).unwrap()).policies(Arc::clone(&fixture.policies)).build().unwrap();
+    let host = Host::builder().config(toml.read().unwrap()).policies(Arc::clone(&fixture.policies)).build().unwrap();
     let failure = Failure { platform: "jd".into(), code: Some("7".into()), ..Failure::default() };
     let _ = host.classify(&failure);
     save("[decisions]\nfile = 'on.ndjson'\n");

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tidegate::channel::ChannelConfig;
 use tidegate::core::config::RedisConfig;
 use tidegate::core::notify::SendFuture;
 use tidegate::core::{Notification, Notifier, Transition};
@@ -72,10 +73,10 @@ impl Fleet {
 
     /// Builds a host with connections of its own, so that Redis sees it as a separate process.
     fn host(&self) -> Host {
+        let mut config = self.config.clone();
         let inbox = Arc::clone(&self.inbox) as Arc<dyn Notifier>;
-        let channels = move |_: &_| Ok([("inbox".to_owned(), Arc::clone(&inbox))].into());
-        let builder = Host::builder().config(self.config.clone()).policies(Arc::clone(&self.policies));
-        builder.notifiers(Arc::new(channels)).build().unwrap()
+        config.channels.insert("inbox".to_owned(), ChannelConfig::from_notifier(inbox));
+        Host::builder().config(config).policies(Arc::clone(&self.policies)).build().unwrap()
     }
 
     pub fn start(&mut self) -> (Host, AbortHandle) {

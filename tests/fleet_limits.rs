@@ -202,7 +202,7 @@ async fn update_survives_restarts_until_the_configuration_changes() {
 async fn configuration_can_be_applied_from_a_plain_thread() {
     let server = RedisServer::start();
     let host = |text: &str| {
-        let config = Config::parse(text, &tidegate::core::config::SystemEnv::default()).unwrap();
+        let config = Config::parse(text).unwrap();
         Config { redis: Some(server.config()), ..config }
     };
     let running = Host::builder().config(host("")).build().unwrap();

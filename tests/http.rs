@@ -17,8 +17,7 @@ pub fn host() -> Host {
         dir: concat!(env!("CARGO_MANIFEST_DIR"), "/../policies").into(),
         ..Config::default().policies
     });
-    let notifiers = Arc::new(tidegate_server::notify::from_config);
-    Host::builder().config(Config::shipped()).policies(policies).notifiers(notifiers).build().unwrap()
+    Host::builder().config(tidegate_notify::shipped_config()).policies(policies).build().unwrap()
 }
 
 pub fn router() -> Router {
@@ -176,8 +175,7 @@ async fn health_reports_quarantined_policies_and_an_unreadable_directory() {
     let shipped = Config::default().policies;
     let policies =
         Policies::open(&tidegate_core::config::PoliciesConfig { dir: root.clone(), max_faults: 2, ..shipped });
-    let notifiers = Arc::new(tidegate_server::notify::from_config);
-    let host = Host::builder().policies(Arc::clone(&policies)).notifiers(notifiers).build().unwrap();
+    let host = Host::builder().policies(Arc::clone(&policies)).build().unwrap();
     let router = tidegate_server::http::router(host, None);
     let health = async || {
         let health = send(&router, "GET", "/healthz", None).await.1;
@@ -286,7 +284,7 @@ async fn reported_failure_gets_retry_advice() {
 #[tokio::test(start_paused = true)]
 async fn failure_of_a_reported_call_is_read_from_its_body() {
     let text = "limits.shop = { rate = '1/s', burst = 1 }\nplatforms.shop.error = { at = '/err', code = 'no' }";
-    let config = Config::parse(text, &tidegate_core::config::SystemEnv::default()).unwrap();
+    let config = Config::parse(text).unwrap();
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("retry")).unwrap();
     let script = r#"if code == "7" { retry("throttled", 2000) } else { give_up("permanent", code) }"#;

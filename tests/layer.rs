@@ -180,7 +180,7 @@ async fn admission_policies_see_the_headers_that_the_configuration_adds() {
     let policies = tidegate_policy::Policies::open(&crate::policies::policies_config(dir.path()));
     assert_eq!(policies.reload().rejected, [""; 0]);
     let text = "limits.shop = { rate = '1/s', burst = 1 }\nplatforms.shop.headers = ['x-trace']";
-    let config = Config::parse(text, &tidegate_core::config::SystemEnv::default()).unwrap();
+    let config = Config::parse(text).unwrap();
     let host = Host::builder().config(config).policies(policies).build().unwrap();
     let layer = Layer::new(host, |_| Some(Route::new("shop", "x")));
     let service = layer.layer(service_fn(async |_: Request<Body>| Ok::<_, BoxError>(Response::new(Body::from("")))));
@@ -192,7 +192,7 @@ async fn admission_policies_see_the_headers_that_the_configuration_adds() {
 #[tokio::test(start_paused = true)]
 async fn platform_has_its_own_retry_bounds() {
     let text = "presets = ['platforms']\nplatforms.taobao.retry = { max_attempts = 2, base_delay = '10ms', max_delay = '10ms' }";
-    let config = Config::parse(text, &tidegate_core::config::SystemEnv::default()).unwrap();
+    let config = Config::parse(text).unwrap();
     let host = Host::builder().config(config).build().unwrap();
     let start = tokio::time::Instant::now();
     let exchange = send(&host, get("/taobao/x"), vec![response(503, "down")]).await;

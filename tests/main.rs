@@ -12,6 +12,7 @@ mod admission;
 mod alerts;
 mod blocking;
 mod cache;
+mod channels;
 mod check;
 mod config;
 mod connections;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
 use tidegate::Host;
-use tidegate_core::config::{Config, PoliciesConfig, SystemEnv};
+use tidegate_core::config::{Config, PoliciesConfig};
 use tidegate_core::{Class, Clock, Failure, FaultKind, Timestamp};
 use tidegate_policy::{Policies, PolicyStatus};
 
@@ -27,7 +27,7 @@ fn save(dir: &Path, name: &str, script: &str) {
 
 /// Returns the default configuration with additional lines of TOML.
 fn config(dir: &Path, lines: &str) -> PoliciesConfig {
-    let parsed = Config::parse(lines, &SystemEnv::default()).unwrap_or_else(|errors| panic!("{errors:?}")).policies;
+    let parsed = Config::parse(lines).unwrap_or_else(|errors| panic!("{errors:?}")).policies;
     PoliciesConfig {
         max_faults: parsed.max_faults,
         fault_window: parsed.fault_window,

@@ -2,10 +2,12 @@
 //! are valid, and it mentions every key.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use tidegate::Config;
-use tidegate_core::config::{Env, SystemEnv};
+use tidegate_core::config::reader::Diagnostic;
+use tidegate_core::config::{Env, Parser};
 
 fn reference() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tidegate.toml");
@@ -28,7 +30,7 @@ fn with_examples() -> String {
 struct ExampleEnv;
 
 impl Env for ExampleEnv {
-    fn var(&self, name: &str) -> Option<String> {
+    fn var(&self, name: &str) -> io::Result<String> {
         let values = [
             ("DINGTALK_SECRET", "secret"),
             ("DINGTALK_WEBHOOK", "https://oapi.dingtalk.com/robot/send?access_token=x"),
@@ -36,22 +38,27 @@ impl Env for ExampleEnv {
             ("REDIS_URL", "redis://127.0.0.1:6379"),
             ("SMTP_PASSWORD", "secret"),
         ];
-        values.into_iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())
+        let value = values.into_iter().find(|(known, _)| *known == name);
+        value.map(|(_, value)| value.to_owned()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn file(&self, _: &Path) -> Result<String, String> {
-        Err("no such file".to_owned())
+    fn file(&self, _: &Path) -> io::Result<String> {
+        Err(io::ErrorKind::NotFound.into())
     }
+}
+
+fn parse(text: &str) -> Result<Config, Vec<Diagnostic>> {
+    Parser::new().env(&ExampleEnv).channel_kinds(&tidegate_notify::channel_kinds()).parse(text)
 }
 
 #[test]
 fn reference_is_the_configuration_without_a_file() {
-    assert_eq!(Config::parse(&reference(), &SystemEnv::default()).unwrap(), Config::shipped());
+    assert_eq!(parse(&reference()).unwrap(), tidegate_notify::shipped_config());
 }
 
 #[test]
 fn commented_examples_are_valid() {
-    let config = Config::parse(&with_examples(), &ExampleEnv).unwrap_or_else(|errors| panic!("{errors:#?}"));
+    let config = parse(&with_examples()).unwrap_or_else(|errors| panic!("{errors:#?}"));
     assert!(config.redis.is_some() && config.channels.len() == 3 && !config.limits.contains_key("tmall"));
     assert_eq!((config.retry_for("shop").max_attempts, config.error_shapes("shop").len()), (3, 1));
 }
@@ -61,7 +68,7 @@ fn commented_examples_are_valid() {
 fn keys_of(before: &str, section: &str) -> Vec<String> {
     // No key is similar to this one, so the error lists all keys.
     let text = format!("{before}\n{section}\n\"?????????\" = 1\n");
-    let errors = Config::parse(&text, &ExampleEnv).unwrap_err();
+    let errors = parse(&text).unwrap_err();
     let error = errors.iter().find(|error| error.message.contains("unknown key `?????????`"));
     let error = error.unwrap_or_else(|| panic!("{section}: {errors:?}"));
     let (_, keys) = error.message.split_once("; expected ").unwrap();

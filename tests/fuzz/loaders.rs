@@ -1,12 +1,11 @@
 //! Fuzz targets of the loaders: scripts, components, rules and the configuration.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::config::reader::Diagnostic;
-use tidegate_core::config::{Config, Env, PoliciesConfig};
+use tidegate_core::config::{Parser, PoliciesConfig};
 use tidegate_core::{Action, Class, Failure, Request, Snapshot, Stats, Verdict};
 use tidegate_policy::{Policies, PolicyKind};
 use tidegate_tests::corpus::{self, HostilePolicy};
@@ -161,19 +160,6 @@ fn rules() {
     });
 }
 
-/// An environment without variables and files.
-struct EmptyEnv;
-
-impl Env for EmptyEnv {
-    fn var(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> Result<String, String> {
-        Err("no such file".to_owned())
-    }
-}
-
 #[test]
 fn configuration() {
     let shipped = fs::read_to_string(root().join("tidegate.toml")).unwrap();
@@ -183,9 +169,10 @@ fn configuration() {
     let preset = "presets = [\"platforms\"]\n".to_owned();
     let seeds =
         sections.chain([preset.into_bytes(), shipped.clone().into_bytes(), uncommented.clone().into_bytes()]).collect();
+    let kinds = tidegate_notify::channel_kinds();
     fuzz("configuration", seeds, |input| {
         let text = String::from_utf8_lossy(input);
-        match Config::parse(&text, &EmptyEnv) {
+        match Parser::new().channel_kinds(&kinds).parse(&text) {
             Ok(config) => assert!(config.policies.limits.max_instances > 0),
             Err(errors) => {
                 assert!(!errors.is_empty());

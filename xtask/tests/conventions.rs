@@ -1,5 +1,5 @@
-//! Checks the conventions of the workspace that the compiler does not check: short files, short functions, and
-//! dependencies only on lower layers.
+//! Checks the conventions of the workspace that the compiler does not check: short files, short functions,
+//! dependencies only on lower layers, and a core without access to files, the environment and the clock.
 #![allow(clippy::unwrap_used, reason = "a test may panic on an unexpected error")]
 
 use std::fs;
@@ -14,7 +14,7 @@ const MAX_FUNCTION_LINES: usize = 70;
 /// The layers of the workspace, lowest first. A crate may depend only on crates in lower layers.
 const LAYERS: [&[&str]; 6] = [
     &["tidegate-core", "tidegate-lua", "tidegate-sdk"],
-    &["tidegate-policy", "tidegate-redis", "pdd-retry-policy"],
+    &["tidegate-policy", "tidegate-redis", "tidegate-notify", "pdd-retry-policy"],
     &["tidegate", "tidegate-lint"],
     &["tidegate-server"],
     &["gateway"],
@@ -32,8 +32,8 @@ const RESTRICTED: [(&str, &[&str]); 8] = [
     ("rhai", &["tidegate-policy", "tidegate-lint"]),
     ("notify", &["tidegate-policy"]),
     ("axum", &["tidegate-server", "gateway", "xtask"]),
-    ("reqwest", &["tidegate-server", "gateway", "xtask"]),
-    ("lettre", &["tidegate-server"]),
+    ("reqwest", &["tidegate-notify", "tidegate-server", "gateway", "xtask"]),
+    ("lettre", &["tidegate-notify"]),
     ("utoipa", &["tidegate-server"]),
 ];
 
@@ -183,6 +183,9 @@ fn forbidden_dependencies_are_found() {
         ("tidegate-redis", "tidegate-policy", Some("not in a lower layer")),
         ("tidegate", "axum", Some("RESTRICTED")),
         ("tidegate", "redis", Some("RESTRICTED")),
+        ("tidegate", "tidegate-notify", None),
+        ("tidegate-notify", "tidegate", Some("not in a lower layer")),
+        ("tidegate-server", "lettre", Some("RESTRICTED")),
         ("tidegate-unknown", "serde", Some("no layer")),
     ];
     for (name, used, expected) in rows {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use axum::Router;
 use clap::Parser;
 use tidegate::tower::{Layer, Route};
-use tidegate::{Config, Host};
+use tidegate::{ConfigFile, Host};
 use tokio::net::TcpListener;
 use tower::Layer as _;
 
@@ -46,10 +46,10 @@ async fn main() -> Result<(), String> {
     let ansi = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_ansi(ansi).with_writer(std::io::stderr).init();
     let options = Options::parse();
-    let host = build_host(options.config.as_deref())?;
+    let file = options.config.as_deref().map(config_file);
+    let host = build_host(file.as_ref())?;
     // Dropping these guards at the end of `main` stops the file watchers.
-    let _config_watch =
-        options.config.as_deref().map(|path| host.follow_config(path)).transpose().map_err(to_message)?;
+    let _config_watch = file.map(|file| host.follow_config(file)).transpose().map_err(to_message)?;
     let _policies_watch = host.follow_policies().map_err(to_message)?;
     let (stop, stopped) = tokio::sync::watch::channel(());
     let alerts = tokio::spawn(host.clone().run(wait_for_stop(stopped)));
@@ -66,12 +66,16 @@ async fn main() -> Result<(), String> {
     result.map_err(to_message)
 }
 
+/// Returns a configuration file that may use the channel kinds of tidegate.
+fn config_file(path: &Path) -> ConfigFile {
+    ConfigFile::new(path).channel_kinds(tidegate_notify::channel_kinds())
+}
+
 /// Builds the host with the policies and channels of the configuration.
-fn build_host(path: Option<&Path>) -> Result<Host, String> {
-    let config = path.map_or_else(|| Ok(Config::shipped()), tidegate::read_config)?;
+fn build_host(file: Option<&ConfigFile>) -> Result<Host, String> {
+    let config = file.map_or_else(|| Ok(tidegate_notify::shipped_config()), ConfigFile::read).map_err(to_message)?;
     let policies = tidegate::policy::Policies::open(&config.policies);
-    let channels = std::sync::Arc::new(tidegate_server::notify::from_config);
-    Host::builder().config(config).policies(policies).notifiers(channels).build().map_err(to_message)
+    Host::builder().config(config).policies(policies).build().map_err(to_message)
 }
 
 fn router(host: Host, options: &Options) -> Result<Router, String> {
@@ -183,7 +187,7 @@ retry = { base_delay = '1ms', max_delay = '1ms' }
         std::fs::write(dir.path().join("policies/retry/shop.rhai"), script).unwrap();
         let config = dir.path().join("tidegate.toml");
         std::fs::write(&config, SHOP).unwrap();
-        let host = build_host(Some(&config)).unwrap();
+        let host = build_host(Some(&config_file(&config))).unwrap();
         host.policies().unwrap().reload();
         let upstream = format!("shop=http://{}", start_shop().await);
         let router = router(host.clone(), &Options::parse_from(["gateway", "--upstream", &upstream])).unwrap();

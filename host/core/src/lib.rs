@@ -1,10 +1,10 @@
 //! The core of [tidegate](https://docs.rs/tidegate): rate limits, retries, metrics and alerts as pure functions and
 //! types, without I/O.
 //!
-//! This crate does not depend on tokio, Redis, Wasm or the system clock. Time and random numbers are arguments, and
-//! everything that needs I/O is a trait. Most programs use the crate `tidegate`, which re-exports this one as
-//! `tidegate::core`. Use this crate directly to implement a store, a policy or a notification channel, or to test the
-//! rules without a runtime.
+//! This crate does not depend on tokio, Redis or Wasm and does not access files, environment variables or the system
+//! clock. Time and random numbers are arguments, and everything that needs I/O is a trait. Most programs use the crate
+//! `tidegate`, which re-exports this one as `tidegate::core`. Use this crate directly to implement a store, a policy or a
+//! notification channel, or to test the rules without a runtime.
 //!
 //! # Overview
 //!

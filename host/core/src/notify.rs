@@ -52,6 +52,26 @@ pub struct NotifyError {
     pub retry_after: Option<Duration>,
 }
 
+impl NotifyError {
+    /// Creates an error after which another attempt may succeed.
+    #[must_use]
+    pub fn transient(message: impl Into<String>) -> Self {
+        Self { message: message.into(), transient: true, retry_after: None }
+    }
+
+    /// Creates an error that every further attempt would have too.
+    #[must_use]
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self { message: message.into(), transient: false, retry_after: None }
+    }
+
+    /// Sets the wait that the receiver asked for, if it asked for one.
+    #[must_use]
+    pub fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
+        Self { retry_after, ..self }
+    }
+}
+
 /// The future that [`Notifier::send`] returns.
 pub type SendFuture<'a> = Pin<Box<dyn Future<Output = Result<(), NotifyError>> + Send + 'a>>;
 

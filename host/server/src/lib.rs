@@ -1,4 +1,4 @@
-//! The `tidegate` command line, the HTTP API and the notifiers.
+//! The `tidegate` command line and the HTTP API.
 
 pub mod api;
 mod build;
@@ -6,6 +6,5 @@ pub mod cases;
 pub mod command;
 pub mod http;
 mod json;
-pub mod notify;
 mod replay;
 mod templates;

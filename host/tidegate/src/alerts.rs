@@ -14,9 +14,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use tidegate_core::clock::millis;
-use tidegate_core::config::ChannelConfig;
+use tidegate_core::config::{ChannelConfig, ChannelContext};
 use tidegate_core::store::{AlertRecord, AlertStore, RoutedNotification};
-use tidegate_core::{Notifier, Severity, StoreError, Transition};
+use tidegate_core::{Clock, Notifier, Severity, StoreError, Transition};
+
+use crate::config_error::ConfigError;
 
 pub use builtin::{BuiltinCondition, builtin_states, evaluate_builtin};
 pub use deliver::Deliveries;
@@ -24,11 +26,15 @@ pub use evaluate::{KnownEndpoints, RuleContext, StatsSource, evaluate, scopes};
 pub use memory::MemoryAlerts;
 pub use offline::OfflineAlerting;
 
-/// Creates notifiers for the configured channels. The error names the channel and the reason.
-pub type NotifierFactory = Arc<dyn Fn(&BTreeMap<String, ChannelConfig>) -> Result<Channels, String> + Send + Sync>;
+/// The open channels, by name.
+type Channels = BTreeMap<String, OpenChannel>;
 
-/// Notifiers by channel name.
-pub type Channels = BTreeMap<String, Arc<dyn Notifier>>;
+/// A channel that was opened with these settings.
+#[derive(Clone)]
+struct OpenChannel {
+    config: ChannelConfig,
+    notifier: Arc<dyn Notifier>,
+}
 
 /// The alerts of a host. Clones share the same alerts.
 #[derive(Clone)]
@@ -76,13 +82,34 @@ impl Alerts {
         &*self.0.store
     }
 
-    /// Replaces the channels. Notifications that are already being sent still use the old ones.
-    pub(crate) fn set_channels(&self, channels: Channels) {
+    /// Replaces the channels. A channel whose settings are unchanged stays open. Notifications that are already being
+    /// sent still use the old channels.
+    ///
+    /// # Errors
+    /// Returns an error if a channel cannot be opened. In this case the channels stay as they are.
+    pub(crate) fn set_channels(
+        &self,
+        channels: &BTreeMap<String, ChannelConfig>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<(), ConfigError> {
+        let (old, context) = (self.0.channels.load(), ChannelContext::new(Arc::clone(clock)));
+        let open = |(name, config): (&String, &ChannelConfig)| {
+            let channel = match old.get(name) {
+                Some(channel) if channel.config == *config => channel.clone(),
+                _ => {
+                    let notifier = config.open(&context).map_err(|error| ConfigError::channel(name, error))?;
+                    OpenChannel { config: config.clone(), notifier }
+                }
+            };
+            Ok((name.clone(), channel))
+        };
+        let channels: Channels = channels.iter().map(open).collect::<Result<_, _>>()?;
         self.0.channels.store(Arc::new(channels));
+        Ok(())
     }
 
     pub(crate) fn notifier(&self, channel: &str) -> Option<Arc<dyn Notifier>> {
-        self.0.channels.load().get(channel).cloned()
+        self.0.channels.load().get(channel).map(|channel| Arc::clone(&channel.notifier))
     }
 
     /// Logs a new notification, at the level of its severity, unless one of its channels is the log. A resolved alert is

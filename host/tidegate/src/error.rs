@@ -1,4 +1,4 @@
-//! Errors of a host: a platform without a limit, and a configuration from which no host can be built.
+//! The error of a host for a platform without a limit.
 
 /// The error for a platform without a limit in the configuration.
 ///
@@ -22,8 +22,3 @@ impl UnknownPlatform {
         Self { name: name.to_owned(), alternative }
     }
 }
-
-/// The error of [`Builder::build`](crate::Builder::build): a mistake in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BuildError(pub(crate) String);

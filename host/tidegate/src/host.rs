@@ -12,12 +12,13 @@ use tidegate_core::{Clock, Stats, StoreError};
 use tidegate_policy::Policies;
 
 #[cfg(feature = "policies")]
-use crate::alerts::{Alerts, NotifierFactory};
+use crate::alerts::Alerts;
 use crate::clock::SystemClock;
+use crate::config_error::ConfigError;
 #[cfg(feature = "policies")]
 use crate::config_status::ConfigStatus;
 use crate::context::CallContext;
-use crate::error::{BuildError, UnknownPlatform};
+use crate::error::UnknownPlatform;
 use crate::evaluator::PolicyEvaluator;
 use crate::limiter::Limiter;
 use crate::limiters::Limiters;
@@ -50,8 +51,6 @@ pub(crate) struct HostInner {
     view: Arc<dyn tidegate_core::HostView>,
     #[cfg(feature = "policies")]
     pub(crate) alerts: Alerts,
-    #[cfg(feature = "policies")]
-    pub(crate) notifiers: NotifierFactory,
     /// The configuration at the start. Some settings are read only once, from this configuration.
     #[cfg(feature = "policies")]
     pub(crate) initial_config: Config,
@@ -76,8 +75,6 @@ pub struct Builder {
     read_only: bool,
     #[cfg(feature = "policies")]
     policies: Option<Arc<Policies>>,
-    #[cfg(feature = "policies")]
-    notifiers: Option<NotifierFactory>,
 }
 
 impl fmt::Debug for Builder {
@@ -121,23 +118,14 @@ impl Builder {
         self
     }
 
-    /// Sets the factory that creates notifiers for the configured channels. Without it, alerts are only recorded in the
-    /// history.
-    #[cfg(feature = "policies")]
-    #[must_use]
-    pub fn notifiers(mut self, factory: NotifierFactory) -> Self {
-        self.notifiers = Some(factory);
-        self
-    }
-
     /// Builds the host. Must be called within a tokio runtime.
     ///
     /// If the configuration has `[redis]`, limits, locks, metrics and alerts are stored there. Redis need not be
-    /// reachable yet.
+    /// reachable yet. The channels of the configuration are opened, and alerts are sent to them while [`Host::run`] runs.
     ///
     /// # Errors
-    /// Returns an error if a channel cannot be created or the `[redis]` settings are invalid.
-    pub fn build(self) -> Result<Host, BuildError> {
+    /// Returns an error if a channel cannot be opened or the `[redis]` settings are invalid.
+    pub fn build(self) -> Result<Host, ConfigError> {
         #[cfg(feature = "policies")]
         if let (Some(policies), Some(clock)) = (&self.policies, &self.clock) {
             policies.set_clock(Arc::clone(clock));
@@ -146,11 +134,9 @@ impl Builder {
         let stores = Stores::open(&self.config, &clock, self.read_only)?;
         let limiters = Limiters::new(stores.clone(), &self.config.limits);
         #[cfg(feature = "policies")]
-        let notifiers = self.notifiers.unwrap_or_else(|| Arc::new(|_| Ok(BTreeMap::new())));
-        #[cfg(feature = "policies")]
         let alerts = Alerts::new(stores.alerts());
         #[cfg(feature = "policies")]
-        alerts.set_channels(notifiers(&self.config.channels).map_err(BuildError)?);
+        alerts.set_channels(&self.config.channels, &clock)?;
         let shared = stores.metrics(&self.config.metrics);
         let max_endpoints = self.config.metrics.max_endpoints;
         let metrics =
@@ -164,8 +150,6 @@ impl Builder {
             view: Arc::new(ProcessView { metrics: metrics.clone(), limiters: limiters.downgrade() }),
             #[cfg(feature = "policies")]
             alerts,
-            #[cfg(feature = "policies")]
-            notifiers,
             #[cfg(feature = "policies")]
             initial_config: self.config.clone(),
             #[cfg(feature = "policies")]
@@ -301,19 +285,18 @@ impl Host {
     /// Activates a new configuration: limits, retry, alerting, channels, the limits and settings of policies, and the
     /// decision log.
     ///
-    /// A limit changes only if its section changed, so a limit that was updated at run time survives other edits.
+    /// A limit changes only if its section changed, so a limit that was updated at run time survives other edits. A
+    /// channel is opened again only if its section changed.
     /// Changes of `[server]`, `[metrics]`, `[redis]`, and the policy directory and cache take effect only after a
     /// restart.
     ///
     /// # Errors
-    /// Returns an error if a channel cannot be created. In this case nothing changes.
-    pub fn apply(&self, config: Config) -> Result<(), String> {
+    /// Returns an error if a channel cannot be opened. In this case nothing changes.
+    pub fn apply(&self, config: Config) -> Result<(), ConfigError> {
         #[cfg(feature = "policies")]
-        let notifiers = (self.0.notifiers)(&config.channels)?;
+        self.0.alerts.set_channels(&config.channels, self.clock())?;
         let old = self.config();
         self.0.calls.limiters.apply(&old.limits, &config.limits);
-        #[cfg(feature = "policies")]
-        self.0.alerts.set_channels(notifiers);
         #[cfg(feature = "policies")]
         if let Some(policies) = self.policies().filter(|_| config.policies != old.policies) {
             policies.configure(&config.policies);

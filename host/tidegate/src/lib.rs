@@ -10,6 +10,8 @@
 //! - [`Host::stats`]: counts, rates and latency percentiles of the last 30 days;
 //! - [`Host::run`]: the background tasks, which evaluate alert rules and export metrics.
 //!
+//! A [`ConfigFile`] is read at the start and followed while the host runs. [`channel`] shows how to write a channel kind.
+//!
 //! State is in memory, or in Redis to share it between processes. [`blocking`] has the same services for programs
 //! without an async runtime, and `tower` has a layer for HTTP client services.
 //!
@@ -57,7 +59,10 @@ mod alerts;
 pub mod blocking;
 mod call_error;
 mod calls;
+pub mod channel;
 mod clock;
+mod config_error;
+mod config_file;
 #[cfg(feature = "policies")]
 mod config_status;
 mod context;
@@ -78,6 +83,7 @@ mod reload;
 #[cfg(feature = "tower")]
 mod response;
 mod stores;
+mod system_env;
 mod ticker;
 #[cfg(feature = "tower")]
 pub mod tower;
@@ -88,9 +94,11 @@ pub use advice::{Advice, CallOptions, GiveUpReason, NextStep};
 pub use alerts::{ActiveAlert, Alerts, MemoryAlerts};
 pub use call_error::{CallError, RetryableError};
 pub use clock::SystemClock;
+pub use config_error::ConfigError;
+pub use config_file::ConfigFile;
 #[cfg(feature = "policies")]
 pub use config_status::ConfigStatus;
-pub use error::{BuildError, UnknownPlatform};
+pub use error::UnknownPlatform;
 pub use evaluator::Classification;
 pub use host::{Builder, Host};
 pub use limit_set::{LimitRefused, Reservations};
@@ -98,10 +106,9 @@ pub use limiter::{Limiter, Reservation};
 pub use lock::{Lease, Lock, LockError, Locks};
 pub use metrics::{Metrics, Recorder};
 pub use pipeline::{Attempt, Retry};
-#[cfg(feature = "policies")]
-pub use reload::{effective_values, read_config};
 #[cfg(feature = "tower")]
 pub use response::{complete_failure, read_failure};
+pub use system_env::SystemEnv;
 pub use tidegate_core as core;
 pub use tidegate_core::config::Config;
 pub use tidegate_core::store::{AlertRecord, Delivery};

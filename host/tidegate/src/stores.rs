@@ -10,7 +10,7 @@ use tidegate_core::store::{LockStore, MetricStore};
 #[cfg(feature = "redis")]
 use tidegate_redis::{Redis, RedisLimit, RedisLocks, RedisMetrics};
 
-use crate::error::BuildError;
+use crate::config_error::ConfigError;
 use crate::limiter::Limiter;
 use crate::lock::MemoryLocks;
 
@@ -28,7 +28,7 @@ pub struct Stores {
 impl Stores {
     /// Creates the factory and starts to connect to Redis if it is configured.
     #[cfg(feature = "redis")]
-    pub fn open(config: &Config, clock: &Arc<dyn Clock>, read_only: bool) -> Result<Self, BuildError> {
+    pub fn open(config: &Config, clock: &Arc<dyn Clock>, read_only: bool) -> Result<Self, ConfigError> {
         let open = |config| {
             let open = if read_only { Redis::open_read_only } else { Redis::open };
             open(config, Arc::clone(clock)).map_err(|error| redis_error(&error))
@@ -39,9 +39,9 @@ impl Stores {
 
     /// Rejects `[redis]` in a build without Redis. If it were ignored, every process would have limits of its own.
     #[cfg(not(feature = "redis"))]
-    pub fn open(config: &Config, clock: &Arc<dyn Clock>, _: bool) -> Result<Self, BuildError> {
+    pub fn open(config: &Config, clock: &Arc<dyn Clock>, _: bool) -> Result<Self, ConfigError> {
         if config.redis.is_some() {
-            return Err(BuildError("[redis] requires the feature `redis` of the crate `tidegate`".to_owned()));
+            return Err(ConfigError::redis("requires the feature `redis` of the crate `tidegate`".to_owned()));
         }
         Ok(Self { clock: Arc::clone(clock) })
     }
@@ -97,7 +97,7 @@ impl Stores {
 
 /// Converts the error of opening the Redis client. The message includes the cause, such as a missing file.
 #[cfg(feature = "redis")]
-fn redis_error(error: &tidegate_redis::Error) -> BuildError {
+fn redis_error(error: &tidegate_redis::Error) -> ConfigError {
     let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    BuildError(format!("[redis] {error}{cause}"))
+    ConfigError::redis(format!("{error}{cause}"))
 }

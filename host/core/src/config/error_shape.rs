@@ -184,12 +184,12 @@ pub(super) fn parse_header_name(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, SystemEnv};
+    use crate::config::Config;
 
     /// Parses the error shapes of a platform; `error` is on line 2.
     fn parse(error: &str) -> Result<Vec<ErrorShape>, Vec<String>> {
         let text = format!("limits.shop = {{ rate = '1/s', burst = 1 }}\nplatforms.shop.error = {error}");
-        let config = Config::parse(&text, &SystemEnv::default());
+        let config = Config::parse(&text);
         config
             .map(|config| config.error_shapes("shop").to_vec())
             .map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
@@ -230,7 +230,7 @@ mod tests {
         }
         let tables = "[limits.shop]\nrate = '1/s'\nburst = 1\n[[platforms.shop.error]]\nat = '/a'\n\
                       [[platforms.shop.error]]\nat = '/b'\n[platforms.shop.error.when]\nok = false";
-        let config = Config::parse(tables, &SystemEnv::default()).unwrap();
+        let config = Config::parse(tables).unwrap();
         assert_eq!(config.error_shapes("shop").len(), 2);
     }
 

@@ -1,50 +1,49 @@
 //! The configuration file `tidegate.toml`, parsed into validated types.
 //!
 //! ```
-//! use tidegate_core::config::{Config, SystemEnv};
+//! use tidegate_core::config::Config;
 //! let text = "presets = ['platforms']\n[limits.taobao]\nrate = '10/s'\nburst = 10\n";
-//! let config = Config::parse(text, &SystemEnv::default()).unwrap();
+//! let config = Config::parse(text).unwrap();
 //! assert_eq!(config.limits["taobao"].quota.to_string(), "10/s, burst 10");
 //! assert_eq!(config.limits["jd"].quota.to_string(), "5/s, burst 5"); // a limit of the preset
 //! assert_eq!(config.retry, Config::default().retry); // a section that the text omits has its defaults
 //!
 //! let invalid = "[limits.taobao]\nrate = \"10\"\nburst = 0\n";
-//! let diagnostics = Config::parse(invalid, &SystemEnv::default()).unwrap_err();
+//! let diagnostics = Config::parse(invalid).unwrap_err();
 //! assert_eq!(diagnostics[1].to_string(), "3:9: limits.taobao.burst: expected a whole number of at least 1, found 0");
 //! ```
 
 mod channels;
 mod decisions;
+mod environment;
 mod error_shape;
 mod limits;
 mod parse;
+mod parser;
 mod platforms;
 mod policies;
 mod presets;
 pub mod reader;
 mod redis;
-mod secrets;
 
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::{Backoff, BuiltinAlert, OnRedisFailure, Quota, Secret};
-use reader::{Diagnostic, EffectiveValue, Layer};
+use reader::{Diagnostic, Layer};
 
+pub use channels::{Channel, ChannelConfig, ChannelContext, ChannelError, ChannelKinds};
 pub use decisions::DecisionsConfig;
+pub use environment::{Env, NoEnv};
 pub use error_shape::{ErrorShape, FieldPath, FieldValues, NamePattern};
+pub use parser::Parser;
 pub use platforms::PlatformConfig;
 pub use policies::{Isolation, PoliciesConfig, PolicyConfig, PolicyLimits, ResolvedPolicyConfig, Setting, Settings};
 pub use redis::{RedisConfig, RedisKind};
-pub use secrets::{Env, SystemEnv};
-
-/// The text of the configuration that programs use without a configuration file; see [`Config::shipped`].
-const SHIPPED: &str = "presets = [\"platforms\"]\nchannels.log.kind = \"log\"\n";
 
 /// The contents of `tidegate.toml`.
 ///
@@ -63,7 +62,7 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// How alert rules are evaluated.
     pub alerting: AlertingConfig,
-    /// The notification channels, by the name that rules use.
+    /// The notification channels, by the name that rules use. Their kinds are registered in [`ChannelKinds`].
     pub channels: BTreeMap<String, ChannelConfig>,
     /// The policy directory, and the limits and settings of policies.
     pub policies: PoliciesConfig,
@@ -119,13 +118,6 @@ impl Config {
         self.platforms.get(platform).map_or(&[], |platform| &platform.error)
     }
 
-    /// Returns the configuration that programs use without a configuration file: the preset `platforms` and a channel
-    /// `log`.
-    #[must_use]
-    pub fn shipped() -> Self {
-        Self::built_in(SHIPPED)
-    }
-
     /// Returns the default configuration with the preset `platforms`: the limits of 18 platforms, and where they put
     /// errors in their responses.
     ///
@@ -138,37 +130,18 @@ impl Config {
         Self::built_in("presets = [\"platforms\"]")
     }
 
-    /// Parses a configuration. Values that it omits have their defaults.
+    /// Parses a configuration. Values that it omits have their defaults. It cannot refer to environment variables, files
+    /// and channel kinds; for these, use a [`Parser`].
     ///
     /// # Errors
     /// Returns every mistake of the text, each with its position and how to fix it.
-    pub fn parse(text: &str, env: &dyn Env) -> Result<Self, Vec<Diagnostic>> {
-        parse::config(Layer::Document, text, env, None)
-    }
-
-    /// Returns every value of a configuration with its origin. Without a text, returns those of [`Config::shipped`].
-    ///
-    /// ```
-    /// use tidegate_core::config::reader::Origin;
-    /// use tidegate_core::config::{Config, SystemEnv};
-    /// let values = Config::effective_values(Some("retry.jitter = 0.1"), &SystemEnv::default()).unwrap();
-    /// let value = |key| values.iter().find(|value| value.key == key).unwrap();
-    /// assert_eq!((value("retry.jitter").value.as_str(), &value("retry.jitter").origin), ("0.1", &Origin::Line(1)));
-    /// assert_eq!((value("retry.deadline").value.as_str(), &value("retry.deadline").origin), ("\"2m\"", &Origin::Default));
-    /// ```
-    ///
-    /// # Errors
-    /// Returns every mistake of the text.
-    pub fn effective_values(text: Option<&str>, env: &dyn Env) -> Result<Vec<EffectiveValue>, Vec<Diagnostic>> {
-        let layer = if text.is_some() { Layer::Document } else { Layer::Defaults };
-        let values = RefCell::default();
-        parse::config(layer, text.unwrap_or(SHIPPED), env, Some(&values))?;
-        Ok(values.into_inner())
+    pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
+        Parser::new().parse(text)
     }
 
     #[expect(clippy::expect_used, reason = "the text is a constant, and tests parse it")]
     fn built_in(text: &str) -> Self {
-        parse::config(Layer::Defaults, text, &SystemEnv::default(), None).expect("a built-in configuration is valid")
+        parse::config(Layer::Defaults, text, &Parser::new(), None).expect("a built-in configuration is valid")
     }
 }
 
@@ -207,35 +180,6 @@ pub struct AlertingConfig {
     pub history: Duration,
     /// The channels of built-in alerts (`[alerting.channels]`). An alert that is missing here has all channels.
     pub channels: BTreeMap<BuiltinAlert, Vec<String>>,
-}
-
-/// A section `[channels.NAME]`: one notification channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChannelConfig {
-    /// The log of the process.
-    Log,
-    /// A DingTalk robot.
-    DingTalk {
-        /// The complete webhook URL. It contains the access token.
-        webhook: Secret,
-        /// The signing secret, if the robot requires signatures.
-        secret: Option<Secret>,
-    },
-    /// Email over SMTP.
-    Email {
-        /// The host name of the mail server.
-        host: String,
-        /// The port of the mail server.
-        port: u16,
-        /// Whether to require STARTTLS (`tls = "starttls"`) or to send without encryption (`tls = "none"`).
-        starttls: bool,
-        /// The user name and the password, if the server requires authentication.
-        credentials: Option<(String, Secret)>,
-        /// The address of the sender.
-        from: String,
-        /// The addresses of the recipients.
-        to: Vec<String>,
-    },
 }
 
 /// The section `[server]`: the HTTP server.

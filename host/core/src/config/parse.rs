@@ -14,8 +14,7 @@ use super::reader::{
     self, Diagnostic, EffectiveValue, Layer, Section, SpannedString, integer, list, number, parsed, positive_duration,
     with_suggestion,
 };
-use super::secrets::{self, Env};
-use super::{AlertingConfig, Config, MetricsConfig, RetryConfig, ServerConfig, channels, decisions, policies, redis};
+use super::{AlertingConfig, Config, MetricsConfig, Parser, RetryConfig, ServerConfig, decisions, policies, redis};
 use crate::units::{format_duration, parse_duration};
 use crate::{Backoff, BuiltinAlert};
 
@@ -26,12 +25,12 @@ const DEFAULTS: &str = include_str!("defaults.toml");
 pub(super) fn config(
     layer: Layer,
     text: &str,
-    env: &dyn Env,
+    parser: &Parser<'_>,
     values: Option<&RefCell<Vec<EffectiveValue>>>,
 ) -> Result<Config, Vec<Diagnostic>> {
     let presets = PRESETS.map(|(name, text)| (Layer::Preset(name), text));
     let texts = [&[(layer, text)], &presets[..], &[(Layer::Defaults, DEFAULTS)]].concat();
-    reader::read_layers(&texts, values, |top| {
+    reader::read_layers(&texts, parser.env, values, |top| {
         read_presets(top);
         let platforms = top.tables_or_false("platforms");
         let limits = read_limits(top, &platforms);
@@ -39,8 +38,7 @@ pub(super) fn config(
         let retry = read_retry(&mut retry_section);
         let platforms = read_platforms(platforms, &limits, &retry_section);
         let metrics = read_metrics(&mut top.required_table("metrics")?);
-        let read_channel = |section: &mut Section<'_>| channels::read_channel(section, env);
-        let channels = named_sections(top, "channels", read_channel);
+        let channels = named_sections(top, "channels", |section| parser.channel_kinds.read(section));
         let names = channels.keys().map(String::as_str).collect::<Vec<_>>();
         let alerting = read_alerting(&mut top.required_table("alerting")?, &names);
         let policies = policies::read_policies(top);
@@ -48,12 +46,12 @@ pub(super) fn config(
         let mut redis_section = top.required_table("redis")?;
         // Processes share state only if the configuration says so, so the section as a whole has no default.
         let redis = if redis_section.is_in_document() {
-            redis::read_redis(&mut redis_section, env).map(Some)
+            redis::read_redis(&mut redis_section).map(Some)
         } else {
             redis_section.allow_unknown_keys();
             Some(None)
         };
-        let server = read_server(&mut top.required_table("server")?, env);
+        let server = read_server(&mut top.required_table("server")?);
         Some(Config {
             limits: limits.limits,
             scopes: limits.scopes,
@@ -147,9 +145,9 @@ fn read_builtin_channels(section: &mut Section<'_>, channels: &[&str]) -> BTreeM
     BuiltinAlert::ALL.into_iter().filter_map(|alert| Some((alert, read(alert)?))).collect()
 }
 
-fn read_server(section: &mut Section<'_>, env: &dyn Env) -> Option<ServerConfig> {
+fn read_server(section: &mut Section<'_>) -> Option<ServerConfig> {
     let listen = section.required("listen", parsed(parse_address));
-    let token = secrets::optional(section, ["token", "token_env", "token_file"], env);
+    let token = section.optional_secret("token");
     let (listen, token) = (listen?, token?);
     if !listen.ip().is_loopback() && token.is_none() {
         let fix = "give `token_env`, `token_file` or `token`, or listen on 127.0.0.1";

@@ -62,12 +62,12 @@ fn read_platform<'a>(section: &mut Section<'a>, retry: &Section<'a>) -> Option<P
 mod tests {
     use std::time::Duration;
 
-    use crate::config::{Config, SystemEnv};
+    use crate::config::Config;
 
     const SHOP: &str = "[limits.shop]\nrate = '1/s'\nburst = 1\n";
 
     fn parse(text: &str) -> Result<Config, Vec<String>> {
-        let config = Config::parse(text, &SystemEnv::default());
+        let config = Config::parse(text);
         config.map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
     }
 

@@ -39,6 +39,7 @@
 
 mod effective_value;
 mod renamed_keys;
+mod secrets;
 mod section;
 mod spanned_string;
 mod suggestion;
@@ -51,6 +52,8 @@ use std::cell::RefCell;
 use std::fmt;
 
 use toml::de::DeTable;
+
+use super::{Env, NoEnv};
 
 pub use effective_value::{EffectiveValue, Origin};
 pub(crate) use section::NamedTable;
@@ -91,12 +94,13 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-/// Reads a TOML document with `read_top`, which returns `None` only if it reported a mistake.
+/// Reads a TOML document with `read_top`, which returns `None` only if it reported a mistake. Secrets in it cannot
+/// refer to environment variables and files.
 ///
 /// # Errors
 /// Returns every mistake of the document, sorted by position.
 pub fn read<T>(text: &str, read_top: impl FnOnce(&mut Section<'_>) -> Option<T>) -> Result<T, Vec<Diagnostic>> {
-    read_layers(&[(Layer::Document, text)], None, read_top)
+    read_layers(&[(Layer::Document, text)], &NoEnv, None, read_top)
 }
 
 /// The kind of a text that is read as one layer of a configuration.
@@ -112,16 +116,18 @@ pub(crate) enum Layer {
 
 /// Reads several TOML documents as one: a key that the first does not have is read from the second, and so on.
 ///
-/// `values`, if given, receives each value that is read, with its origin.
+/// Secrets are read from the environment variables and files of `env`. `values`, if given, receives each value that is
+/// read, with its origin.
 ///
 /// # Errors
 /// Returns every mistake, sorted by position.
 pub(crate) fn read_layers<T>(
     texts: &[(Layer, &str)],
+    env: &dyn Env,
     values: Option<&RefCell<Vec<EffectiveValue>>>,
     read_top: impl FnOnce(&mut Section<'_>) -> Option<T>,
 ) -> Result<T, Vec<Diagnostic>> {
-    let report = Report { diagnostics: RefCell::default(), values };
+    let report = Report { env, diagnostics: RefCell::default(), values };
     let (mut documents, mut syntax_errors) = (vec![], vec![]);
     for (layer, text) in texts {
         let (document, errors) = DeTable::parse_recoverable(text);
@@ -147,8 +153,9 @@ pub(crate) fn read_layers<T>(
     }
 }
 
-/// What reading reports: the mistakes and, if somebody wants them, the values.
+/// The environment of secrets, and what reading reports: the mistakes and, if somebody wants them, the values.
 struct Report<'a> {
+    env: &'a dyn Env,
     diagnostics: RefCell<Vec<Diagnostic>>,
     values: Option<&'a RefCell<Vec<EffectiveValue>>>,
 }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::{Section, choice, parsed, positive_duration, string};
-use super::secrets::{self, Env, SecretKeys};
 use crate::Secret;
 
 /// The kind of a Redis deployment.
@@ -66,18 +65,15 @@ const PREFIX: &str = "tidegate:";
 /// too short for a caller to notice.
 const DECIDE_WITHIN: Duration = Duration::from_millis(50);
 
-/// The keys that give the URLs: as text, or as the name of an environment variable or file that contains them.
-const URL_KEYS: SecretKeys = ["url", "url_env", "url_file"];
-
 const KINDS: [(&str, RedisKind); 3] =
     [("single", RedisKind::Single), ("sentinel", RedisKind::Sentinel), ("cluster", RedisKind::Cluster)];
 
-pub(super) fn read_redis(section: &mut Section<'_>, env: &dyn Env) -> Option<RedisConfig> {
+pub(super) fn read_redis(section: &mut Section<'_>) -> Option<RedisConfig> {
     let kind = section.required("kind", choice(&KINDS));
-    let url = secrets::required(section, URL_KEYS, env);
+    let url = section.required_secret("url");
     let master = section.optional("master", parsed(parse_non_empty));
     let username = section.optional("username", string);
-    let password = secrets::optional(section, ["password", "password_env", "password_file"], env);
+    let password = section.optional_secret("password");
     let tls_ca = section.optional("tls_ca", parsed(parse_non_empty)).map(PathBuf::from);
     let prefix = section.required("prefix", parsed(parse_prefix));
     let decide_within = section.required("decide_within", positive_duration);
@@ -102,16 +98,16 @@ pub(super) fn read_redis(section: &mut Section<'_>, env: &dyn Env) -> Option<Red
 }
 
 /// Splits a list of URLs at its commas. Messages do not show the URLs, which may contain a password.
-fn parse_urls(section: &mut Section<'_>, url: &Secret, kind: RedisKind) -> Option<Vec<Secret>> {
-    let key = URL_KEYS.into_iter().find(|key| section.contains_key(key)).unwrap_or(URL_KEYS[0]);
+fn parse_urls(section: &Section<'_>, url: &Secret, kind: RedisKind) -> Option<Vec<Secret>> {
     let urls: Vec<&str> = url.expose().split(',').map(str::trim).collect();
     if !urls.iter().all(|url| ["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme))) {
         let message = "expected a URL that starts with redis:// or rediss://; separate several URLs with commas";
-        section.reject_value(key, message);
+        section.reject_secret("url", message);
         return None;
     }
     if kind == RedisKind::Single && urls.len() > 1 {
-        section.reject_value(key, "several URLs require kind = \"sentinel\" or \"cluster\"; set it, or give one URL");
+        section
+            .reject_secret("url", "several URLs require kind = \"sentinel\" or \"cluster\"; set it, or give one URL");
         return None;
     }
     Some(urls.into_iter().map(Secret::new).collect())
@@ -132,10 +128,10 @@ fn parse_prefix(text: &str) -> Result<String, &'static str> {
 mod tests {
     use super::*;
     use crate::OnRedisFailure;
-    use crate::config::{Config, SystemEnv};
+    use crate::config::{Config, Parser, tests::env};
 
     fn parse(text: &str) -> Result<Config, Vec<String>> {
-        let config = Config::parse(text, &SystemEnv::default());
+        let config = Parser::new().env(&env()).parse(text);
         config.map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())
     }
 
@@ -179,7 +175,7 @@ mod tests {
                  separate several URLs with commas",
             ),
             (
-                "kind = 'single'\nurl_file = 'Cargo.toml'",
+                "kind = 'single'\nurl_file = 'run/secret'",
                 "3:12: redis.url_file: expected a URL that starts with redis:// or rediss://; \
                  separate several URLs with commas",
             ),

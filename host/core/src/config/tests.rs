@@ -1,39 +1,56 @@
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::Notifier;
 
 /// Environment variables and files of a test.
 #[derive(Default)]
-struct FakeEnv(BTreeMap<&'static str, &'static str>);
+pub(super) struct FakeEnv(BTreeMap<&'static str, &'static str>);
 
 impl Env for FakeEnv {
-    fn var(&self, name: &str) -> Option<String> {
-        self.0.get(name).map(|text| (*text).to_owned())
+    fn var(&self, name: &str) -> io::Result<String> {
+        match self.0.get(name) {
+            Some(&"\u{fffd}") => Err(io::Error::new(io::ErrorKind::InvalidData, "not valid UTF-8")),
+            Some(text) => Ok((*text).to_owned()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
-    fn file(&self, path: &Path) -> Result<String, String> {
+    fn file(&self, path: &Path) -> io::Result<String> {
         let contents = self.0.get(path.to_str().unwrap_or_default());
-        contents.map(|text| (*text).to_owned()).ok_or_else(|| "no such file".to_owned())
+        contents.map(|text| (*text).to_owned()).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file"))
     }
 }
 
-fn env() -> FakeEnv {
-    FakeEnv(BTreeMap::from([
-        ("TOKEN", "hunter2"),
-        ("WEBHOOK", "https://oapi.dingtalk.com/robot/send?access_token=hunter2"),
-        ("EMPTY", ""),
-        ("run/secret", "hunter2\n"),
-    ]))
+pub(super) fn env() -> FakeEnv {
+    FakeEnv(BTreeMap::from([("TOKEN", "hunter2"), ("EMPTY", ""), ("BINARY", "\u{fffd}"), ("run/secret", "hunter2\n")]))
+}
+
+/// A channel without settings.
+#[derive(Debug, PartialEq)]
+struct NoSettings;
+
+impl Channel for NoSettings {
+    fn open(&self, _: &ChannelContext) -> Result<Arc<dyn Notifier>, ChannelError> {
+        Err(ChannelError::new("this channel is never opened"))
+    }
+}
+
+pub(super) fn kinds() -> ChannelKinds {
+    ChannelKinds::new().register("log", |_| Some(NoSettings))
 }
 
 fn parse(text: &str) -> Config {
-    Config::parse(text, &env()).unwrap()
+    Parser::new().env(&env()).channel_kinds(&kinds()).parse(text).unwrap()
 }
 
 fn diagnostics(text: &str) -> Vec<String> {
-    Config::parse(text, &env()).unwrap_err().iter().map(ToString::to_string).collect()
+    let diagnostics = Parser::new().env(&env()).channel_kinds(&kinds()).parse(text).unwrap_err();
+    diagnostics.iter().map(ToString::to_string).collect()
 }
 
 /// Checks that a text is rejected with `expected` as its only diagnostic.
@@ -52,14 +69,15 @@ fn default_configuration_has_no_limits_platforms_channels_and_redis() {
 
 #[test]
 fn shipped_configuration_has_eighteen_platforms_and_a_log_channel() {
-    let config = Config::shipped();
+    let config = Parser::new().channel_kinds(&kinds()).shipped().unwrap();
     let names: Vec<_> = config.limits.keys().map(String::as_str).collect();
     let expected = "alibaba_1688 alibaba_intl aliexpress amazon douyin ebay jd kuaishou lazada pdd shopee suning taobao \
                     tiktok_shop tmall vipshop walmart xiaohongshu";
     assert_eq!(names.join(" "), expected);
     assert!(config.platforms.keys().eq(config.limits.keys()), "every platform has error shapes");
-    assert_eq!(config.channels, BTreeMap::from([("log".to_owned(), ChannelConfig::Log)]));
+    assert_eq!(config.channels, BTreeMap::from([("log".to_owned(), ChannelConfig::new("log", NoSettings))]));
     assert_eq!(Config { channels: BTreeMap::new(), ..config }, Config::with_platforms());
+    assert!(Parser::new().shipped().is_err(), "there is no channel kind `log`");
 }
 
 #[test]
@@ -261,6 +279,10 @@ fn secret_has_exactly_one_source_and_is_never_shown() {
     }
     let cases = [
         ("token_env = 'NOT_THERE'", "2:13: server.token_env: the environment variable NOT_THERE is not set"),
+        (
+            "token_env = 'BINARY'",
+            "2:13: server.token_env: the environment variable BINARY cannot be read: not valid UTF-8",
+        ),
         ("token_env = 'EMPTY'", "2:13: server.token_env: the environment variable EMPTY is empty"),
         ("token_file = 'gone'", "2:14: server.token_file: the file gone cannot be read: no such file"),
         ("token = ' '", "2:9: server.token: the value is empty"),
@@ -276,80 +298,18 @@ fn secret_has_exactly_one_source_and_is_never_shown() {
 }
 
 #[test]
-fn each_kind_of_channel_reads_its_own_keys() {
-    let config = parse(
-        "[channels.ops]\nkind = 'dingtalk'\nwebhook_env = 'WEBHOOK'\nsecret = 'hunter2'\n\
-         [channels.mail]\nkind = 'email'\nhost = 'smtp.example.com'\nport = 587\ntls = 'starttls'\n\
-         username = 'u'\npassword_file = 'run/secret'\nfrom = 'tidegate <a@b.c>'\nto = ['d@e.f', 'g@h.i']",
-    );
-    let webhook = Secret::new("https://oapi.dingtalk.com/robot/send?access_token=hunter2");
-    let ops = ChannelConfig::DingTalk { webhook, secret: Some(Secret::new("hunter2")) };
-    let mail = ChannelConfig::Email {
-        host: "smtp.example.com".into(),
-        port: 587,
-        starttls: true,
-        credentials: Some(("u".into(), Secret::new("hunter2"))),
-        from: "tidegate <a@b.c>".into(),
-        to: vec!["d@e.f".into(), "g@h.i".into()],
-    };
-    let expected = [("mail", mail), ("ops", ops)];
-    assert_eq!(config.channels, expected.map(|(name, channel)| (name.to_owned(), channel)).into());
-}
-
-#[test]
-fn all_mistakes_of_channels_are_reported_without_secrets() {
-    let text = r#"[channels.a]
-kind = "dingtlak"
-webhook = "https://hunter2"
-[channels.b]
-kind = "dingtalk"
-[channels.c]
-kind = "dingtalk"
-webhook_env = "TOKEN"
-[channels.d]
-kind = "log"
-webhook = "https://hunter2"
-[channels.e]
-kind = "email"
-host = "smtp://x/"
-port = 65536
-tls = "yes"
-username = "u"
-from = "nobody"
-to = ["a@b", "c@", 5]
-[channels.f]
-kind = "email"
-host = "x"
-port = 25
-tls = "none"
-password = "hunter2"
-from = "a@b"
-to = []
-"#;
-    let address = "expected an address such as \"ops@example.com\" or \"Ops <ops@example.com>\", found";
-    let expected = [
-        r#"2:8: channels.a.kind: expected "log", "dingtalk" or "email", found "dingtlak""#,
-        "4:11: channels.b: `webhook` is missing; give `webhook`, `webhook_env` or `webhook_file`",
-        "6:11: channels.c: `webhook` must be the complete URL that DingTalk shows, starting with https://",
-        "11:1: channels.d: unknown key `webhook`; expected `kind`",
-        r#"14:8: channels.e.host: expected a host name such as "smtp.example.com""#,
-        "15:8: channels.e.port: expected a whole number from 1 to 65535, found 65536",
-        r#"16:7: channels.e.tls: expected "starttls" or "none", found "yes""#,
-        "17:12: channels.e.username: a user name requires a password; give `password`, `password_env` or `password_file`",
-        &format!("18:8: channels.e.from: {address} \"nobody\""),
-        &format!("19:14: channels.e.to: {address} \"c@\""),
-        "19:20: channels.e.to: expected a string in quotes, found an integer",
-        "20:11: channels.f: a password requires a user name; give `username`",
-        "27:6: channels.f.to: expected at least one recipient",
-    ];
-    assert_eq!(diagnostics(text), expected);
-}
-
-#[test]
-fn relative_path_of_a_secret_starts_at_the_directory_of_the_configuration() {
-    let env = SystemEnv { dir: env!("CARGO_MANIFEST_DIR").into() };
-    assert!(env.file(Path::new("Cargo.toml")).unwrap().contains("tidegate-core"));
-    assert!(env.file(Path::new("not-there")).is_err());
+fn without_an_environment_a_reference_to_a_variable_or_file_is_rejected() {
+    let no_access = "cannot be read: this program does not give access to";
+    for (text, expected) in [
+        (
+            "server.token_env = 'TOKEN'",
+            format!("1:20: server.token_env: the environment variable TOKEN {no_access} environment variables"),
+        ),
+        ("server.token_file = 'run/secret'", format!("1:21: server.token_file: the file run/secret {no_access} files")),
+    ] {
+        let diagnostics = Config::parse(text).unwrap_err();
+        assert_eq!(diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+    }
 }
 
 #[test]
@@ -360,7 +320,7 @@ fn additional_limit_applies_to_requests_with_all_of_its_labels() {
     let text = "limits.pdd = { rate = '1/s', burst = 1 }\n".to_owned()
         + &limit("orders", "api = 'orders'")
         + &limit("vip", "api = 'orders', seller = '7'");
-    let config = Config::parse(&text, &SystemEnv::default()).unwrap();
+    let config = Config::parse(&text).unwrap();
     let scoped = |platform: &str, labels: &[(&str, &str)]| {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         config.scoped_limits(platform, &labels).collect::<Vec<_>>().join(" ")

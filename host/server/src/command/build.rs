@@ -50,7 +50,7 @@ impl Build {
         }
         let policies = match &self.policies {
             Some(dir) => dir.clone(),
-            None => configuration(config_file(self.config.clone()).as_deref())?.policies.dir,
+            None => configuration(config_file(self.config.clone()).as_ref())?.policies.dir,
         };
         let mut ok = true;
         let mut components = Vec::new();

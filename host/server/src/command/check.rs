@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
-use tidegate::Config;
+use tidegate::channel::ChannelContext;
 use tidegate::core::config::PoliciesConfig;
 use tidegate::policy::{Policies, PolicyStatus};
+use tidegate::{Config, ConfigFile, SystemClock};
 use tidegate_lint::review;
 
 use super::output::count;
@@ -50,7 +52,8 @@ impl Check {
     /// Returns an error if the configuration is invalid or the policy directory does not exist.
     pub fn run(self) -> Result<ExitCode, UsageError> {
         let file = config_file(self.config.clone());
-        let config = configuration(file.as_deref())?;
+        let config = configuration(file.as_ref())?;
+        check_channels(&config, file.as_ref())?;
         let dir = self.policies.clone().unwrap_or_else(|| config.policies.dir.clone());
         if !dir.is_dir() {
             return Err(UsageError(format!("{}: policy directory not found", dir.display())));
@@ -62,7 +65,7 @@ impl Check {
         let status = policies.status();
         let notes = [configuration_notes(&policies, &config), policy_notes(&status, &config.policies)].concat();
         let ok = errors.is_empty() && (notes.is_empty() || !self.strict);
-        let source = file.map_or_else(|| "no configuration file".to_owned(), |file| file.display().to_string());
+        let source = file.map_or_else(|| "no configuration file".to_owned(), |file| file.path().display().to_string());
         let (limits, channels) = (count(config.limits.len(), "limit"), count(config.channels.len(), "channel"));
         let mut text = vec![format!("{source}: {limits}, {channels}")];
         text.extend(status.iter().filter(|policy| policy.stale.is_none()).map(|policy| format!("{}: ok", policy.path)));
@@ -73,6 +76,16 @@ impl Check {
         print_result(self.json, &value, &text.join("\n"));
         Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
+}
+
+/// Checks that the channels of the configuration can be opened.
+fn check_channels(config: &Config, file: Option<&ConfigFile>) -> Result<(), UsageError> {
+    let context = ChannelContext::new(Arc::new(SystemClock::start()));
+    let file = file.map(|file| format!("{}: ", file.path().display())).unwrap_or_default();
+    for (name, channel) in &config.channels {
+        channel.open(&context).map_err(|error| UsageError(format!("{file}channels.{name}: {error}")))?;
+    }
+    Ok(())
 }
 
 /// Returns notes about a configuration without limits, and about parts that do not fit together: rules that name an unknown channel or

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use tidegate::core::config::reader::{EffectiveValue, Origin};
+use tidegate::ConfigFile;
+use tidegate::core::config::Parser;
+use tidegate::core::config::reader::{Diagnostic, EffectiveValue, Origin};
 
-use super::{UsageError, config_file, configuration, output, print_result};
+use super::{UsageError, config_file, output, print_result};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,14 +60,26 @@ impl ConfigCommand {
     pub fn run(self) -> Result<ExitCode, UsageError> {
         let Action::Show(Show { config, json }) = self.command;
         let file = config_file(config);
-        configuration(file.as_deref())?;
-        let values = tidegate::effective_values(file.as_deref()).map_err(UsageError)?;
-        let file = file.unwrap_or_default();
+        let values = effective_values(file.as_ref())?;
+        let file = file.map(|file| file.path().to_owned()).unwrap_or_default();
         let rows = values.iter().map(|value| vec![value.key.clone(), origin_text(value, &file), value.value.clone()]);
         let text = output::table(&["key", "origin", "value"], rows);
         let value = values.iter().map(|value| value_json(value, &file)).collect();
         print_result(json, &value, &text);
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Returns the values of a configuration file, or of the shipped configuration.
+fn effective_values(file: Option<&ConfigFile>) -> Result<Vec<EffectiveValue>, UsageError> {
+    match file {
+        Some(file) => file.effective_values().map_err(|error| UsageError(error.to_string())),
+        None => {
+            let kinds = tidegate_notify::channel_kinds();
+            let values = Parser::new().channel_kinds(&kinds).effective_values(None);
+            let lines = |errors: Vec<Diagnostic>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+            values.map_err(|errors| UsageError(lines(errors)))
+        }
     }
 }
 

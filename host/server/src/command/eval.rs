@@ -62,7 +62,7 @@ impl Eval {
     /// # Errors
     /// Returns an error if the policy or the input cannot be read.
     pub fn run(self) -> Result<ExitCode, UsageError> {
-        let config = configuration(config_file(self.config.clone()).as_deref())?;
+        let config = configuration(config_file(self.config.clone()).as_ref())?;
         let kind = self.kind.map(|kind| match kind {
             KindOption::Retry => PolicyKind::Retry,
             KindOption::Alert => PolicyKind::Alert,

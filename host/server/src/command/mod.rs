@@ -27,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
-use tidegate::Config;
+use tidegate::{Config, ConfigFile};
 
 const AFTER_HELP: &str = "\
 Exit status:
@@ -170,16 +170,17 @@ impl UsageError {
 const DEFAULT_FILE: &str = "tidegate.toml";
 
 /// Returns the configuration file to read: the given one, or `tidegate.toml` if it exists.
-fn config_file(path: Option<PathBuf>) -> Option<PathBuf> {
-    path.or_else(|| Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)))
+fn config_file(path: Option<PathBuf>) -> Option<ConfigFile> {
+    let path = path.or_else(|| Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)))?;
+    Some(ConfigFile::new(path).channel_kinds(tidegate_notify::channel_kinds()))
 }
 
-/// Reads the configuration and checks that its channels can be created. Without a file, returns the shipped configuration.
-fn configuration(file: Option<&Path>) -> Result<Config, UsageError> {
-    let Some(file) = file else { return Ok(Config::shipped()) };
-    let config = tidegate::read_config(file).map_err(UsageError)?;
-    crate::notify::from_config(&config.channels).map_err(|error| UsageError(format!("{}: {error}", file.display())))?;
-    Ok(config)
+/// Reads the configuration. Without a file, returns the shipped configuration.
+fn configuration(file: Option<&ConfigFile>) -> Result<Config, UsageError> {
+    match file {
+        Some(file) => file.read().map_err(|error| UsageError(error.to_string())),
+        None => Ok(tidegate_notify::shipped_config()),
+    }
 }
 
 /// Prints a line on standard output. Ignores write errors, such as a closed pipe.

@@ -91,7 +91,7 @@ impl New {
     pub fn run(self) -> Result<ExitCode, UsageError> {
         let uses_configured_dir = self.dir.is_none();
         let file = config_file(self.config.clone());
-        let config = configuration(file.as_deref())?;
+        let config = configuration(file.as_ref())?;
         let policies = self.dir.clone().unwrap_or(config.policies.dir);
         let has_limit = self.name == "default" || config.limits.contains_key(&self.name);
         let plan = NewPolicyPlan {

@@ -59,7 +59,7 @@ impl Replay {
     /// # Errors
     /// Returns an error if the configuration, the log or a policy cannot be read.
     pub fn run(self) -> Result<ExitCode, UsageError> {
-        let config = configuration(config_file(self.config.clone()).as_deref())?.policies;
+        let config = configuration(config_file(self.config.clone()).as_ref())?.policies;
         let dir = self.policies.clone().unwrap_or_else(|| config.dir.clone());
         if !dir.is_dir() {
             return Err(UsageError(format!("{}: policy directory not found", dir.display())));

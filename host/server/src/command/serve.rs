@@ -11,7 +11,7 @@ use clap::Args;
 use tidegate::core::Secret;
 use tidegate::core::config::{DecisionsConfig, PoliciesConfig};
 use tidegate::policy::Policies;
-use tidegate::{Config, Host};
+use tidegate::{Config, ConfigFile, Host};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -56,7 +56,7 @@ impl Serve {
     pub fn run(self) -> Result<ExitCode, UsageError> {
         init_log();
         let file = config_file(self.config.clone());
-        let config = configuration(file.as_deref())?;
+        let config = configuration(file.as_ref())?;
         let address = self.listen.unwrap_or(config.server.listen);
         let token = config.server.token.clone();
         if !address.ip().is_loopback() && token.is_none() {
@@ -74,7 +74,7 @@ impl Serve {
     async fn serve(
         &self,
         config: Config,
-        file: Option<PathBuf>,
+        file: Option<ConfigFile>,
         address: SocketAddr,
         token: Option<Secret>,
     ) -> Result<ExitCode, UsageError> {
@@ -83,15 +83,17 @@ impl Serve {
             tracing::warn!(directory = %dir.display(), "policy directory not found, using the built-in fallback");
         }
         let policies = Policies::open(&PoliciesConfig { dir, ..config.policies.clone() });
-        let channels = Arc::new(crate::notify::from_config);
-        let host = Host::builder().config(config).policies(Arc::clone(&policies)).notifiers(channels).build();
-        let host = host.map_err(|error| UsageError(error.to_string()))?;
+        let host = Host::builder().config(config).policies(Arc::clone(&policies)).build();
+        let host = host.map_err(|error| match &file {
+            Some(file) => UsageError(error.in_file(file.path()).to_string()),
+            None => UsageError(error.to_string()),
+        })?;
         let listener = TcpListener::bind(address)
             .await
             .map_err(|error| UsageError(format!("cannot listen on {address}: {error}")))?;
         let bound = listener.local_addr().map_err(|error| UsageError(error.to_string()))?;
         // Watching for changes stops when these guards are dropped, at the end of this function.
-        let _config = file.map(|file| host.follow_config(&file)).transpose().map_err(watch_error)?;
+        let _config = file.map(|file| host.follow_config(file)).transpose().map_err(watch_error)?;
         let _policies = host.follow_policies().map_err(watch_error)?;
 
         let (stop_http, stop_host) = (CancellationToken::new(), CancellationToken::new());

@@ -7,7 +7,7 @@ use reqwest::Url;
 use tidegate::Host;
 
 use super::client::{Client, REDIS_TIMEOUT, ServerClient};
-use super::{UsageError, config_file};
+use super::{UsageError, config_file, configuration};
 
 /// The options that select a server or Redis.
 #[derive(Args)]
@@ -67,12 +67,13 @@ impl Target {
     /// Redis.
     fn redis_client(&self) -> Result<Client, UsageError> {
         let file = config_file(self.config.clone());
-        let mut config =
-            file.as_deref().map(tidegate::read_config).transpose().map_err(UsageError)?.unwrap_or_default();
+        let mut config = configuration(file.as_ref())?;
+        // This host answers one request and sends no notifications.
+        config.channels.clear();
         // A command can wait longer than a rate-limit decision.
         config.redis.iter_mut().for_each(|redis| redis.decide_within = redis.decide_within.max(REDIS_TIMEOUT));
         if config.redis.is_none() {
-            let file = file.map_or_else(|| "the configuration".to_owned(), |file| file.display().to_string());
+            let file = file.map_or_else(|| "the configuration".to_owned(), |file| file.path().display().to_string());
             return Err(UsageError(format!("{file} has no [redis] section; use --config to name a file that has one")));
         }
         let host = Host::builder().config(config).read_only().build().map_err(|error| UsageError(error.to_string()))?;

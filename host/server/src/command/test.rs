@@ -56,7 +56,7 @@ impl Test {
     /// # Errors
     /// Returns an error if the configuration or a path cannot be read.
     pub fn run(self) -> Result<ExitCode, UsageError> {
-        let config = configuration(config_file(self.config.clone()).as_deref())?;
+        let config = configuration(config_file(self.config.clone()).as_ref())?;
         let paths = if self.paths.is_empty() { vec![config.policies.dir.clone()] } else { self.paths.clone() };
         if self.watch {
             return run_on_changes(&paths, &config);

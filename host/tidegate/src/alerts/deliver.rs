@@ -175,10 +175,10 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use tidegate_core::StoreError;
+    use tidegate_core::config::ChannelConfig;
     use tidegate_core::notify::SendFuture;
     use tidegate_core::store::{AlertChanges, AlertStates, AlertStore, OfflineAlerts, RoutedNotification, StoreFuture};
-    use tidegate_core::{Severity, Stats, Transition};
+    use tidegate_core::{Clock, Severity, Stats, StoreError, Transition};
 
     use super::*;
     use crate::SystemClock;
@@ -230,9 +230,11 @@ mod tests {
 
     /// Runs three ticks with one notification. Returns how often it was sent, and its recorded deliveries.
     async fn three_ticks(lost_records: u32, panics: bool) -> (u32, Vec<Delivery>) {
-        let store = LossyStore(MemoryAlerts::new(Arc::new(SystemClock::start())), lost_records.into());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let store = LossyStore(MemoryAlerts::new(Arc::clone(&clock)), lost_records.into());
         let (alerts, notifier) = (Alerts::new(Arc::new(store)), Arc::new(CountingNotifier(0.into(), panics)));
-        alerts.set_channels([("a".to_owned(), Arc::clone(&notifier) as Arc<dyn Notifier>)].into());
+        let channel = ChannelConfig::from_notifier(Arc::clone(&notifier) as Arc<dyn Notifier>);
+        alerts.set_channels(&[("a".to_owned(), channel)].into(), &clock).unwrap();
         let notification = Notification {
             rule: "r".to_owned(),
             severity: Severity::Info,

@@ -3,7 +3,8 @@
 use tidegate_core::{Refusal, StoreError};
 
 use crate::admission::{AdmitError, Denied};
-use crate::error::{BuildError, UnknownPlatform};
+use crate::config_error::ConfigError;
+use crate::error::UnknownPlatform;
 use crate::limit_set::LimitRefused;
 use crate::lock::LockError;
 
@@ -30,7 +31,7 @@ pub(super) enum BlockingErrorKind {
     #[error(transparent)]
     Admit(#[from] AdmitError),
     #[error(transparent)]
-    Build(#[from] BuildError),
+    Config(#[from] ConfigError),
     #[error(transparent)]
     UnknownPlatform(#[from] UnknownPlatform),
     #[error(transparent)]
@@ -97,4 +98,4 @@ macro_rules! from_async_errors {
     };
 }
 
-from_async_errors!(Refusal, LimitRefused, AdmitError, BuildError, UnknownPlatform, StoreError, LockError);
+from_async_errors!(Refusal, LimitRefused, AdmitError, ConfigError, UnknownPlatform, StoreError, LockError);

@@ -28,7 +28,7 @@ use tidegate_core::{Failure, Request, Stats};
 use crate::advice::{Advice, CallOptions};
 #[cfg(feature = "policies")]
 use crate::alerts::ActiveAlert;
-use crate::error::BuildError;
+use crate::config_error::ConfigError;
 use crate::evaluator::Classification;
 use crate::host::Host;
 
@@ -51,7 +51,7 @@ impl BlockingHost {
     ///
     /// # Errors
     /// Returns an error if called inside an async runtime, if the thread cannot be started, or if `build` fails.
-    pub fn start(build: impl FnOnce() -> Result<Host, BuildError>) -> Result<Self, BlockingError> {
+    pub fn start(build: impl FnOnce() -> Result<Host, ConfigError>) -> Result<Self, BlockingError> {
         let (background, services) = BackgroundRuntime::start(build)?;
         Ok(Self { services, background: Arc::new(background) })
     }

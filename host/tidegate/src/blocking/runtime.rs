@@ -7,7 +7,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 
 use super::error::{BlockingError, BlockingErrorKind};
-use crate::error::BuildError;
+use crate::config_error::ConfigError;
 use crate::host::Host;
 
 /// How long dropping a host waits for its last metric flush and its alert notifications.
@@ -29,7 +29,7 @@ impl fmt::Debug for BackgroundRuntime {
 
 impl BackgroundRuntime {
     /// Starts the thread, builds a host on it and runs the host's background tasks.
-    pub fn start(build: impl FnOnce() -> Result<Host, BuildError>) -> Result<(Self, Host), BlockingError> {
+    pub fn start(build: impl FnOnce() -> Result<Host, ConfigError>) -> Result<(Self, Host), BlockingError> {
         ensure_outside_runtime()?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

@@ -53,10 +53,9 @@ impl Host {
 ///
 /// ```
 /// use http::{HeaderMap, StatusCode};
-/// use tidegate::core::config::SystemEnv;
 /// let text = "limits.shop = { rate = '10/s', burst = 10 }\n\
 ///             platforms.shop.error = { at = '/err', code = 'no', message = 'text' }";
-/// let config = tidegate::Config::parse(text, &SystemEnv::default()).unwrap();
+/// let config = tidegate::Config::parse(text).unwrap();
 /// let body = br#"{"err": {"no": 7, "text": "too many calls"}}"#;
 /// let failure = tidegate::read_failure(&config, "shop", StatusCode::OK, &HeaderMap::new(), body, 0).unwrap();
 /// assert_eq!((failure.code.as_deref(), failure.message.as_deref()), (Some("7"), Some("too many calls")));

@@ -1,7 +1,6 @@
 //! Extraction of errors from the bodies of each platform, and from malformed and hostile bodies.
 
 use super::*;
-use tidegate_core::config::SystemEnv;
 
 /// Platform, status, body, and the expected error code (`-` for a success).
 const ROWS: &[(&str, u16, &str, &str)] = &[
@@ -220,7 +219,7 @@ fn explicit_fields_of_a_reported_failure_take_precedence_over_the_body() {
 /// A configuration whose platform `shop` has these error shapes.
 fn shop(error: &str) -> Config {
     let text = format!("limits.shop = {{ rate = '1/s', burst = 1 }}\nplatforms.shop.error = {error}");
-    Config::parse(&text, &SystemEnv::default()).unwrap_or_else(|errors| panic!("{error}: {errors:?}"))
+    Config::parse(&text).unwrap_or_else(|errors| panic!("{error}: {errors:?}"))
 }
 
 #[test]
@@ -293,7 +292,7 @@ fn headers_contain_errors_that_the_body_does_not() {
 #[test]
 fn configured_headers_are_added_to_those_that_policies_read() {
     let text = "limits.shop = { rate = '1/s', burst = 1 }\nplatforms.shop.headers = ['X-Trace', 'retry-after']";
-    let config = Config::parse(text, &SystemEnv::default()).unwrap();
+    let config = Config::parse(text).unwrap();
     let headers = [("x-trace", "t"), ("retry-after", "7"), ("set-cookie", "secret")];
     let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     let headers: HeaderMap = Vec::<(http::HeaderName, http::HeaderValue)>::from(headers).into_iter().collect();

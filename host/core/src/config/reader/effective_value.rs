@@ -94,25 +94,27 @@ impl fmt::Display for Origin {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::path::Path;
 
-    use crate::config::{Config, Env};
+    use crate::config::tests::kinds;
+    use crate::config::{Env, Parser};
 
     struct FakeEnv;
 
     impl Env for FakeEnv {
-        fn var(&self, name: &str) -> Option<String> {
-            (name == "TOKEN").then(|| "hunter2".to_owned())
+        fn var(&self, _: &str) -> io::Result<String> {
+            Ok("hunter2".to_owned())
         }
 
-        fn file(&self, _: &Path) -> Result<String, String> {
+        fn file(&self, _: &Path) -> io::Result<String> {
             Ok("hunter2".to_owned())
         }
     }
 
     /// Returns the values of a text as `key = value (origin)`.
     fn values(text: Option<&str>) -> Vec<String> {
-        let values = Config::effective_values(text, &FakeEnv).unwrap();
+        let values = Parser::new().env(&FakeEnv).channel_kinds(&kinds()).effective_values(text).unwrap();
         values.iter().map(|value| format!("{} = {} ({})", value.key, value.value, value.origin)).collect()
     }
 

@@ -35,10 +35,10 @@ pub(super) fn new_name(path: &str, key: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, SystemEnv};
+    use crate::config::Config;
 
     fn diagnostics(text: &str) -> Vec<String> {
-        let diagnostics = Config::parse(text, &SystemEnv::default()).err().unwrap_or_default();
+        let diagnostics = Config::parse(text).err().unwrap_or_default();
         diagnostics.iter().map(ToString::to_string).collect()
     }
 

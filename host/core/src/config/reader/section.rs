@@ -1,6 +1,8 @@
 //! A table of a file, or the same table in several layers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -13,7 +15,7 @@ pub struct Section<'a> {
     /// The table in each layer that has it, in order of precedence; never empty.
     tables: Vec<LayerTable<'a>>,
     path: String,
-    requested_keys: Vec<&'static str>,
+    requested_keys: Vec<Cow<'static, str>>,
     allows_unknown_keys: bool,
     /// Whether the value of a key is recorded as a value of its own. It is not in a table that is one value itself.
     records_values: bool,
@@ -30,7 +32,7 @@ struct LayerTable<'a> {
 }
 
 /// A key with its value in one layer.
-struct Entry<'a> {
+pub(super) struct Entry<'a> {
     layer: LayerTable<'a>,
     name: &'a Spanned<DeString<'a>>,
     value: &'a Spanned<DeValue<'a>>,
@@ -71,16 +73,6 @@ impl<'a> Section<'a> {
     pub fn optional<T>(&mut self, key: &'static str, read: impl FnOnce(&TomlValue<'a>) -> Option<T>) -> Option<T> {
         let entry = self.entry(key)?;
         self.read_entry(&entry, read)
-    }
-
-    /// Returns the value of `key` like [`Section::optional`], without recording it.
-    pub(crate) fn optional_unrecorded<T>(
-        &mut self,
-        key: &'static str,
-        read: impl FnOnce(&TomlValue<'a>) -> Option<T>,
-    ) -> Option<T> {
-        let entry = self.entry(key)?;
-        read(&self.value(&entry))
     }
 
     /// Returns the value of `key` as `read` parses it; reports a missing key.
@@ -230,11 +222,13 @@ impl<'a> Section<'a> {
     }
 
     /// Requests `key`; returns it from the first layer that has it.
-    fn entry(&mut self, key: &'static str) -> Option<Entry<'a>> {
+    pub(super) fn entry(&mut self, key: impl Into<Cow<'static, str>>) -> Option<Entry<'a>> {
+        let key = key.into();
+        let entry = self.tables.iter().find_map(|layer| layer.entry(&key));
         if !self.requested_keys.contains(&key) {
             self.requested_keys.push(key);
         }
-        self.tables.iter().find_map(|layer| layer.entry(key))
+        entry
     }
 
     fn document_entry(&self, key: &str) -> Option<Entry<'a>> {
@@ -275,7 +269,7 @@ impl<'a> Section<'a> {
         read
     }
 
-    fn value(&self, entry: &Entry<'a>) -> TomlValue<'a> {
+    pub(super) fn value(&self, entry: &Entry<'a>) -> TomlValue<'a> {
         let Entry { layer: LayerTable { source, inherited, .. }, name, value } = *entry;
         TomlValue { source, inner: value, path: self.path_of(name.get_ref()), inherited }
     }
@@ -291,21 +285,29 @@ impl Entry<'_> {
     }
 }
 
+impl fmt::Debug for Section<'_> {
+    /// Shows only the path, because values can be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Section").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 impl Drop for Section<'_> {
     fn drop(&mut self) {
         if self.allows_unknown_keys {
             return;
         }
+        let requested: Vec<&str> = self.requested_keys.iter().map(AsRef::as_ref).collect();
         for layer in self.tables.iter().filter(|layer| !layer.inherited) {
             for key in layer.table.keys() {
                 let name: &str = key.get_ref();
-                if self.requested_keys.contains(&name) {
+                if requested.contains(&name) {
                     continue;
                 }
                 let message = format!("unknown key `{name}`");
                 let message = match renamed_keys::new_name(&self.path, name) {
                     Some(new_name) => format!("{message}; it is now named `{new_name}`"),
-                    None => with_suggestion(message, name, &self.requested_keys),
+                    None => with_suggestion(message, name, &requested),
                 };
                 layer.source.report(key.span().start, &self.path, &message);
             }

@@ -1,6 +1,6 @@
 //! Parsers of values: each reads a [`TomlValue`], or reports what it expected and returns `None`.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -19,6 +19,13 @@ pub struct TomlValue<'a> {
     pub(super) path: String,
     /// Whether the value belongs to another section, which reports its mistakes.
     pub(super) inherited: bool,
+}
+
+impl fmt::Debug for TomlValue<'_> {
+    /// Shows only the path, because the value can be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TomlValue").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl<'a> TomlValue<'a> {

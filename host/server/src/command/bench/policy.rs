@@ -59,7 +59,7 @@ impl Policy {
         let kind = PolicyKind::of(&std::path::absolute(&self.file).map_err(failed)?).ok_or_else(|| {
             UsageError(format!("{}: expected a file in a folder named retry, alerts or admit", self.file.display()))
         })?;
-        let mut config = configuration(config_file(self.config.clone()).as_deref())?.policies;
+        let mut config = configuration(config_file(self.config.clone()).as_ref())?.policies;
         if let Some(isolation) = self.isolation {
             config.limits.isolation = match isolation {
                 IsolationOption::Reuse => Isolation::Reuse,

@@ -66,7 +66,7 @@ impl Reload {
         let name = format!("{PLATFORM}.{}", if component.is_some() { "wasm" } else { "rhai" });
         let edited = EditedPolicy { dir: dir.path().to_owned(), name, component };
         edited.save(0).map_err(failed)?;
-        let mut config = configuration(config_file(None).as_deref())?.policies;
+        let mut config = configuration(config_file(None).as_ref())?.policies;
         config.dir = dir.path().to_owned();
         // Do not fill the configured cache with components that are never loaded again.
         config.cache = None;

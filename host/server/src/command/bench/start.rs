@@ -38,7 +38,7 @@ impl Start {
             let file = policies.join("retry").join(format!("platform_{number}.wasm"));
             fs::write(file, with_unique_section(&component, number)).map_err(failed)?;
         }
-        let configured = configuration(config_file(None).as_deref())?.policies;
+        let configured = configuration(config_file(None).as_ref())?.policies;
         let (cache, cache_size) = (Some(dir.path().join("cache")), u64::MAX);
         let config = PoliciesConfig { dir: policies, cache, cache_size, ..configured };
         let (compiled_ms, cached_ms) = (load_ms(&config)?, load_ms(&config)?);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use proptest::prelude::*;
+use tidegate_core::config::ChannelConfig;
 use tidegate_core::notify::SendFuture;
 use tidegate_core::store::{AlertChanges, AlertRecord, AlertStates, AlertStore, Delivery, OfflineAlerts, StoreFuture};
 use tidegate_core::{Clock, Notification, Notifier, NotifyError, StoreError};
@@ -124,7 +125,8 @@ impl Fleet {
             let host = Host::builder().clock(Arc::clone(&clock)).build().unwrap();
             let link = Arc::new(Mutex::new(Link::Up));
             let alerts = Alerts::new(Arc::new(LinkedStore { store: Arc::clone(&store), link: Arc::clone(&link) }));
-            alerts.set_channels([("inbox".to_owned(), Arc::clone(&inbox) as Arc<dyn Notifier>)].into());
+            let channel = ChannelConfig::from_notifier(Arc::clone(&inbox) as Arc<dyn Notifier>);
+            alerts.set_channels(&[("inbox".to_owned(), channel)].into(), &clock).unwrap();
             (name, Process { alerting: Alerting::with_alerts(&host, alerts), link })
         };
         let processes = ['p', 'q'].into_iter().map(process).collect();

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tidegate::SystemClock;
-use tidegate::core::{Bucket, Clock, Quota, Rate};
+use tidegate_core::config::ChannelError;
+use tidegate_core::{Bucket, Clock, Quota, Rate};
 
 /// The burst of one robot, and its messages per minute. DingTalk accepts 20 messages per minute from one robot.
 /// A bucket allows at most burst + rate × window, so a burst of 10 and a rate of 10 per minute allow 20 in any minute.
@@ -19,26 +19,26 @@ const MAX_WAIT: Duration = Duration::from_secs(600);
 static ROBOTS: LazyLock<Mutex<HashMap<String, Arc<RobotRateLimiter>>>> = LazyLock::new(Mutex::default);
 
 /// Limits the messages of one robot.
-pub(super) struct RobotRateLimiter {
+pub struct RobotRateLimiter {
     clock: Arc<dyn Clock>,
     bucket: Mutex<Bucket>,
 }
 
 impl RobotRateLimiter {
-    /// Returns the rate limiter of the robot with this webhook.
-    pub(super) fn for_webhook(webhook: &str) -> Result<Arc<Self>, String> {
+    /// Returns the rate limiter of the robot with this webhook. The first caller sets its clock.
+    pub fn of_webhook(webhook: &str, clock: &Arc<dyn Clock>) -> Result<Arc<Self>, ChannelError> {
         let mut robots = lock(&ROBOTS);
         if let Some(limiter) = robots.get(webhook) {
             return Ok(Arc::clone(limiter));
         }
-        let limiter = Arc::new(Self::new(Arc::new(SystemClock::start()))?);
+        let limiter = Arc::new(Self::new(Arc::clone(clock))?);
         robots.insert(webhook.to_owned(), Arc::clone(&limiter));
         Ok(limiter)
     }
 
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Result<Self, String> {
+    pub fn new(clock: Arc<dyn Clock>) -> Result<Self, ChannelError> {
         let quota = Rate::new(BURST, Duration::from_secs(60)).and_then(|rate| Quota::new(rate, BURST));
-        let bucket = Bucket::full(quota.map_err(|error| error.to_string())?, clock.now());
+        let bucket = Bucket::full(quota.map_err(ChannelError::new)?, clock.now());
         Ok(Self { clock, bucket: Mutex::new(bucket) })
     }
 
@@ -46,7 +46,7 @@ impl RobotRateLimiter {
     ///
     /// # Errors
     /// Returns the time until a new attempt can succeed if the wait would exceed [`MAX_WAIT`].
-    pub(super) async fn acquire(&self) -> Result<(), Duration> {
+    pub async fn acquire(&self) -> Result<(), Duration> {
         let ticket = lock(&self.bucket)
             .reserve(1, MAX_WAIT, self.clock.now())
             .map_err(|refusal| refusal.retry_after().unwrap_or(MAX_WAIT))?;
@@ -68,10 +68,11 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::tests::TestClock;
 
     #[tokio::test(start_paused = true)]
     async fn every_message_is_sent_and_at_most_twenty_in_any_minute() {
-        let limiter = Arc::new(RobotRateLimiter::new(Arc::new(SystemClock::start())).unwrap());
+        let limiter = Arc::new(RobotRateLimiter::new(TestClock::start()).unwrap());
         let start = Instant::now();
         let messages = (0..60).map(|_| {
             let limiter = Arc::clone(&limiter);
@@ -89,7 +90,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn message_that_would_wait_too_long_gets_its_wait_as_an_error() {
-        let limiter = Arc::new(RobotRateLimiter::new(Arc::new(SystemClock::start())).unwrap());
+        let limiter = Arc::new(RobotRateLimiter::new(TestClock::start()).unwrap());
         for _ in 0..110 {
             let limiter = Arc::clone(&limiter);
             tokio::spawn(async move { limiter.acquire().await });
@@ -100,13 +101,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn robot_keeps_its_rate_limiter_when_channels_are_rebuilt() {
+        let clock: Arc<dyn Clock> = TestClock::start();
+        let limiter = |webhook| RobotRateLimiter::of_webhook(webhook, &clock).unwrap();
         let start = Instant::now();
         for _ in 0..BURST {
-            RobotRateLimiter::for_webhook("https://robot.test/one").unwrap().acquire().await.unwrap();
+            limiter("https://robot.test/one").acquire().await.unwrap();
         }
-        RobotRateLimiter::for_webhook("https://robot.test/two").unwrap().acquire().await.unwrap();
+        limiter("https://robot.test/two").acquire().await.unwrap();
         assert_eq!(start.elapsed(), Duration::ZERO);
-        RobotRateLimiter::for_webhook("https://robot.test/one").unwrap().acquire().await.unwrap();
+        limiter("https://robot.test/one").acquire().await.unwrap();
         assert!(start.elapsed() >= Duration::from_secs(5), "{:?}", start.elapsed());
     }
 }

@@ -1,15 +1,34 @@
-//! A channel that writes notifications to the log of this process.
+//! The kind `log`: the log of the process.
 
-use tidegate::core::notify::SendFuture;
-use tidegate::core::{Notification, Notifier, Severity, Transition};
+use std::sync::Arc;
+
+use tidegate_core::config::{Channel, ChannelConfig, ChannelContext, ChannelError};
+use tidegate_core::notify::SendFuture;
+use tidegate_core::{Notification, Notifier, Severity, Transition};
 use tracing::{Level, event};
 
-use super::message;
+use crate::message;
 
-/// Writes every notification to the log. The severity sets the level; a resolved alert is logged at level INFO.
-pub(super) struct LogChannel;
+/// The log of the process: every notification is an event of `tracing`. The severity sets the level; a resolved alert
+/// is logged at level INFO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log;
 
-impl Notifier for LogChannel {
+impl Channel for Log {
+    fn open(&self, _: &ChannelContext) -> Result<Arc<dyn Notifier>, ChannelError> {
+        Ok(Arc::new(LogNotifier))
+    }
+}
+
+impl From<Log> for ChannelConfig {
+    fn from(channel: Log) -> Self {
+        Self::new("log", channel)
+    }
+}
+
+struct LogNotifier;
+
+impl Notifier for LogNotifier {
     fn send<'a>(&'a self, notification: &'a Notification) -> SendFuture<'a> {
         let title = message::title(notification);
         let facts = message::facts(notification).into_iter().map(|(name, value)| format!("{name}: {value}"));

@@ -1,10 +1,10 @@
-//! A DingTalk robot.
+//! Sends messages to a DingTalk robot.
 //!
 //! The notifier signs every message, keeps the robot's rate limit and size limit, and checks the error code in the
 //! response.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,11 +13,14 @@ use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::Sha256;
-use tidegate::core::notify::SendFuture;
-use tidegate::core::{Notification, Notifier, NotifyError, Secret};
+use tidegate_core::config::ChannelError;
+use tidegate_core::notify::SendFuture;
+use tidegate_core::{Clock, Notification, Notifier, NotifyError, Secret};
 
+use super::DingTalk;
 use super::rate_limiter::RobotRateLimiter;
-use super::{TIMEOUT, message, permanent, redacted, root_cause, transient};
+use crate::message;
+use crate::receiver::{TIMEOUT, redacted, root_cause};
 
 /// The maximum size of a request body, in bytes.
 const MAX_BODY: usize = 20_000;
@@ -26,10 +29,11 @@ const MAX_BODY: usize = 20_000;
 const RATE_LIMIT_BLOCK: Duration = Duration::from_secs(600);
 
 /// Sends messages to a robot's webhook. The webhook URL contains the token, so no message or error contains the URL.
-pub(super) struct DingTalk {
+pub struct DingTalkNotifier {
     webhook: Url,
-    secret: Option<Secret>,
+    signing_secret: Option<Secret>,
     client: Client,
+    clock: Arc<dyn Clock>,
     limiter: Arc<RobotRateLimiter>,
 }
 
@@ -41,35 +45,38 @@ struct RobotResponse {
     errmsg: String,
 }
 
-impl DingTalk {
-    pub(super) fn new(
-        webhook: &Secret,
-        secret: Option<Secret>,
+impl DingTalkNotifier {
+    pub fn new(
+        channel: &DingTalk,
+        clock: Arc<dyn Clock>,
         limiter: Arc<RobotRateLimiter>,
-    ) -> Result<Self, String> {
-        let webhook = Url::parse(webhook.expose()).map_err(|error| format!("`webhook` is not a valid URL: {error}"))?;
+    ) -> Result<Self, ChannelError> {
+        let webhook = Url::parse(channel.webhook.expose()).map_err(ChannelError::new)?;
         // Following a redirect would send the token to another host.
         let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).build();
-        let client = client.map_err(|error| format!("cannot create the HTTP client: {}", root_cause(&error)))?;
-        Ok(Self { webhook, secret, client, limiter })
+        let no_client = |error| ChannelError::new(format!("cannot create the HTTP client: {}", root_cause(&error)));
+        let signing_secret = channel.signing_secret.clone();
+        Ok(Self { webhook, signing_secret, client: client.map_err(no_client)?, clock, limiter })
     }
 
     async fn deliver(&self, notification: &Notification) -> Result<(), NotifyError> {
         let queue_full = "too many messages are queued: DingTalk accepts 20 per minute from one robot";
-        self.limiter.acquire().await.map_err(|wait| transient(queue_full, Some(wait)))?;
-        let request = self.client.post(self.signed_url(SystemTime::now())).header("content-type", "application/json");
+        let full = |wait| NotifyError::transient(queue_full).with_retry_after(Some(wait));
+        self.limiter.acquire().await.map_err(full)?;
+        let request =
+            self.client.post(self.signed_url(self.clock.unix_ms())).header("content-type", "application/json");
         match request.body(body(notification)).send().await {
             Ok(response) => self.check_response(response).await,
             Err(error) => Err(connection_error(error)),
         }
     }
 
-    /// Returns the webhook URL with a signature for the time `now`. DingTalk accepts a timestamp that differs from its
-    /// own clock by at most one hour.
-    fn signed_url(&self, now: SystemTime) -> Url {
+    /// Returns the webhook URL with a signature for the time `now_ms`. DingTalk accepts a timestamp that differs from
+    /// its own clock by at most one hour.
+    fn signed_url(&self, now_ms: u64) -> Url {
         let mut url = self.webhook.clone();
-        if let Some(secret) = &self.secret {
-            let timestamp = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis().to_string();
+        if let Some(secret) = &self.signing_secret {
+            let timestamp = now_ms.to_string();
             // `append_pair` percent-encodes the values, so they must not be encoded before.
             url.query_pairs_mut().append_pair("sign", &sign(secret, &timestamp)).append_pair("timestamp", &timestamp);
         }
@@ -82,15 +89,19 @@ impl DingTalk {
             let retry_after = retry_after(&response);
             let is_transient = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
             let message = format!("DingTalk responded with HTTP {}", status.as_u16());
-            return Err(if is_transient { transient(message, retry_after) } else { permanent(message) });
+            return Err(if is_transient {
+                NotifyError::transient(message).with_retry_after(retry_after)
+            } else {
+                NotifyError::permanent(message)
+            });
         }
         let body = response.bytes().await.map_err(connection_error)?;
         match serde_json::from_slice::<RobotResponse>(&body) {
             Ok(RobotResponse { errcode: 0, .. }) => Ok(()),
             Ok(response) => Err(self.robot_error(&response)),
-            Err(_) => {
-                Err(permanent("the response has no `errcode`: check that `webhook` is the URL of a DingTalk robot"))
-            }
+            Err(_) => Err(NotifyError::permanent(
+                "the response has no `errcode`: check that `webhook` is the URL of a DingTalk robot",
+            )),
         }
     }
 
@@ -107,16 +118,19 @@ impl DingTalk {
         };
         let errmsg = redacted(errmsg, &self.secrets());
         let message = format!("DingTalk rejected the message with errcode {errcode}: {hint} ({errmsg})");
-        if *errcode == 130_101 { transient(message, Some(RATE_LIMIT_BLOCK)) } else { permanent(message) }
+        match errcode {
+            130_101 => NotifyError::transient(message).with_retry_after(Some(RATE_LIMIT_BLOCK)),
+            _ => NotifyError::permanent(message),
+        }
     }
 
     fn secrets(&self) -> Vec<String> {
         let values = self.webhook.query_pairs().map(|(_, value)| value.into_owned());
-        values.chain(self.secret.iter().map(|secret| secret.expose().to_owned())).collect()
+        values.chain(self.signing_secret.iter().map(|secret| secret.expose().to_owned())).collect()
     }
 }
 
-impl Notifier for DingTalk {
+impl Notifier for DingTalkNotifier {
     fn send<'a>(&'a self, notification: &'a Notification) -> SendFuture<'a> {
         Box::pin(self.deliver(notification))
     }
@@ -158,7 +172,7 @@ fn retry_after(response: &Response) -> Option<Duration> {
 fn connection_error(error: reqwest::Error) -> NotifyError {
     let error = error.without_url();
     let message = if error.is_timeout() { "DingTalk did not respond in time" } else { "DingTalk cannot be reached" };
-    transient(format!("{message}: {}", root_cause(&error)), None)
+    NotifyError::transient(format!("{message}: {}", root_cause(&error)))
 }
 
 #[cfg(test)]
@@ -166,7 +180,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::notify::tests::notification;
+    use crate::tests::notification;
 
     #[test]
     fn signature_matches_the_documented_algorithm() {

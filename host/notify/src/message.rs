@@ -1,18 +1,19 @@
 //! The content of a notification, for every channel.
 
-use tidegate::core::{Notification, Stats};
+use jiff::Timestamp;
+use tidegate_core::{Notification, Stats};
 
 /// The maximum size of a title, in bytes. Receivers truncate longer titles in worse places.
 const MAX_TITLE: usize = 200;
 
 /// Returns the title of a notification on one line.
-pub(super) fn title(notification: &Notification) -> String {
+pub fn title(notification: &Notification) -> String {
     truncate(&single_line(&notification.title()), MAX_TITLE)
 }
 
 /// Returns the condition of the alert and the statistics of its window, as pairs of a name and a value on one line.
 /// The built-in alerts evaluate no window, so their notifications have no statistics.
-pub(super) fn facts(notification: &Notification) -> Vec<(&'static str, String)> {
+pub fn facts(notification: &Notification) -> Vec<(&'static str, String)> {
     let mut facts = vec![("Condition", single_line(&notification.condition))];
     facts.extend(notification.detail.as_ref().map(|detail| ("Detail", single_line(detail))));
     let Stats { count, errors, limited, error_rate, p50, p95, p99, from_ms, to_ms, .. } = notification.stats;
@@ -30,12 +31,12 @@ pub(super) fn facts(notification: &Notification) -> Vec<(&'static str, String)> 
 }
 
 /// Replaces control characters by spaces, so that the text fits on one line.
-pub(super) fn single_line(text: &str) -> String {
+pub fn single_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Truncates a text to at most `max` bytes. A truncated text ends in `…`.
-pub(super) fn truncate(text: &str, max: usize) -> String {
+pub fn truncate(text: &str, max: usize) -> String {
     if text.len() <= max {
         return text.to_owned();
     }
@@ -44,13 +45,13 @@ pub(super) fn truncate(text: &str, max: usize) -> String {
 
 /// Formats a Unix time in milliseconds as a UTC date and time, to the second.
 fn utc(unix_ms: u64) -> String {
-    let at = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    at.unwrap_or(jiff::Timestamp::MAX).strftime("%F %T UTC").to_string()
+    let at = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    at.unwrap_or(Timestamp::MAX).strftime("%F %T UTC").to_string()
 }
 
 #[cfg(test)]
 mod tests {
-    use tidegate::core::{Severity, Transition};
+    use tidegate_core::{Severity, Transition};
 
     use super::*;
 
@@ -88,6 +89,7 @@ mod tests {
             (1_735_689_599_000, "2024-12-31 23:59:59 UTC"),
             (1_795_406_400_000, "2026-11-23 04:00:00 UTC"),
             (4_107_542_400_000, "2100-03-01 00:00:00 UTC"),
+            (u64::MAX, "9999-12-30 22:00:00 UTC"),
         ];
         for (unix_ms, expected) in rows {
             assert_eq!(utc(unix_ms), expected);

@@ -1,5 +1,6 @@
-use std::collections::VecDeque;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -11,10 +12,14 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use serde_json::Value;
 use sha2::Sha256;
+use tidegate_core::{Clock, Timestamp};
+
+use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use super::*;
-use crate::notify::dingtalk::DingTalk;
-use crate::notify::rate_limiter::RobotRateLimiter;
+use crate::receiver::TIMEOUT;
+use crate::tests::{HIDDEN, NOW_MS, notification, open, parse_channel, send_error};
 
 const SIGNING_SECRET: &str = "SEChunter2";
 
@@ -59,6 +64,18 @@ async fn receive(
     (StatusCode::from_u16(status).unwrap(), headers, body).into_response()
 }
 
+fn channel(webhook: String, signing_secret: Option<&str>) -> DingTalk {
+    let channel = DingTalk::new(Secret::new(webhook)).unwrap();
+    match signing_secret {
+        Some(secret) => channel.signing_secret(Secret::new(secret)),
+        None => channel,
+    }
+}
+
+fn dingtalk(webhook: String, signing_secret: Option<&str>) -> Arc<dyn Notifier> {
+    open(&channel(webhook, signing_secret))
+}
+
 fn errcode(errcode: i64, errmsg: &str) -> String {
     format!(r#"{{"errcode":{errcode},"errmsg":"{errmsg}"}}"#)
 }
@@ -74,9 +91,7 @@ async fn message_is_signed_and_contains_title_and_statistics() {
     let mut mac = Hmac::<Sha256>::new_from_slice(SIGNING_SECRET.as_bytes()).unwrap();
     mac.update(format!("{}\n{SIGNING_SECRET}", query["timestamp"]).as_bytes());
     assert_eq!(STANDARD.decode(&query["sign"]).unwrap(), mac.finalize().into_bytes().as_slice());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let signed = Duration::from_millis(query["timestamp"].parse().unwrap());
-    assert!(now.saturating_sub(signed) < Duration::from_secs(3600) && signed <= now);
+    assert_eq!(query["timestamp"], NOW_MS.to_string());
 
     assert_eq!(message["msgtype"], "markdown");
     assert_eq!(message["markdown"]["title"], "[critical] high_error_rate firing: taobao");
@@ -136,8 +151,8 @@ async fn each_error_says_whether_and_when_to_retry() {
 #[tokio::test]
 async fn message_that_would_wait_too_long_is_not_sent() {
     let webhook = Webhook::default();
-    let address = Secret::new(webhook.serve().await);
-    let limiter = Arc::new(RobotRateLimiter::new(Arc::new(FakeClock::default())).unwrap());
+    let clock = Arc::new(FixedClock);
+    let limiter = Arc::new(RobotRateLimiter::new(clock.clone()).unwrap());
     // Ten messages are sent at once, and a hundred wait for up to ten minutes.
     let mut waiting = vec![];
     for _ in 0..110 {
@@ -145,8 +160,72 @@ async fn message_that_would_wait_too_long_is_not_sent() {
         waiting.push(tokio::spawn(async move { limiter.acquire().await }));
         tokio::task::yield_now().await;
     }
-    let error = send_error(&DingTalk::new(&address, None, limiter).unwrap()).await;
+    let notifier = DingTalkNotifier::new(&channel(webhook.serve().await, None), clock, limiter).unwrap();
+    let error = send_error(&notifier).await;
     assert_eq!((error.transient, error.retry_after), (true, Some(Duration::from_secs(606))));
     assert_eq!(webhook.received.lock().unwrap().len(), 0);
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// A clock that always shows the same time.
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::default()
+    }
+
+    fn unix_ms(&self) -> u64 {
+        0
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn webhook_that_never_responds_times_out_after_ten_seconds() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let webhook = format!("http://{}/?access_token={HIDDEN}", listener.local_addr().unwrap());
+    let notifier = dingtalk(webhook, None);
+    let start = Instant::now();
+    let error = send_error(&*notifier).await;
+    assert!(error.transient, "{error}");
+    assert!((TIMEOUT..TIMEOUT + Duration::from_secs(1)).contains(&start.elapsed()), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn unreachable_webhook_is_a_transient_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let webhook = format!("http://{}/?access_token={HIDDEN}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = send_error(&*dingtalk(webhook, Some(HIDDEN))).await;
+    assert!(error.transient && error.message.contains("cannot be reached"), "{error}");
+}
+
+#[test]
+fn section_is_read() {
+    let webhook = "https://oapi.dingtalk.com/robot/send?access_token=hunter2";
+    let section = format!("kind = 'dingtalk'\nwebhook = '{webhook}'\n");
+    assert_eq!(parse_channel(&section).unwrap(), channel(webhook.to_owned(), None).into());
+    let signed = parse_channel(&(section + "secret = 'hunter2'")).unwrap();
+    assert_eq!(signed, channel(webhook.to_owned(), Some("hunter2")).into());
+}
+
+#[test]
+fn mistakes_of_a_section_are_reported_without_secrets() {
+    let expected = "expected the complete URL that DingTalk shows, starting with https://";
+    let rows = [
+        ("", "1:11: channels.ops: `webhook` is missing; give `webhook`, `webhook_env` or `webhook_file`".to_owned()),
+        (
+            "webhook = 'hunter2'",
+            format!("3:11: channels.ops.webhook: {expected}; the value is not a URL: relative URL without a base"),
+        ),
+        (
+            "webhook = 'https://[hunter2'",
+            format!("3:11: channels.ops.webhook: {expected}; the value is not a URL: invalid IPv6 address"),
+        ),
+        ("webhook = 'ftp://hunter2'", format!("3:11: channels.ops.webhook: {expected}")),
+        ("webhook = 'https://a'\nsecret = ''", "4:10: channels.ops.secret: the value is empty".to_owned()),
+    ];
+    for (keys, expected) in rows {
+        assert_eq!(parse_channel(&format!("kind = 'dingtalk'\n{keys}")).unwrap_err(), [expected], "{keys}");
+    }
 }

@@ -1,7 +1,14 @@
+use std::io;
+use std::sync::Mutex;
+use std::time::Duration;
+
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 use super::*;
+use crate::receiver::TIMEOUT;
+use crate::tests::{HIDDEN, notification, open, parse, parse_channel, send_error};
 
 const RECIPIENTS: [&str; 2] = ["a@example.com", "Ops <b@example.com>"];
 
@@ -62,9 +69,15 @@ impl MailSink {
     }
 }
 
+fn email(port: u16, starttls: bool) -> Email {
+    let email = Email::new("127.0.0.1", port, "tidegate <alerts@example.com>", &RECIPIENTS).unwrap();
+    let email = email.credentials("robot", Secret::new(HIDDEN));
+    if starttls { email } else { email.without_encryption() }
+}
+
 async fn channel(sink: MailSink, starttls: bool) -> (Arc<dyn Notifier>, Arc<Mutex<Vec<String>>>) {
     let (port, received) = sink.serve().await;
-    (build(email_config(port, starttls, &RECIPIENTS)).unwrap(), received)
+    (open(&email(port, starttls)), received)
 }
 
 #[tokio::test]
@@ -78,6 +91,7 @@ async fn mail_reaches_every_recipient_with_subject_and_statistics() {
         "RCPT TO:<a@example.com>",
         "RCPT TO:<b@example.com>",
         "Subject: [critical] high_error_rate firing: taobao",
+        "Date: Mon, 23 Nov 2026 04:00:01 +0000",
         "Content-Type: text/plain; charset=utf-8",
         "Condition: error_rate > 0.1",
         "Attempts: 200 sent, 25 failed (12.5 %); 3 more refused by the rate limit",
@@ -127,4 +141,77 @@ async fn nothing_is_sent_without_starttls_if_it_is_required() {
     assert!(error.transient && error.message.contains("no TLS today"), "{error}");
     assert_eq!(verbs(&received)[..2], ["EHLO", "STARTTLS"]);
     assert!(verbs(&received)[2..].iter().all(|verb| verb == "QUIT"), "{received:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_server_that_never_responds_times_out_after_ten_seconds() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let notifier = open(&email(listener.local_addr().unwrap().port(), false));
+    let start = Instant::now();
+    let error = send_error(&*notifier).await;
+    assert!(error.transient, "{error}");
+    assert!((TIMEOUT..TIMEOUT + Duration::from_secs(1)).contains(&start.elapsed()), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn unreachable_mail_server_is_a_transient_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let error = send_error(&*open(&email(port, false))).await;
+    assert!(error.transient && error.message.contains("cannot be reached"), "{error}");
+}
+
+#[test]
+fn section_is_read() {
+    let section = "kind = 'email'\nhost = 'smtp.example.com'\nport = 587\ntls = 'starttls'\nusername = 'u'\n\
+                   password = 'hunter2'\nfrom = 'tidegate <a@b.c>'\nto = ['d@e.f', 'g@h.i']";
+    let email = Email::new("smtp.example.com", 587, "tidegate <a@b.c>", &["d@e.f", "g@h.i"]).unwrap();
+    assert_eq!(parse_channel(section).unwrap(), email.credentials("u", Secret::new("hunter2")).into());
+    let section = "kind = 'email'\nhost = 'h'\nport = 25\ntls = 'none'\nfrom = 'a@b'\nto = ['c@d']";
+    let email = Email::new("h", 25, "a@b", &["c@d"]).unwrap();
+    assert_eq!(parse_channel(section).unwrap(), email.without_encryption().into());
+}
+
+#[test]
+fn mistakes_of_a_section_are_reported_without_secrets() {
+    let text = r#"[channels.e]
+kind = "email"
+host = "smtp://x/"
+port = 65536
+tls = "yes"
+username = "u"
+from = "nobody"
+to = ["a@b", "c@", 5]
+[channels.f]
+kind = "email"
+host = "x"
+port = 25
+tls = "none"
+password = "hunter2"
+from = "a@b"
+to = []
+"#;
+    let address = "expected an address such as \"ops@example.com\" or \"Ops <ops@example.com>\", found";
+    let expected = [
+        r#"3:8: channels.e.host: expected a host name such as "smtp.example.com""#,
+        "4:8: channels.e.port: expected a whole number from 1 to 65535, found 65536",
+        r#"5:7: channels.e.tls: expected "starttls" or "none", found "yes""#,
+        "6:12: channels.e.username: a user name requires a password; give `password`, `password_env` or `password_file`",
+        &format!("7:8: channels.e.from: {address} \"nobody\""),
+        &format!("8:14: channels.e.to: {address} \"c@\""),
+        "8:20: channels.e.to: expected a string in quotes, found an integer",
+        "14:12: channels.f.password: a password requires a user name; give `username`",
+        "16:6: channels.f.to: expected at least one recipient",
+    ];
+    assert_eq!(parse(text).unwrap_err(), expected);
+}
+
+#[test]
+fn invalid_addresses_are_rejected_without_a_file_too() {
+    let error = |host: &str, from: &str, to: &[&str]| Email::new(host, 25, from, to).unwrap_err().to_string();
+    assert_eq!(error("h", "a@b", &[]), "expected at least one recipient");
+    assert!(error("h", "a@b", &["a@b@c"]).ends_with("found \"a@b@c\""));
+    assert!(error("h", "nobody", &["a@b"]).ends_with("found \"nobody\""));
+    assert!(error("smtp://h", "a@b", &["a@b"]).starts_with("expected a host name"));
 }

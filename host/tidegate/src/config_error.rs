@@ -1,0 +1,143 @@
+//! The error of a configuration that cannot be activated.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[cfg(feature = "policies")]
+use tidegate_core::config::ChannelError;
+use tidegate_core::config::reader::Diagnostic;
+
+/// Why a configuration cannot be activated: its file cannot be read, its text has mistakes, or a channel or the Redis
+/// client cannot be opened.
+///
+/// It is displayed with one line for each mistake. A mistake in a file is displayed as `file:line:column: message`.
+#[derive(Clone, Debug)]
+pub struct ConfigError {
+    /// The configuration file. `None` if the configuration was not read from a file.
+    file: Option<PathBuf>,
+    kind: Arc<Kind>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Unreadable(io::Error),
+    Invalid(Vec<Diagnostic>),
+    #[cfg(feature = "policies")]
+    Channel(String, ChannelError),
+    Redis(String),
+}
+
+impl ConfigError {
+    pub(crate) fn unreadable(error: io::Error) -> Self {
+        Self::new(Kind::Unreadable(error))
+    }
+
+    #[cfg(feature = "policies")]
+    pub(crate) fn empty() -> Self {
+        let message = "the file is empty; to use the defaults, write a comment into it".to_owned();
+        Self::invalid(vec![Diagnostic { line: 1, column: 1, message }])
+    }
+
+    pub(crate) fn invalid(diagnostics: Vec<Diagnostic>) -> Self {
+        Self::new(Kind::Invalid(diagnostics))
+    }
+
+    #[cfg(feature = "policies")]
+    pub(crate) fn channel(name: &str, error: ChannelError) -> Self {
+        Self::new(Kind::Channel(name.to_owned(), error))
+    }
+
+    pub(crate) fn redis(message: String) -> Self {
+        Self::new(Kind::Redis(message))
+    }
+
+    fn new(kind: Kind) -> Self {
+        Self { file: None, kind: Arc::new(kind) }
+    }
+
+    /// Adds the file that contains the configuration to the message, for an error of `Builder::build` or `Host::apply`.
+    #[must_use]
+    pub fn in_file(self, file: &Path) -> Self {
+        Self { file: Some(file.to_owned()), ..self }
+    }
+
+    /// Returns the mistakes of the text, each with its position; empty if the error has another cause.
+    #[must_use]
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        match &*self.kind {
+            Kind::Invalid(diagnostics) => diagnostics,
+            _ => &[],
+        }
+    }
+
+    /// Returns whether there is no file at the path.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(&*self.kind, Kind::Unreadable(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.as_ref().map(|file| format!("{}:", file.display())).unwrap_or_default();
+        let space = if file.is_empty() { "" } else { " " };
+        match &*self.kind {
+            Kind::Unreadable(error) => write!(f, "{file}{space}{error}"),
+            #[cfg(feature = "policies")]
+            Kind::Channel(name, error) => write!(f, "{file}{space}channels.{name}: {error}"),
+            Kind::Redis(message) => write!(f, "{file}{space}[redis] {message}"),
+            Kind::Invalid(diagnostics) => {
+                let lines: Vec<_> = diagnostics.iter().map(|diagnostic| format!("{file}{diagnostic}")).collect();
+                f.write_str(&lines.join("\n"))
+            }
+        }
+    }
+}
+
+impl Error for ConfigError {
+    /// Returns the cause of the error that is displayed.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &*self.kind {
+            Kind::Invalid(_) | Kind::Redis(_) => None,
+            Kind::Unreadable(error) => error.source(),
+            #[cfg(feature = "policies")]
+            Kind::Channel(_, error) => error.source(),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "policies"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_names_the_file_and_the_cause() {
+        let diagnostic = |line| Diagnostic { line, column: 5, message: "limits.a: `burst` is missing".to_owned() };
+        let rows = [
+            (
+                ConfigError::invalid(vec![diagnostic(1), diagnostic(2)]),
+                "f:1:5: limits.a: `burst` is missing\nf:2:5: limits.a: `burst` is missing",
+            ),
+            (ConfigError::empty(), "f:1:1: the file is empty; to use the defaults, write a comment into it"),
+            (ConfigError::unreadable(io::Error::other("too large")), "f: too large"),
+            (ConfigError::channel("ops", ChannelError::new("no such room")), "f: channels.ops: no such room"),
+            (ConfigError::redis("no URL".to_owned()), "f: [redis] no URL"),
+        ];
+        for (error, expected) in rows {
+            assert_eq!(error.clone().in_file(Path::new("f")).to_string(), expected);
+            let without_file = expected.replace("f: ", "").replace("f:", "");
+            assert_eq!(error.to_string(), without_file);
+        }
+    }
+
+    #[test]
+    fn predicates_tell_the_causes_apart() {
+        let missing = ConfigError::unreadable(io::ErrorKind::NotFound.into());
+        assert!(missing.is_not_found() && missing.diagnostics().is_empty());
+        let invalid = ConfigError::empty();
+        assert!(!invalid.is_not_found() && invalid.diagnostics().len() == 1);
+    }
+}
