@@ -195,3 +195,85 @@ fn forbidden_dependencies_are_found() {
         assert!(expected.is_none_or(matches), "{messages:?}");
     }
 }
+
+/// Modules and types of the standard library that access files, the environment, the network, processes or the clock.
+const SYSTEM_NAMES: [&str; 10] = [
+    "fs",
+    "env",
+    "process",
+    "thread",
+    "Instant",
+    "SystemTime",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "ToSocketAddrs",
+];
+
+/// Methods of `Path` that access the file system. The other methods only compute with the text of the path.
+const PATH_METHODS: [&str; 10] = [
+    "canonicalize",
+    "exists",
+    "is_dir",
+    "is_file",
+    "is_symlink",
+    "metadata",
+    "read_dir",
+    "read_link",
+    "symlink_metadata",
+    "try_exists",
+];
+
+/// Returns the lines before the tests of a file that access the system.
+fn system_accesses(text: &str) -> Vec<String> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let is_access = |line: &str| {
+        let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '.').collect();
+        let uses_name = SYSTEM_NAMES.iter().any(|name| {
+            let paths = [format!("std::{name}"), format!("{name}::")];
+            let is_whole = |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+            let is_path = paths.iter().any(|path| line.match_indices(path.as_str()).any(|(at, _)| is_whole(at)));
+            is_path || (line.trim_start().starts_with("use std::") && words.contains(name))
+        });
+        uses_name || PATH_METHODS.iter().any(|method| line.contains(&format!(".{method}()")))
+    };
+    code.filter(|line| is_access(line)).map(|line| line.trim().to_owned()).collect()
+}
+
+#[test]
+fn core_does_not_access_the_system() {
+    let is_test = |path: &Path| path.file_name().is_some_and(|name| name == "tests.rs");
+    let files = rust_files(&root().join("host/core/src")).into_iter().filter(|path| !is_test(path));
+    let accesses = files.flat_map(|path| {
+        let lines = system_accesses(&fs::read_to_string(&path).unwrap());
+        lines.into_iter().map(move |line| format!("{}: {line}", path.display()))
+    });
+    let accesses: Vec<_> = accesses.collect();
+    assert!(accesses.is_empty(), "take it as an argument or through a trait:\n{}", accesses.join("\n"));
+}
+
+#[test]
+fn system_accesses_are_found() {
+    let rows = [
+        ("std::fs::read_to_string(path)", true),
+        ("use std::{fs, io};", true),
+        ("use std::time::{Duration, Instant};", true),
+        ("use std::env::var as read;", true),
+        ("let now = SystemTime::now();", true),
+        ("    if path.exists() {", true),
+        ("use std::net::{SocketAddr, TcpStream};", true),
+        ("use std::path::{Path, PathBuf};", false),
+        ("use std::net::SocketAddr;", false),
+        ("use std::time::Duration;", false),
+        ("let env: &dyn Env = parser.env;", false),
+        ("prefs::read()", false),
+        ("path.with_extension(\"\")", false),
+        ("// std::fs::read is not used", false),
+        ("/// Reads with `std::fs`.", false),
+        ("#[cfg(test)]\nmod tests {\n    use std::fs;\n}", false),
+    ];
+    for (line, expected) in rows {
+        assert_eq!(!system_accesses(line).is_empty(), expected, "{line}");
+    }
+}
