@@ -230,7 +230,9 @@ mod tests {
 
         fn decide(&self, store: &mut Store<GuestState>, failure: &Failure) -> wasmtime::Result<Verdict> {
             if failure.attempt > 1 {
-                self.0.iter().for_each(|barrier| drop(barrier.wait()));
+                self.0.iter().for_each(|barrier| {
+                    barrier.wait();
+                });
             }
             Ok(Verdict::abstain().with_delay(store.data().budget.available))
         }
