@@ -253,7 +253,7 @@ const RETRY_POLICY_MISTAKES: &[(&str, &str)] = &[
     ),
     (
         r#"if failure.code == "5" { retry("throttled") } else { abstain() }"#,
-        "1:4: unknown variable `failure`; expected one of `platform`, `endpoint`, `kind`, `code`, `sub_code`, `message`, `attempt`, `elapsed_ms`, `at_ms`, `status`, `retry_after_ms`",
+        "1:4: unknown variable `failure`; expected one of `platform`, `endpoint`, `kind`, `code`, `sub_code`, `message`, `body`, `attempt`, `elapsed_ms`, `at_ms`, `status`, `retry_after_ms`",
     ),
     (
         r#"if code in [7, 8] { retry("throttled") } else { abstain() }"#,

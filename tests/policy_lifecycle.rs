@@ -100,7 +100,7 @@ impl Clock for ManualClock {
 
 #[test]
 fn faults_count_towards_a_quarantine_for_a_time_by_the_clock_of_the_registry() {
-    let dir = dir_with_retry_policy("throw \"always\"");
+    let dir = dir_with_retry_policy("if code == \"x\" { throw \"on purpose\" } abstain()");
     let clock = Arc::new(ManualClock(AtomicU64::new(1_000)));
     let config = config(dir.path(), "[policies]\nmax_faults = 2\nfault_window = '1m'");
     let policies = Policies::open_with_clock(&config, Arc::clone(&clock) as _);
@@ -117,7 +117,7 @@ fn faults_count_towards_a_quarantine_for_a_time_by_the_clock_of_the_registry() {
 
 #[tokio::test]
 async fn host_passes_its_clock_to_its_policies() {
-    let dir = dir_with_retry_policy("throw \"always\"");
+    let dir = dir_with_retry_policy("if code == \"x\" { throw \"on purpose\" } abstain()");
     let policies = Policies::open(&config(dir.path(), "[policies]\nmax_faults = 2"));
     let clock = Arc::new(ManualClock(AtomicU64::new(0)));
     let host = Host::builder().policies(policies).clock(Arc::clone(&clock) as _).build().unwrap();

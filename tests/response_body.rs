@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tidegate::tower::{Body, BoxError, Layer, MAX_INSPECTED_BODY, Route};
-use tidegate::{Failure, Host};
+use tidegate::{Config, Failure, Host};
 use tidegate_core::config::DecisionsConfig;
 use tidegate_policy::Policies;
 use tower::{Layer as _, ServiceExt, service_fn};
@@ -87,9 +87,9 @@ async fn send(host: &Host, dir: &Path, body: &str) -> (String, String) {
 #[tokio::test]
 async fn layer_passes_the_body_to_the_active_policy() {
     let (dir, policies) = open(&[("jd.rhai", READS)]);
-    let host = Host::builder().policies(policies).build().unwrap();
+    let host = Host::builder().config(Config::with_platforms()).policies(policies).build().unwrap();
     let long = format!("{}END of it", "x".repeat(MAX_INSPECTED_BODY - 3));
-    let rows = [("<error/>", "8: or/>"), (&long, "65536: END")];
+    let rows = [("<error/>", "8: r/>"), (&long, "65536: END")];
     for (body, reason) in rows {
         assert_eq!(send(&host, dir.path(), body).await, (reason.to_owned(), body.to_owned()));
     }
@@ -98,7 +98,7 @@ async fn layer_passes_the_body_to_the_active_policy() {
     assert_eq!(send(&host, dir.path(), "<error/>").await.0, "no body");
     save(dir.path(), "jd.rhai", READS);
     host.policies().unwrap().reload();
-    assert_eq!(send(&host, dir.path(), "<error/>").await.0, "8: or/>", "the layer follows the reload");
+    assert_eq!(send(&host, dir.path(), "<error/>").await.0, "8: r/>", "the layer follows the reload");
 }
 
 #[test]

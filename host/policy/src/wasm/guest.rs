@@ -7,16 +7,17 @@ use std::time::Duration;
 use tidegate_core::config::{Isolation, ResolvedPolicyConfig};
 use tidegate_core::units::format_duration;
 use tidegate_core::{Fault, FaultKind};
-use wasmtime::{Engine, Error, Store, Trap, WasmBacktrace};
+use wasmtime::{Engine, Error, Store};
 
 use super::budget::CpuBudget;
 use super::call::GuestCall;
 use super::contract::{Guest, Instantiate, PolicyInput};
+use super::fault::{TimeLimit, fault, with_warning};
 use super::limits::GuestLimits;
 use super::pool::{Pool, PoolOwner};
 use super::state::GuestState;
 use super::text::cut;
-use super::ticks::{TICK, Ticks};
+use super::ticks::Ticks;
 
 /// The maximum number of calls of one instance. A store does not free what its guest deallocated, so the instance is
 /// replaced after these calls. A new one costs about 20 µs.
@@ -54,30 +55,6 @@ pub struct Guests<I: PolicyInput> {
     policy: Arc<str>,
     config: ResolvedPolicyConfig,
     instantiate: Instantiate<I>,
-}
-
-/// The time that one call may take.
-#[derive(Clone, Copy)]
-struct TimeLimit {
-    deadline: Duration,
-    /// How long the caller waited for an instance, which counts against the deadline.
-    waited: Duration,
-}
-
-impl TimeLimit {
-    /// Returns the time that is left to the guest.
-    fn available(self) -> Duration {
-        self.deadline.saturating_sub(self.waited)
-    }
-
-    /// Says that the time is over.
-    fn exceeded(self) -> String {
-        let deadline = format_duration(self.deadline);
-        match format_duration(self.waited) {
-            _ if self.waited < TICK => format!("ran longer than {deadline}"),
-            waited => format!("ran longer than {deadline}, of which it waited {waited} for an instance"),
-        }
-    }
 }
 
 impl<I: PolicyInput> Guests<I> {
@@ -172,39 +149,6 @@ impl<I: PolicyInput> Drop for Guests<I> {
     }
 }
 
-/// Adds the guest's last warning to a trap. The trap only says where the guest ended; the warning may say why.
-fn with_warning(mut fault: Fault, warning: Option<String>) -> Fault {
-    if let (FaultKind::Trap, Some(line)) = (fault.kind, warning.as_deref().and_then(|text| text.lines().next())) {
-        fault.message = format!("{}: {line}", fault.message);
-    }
-    fault
-}
-
-/// Converts a Wasmtime error to a fault. `other` is the kind of an error that is not a trap.
-fn fault(error: &Error, exceeded: bool, time: TimeLimit, other: FaultKind) -> Fault {
-    let trap = error.downcast_ref::<Trap>();
-    let kind = match trap {
-        Some(Trap::Interrupt) => FaultKind::Deadline,
-        Some(Trap::StackOverflow | Trap::AllocationTooLarge) => FaultKind::Memory,
-        _ if exceeded => FaultKind::Memory,
-        Some(_) => FaultKind::Trap,
-        None => other,
-    };
-    let message = match (kind, trap) {
-        (FaultKind::Deadline, _) => time.exceeded(),
-        (FaultKind::Memory, Some(Trap::StackOverflow)) => "stack overflow: calls nested too deeply".to_owned(),
-        (FaultKind::Memory, _) => "exceeded its memory limit".to_owned(),
-        (_, Some(trap)) => trap.to_string(),
-        (_, None) => format!("{error:#}"),
-    };
-    let backtrace = error.downcast_ref::<WasmBacktrace>();
-    let function = backtrace.and_then(|trace| trace.frames().iter().find_map(|frame| frame.func_name()));
-    match function {
-        Some(name) => Fault::new(kind, format!("{message}, in {name}")),
-        None => Fault::new(kind, message),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
@@ -230,7 +174,9 @@ mod tests {
 
         fn decide(&self, store: &mut Store<GuestState>, failure: &Failure) -> wasmtime::Result<Verdict> {
             if failure.attempt > 1 {
-                self.0.iter().for_each(|barrier| drop(barrier.wait()));
+                self.0.iter().for_each(|barrier| {
+                    barrier.wait();
+                });
             }
             Ok(Verdict::abstain().with_delay(store.data().budget.available))
         }
@@ -288,14 +234,5 @@ mod tests {
             }
         });
         assert_eq!(available(decide(&guests, 1, LONG)), LONG);
-    }
-
-    #[test]
-    fn message_of_a_deadline_fault_says_how_long_the_caller_waited() {
-        let message = |waited_us| {
-            TimeLimit { deadline: Duration::from_millis(5), waited: Duration::from_micros(waited_us) }.exceeded()
-        };
-        assert_eq!(message(999), "ran longer than 5ms");
-        assert_eq!(message(2_500), "ran longer than 5ms, of which it waited 2ms for an instance");
     }
 }

@@ -12,6 +12,7 @@ mod compiler;
 mod contract;
 mod engine;
 mod engine_config;
+mod fault;
 mod guest;
 mod inputs;
 mod limits;
