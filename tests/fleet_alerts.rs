@@ -3,11 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::core::store::{
-    AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStore, Delivery, RoutedNotification,
-};
-use tidegate::core::{AlertState, AlertTiming, Clock, Notification, Severity, Stats, Transition};
-use tidegate::redis::RedisAlerts;
+use tidegate_core::store::{AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStore, Delivery, RoutedNotification};
+use tidegate_core::{AlertState, AlertTiming, Clock, Notification, Severity, Stats, Transition};
+use tidegate_redis::RedisAlerts;
 
 use crate::servers::RedisServer;
 use crate::store_equivalence::ManualClock;

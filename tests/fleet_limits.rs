@@ -4,10 +4,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::core::config::{LimitConfig, RedisConfig};
-use tidegate::core::store::OnRedisFailure;
-use tidegate::redis::RedisLimit;
 use tidegate::{Config, Host, Limiter, Quota, Refusal};
+use tidegate_core::config::{LimitConfig, RedisConfig};
+use tidegate_core::store::OnRedisFailure;
+use tidegate_redis::RedisLimit;
 
 use crate::servers::{Proxy, RedisServer, open_redis};
 
@@ -182,7 +182,7 @@ async fn update_survives_restarts_until_the_configuration_changes() {
 async fn configuration_can_be_applied_from_a_plain_thread() {
     let server = RedisServer::start();
     let host = |text: &str| {
-        let config = Config::parse(text, &tidegate::core::config::SystemEnv::default()).unwrap();
+        let config = Config::parse(text, &tidegate_core::config::SystemEnv::default()).unwrap();
         Config { redis: Some(server.config()), ..config }
     };
     let running = Host::builder().config(host("")).build().unwrap();

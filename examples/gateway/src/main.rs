@@ -69,7 +69,7 @@ async fn main() -> Result<(), String> {
 /// Builds the host with the policies and channels of the configuration.
 fn build_host(path: Option<&Path>) -> Result<Host, String> {
     let config = path.map_or_else(|| Ok(Config::shipped()), tidegate::read_config)?;
-    let policies = tidegate::policy::Policies::open(&config.policies);
+    let policies = tidegate::Policies::open(&config.policies);
     let channels = std::sync::Arc::new(tidegate_server::notify::from_config);
     Host::builder().config(config).policies(policies).notifiers(channels).build().map_err(to_message)
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate::Host;
-use tidegate::redis::{Health, ServerHealth, ServerState};
+use tidegate_redis::{Health, ServerHealth, ServerState};
 use utoipa::ToSchema;
 
 /// The health of the Redis connection, if Redis is configured.

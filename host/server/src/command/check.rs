@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 use tidegate::Config;
-use tidegate::core::config::PoliciesConfig;
-use tidegate::policy::{Policies, PolicyStatus};
+use tidegate_core::config::PoliciesConfig;
 use tidegate_lint::review;
+use tidegate_policy::{Policies, PolicyStatus};
 
 use super::output::count;
 use super::{UsageError, config_file, configuration, print_result};

@@ -13,8 +13,8 @@ use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::Sha256;
-use tidegate::core::notify::SendFuture;
-use tidegate::core::{Notification, Notifier, NotifyError, Secret};
+use tidegate_core::notify::SendFuture;
+use tidegate_core::{Notification, Notifier, NotifyError, Secret};
 
 use super::rate_limiter::RobotRateLimiter;
 use super::{TIMEOUT, message, permanent, redacted, root_cause, transient};

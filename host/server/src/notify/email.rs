@@ -7,8 +7,8 @@ use lettre::message::{Mailbox, MessageBuilder};
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
-use tidegate::core::notify::SendFuture;
-use tidegate::core::{Notification, Notifier, NotifyError, Secret};
+use tidegate_core::notify::SendFuture;
+use tidegate_core::{Notification, Notifier, NotifyError, Secret};
 use tokio::time::timeout;
 
 use super::{TIMEOUT, message, permanent, redacted, root_cause, transient};

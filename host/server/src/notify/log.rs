@@ -1,7 +1,7 @@
 //! A channel that writes notifications to the log of this process.
 
-use tidegate::core::notify::SendFuture;
-use tidegate::core::{Notification, Notifier, Severity, Transition};
+use tidegate_core::notify::SendFuture;
+use tidegate_core::{Notification, Notifier, Severity, Transition};
 use tracing::{Level, event};
 
 use super::message;

@@ -1,6 +1,6 @@
 //! The content of a notification, for every channel.
 
-use tidegate::core::{Notification, Stats};
+use tidegate_core::{Notification, Stats};
 
 /// The maximum size of a title, in bytes. Receivers truncate longer titles in worse places.
 const MAX_TITLE: usize = 200;
@@ -50,7 +50,7 @@ fn utc(unix_ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tidegate::core::{Severity, Transition};
+    use tidegate_core::{Severity, Transition};
 
     use super::*;
 

@@ -17,8 +17,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::core::config::ChannelConfig;
-use tidegate::core::{Notifier, NotifyError};
+use tidegate_core::config::ChannelConfig;
+use tidegate_core::{Notifier, NotifyError};
 
 use self::rate_limiter::RobotRateLimiter;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidegate::SystemClock;
-use tidegate::core::{Bucket, Clock, Quota, Rate};
+use tidegate_core::{Bucket, Clock, Quota, Rate};
 
 /// The burst of one robot, and its messages per minute. DingTalk accepts 20 messages per minute from one robot.
 /// A bucket allows at most burst + rate × window, so a burst of 10 and a rate of 10 per minute allow 20 in any minute.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidegate::core::{Clock, Notification, Secret, Severity, Stats, Timestamp, Transition};
+use tidegate_core::{Clock, Notification, Secret, Severity, Stats, Timestamp, Transition};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;

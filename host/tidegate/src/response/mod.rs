@@ -54,7 +54,7 @@ impl Host {
 ///
 /// ```
 /// use http::{HeaderMap, StatusCode};
-/// use tidegate::core::config::SystemEnv;
+/// use tidegate::config::SystemEnv;
 /// let text = "limits.shop = { rate = '10/s', burst = 10 }\n\
 ///             platforms.shop.error = { at = '/err', code = 'no', message = 'text' }";
 /// let config = tidegate::Config::parse(text, &SystemEnv::default()).unwrap();
