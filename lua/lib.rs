@@ -29,6 +29,9 @@ macro_rules! scripts {
 }
 
 scripts! {
+    /// Adds what a process kept in memory about built-in alerts while Redis was unavailable. A repeated notification is
+    /// added only once.
+    ALERTS_ADD_OFFLINE = "alerts_add_offline", 5;
     /// Records the result of delivering a notification to one channel.
     ALERTS_RECORD_DELIVERY = "alerts_record_delivery", 2;
     /// Returns the states of alert rules, and registers the fencing token of a leader.
@@ -56,5 +59,5 @@ scripts! {
     /// Adds the counts of a minute to the totals of its hour and day. A repeated minute is added only once.
     METRICS_ROLL = "metrics_roll", 5;
     /// Records a heartbeat of a process and returns the number of processes.
-    PRESENCE = "presence", 1;
+    PRESENCE = "presence", 2;
 }

@@ -317,6 +317,7 @@ fn failure(hostile: bool) -> Failure {
         status: Some(503),
         sub_code: hostile.then(|| "assault".into()),
         message: Some(message.into()),
+        body: Some(message.into()),
         ..Failure::default()
     }
 }

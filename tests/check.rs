@@ -14,7 +14,7 @@ fn rejection(kind: PolicyKind, script: &str) -> String {
     let path = dir.path().join("x.rhai");
     fs::write(&path, script).unwrap();
     let loaded = load_one(&path, Some(kind), &policies_config(dir.path()));
-    loaded.err().unwrap_or_default().replace(&format!("{}:", path.display()), "")
+    loaded.err().map(|error| error.to_string()).unwrap_or_default().replace(&format!("{}:", path.display()), "")
 }
 
 #[track_caller]

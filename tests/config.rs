@@ -127,3 +127,49 @@ async fn saved_file_is_reloaded_automatically() {
     assert!(waiting.await.unwrap().is_ok());
     assert_eq!(rate(&host, "jd"), "1000/s, burst 1");
 }
+
+#[tokio::test(start_paused = true)]
+async fn platform_that_returns_keeps_its_spent_tokens() {
+    const PRESET: &str = "presets = [\"platforms\"]\n";
+    let file = ConfigFile::new(PRESET);
+    let host = file.host();
+    for without in ["# no preset\n".to_owned(), format!("{PRESET}[platforms]\njd = false\n")] {
+        host.limiter("jd").unwrap().reset().await.unwrap();
+        assert!(host.limiter("jd").unwrap().check(4).await.is_ok());
+        file.save(&without);
+        host.reload_config(&file.path());
+        assert_eq!(host.config_status().stale, None, "{without}");
+        assert!(host.limiter("jd").is_err(), "{without}");
+        assert!(host.config().error_shapes("jd").is_empty(), "{without}");
+        file.save(PRESET);
+        host.reload_config(&file.path());
+        assert_eq!(host.limiter("jd").unwrap().cached_status().available, 1, "{without}");
+        assert_eq!(host.config().error_shapes("jd").len(), 2, "{without}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn edited_error_shapes_apply_to_the_next_response() {
+    let text = |code: &str| {
+        format!(
+            "limits.shop = {{ rate = '1/s', burst = 1 }}\nplatforms.shop.error = {{ at = '/err', code = '{code}' }}\n"
+        )
+    };
+    let file = ConfigFile::new(&text("no"));
+    let host = file.host();
+    let code = || {
+        let body = br#"{"err":{"no":7,"number":8}}"#;
+        let failure = host.read_failure("shop", http::StatusCode::OK, &http::HeaderMap::new(), body);
+        failure.and_then(|failure| failure.code)
+    };
+    assert_eq!(code().as_deref(), Some("7"));
+    file.save(&text("number"));
+    host.reload_config(&file.path());
+    assert_eq!(code().as_deref(), Some("8"));
+    file.save(&text("/number"));
+    host.reload_config(&file.path());
+    assert_eq!(code().as_deref(), Some("8"), "an invalid shape is rejected");
+    assert!(
+        host.config_status().stale.unwrap().contains("tidegate.toml:2:47: platforms.shop.error.code: expected a field")
+    );
+}

@@ -3,9 +3,11 @@
 mod failover;
 mod load;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Value;
+use tidegate::SystemClock;
 use tidegate_core::Secret;
 use tidegate_core::config::RedisConfig;
 use tidegate_core::store::StoreError;
@@ -360,11 +362,33 @@ async fn dropped_signals_end_the_subscription() {
 async fn running_processes_are_counted() {
     let server = RedisServer::start();
     let (first, second) = (server.redis().await, server.redis().await);
-    server.wait_for_reply(&["ZCARD", &first.keys().processes()], ":2").await;
+    let [key, info] = [first.keys().processes(), first.keys().processes_info()];
+    server.wait_for_reply(&["ZCARD", &key], ":2").await;
     // One process that was last seen long ago, and one in an impossible future: both are removed.
-    let key = first.keys().processes();
     assert_eq!(server.command(&["ZADD", &key, "1", "old", "1e18", "odd"]).await, ":2\r\n");
-    let alive = first.run(&tidegate_lua::PRESENCE, &[key], &[b"third".to_vec(), b"10000000".to_vec()]).await;
+    assert_eq!(server.command(&["HSET", &info, "old", "{}", "odd", "{}"]).await, ":2\r\n");
+    let heartbeat = |process: &str| [process.into(), b"10000000".to_vec(), b"{}".to_vec()];
+    let keys = [key, info];
+    let alive = first.run(&tidegate_lua::PRESENCE, &keys, &heartbeat("third")).await;
     assert_eq!(integer_reply(alive), Ok(3));
+    let counted = first.run(&tidegate_lua::PRESENCE, &keys, &heartbeat("")).await;
+    assert_eq!(integer_reply(counted), Ok(3), "a process that only counts is not one of them");
+    let mut ids: Vec<String> = first.fleet().await.unwrap().into_iter().map(|process| process.id).collect();
+    ids.sort();
+    assert!(ids.len() == 3 && ids.contains(&"third".to_owned()), "{ids:?}");
     assert!(first.health().processes >= 1 && second.health().processes >= 1);
+}
+
+#[tokio::test]
+async fn read_only_client_is_not_a_process_of_the_fleet() {
+    let server = RedisServer::start();
+    let config = RedisConfig { decide_within: Duration::from_secs(10), ..server.config() };
+    let reader = Redis::open_read_only(&config, Arc::new(SystemClock::start())).unwrap();
+    within_timeout(reader.wait_until_available("")).await;
+    // The heartbeat of this process is later than the first one of the reader.
+    let process = open(&config);
+    server.wait_for_reply(&["ZCARD", &process.keys().processes()], ":1").await;
+    let [fleet, own] = [reader.fleet().await.unwrap(), process.fleet().await.unwrap()];
+    assert_eq!((fleet.len(), fleet[0].is_self, fleet[0].info.pid), (1, false, std::process::id()));
+    assert_eq!((own.len(), own[0].is_self, &own[0].id), (1, true, &fleet[0].id));
 }

@@ -1,12 +1,17 @@
 //! The contract with guests: components of old versions still load, and other components are rejected with a reason.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::config::{Config, PoliciesConfig, ResolvedPolicyConfig, Setting};
-use tidegate_core::{AlertVerdict, Class, Failure, FnHostView, HostView, Snapshot, Stats, Verdict};
+use tidegate_core::config::{Config, PoliciesConfig, ResolvedPolicyConfig, Setting, Settings};
+use tidegate_core::{
+    Admission, AlertVerdict, Class, Failure, HostView, LimitStatus, Quota, Request, Snapshot, Stats, Verdict,
+};
 use tidegate_policy::wasm::WasmEngine;
+use tidegate_policy::{Error, LoadedPolicy, PolicyKind};
+use tidegate_tests::corpus::HostilePolicy;
 
 use crate::policies::empty_view;
 
@@ -16,82 +21,196 @@ fn frozen(name: &str) -> Vec<u8> {
 
 fn config() -> PoliciesConfig {
     let deadline = Duration::from_secs(60);
-    PoliciesConfig { retry_deadline: deadline, alert_deadline: deadline, ..Config::default().policies }
+    PoliciesConfig {
+        retry_deadline: deadline,
+        alert_deadline: deadline,
+        admit_deadline: deadline,
+        ..Config::default().policies
+    }
 }
 
-fn policy_config(path: &str) -> ResolvedPolicyConfig {
-    config().resolve(path)
+fn with_settings<const N: usize>(settings: [(&str, Setting); N]) -> ResolvedPolicyConfig {
+    let settings: Settings = settings.into_iter().map(|(name, setting)| (name.to_owned(), setting)).collect();
+    ResolvedPolicyConfig { settings, ..config().resolve("retry/x.wasm") }
+}
+
+fn load(kind: PolicyKind, bytes: &[u8], config: &ResolvedPolicyConfig) -> Result<LoadedPolicy, Error> {
+    WasmEngine::new(&self::config()).unwrap().load(kind, &format!("{}/x.wasm", kind.folder()), bytes, config)
+}
+
+/// A view with the same statistics in every window, and a limit for the platform `jd`.
+struct TestView(Stats);
+
+impl HostView for TestView {
+    fn window(&self, _: &str, _: Option<&str>, range: Duration) -> Stats {
+        assert_eq!(range, Duration::from_secs(3_600));
+        self.0.clone()
+    }
+
+    fn limit(&self, name: &str) -> Option<LimitStatus> {
+        let quota = Quota::new("1/s".parse().unwrap(), 40).unwrap();
+        (name == "jd").then_some(LimitStatus::new(quota, 3, Duration::from_secs(37)))
+    }
+}
+
+fn view(stats: Stats) -> Arc<dyn HostView> {
+    Arc::new(TestView(stats))
+}
+
+fn failure(code: &str) -> Failure {
+    Failure { platform: "jd".to_owned(), status: Some(200), code: Some(code.to_owned()), ..Failure::default() }
 }
 
 #[test]
 fn retry_policy_of_contract_0_1_0_still_decides() {
-    let engine = WasmEngine::new(&config()).unwrap();
-    let policy =
-        engine.load_retry("retry/pdd.wasm", &frozen("retry-0.1.0.wasm"), &policy_config("retry/pdd.wasm")).unwrap();
-    let failure = |code: &str| Failure { status: Some(200), code: Some(code.to_owned()), ..Failure::default() };
+    let loaded = load(PolicyKind::Retry, &frozen("retry-0.1.0.wasm"), &with_settings([])).unwrap();
+    let policy = loaded.into_retry().unwrap();
     let verdict = |code| Verdict { reason: None, ..policy.classify(&failure(code), &empty_view()).unwrap() };
     assert_eq!(verdict("52101"), Verdict::retry(Class::Throttled).with_delay(Duration::from_secs(1)));
     assert_eq!(verdict("20032"), Verdict::give_up(Class::Auth));
     assert_eq!(verdict("99999"), Verdict::abstain());
+    assert!(!policy.reads_body());
 }
 
 #[test]
 fn core_module_of_contract_0_1_0_still_reads_windows() {
-    let engine = WasmEngine::new(&config()).unwrap();
-    let policy =
-        engine.load_alert("alerts/x.wasm", &frozen("alert-0.1.0.wasm"), &policy_config("alerts/x.wasm")).unwrap();
+    let loaded = load(PolicyKind::Alert, &frozen("alert-0.1.0.wasm"), &with_settings([])).unwrap();
+    let policy = loaded.into_alert().unwrap();
     let stats = Stats { error_rate: 0.2, ..Stats::default() };
     let snapshot = Snapshot { platform: "jd".to_owned(), endpoint: None, stats };
-    let evaluate = |error_rate| {
-        let hour = move |range| {
-            assert_eq!(range, Duration::from_secs(3_600));
-            Stats { error_rate, errors: 7, ..Stats::default() }
-        };
-        let view: Arc<dyn HostView> = Arc::new(FnHostView(hour));
-        policy.evaluate(&snapshot, &view).unwrap()
-    };
+    let evaluate =
+        |error_rate| policy.evaluate(&snapshot, &view(Stats { error_rate, errors: 7, ..Stats::default() })).unwrap();
     assert_eq!(evaluate(0.05), AlertVerdict::Quiet);
     assert_eq!(evaluate(0.2), AlertVerdict::Firing { detail: Some("7 errors in the hour of jd".to_owned()) });
 }
 
 #[test]
 fn component_of_contract_0_1_0_rejects_settings() {
-    let engine = WasmEngine::new(&config()).unwrap();
-    let mut policy_config = policy_config("retry/pdd.wasm");
-    policy_config.settings.insert("longest".to_owned(), Setting::Number(1.0));
-    let error = engine.load_retry("retry/pdd.wasm", &frozen("retry-0.1.0.wasm"), &policy_config).err().unwrap();
+    let config = with_settings([("longest", Setting::Number(1.0))]);
+    let error = load(PolicyKind::Retry, &frozen("retry-0.1.0.wasm"), &config).unwrap_err();
     let expected = "the policy is built for contract 0.1.0, which has no settings; remove its settings or build it for \
-                    contract 0.2.0";
-    assert_eq!(error, expected);
+                    a newer contract";
+    assert_eq!(error.to_string(), expected);
+    assert!(error.is_rejected());
+}
+
+#[test]
+fn retry_policy_of_contract_0_2_0_still_uses_all_of_its_contract() {
+    let config = with_settings([("longest_ms", Setting::Number(500.0))]);
+    let policy = load(PolicyKind::Retry, &frozen("retry-0.2.0.wasm"), &config).unwrap().into_retry().unwrap();
+    let classify =
+        |failure: &Failure| policy.classify(failure, &view(Stats { errors: 7, ..Stats::default() })).unwrap();
+    let throttled = |ms| Verdict::retry(Class::Throttled).with_delay(Duration::from_millis(ms)).with_reason("wait");
+    assert_eq!(classify(&Failure { at_ms: 7, ..failure("throttled") }), throttled(7));
+    assert_eq!(classify(&Failure { retry_after_ms: Some(900), ..failure("throttled") }), throttled(500));
+    assert_eq!(classify(&failure("window")), Verdict::give_up(Class::Permanent).with_reason("7 errors"));
+    assert_eq!(classify(&failure("limit")), Verdict::give_up(Class::Quota).with_reason("Some(3)"));
+    assert_eq!(classify(&failure("log")), Verdict::give_up(Class::Auth));
+    assert_eq!(classify(&failure("other")), Verdict::abstain());
+    assert!(!policy.reads_body());
+}
+
+#[test]
+fn policy_of_contract_0_2_0_still_rejects_settings() {
+    let error = |settings| load(PolicyKind::Retry, &frozen("retry-0.2.0.wasm"), &settings).unwrap_err().to_string();
+    let rejected = [("reject", Setting::Flag(true)), ("message", Setting::Text("not today".to_owned()))];
+    assert_eq!(error(with_settings(rejected)), "the policy rejected its settings: not today");
+    let unknown = error(with_settings([("longst_ms", Setting::Number(1.0))]));
+    assert_eq!(unknown, "the policy rejected its settings: unknown setting: `longst_ms`");
+}
+
+#[test]
+fn alert_condition_of_contract_0_2_0_still_uses_all_of_its_contract() {
+    let config = with_settings([("max_error_rate", Setting::Number(0.3))]);
+    let policy = load(PolicyKind::Alert, &frozen("alert-0.2.0.wasm"), &config).unwrap().into_alert().unwrap();
+    let evaluate = |error_rate, endpoint: Option<&str>| {
+        let stats = Stats { error_rate, errors: 7, ..Stats::default() };
+        let snapshot =
+            Snapshot { platform: "jd".to_owned(), endpoint: endpoint.map(str::to_owned), stats: stats.clone() };
+        policy.evaluate(&snapshot, &view(stats)).unwrap()
+    };
+    let firing = |detail: &str| AlertVerdict::Firing { detail: Some(detail.to_owned()) };
+    assert_eq!(evaluate(0.3, None), AlertVerdict::Quiet);
+    assert_eq!(evaluate(0.4, None), firing("7 errors of every endpoint, burst 40"));
+    assert_eq!(evaluate(0.4, Some("orders")), firing("7 errors of orders, burst 40"));
+}
+
+#[test]
+fn admission_policy_of_contract_0_2_0_still_uses_all_of_its_contract() {
+    let config = with_settings([("denied", Setting::Text("7".to_owned()))]);
+    let policy = load(PolicyKind::Admit, &frozen("admit-0.2.0.wasm"), &config).unwrap().into_admit().unwrap();
+    let admit = |endpoint: &str, seller: &str| {
+        let labels = BTreeMap::from([("seller".to_owned(), seller.to_owned())]);
+        let request =
+            Request { platform: "jd".to_owned(), endpoint: endpoint.to_owned(), labels, ..Request::default() };
+        policy.admit(&request, &view(Stats { count: 9, ..Stats::default() })).unwrap()
+    };
+    let allow = |cost| Admission::Allow { cost, scope: BTreeMap::new() };
+    let scope = BTreeMap::from([("api".to_owned(), "GET".to_owned())]);
+    assert_eq!(admit("orders", "8"), Admission::Allow { cost: 5, scope });
+    assert_eq!([admit("hour", "8"), admit("burst", "8")], [allow(9), allow(40)]);
+    assert_eq!(admit("other", "8"), Admission::Default);
+    assert_eq!(admit("orders", "7"), Admission::Deny { reason: "this seller is denied".to_owned(), status: 429 });
+}
+
+#[test]
+fn retry_policy_that_imports_the_response_reads_its_body() {
+    let guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/body_as_reason.wat");
+    let bytes = HostilePolicy::read(&guest).unwrap().bytes;
+    let policy = load(PolicyKind::Retry, &bytes, &with_settings([])).unwrap().into_retry().unwrap();
+    assert!(policy.reads_body());
+    let classify = |body: Option<&str>| {
+        let failure = Failure { body: body.map(str::to_owned), ..failure("7") };
+        policy.classify(&failure, &empty_view()).unwrap()
+    };
+    let reason = |text: &str| Verdict::give_up(Class::Permanent).with_reason(text);
+    assert_eq!(classify(Some("{\"err\": 7}")), reason("{\"err\": 7}"));
+    assert_eq!(classify(None), Verdict::abstain(), "no body of an earlier call is left");
+    assert_eq!(classify(Some("")), reason(""));
+    let long = "限".repeat(tidegate_core::failure::MAX_BODY_SIZE / 3);
+    assert_eq!(classify(Some(&long)), reason(&"限".repeat(170)), "the reason is cut, the body is not");
 }
 
 /// Returns the error of loading a component as a retry policy.
-fn load_error(wat: &str) -> String {
-    let engine = WasmEngine::new(&config()).unwrap();
-    engine.load_retry("retry/x.wasm", &wat::parse_str(wat).unwrap(), &policy_config("retry/x.wasm")).err().unwrap()
+fn load_error(bytes: &[u8]) -> String {
+    load(PolicyKind::Retry, bytes, &with_settings([])).unwrap_err().to_string()
 }
 
 #[test]
 fn component_of_another_world_or_version_is_rejected() {
     let expected =
-        "expected a component of the world tidegate:policy/retry@0.2.0, which exports `configure` and `classify`";
-    let import = |name: &str| format!(r#"(component (import "{name}" (instance)))"#);
+        "expected a component of the world tidegate:policy/retry@0.3.0, which exports `configure` and `classify`";
+    let import = |name: &str| format!(r#"(import "{name}" (instance))"#);
     let rows = [
         (
-            import("tidegate:policy/log@0.3.0"),
-            "this one is built for version 0.3.0 of the contract, not 0.2.0 or 0.1.0",
+            import("tidegate:policy/log@0.4.0"),
+            "this one is built for version 0.4.0 of the contract, not 0.3.0 or 0.2.0 or 0.1.0",
+        ),
+        (
+            import("tidegate:policy/log@0.3.0") + import("tidegate:policy/limits@0.2.0").as_str(),
+            "this one imports two versions of the contract, 0.3.0 and 0.2.0",
         ),
         (
             import("wasi:cli/environment@0.2.0"),
-            "this one imports `wasi:cli/environment@0.2.0`: a policy may import only `log`, `metrics` and `limits` of the contract, and no WASI interface",
+            "this one imports `wasi:cli/environment@0.2.0`: a policy may import only `log`, `metrics`, `limits` and (a \
+             retry policy) `response` of the contract, and no WASI interface",
         ),
-        ("(component)".to_owned(), "this one exports nothing"),
+        (String::new(), "this one exports nothing"),
     ];
-    for (wat, reason) in rows {
-        assert_eq!(load_error(&wat), format!("{expected}; {reason}"), "{wat}");
+    for (imports, reason) in rows {
+        let component = wat::parse_str(format!("(component {imports})")).unwrap();
+        assert_eq!(load_error(&component), format!("{expected}; {reason}"), "{imports}");
     }
-    let engine = WasmEngine::new(&config()).unwrap();
-    let error =
-        engine.load_retry("retry/x.wasm", &frozen("alert-0.1.0.wasm"), &policy_config("retry/x.wasm")).err().unwrap();
-    assert_eq!(error, format!("{expected}; this one is of the world `alert`"));
+    for alert in ["alert-0.1.0.wasm", "alert-0.2.0.wasm"] {
+        assert_eq!(load_error(&frozen(alert)), format!("{expected}; this one is of the world `alert`"));
+    }
+}
+
+#[test]
+fn only_a_retry_policy_may_import_the_response() {
+    let component = wat::parse_str(r#"(component (import "tidegate:policy/response@0.3.0" (instance)))"#).unwrap();
+    for kind in [PolicyKind::Alert, PolicyKind::Admit] {
+        let error = load(kind, &component, &with_settings([])).unwrap_err().to_string();
+        assert_eq!(error, "the component imports `response`, which only a retry policy can read");
+    }
 }

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::store::{AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStore, Delivery, RoutedNotification};
-use tidegate_core::{AlertState, AlertTiming, Clock, Notification, Severity, Stats, Transition};
+use tidegate_core::store::{
+    AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStore, Delivery, OfflineAlerts, OfflineState,
+    RoutedNotification,
+};
+use tidegate_core::{AlertState, AlertTiming, Clock, Notification, Severity, Stats, Timestamp, Transition};
 use tidegate_redis::RedisAlerts;
 
 use crate::servers::RedisServer;
@@ -191,4 +194,93 @@ async fn ids_are_not_reused_after_redis_loses_its_data() {
     server.flush().await;
     let later = store.write(1, new_notifications(vec![notification("jd", 3, &["a"])])).await.unwrap().unwrap();
     assert!(later[0].id > first[1].id);
+}
+
+/// Returns offline alerts with these notifications, and the state of the first one. Their ids are their numbers.
+fn offline(origin: &str, numbers: &[u64], state: Option<OfflineState>) -> OfflineAlerts {
+    let record = |number: &u64| AlertRecord {
+        routed: notification("redis", *number, &["a", "b"]),
+        deliveries: vec![successful_delivery("a")],
+        id: *number,
+    };
+    OfflineAlerts {
+        origin: origin.to_owned(),
+        records: numbers.iter().map(record).collect(),
+        states: state.into_iter().collect(),
+        retention: 7 * DAY,
+    }
+}
+
+#[tokio::test]
+async fn offline_notifications_are_added_once_at_their_time_with_their_deliveries() {
+    let server = RedisServer::start();
+    for StoreFixture { name, store, .. } in both_stores(&server).await {
+        store.write(1, new_notifications(vec![notification("jd", 0, &["a"])])).await.unwrap().unwrap();
+        for alerts in [
+            offline("p", &[1, 3], None),
+            offline("p", &[1, 3], None), // the reply to the first request was lost
+            offline("q", &[2], None),
+            offline("p", &[1, 3, 4], None),
+        ] {
+            store.add_offline(alerts).await.unwrap();
+        }
+        let undelivered = async || {
+            let mut undelivered = store.write(1, new_notifications(vec![])).await.unwrap().unwrap();
+            undelivered.sort_by_key(|record| record.routed.notification.at_ms);
+            undelivered
+        };
+        let records = undelivered().await;
+        assert_eq!(format_undelivered(&records), "0: a; 1: b; 2: b; 3: b; 4: b", "{name}");
+        let history = store.history(Some("redis"), 9).await.unwrap();
+        let details: Vec<_> = history.iter().map(|record| record.routed.notification.detail.clone().unwrap()).collect();
+        assert_eq!(details, ["4", "3", "2", "1"], "{name}");
+        assert!(history.iter().all(|record| record.deliveries == [successful_delivery("a")]), "{name}");
+        store.record_delivery(records[1].id, successful_delivery("b")).await.unwrap();
+        assert_eq!(format_undelivered(&undelivered().await), "0: a; 2: b; 3: b; 4: b", "{name}");
+    }
+}
+
+/// Returns an entry that fires and was notified last at this second, or that is inactive since.
+fn entry(last_notified: u64, fires: bool) -> AlertEntry {
+    let (mut state, timing) = (AlertState::default(), AlertTiming { hold: Duration::ZERO, cooldown: DAY });
+    let now = Timestamp::from_micros(last_notified * 1_000_000);
+    assert_eq!(state.step(true, timing, now), Some(Transition::Firing));
+    if !fires {
+        assert_eq!(state.step(false, timing, now), Some(Transition::Resolved));
+    }
+    AlertEntry { state, severity: Severity::Critical, last_notification: None }
+}
+
+#[tokio::test]
+async fn offline_state_is_written_with_a_new_notification_unless_the_store_has_a_later_one() {
+    let key = AlertKey { rule: "redis_unavailable".to_owned(), platform: "redis".to_owned(), endpoint: None };
+    let rows = [
+        ("new", None, None, Some(entry(5, true)), Some(entry(5, true))),
+        ("lost by the store", None, Some(entry(1, false)), Some(entry(5, true)), Some(entry(5, true))),
+        ("unchanged", Some(entry(5, true)), Some(entry(5, true)), Some(entry(5, false)), Some(entry(5, false))),
+        ("unchanged and removed", Some(entry(5, false)), Some(entry(5, false)), None, None),
+        ("notified later", Some(entry(4, false)), Some(entry(1, false)), Some(entry(5, true)), Some(entry(5, true))),
+        ("notified earlier", Some(entry(6, true)), Some(entry(1, false)), Some(entry(5, true)), Some(entry(6, true))),
+        ("removed, but changed", Some(entry(6, true)), Some(entry(1, false)), None, Some(entry(6, true))),
+    ];
+    let server = RedisServer::start();
+    for (case, current, before, after, expected) in rows {
+        server.flush().await;
+        for StoreFixture { name, store, .. } in both_stores(&server).await {
+            let write = |entry: Option<AlertEntry>| AlertChanges {
+                states: [(key.clone(), entry)].into(),
+                ..new_notifications(vec![])
+            };
+            store.write(1, write(current.clone())).await.unwrap().unwrap();
+            let state = OfflineState { key: key.clone(), before: before.clone(), after: after.clone(), last_id: 1 };
+            store.add_offline(offline("p", &[1], Some(state.clone()))).await.unwrap();
+            assert_eq!(store.states().await.unwrap().states.get(&key), expected.as_ref(), "{case}, {name}");
+            // The leader goes on; the request is repeated, because its reply was lost.
+            store.write(1, write(Some(entry(9, true)))).await.unwrap().unwrap();
+            let newer = OfflineState { after: Some(entry(10, true)), ..state };
+            store.add_offline(offline("p", &[1], Some(newer))).await.unwrap();
+            let states = store.states().await.unwrap().states;
+            assert_eq!(states.get(&key), Some(&entry(9, true)), "{case}, {name}: repeated");
+        }
+    }
 }

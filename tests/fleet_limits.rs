@@ -162,6 +162,26 @@ async fn check_cancelled_before_its_reply_takes_nothing() {
 }
 
 #[tokio::test]
+async fn unused_limits_cost_no_subscription_and_no_command() {
+    let server = RedisServer::start();
+    let redis = RedisConfig { decide_within: Duration::from_secs(5), ..server.config() };
+    let prefix = redis.prefix.clone();
+    let host = Host::builder().config(Config { redis: Some(redis), ..Config::with_platforms() }).build().unwrap();
+    assert_eq!(host.limiters().len(), 18);
+    assert_eq!(host.limiter("jd").unwrap().cached_status().available, 5);
+    // Each request about a limit creates its bucket. A limit that can wait is subscribed, and stays so.
+    assert!(host.limiter("pdd").unwrap().check(1).await.is_ok());
+    assert!(host.limiter("jd").unwrap().acquire(1, Duration::from_secs(1)).await.is_ok());
+    let channel = format!("{prefix}limit:{{jd}}:changed");
+    server.wait_for_reply(&["PUBSUB", "CHANNELS"], &channel).await;
+    let keys = server.command(&["KEYS", &format!("{prefix}limit:*")]).await;
+    let mut platforms: Vec<_> = keys.split(['{', '}']).skip(1).step_by(2).collect();
+    platforms.sort_unstable();
+    platforms.dedup();
+    assert_eq!(platforms, ["jd", "pdd"], "{keys}");
+}
+
+#[tokio::test]
 async fn update_survives_restarts_until_the_configuration_changes() {
     let server = RedisServer::start();
     let first = limiter(&server.config(), "10/s", 5, OnRedisFailure::Closed);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tidegate_core::{AlertPolicy, FnHostView, HostView, Snapshot, Stats};
-use tidegate_policy::{LoadedPolicy, load_one};
+use tidegate_policy::{Error, load_one};
 
 use crate::policies::policies_config;
 
@@ -58,14 +58,12 @@ fn stats() -> impl Strategy<Value = Stats> {
     })
 }
 
-fn load(dir: &Path, name: &str, text: &str) -> Result<Arc<dyn AlertPolicy>, String> {
+fn load(dir: &Path, name: &str, text: &str) -> Result<Arc<dyn AlertPolicy>, Error> {
     let file = dir.join("alerts").join(name);
     std::fs::create_dir_all(dir.join("alerts")).unwrap();
     std::fs::write(&file, text).unwrap();
-    match load_one(&file, None, &policies_config(dir))? {
-        LoadedPolicy::Alert(policy) => Ok(policy),
-        _ => panic!("a script in alerts/ is an alert condition"),
-    }
+    let loaded = load_one(&file, None, &policies_config(dir))?;
+    Ok(loaded.into_alert().expect("a script in alerts/ is an alert condition"))
 }
 
 proptest! {

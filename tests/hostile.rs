@@ -9,11 +9,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tidegate_core::config::PoliciesConfig;
 use tidegate_core::{
-    AlertPolicy, AlertVerdict, Class, Failure, Fault, FaultKind, FnHostView, HostView, RetryPolicy, Snapshot, Stats,
-    Verdict,
+    AlertVerdict, Class, Failure, Fault, FaultKind, FnHostView, HostView, RetryPolicy, Snapshot, Stats, Verdict,
 };
-use tidegate_policy::Policies;
 use tidegate_policy::wasm::WasmEngine;
+use tidegate_policy::{Policies, PolicyKind};
 use tidegate_tests::corpus::{self, HostilePolicy};
 
 use crate::policies::{empty_view, policies_config};
@@ -118,7 +117,8 @@ fn component(path: &str) -> Vec<u8> {
 }
 
 fn retry(engine: &WasmEngine, path: &str) -> Arc<dyn RetryPolicy> {
-    engine.load_retry("retry/x.wasm", &component(path), &config().resolve("retry/x.wasm")).unwrap()
+    let config = config().resolve("retry/x.wasm");
+    engine.load(PolicyKind::Retry, "retry/x.wasm", &component(path), &config).unwrap().into_retry().unwrap()
 }
 
 fn attempt(policy: &Arc<dyn RetryPolicy>, attempt: u32) -> Result<Verdict, Fault> {
@@ -171,8 +171,8 @@ fn more_looping_calls_than_instances_reach_their_deadline() {
 #[test]
 fn alert_condition_reads_another_window() {
     let bytes = component("guests/hourly_error_rate_above_half.wat");
-    let policy: Arc<dyn AlertPolicy> =
-        engine().load_alert("alerts/x.wasm", &bytes, &config().resolve("alerts/x.wasm")).unwrap();
+    let config = config().resolve("alerts/x.wasm");
+    let policy = engine().load(PolicyKind::Alert, "alerts/x.wasm", &bytes, &config).unwrap().into_alert().unwrap();
     let evaluate = |error_rate| {
         let windows = move |range| {
             assert_eq!(range, Duration::from_secs(3_600));

@@ -145,6 +145,28 @@ async fn token_is_required_for_every_route_except_health() {
 }
 
 #[tokio::test]
+async fn wrong_method_gets_a_json_error_and_the_allowed_methods() {
+    let router = tidegate_server::http::router(host(), Some(Secret::new("open sesame")));
+    let rows = [
+        ("/v1/limits/jd", Some("Bearer open sesame"), 405, Some("GET,HEAD,PUT")),
+        ("/v1/limits/jd", None, 401, None),
+        ("/healthz", None, 405, Some("GET,HEAD")),
+    ];
+    for (path, token, status, allowed) in rows {
+        let mut request = Request::patch(path);
+        if let Some(token) = token {
+            request = request.header("authorization", token);
+        }
+        let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        let allow = response.headers().get("allow").map(|allow| allow.to_str().unwrap().to_owned());
+        assert!(allowed.is_none() || allow.as_deref() == allowed, "{path}: {allow:?}");
+        let body: Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+        assert!(body["error"].is_string(), "{path}: {body}");
+    }
+}
+
+#[tokio::test]
 async fn health_reports_quarantined_policies_and_an_unreadable_directory() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("policies");
@@ -259,4 +281,34 @@ async fn reported_failure_gets_retry_advice() {
     }
     let (_, stats) = send(&router, "GET", "/v1/metrics?platform=jd", None).await;
     assert_eq!(stats["errors"], count, "every failure is counted once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failure_of_a_reported_call_is_read_from_its_body() {
+    let text = "limits.shop = { rate = '1/s', burst = 1 }\nplatforms.shop.error = { at = '/err', code = 'no' }";
+    let config = Config::parse(text, &tidegate_core::config::SystemEnv::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("retry")).unwrap();
+    let script = r#"if code == "7" { retry("throttled", 2000) } else { give_up("permanent", code) }"#;
+    std::fs::write(dir.path().join("retry/shop.rhai"), script).unwrap();
+    let policies = Policies::open(&crate::policies::policies_config(dir.path()));
+    assert_eq!(policies.reload().rejected, [""; 0]);
+    let router =
+        tidegate_server::http::router(Host::builder().config(config).policies(policies).build().unwrap(), None);
+    let report =
+        |failure: Value| json!({ "platform": "shop", "endpoint": "e", "outcome": "error", "failure": failure });
+    let rows = [
+        (json!({ "status": 200, "body": r#"{"err":{"no":7}}"# }), "throttled", json!(null)),
+        (json!({ "status": 200, "body": r#"{"err":{"no":8}}"# }), "permanent", json!("8")),
+        (json!({ "status": 200, "code": "9", "body": r#"{"err":{"no":7}}"# }), "permanent", json!("9")),
+        (json!({ "status": 200, "code": "7", "body": "{}" }), "throttled", json!(null)),
+    ];
+    for (failure, class, reason) in rows {
+        let (status, advice) = send(&router, "POST", "/v1/calls", Some(report(failure.clone()))).await;
+        assert_eq!(
+            (status, &advice["class"], &advice["reason"]),
+            (StatusCode::OK, &json!(class), &reason),
+            "{failure}"
+        );
+    }
 }

@@ -170,3 +170,35 @@ async fn unknown_platform_is_rejected() {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert!(String::from_utf8_lossy(&body).contains(r#"unknown platform "toabao""#));
 }
+
+#[tokio::test(start_paused = true)]
+async fn admission_policies_see_the_headers_that_the_configuration_adds() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("admit")).unwrap();
+    let script = r#"deny(`${header("X-Trace")} ${header("X-Other")}.`, 403)"#;
+    std::fs::write(dir.path().join("admit/shop.rhai"), script).unwrap();
+    let policies = tidegate_policy::Policies::open(&crate::policies::policies_config(dir.path()));
+    assert_eq!(policies.reload().rejected, [""; 0]);
+    let text = "limits.shop = { rate = '1/s', burst = 1 }\nplatforms.shop.headers = ['x-trace']";
+    let config = Config::parse(text, &tidegate_core::config::SystemEnv::default()).unwrap();
+    let host = Host::builder().config(config).policies(policies).build().unwrap();
+    let layer = Layer::new(host, |_| Some(Route::new("shop", "x")));
+    let service = layer.layer(service_fn(async |_: Request<Body>| Ok::<_, BoxError>(Response::new(Body::from("")))));
+    let request = Request::get("/").header("X-Trace", "t").header("X-Other", "secret").body(Full::<Bytes>::default());
+    let response = service.oneshot(request.unwrap()).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "t .\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn platform_has_its_own_retry_bounds() {
+    let text = "presets = ['platforms']\nplatforms.taobao.retry = { max_attempts = 2, base_delay = '10ms', max_delay = '10ms' }";
+    let config = Config::parse(text, &tidegate_core::config::SystemEnv::default()).unwrap();
+    let host = Host::builder().config(config).build().unwrap();
+    let start = tokio::time::Instant::now();
+    let exchange = send(&host, get("/taobao/x"), vec![response(503, "down")]).await;
+    assert_eq!((exchange.status(), exchange.sent), (503, 2));
+    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+    let down = tidegate::Failure { platform: "jd".into(), status: Some(503), attempt: 2, ..Default::default() };
+    let advice = host.advise(&down, tidegate::CallOptions::default()).await;
+    assert!(advice.delay().is_some(), "other platforms have the bounds of [retry]");
+}

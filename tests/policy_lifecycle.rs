@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
+use tidegate::Host;
 use tidegate_core::config::{Config, PoliciesConfig, SystemEnv};
-use tidegate_core::{Class, Failure, FaultKind};
+use tidegate_core::{Class, Clock, Failure, FaultKind, Timestamp};
 use tidegate_policy::{Policies, PolicyStatus};
 
 use crate::policies::policies_config;
@@ -26,7 +28,12 @@ fn save(dir: &Path, name: &str, script: &str) {
 /// Returns the default configuration with additional lines of TOML.
 fn config(dir: &Path, lines: &str) -> PoliciesConfig {
     let parsed = Config::parse(lines, &SystemEnv::default()).unwrap_or_else(|errors| panic!("{errors:?}")).policies;
-    PoliciesConfig { max_faults: parsed.max_faults, overrides: parsed.overrides, ..policies_config(dir) }
+    PoliciesConfig {
+        max_faults: parsed.max_faults,
+        fault_window: parsed.fault_window,
+        overrides: parsed.overrides,
+        ..policies_config(dir)
+    }
 }
 
 fn failure(code: &str) -> Failure {
@@ -76,6 +83,50 @@ fn failing_policy_without_a_previous_version_is_replaced_by_the_fallback() {
     }
     assert_eq!(decision(&policies, "x"), "fallback: server error");
     assert_eq!(&*policies.classify(&Failure::default()).by, "retry/default.rhai", "other policies are not affected");
+}
+
+/// A clock that a test advances.
+struct ManualClock(AtomicU64);
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.unix_ms() * 1_000)
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn faults_count_towards_a_quarantine_for_a_time_by_the_clock_of_the_registry() {
+    let dir = dir_with_retry_policy("throw \"always\"");
+    let clock = Arc::new(ManualClock(AtomicU64::new(1_000)));
+    let config = config(dir.path(), "[policies]\nmax_faults = 2\nfault_window = '1m'");
+    let policies = Policies::open_with_clock(&config, Arc::clone(&clock) as _);
+    let is_quarantined_after = |ms| {
+        clock.0.fetch_add(ms, Ordering::Relaxed);
+        assert_eq!(decision(&policies, "x"), "fallback: server error");
+        status(&policies, "retry/taobao.rhai").quarantined.is_some()
+    };
+    assert_eq!([60_001, 60_001, 60_000].map(is_quarantined_after), [false, false, true]);
+    save(dir.path(), "taobao.rhai", "no script");
+    policies.reload();
+    assert_eq!(status(&policies, "retry/taobao.rhai").stale_since_ms, Some(clock.unix_ms()));
+}
+
+#[tokio::test]
+async fn host_passes_its_clock_to_its_policies() {
+    let dir = dir_with_retry_policy("throw \"always\"");
+    let policies = Policies::open(&config(dir.path(), "[policies]\nmax_faults = 2"));
+    let clock = Arc::new(ManualClock(AtomicU64::new(0)));
+    let host = Host::builder().policies(policies).clock(Arc::clone(&clock) as _).build().unwrap();
+    let policies = host.policies().unwrap();
+    for _ in 0..5 {
+        decision(policies, "x");
+        clock.0.fetch_add(3_600_000, Ordering::Relaxed);
+    }
+    assert_eq!(status(policies, "retry/taobao.rhai").quarantined, None, "an hour passes between two faults");
 }
 
 #[test]

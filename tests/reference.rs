@@ -81,6 +81,7 @@ fn every_key_of_every_section_is_mentioned() {
         ("", "[retry]", vec!["retry"]),
         ("", "[metrics]", vec!["metrics"]),
         ("", "[alerting]", vec!["alerting"]),
+        ("", "[alerting.channels]", vec!["alerting"]),
         ("", "[channels.x]\nkind = 'log'", vec!["channels"]),
         ("", "[channels.x]\nkind = 'dingtalk'", vec!["channels"]),
         ("", "[channels.x]\nkind = 'email'", vec!["channels"]),

@@ -315,7 +315,8 @@ fn every_error_in_the_rules_is_reported_with_its_position_and_the_old_rules_stay
     assert_eq!((firing_rules(&policies, 0.2), firing_rules(&policies, 0.4)), (vec![], vec!["high".to_owned()]));
     let invalid = "[rules.high]\ncondition = \"eror_rate > 0.3\"\nseverity = \"bad\"\n\n\
                     [rules.slow]\ncondition = '''\np95 > 1 &&\n  p95 > \"5\"'''\nfro = \"5m\"\n\n\
-                    [rules.none]\nwindow = \"0s\"\n\n[rules.file]\npolicy = \"alerts/brun.rhai\"\n";
+                    [rules.none]\nwindow = \"0s\"\n\n[rules.file]\npolicy = \"alerts/brun.rhai\"\n\
+                    [rules.policies_differ]\ncondition = \"count > 5\"\n";
     dir.write("alerts/burn.rhai", "false").write("alerts.toml", invalid);
     policies.reload();
     let expected = [
@@ -326,6 +327,7 @@ fn every_error_in_the_rules_is_reported_with_its_position_and_the_old_rules_stay
         "11:8: rules.none: `condition` is missing; add `condition`, or `policy` with the path of a file",
         "12:10: rules.none.window: expected a window above zero, such as \"5m\"",
         "15:10: rules.file.policy: no such file \"alerts/brun.rhai\" in the policy directory (did you mean `alerts/burn.rhai`?)",
+        "16:8: rules.policies_differ: this is the name of a built-in alert; choose another name",
     ];
     let expected: Vec<_> = expected.iter().map(|error| format!("alerts.toml:{error}")).collect();
     assert_eq!(stale_error(&policies, "alerts.toml"), expected.join("\n"));

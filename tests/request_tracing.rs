@@ -41,7 +41,7 @@ async fn every_request_is_logged_with_its_route_and_without_its_values() {
     let router = tidegate_server::http::router(host(), Some(Secret::new("hunter2-token")));
     log.take();
     let rows = [
-        ("PUT", "/v1/limits/jd", "method=PUT route=\"/v1/limits/{platform}\"", 200),
+        ("PUT", "/v1/limits/jd", "method=PUT route=\"/v1/limits/{platform}\"", 400),
         ("GET", "/v1/metrics?platform=hunter2-platform", "method=GET route=\"/v1/metrics\"", 404),
         ("GET", "/hunter2-path", "method=GET route=\"none\"", 404),
         ("PATCH", "/healthz", "method=PATCH route=\"/healthz\"", 405),
@@ -50,7 +50,7 @@ async fn every_request_is_logged_with_its_route_and_without_its_values() {
         let request = Request::builder().method(method).uri(uri).header("authorization", "Bearer hunter2-token");
         let request = request.header("content-type", "application/json").header("x-request-id", "trace-7");
         let response =
-            router.clone().oneshot(request.body(Body::from(r#"{"rate":"40/s","burst":7654}"#)).unwrap()).await;
+            router.clone().oneshot(request.body(Body::from(r#"{"rate":"hunter2-rate","burst":1}"#)).unwrap()).await;
         let response = response.unwrap();
         assert_eq!(
             (response.status().as_u16(), &response.headers()["x-request-id"]),
@@ -62,7 +62,7 @@ async fn every_request_is_logged_with_its_route_and_without_its_values() {
         let expected = format!("request{{{fields} request_id=\"trace-7\"}}: ");
         assert!(line.contains("DEBUG") && line.contains(&expected), "{line}");
         assert!(line.contains(&format!("status={status} duration_ms=")), "{line}");
-        assert!(!text.contains("hunter2") && !text.contains("7654"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
     }
 }
 

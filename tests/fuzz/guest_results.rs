@@ -1,12 +1,9 @@
 //! Fuzz targets of the host's reader of guest results. The guests return the bytes that their input contains.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use tidegate_core::{
-    Action, Admission, AdmitPolicy, AlertPolicy, AlertVerdict, Failure, Fault, FaultKind, Request, RetryPolicy,
-    Snapshot,
-};
+use tidegate_core::{Action, Admission, AlertVerdict, Failure, Fault, FaultKind, Request, Snapshot};
+use tidegate_policy::PolicyKind;
 use tidegate_policy::wasm::WasmEngine;
 use tidegate_tests::corpus::HostilePolicy;
 
@@ -48,8 +45,8 @@ fn retry_policies() {
     let config = policies_config(Path::new("."));
     let engine = WasmEngine::new(&config).unwrap();
     let bytes = component("scripted_retry.wat");
-    let policy: Arc<dyn RetryPolicy> =
-        engine.load_retry("retry/x.wasm", &bytes, &config.resolve("retry/x.wasm")).unwrap();
+    let loaded = engine.load(PolicyKind::Retry, "retry/x.wasm", &bytes, &config.resolve("retry/x.wasm"));
+    let policy = loaded.unwrap().into_retry().unwrap();
     let call = |sub_code| policy.classify(&Failure { sub_code, ..Failure::default() }, &empty_view());
     let text = |length: u32| {
         [[1, 1, 4, 0, 0, 0, 0, 0], [0; 8], [0; 8]]
@@ -81,8 +78,8 @@ fn conditions() {
     let config = policies_config(Path::new("."));
     let engine = WasmEngine::new(&config).unwrap();
     let bytes = component("scripted_alert.wat");
-    let policy: Arc<dyn AlertPolicy> =
-        engine.load_alert("alerts/x.wasm", &bytes, &config.resolve("alerts/x.wasm")).unwrap();
+    let loaded = engine.load(PolicyKind::Alert, "alerts/x.wasm", &bytes, &config.resolve("alerts/x.wasm"));
+    let policy = loaded.unwrap().into_alert().unwrap();
     let call = |endpoint| policy.evaluate(&Snapshot { endpoint, ..Snapshot::default() }, &empty_view());
     let text = |length| [[1, 0, 0, 0], [1, 0, 0, 0], bytes_of(144), bytes_of(length)].concat();
     fuzz("conditions", seeds(&[&[0], &[1], &text(3), &text(70_000)]), |input| {
@@ -100,8 +97,8 @@ fn admissions() {
     let config = policies_config(Path::new("."));
     let engine = WasmEngine::new(&config).unwrap();
     let bytes = component("scripted_admit.wat");
-    let policy: Arc<dyn AdmitPolicy> =
-        engine.load_admit("admit/x.wasm", &bytes, &config.resolve("admit/x.wasm")).unwrap();
+    let loaded = engine.load(PolicyKind::Admit, "admit/x.wasm", &bytes, &config.resolve("admit/x.wasm"));
+    let policy = loaded.unwrap().into_admit().unwrap();
     let call = |endpoint| policy.admit(&Request { endpoint, ..Request::default() }, &empty_view());
     let allow = |cost, labels| [bytes_of(1), bytes_of(cost), bytes_of(144), bytes_of(labels)].concat();
     let deny = |length, status| [bytes_of(2), bytes_of(144), bytes_of(length), bytes_of(status)].concat();

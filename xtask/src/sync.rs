@@ -8,7 +8,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::run::{Result, root};
+use serde_json::Value;
+
+use crate::run::{Result, cargo_output, root};
 
 /// A directory whose files are copies of the files of another directory.
 struct DirectoryCopy {
@@ -31,10 +33,6 @@ const DIRECTORIES: [DirectoryCopy; 7] = [
     DirectoryCopy { source: "sdk/js/sdk/worlds", target: "host/server/templates/js/sdk/worlds", recursive: true },
 ];
 
-/// The packages that contain a copy of the license, because they are published.
-const PUBLISHED: [&str; 7] =
-    ["host/core", "host/policy", "host/redis", "host/server", "host/tidegate", "lua", "sdk/rust"];
-
 /// The contents of files, by path below the workspace.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
@@ -43,7 +41,7 @@ type Files = BTreeMap<PathBuf, Vec<u8>>;
 /// # Errors
 /// Returns an error if a file cannot be read, written or removed.
 pub fn update() -> Result<()> {
-    for (path, contents) in outdated(&root())? {
+    for (path, contents) in outdated(&root(), &published_packages()?)? {
         let file = root().join(&path);
         write_or_remove(&file, contents.as_deref()).map_err(|error| format!("{}: {error}", path.display()))?;
         eprintln!("updated {}", path.display());
@@ -56,7 +54,7 @@ pub fn update() -> Result<()> {
 /// # Errors
 /// Returns an error that lists the copies that differ, or that a file cannot be read.
 pub fn check() -> Result<()> {
-    let outdated = outdated(&root())?;
+    let outdated = outdated(&root(), &published_packages()?)?;
     if outdated.is_empty() {
         return Ok(());
     }
@@ -67,17 +65,31 @@ pub fn check() -> Result<()> {
     ))
 }
 
+/// Returns the directories of the packages that are published, below the workspace. Each contains a copy of the license.
+fn published_packages() -> Result<Vec<PathBuf>> {
+    let metadata = cargo_output(&["metadata", "--no-deps", "--offline", "--format-version", "1"])?;
+    let metadata: Value = serde_json::from_str(&metadata).map_err(|error| format!("`cargo metadata`: {error}"))?;
+    let workspace = metadata["workspace_root"].as_str().unwrap_or_default();
+    let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
+    let published = packages.iter().filter(|package| package["publish"].is_null());
+    let directory = |package: &Value| {
+        let manifest = Path::new(package["manifest_path"].as_str()?);
+        Some(manifest.parent()?.strip_prefix(workspace).ok()?.to_owned())
+    };
+    Ok(published.filter_map(directory).collect())
+}
+
 /// Returns the copies that differ from their source, each with the contents that it must have. A copy without a source
 /// has no contents and must be removed.
-fn outdated(root: &Path) -> Result<BTreeMap<PathBuf, Option<Vec<u8>>>> {
+fn outdated(root: &Path, published: &[PathBuf]) -> Result<BTreeMap<PathBuf, Option<Vec<u8>>>> {
     let (mut expected, mut actual) = (Files::new(), Files::new());
     for DirectoryCopy { source, target, recursive } in DIRECTORIES {
         expected.append(&mut read_directory(root, source, target, recursive)?);
         actual.append(&mut read_directory(root, target, target, recursive)?);
     }
     let license = fs::read(root.join("LICENSE")).map_err(|error| format!("LICENSE: {error}"))?;
-    for package in PUBLISHED {
-        let path = Path::new(package).join("LICENSE");
+    for package in published {
+        let path = package.join("LICENSE");
         actual.extend(fs::read(root.join(&path)).ok().map(|contents| (path.clone(), contents)));
         expected.insert(path, license.clone());
     }
@@ -131,7 +143,7 @@ mod tests {
     }
 
     fn apply(root: &Path) -> usize {
-        let outdated = outdated(root).unwrap();
+        let outdated = outdated(root, &["lua".into()]).unwrap();
         for (path, contents) in &outdated {
             write_or_remove(&root.join(path), contents.as_deref()).unwrap();
         }
@@ -142,7 +154,7 @@ mod tests {
     fn update_creates_changes_and_removes_copies() {
         let dir = workspace();
         let path = |name: &str| dir.path().join(name);
-        assert_eq!(apply(dir.path()), DIRECTORIES.len() + PUBLISHED.len());
+        assert_eq!(apply(dir.path()), DIRECTORIES.len() + 1);
         assert_eq!(apply(dir.path()), 0, "the copies are up to date");
         assert_eq!(fs::read_to_string(path("host/policy/wit/file")).unwrap(), "sdk/wit");
         assert_eq!(fs::read_to_string(path("lua/LICENSE")).unwrap(), "text");
@@ -151,7 +163,7 @@ mod tests {
         write_or_remove(&path("sdk/wit/0.1.0/file"), Some(b"old")).unwrap();
         fs::write(path("sdk/rust/wit/file"), "edited").unwrap();
         fs::write(path("host/server/templates/js/sdk/extra"), "").unwrap();
-        let paths: Vec<_> = outdated(dir.path()).unwrap().into_keys().collect();
+        let paths: Vec<_> = outdated(dir.path(), &[]).unwrap().into_keys().collect();
         let expected = ["host/policy/wit/0.1.0/file", "host/server/templates/js/sdk/extra", "sdk/rust/wit/file"];
         assert_eq!(paths, expected.map(PathBuf::from));
         assert_eq!(apply(dir.path()), 3);

@@ -10,6 +10,9 @@ const FEATURE_SETS: [&str; 6] = ["", "redis", "rhai", "wasm", "tower", "redis,rh
 /// Crates that must not be compiled when an application uses only the limiter.
 const HEAVY_CRATES: [&str; 5] = ["wasmtime", "axum", "rhai", "hyper", "redis"];
 
+/// The maximum number of crates that are compiled when an application uses only the limiter.
+const MAX_LIMITER_CRATES: usize = 45;
+
 /// How long all fuzz targets together run, in seconds.
 const FUZZ_SECONDS: &str = "60";
 
@@ -41,6 +44,10 @@ fn check_limiter_dependencies() -> Result<()> {
         Some(heavy) => {
             Err(format!("the limiter without features depends on {heavy}; see `cargo tree -p tidegate -i {heavy}`"))
         }
+        None if limiter_only.len() > MAX_LIMITER_CRATES => Err(format!(
+            "the limiter without features depends on {} crates, expected at most {MAX_LIMITER_CRATES}; see `cargo tree`",
+            limiter_only.len()
+        )),
         None => {
             eprintln!(
                 "the limiter without features depends on {} crates and on none of {HEAVY_CRATES:?}",

@@ -26,7 +26,7 @@ const CORE_DEPENDENCIES: [&str; 3] = ["serde", "thiserror", "toml"];
 
 /// External crates and the only workspace crates that may depend on them. Only servers and clients use wire formats,
 /// only the policy runtime and the lints of policies use the policy engines, and only one crate uses Redis commands.
-const RESTRICTED: [(&str, &[&str]); 7] = [
+const RESTRICTED: [(&str, &[&str]); 8] = [
     ("redis", &["tidegate-redis"]),
     ("wasmtime", &["tidegate-policy"]),
     ("rhai", &["tidegate-policy", "tidegate-lint"]),
@@ -34,6 +34,7 @@ const RESTRICTED: [(&str, &[&str]); 7] = [
     ("axum", &["tidegate-server", "gateway", "xtask"]),
     ("reqwest", &["tidegate-server", "gateway", "xtask"]),
     ("lettre", &["tidegate-server"]),
+    ("utoipa", &["tidegate-server"]),
 ];
 
 fn root() -> PathBuf {

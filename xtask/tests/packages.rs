@@ -33,7 +33,7 @@ fn missing(package: &Value) -> Vec<&'static str> {
         ("[package.metadata.docs.rs] all-features = true", package["metadata"]["docs"]["rs"]["all-features"] == true),
         ("readme = \"README.md\"", package["readme"] == "README.md"),
         ("README.md", dir.join("README.md").is_file()),
-        ("LICENSE; see PUBLISHED in xtask/src/sync.rs", dir.join("LICENSE").is_file()),
+        ("LICENSE; run `cargo xtask sync`", dir.join("LICENSE").is_file()),
         ("a version for each path dependency", dependencies.iter().all(has_version)),
     ];
     checks.into_iter().filter(|(_, present)| !present).map(|(name, _)| name).collect()

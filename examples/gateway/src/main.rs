@@ -150,4 +150,53 @@ mod tests {
             assert_eq!(route(&parts).unwrap().endpoint, endpoint, "{uri}");
         }
     }
+
+    const SHOP: &str = "
+[limits.shop]
+rate = '100/s'
+burst = 10
+[platforms.shop]
+error = { at = '/err', code = 'no', message = 'text' }
+retry = { base_delay = '1ms', max_delay = '1ms' }
+";
+
+    /// A platform that answers every call with HTTP 200. The first call to `/busy` and every call to `/closed` fails.
+    async fn start_shop() -> SocketAddr {
+        let calls = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let busy = async move || match calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 => r#"{"err":{"no":7,"text":"too many calls"}}"#,
+            _ => r#"{"orders":[]}"#,
+        };
+        let closed = async || r#"{"err":{"no":8,"text":"closed"}}"#;
+        let shop = Router::new().route("/busy", axum::routing::get(busy)).route("/closed", axum::routing::get(closed));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(axum::serve(listener, shop).into_future());
+        address
+    }
+
+    #[tokio::test]
+    async fn own_platform_reports_errors_in_http_200() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("policies/retry")).unwrap();
+        let script = r#"if code == "7" { retry("throttled") } else { give_up("permanent") }"#;
+        std::fs::write(dir.path().join("policies/retry/shop.rhai"), script).unwrap();
+        let config = dir.path().join("tidegate.toml");
+        std::fs::write(&config, SHOP).unwrap();
+        let host = build_host(Some(&config)).unwrap();
+        host.policies().unwrap().reload();
+        let upstream = format!("shop=http://{}", start_shop().await);
+        let router = router(host.clone(), &Options::parse_from(["gateway", "--upstream", &upstream])).unwrap();
+        let call = async |path: &str| {
+            let request = http::Request::get(path).body(axum::body::Body::empty()).unwrap();
+            let response = tower::ServiceExt::oneshot(router.clone(), request).await.unwrap();
+            let attempts = response.headers()[tidegate::tower::ATTEMPTS_HEADER].to_str().unwrap().to_owned();
+            let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            (attempts, String::from_utf8(body.to_vec()).unwrap())
+        };
+        assert_eq!(call("/shop/busy").await, ("2".to_owned(), r#"{"orders":[]}"#.to_owned()));
+        assert_eq!(call("/shop/closed").await, ("1".to_owned(), r#"{"err":{"no":8,"text":"closed"}}"#.to_owned()));
+        let errors = |endpoint| host.metrics().get("shop", Some(endpoint), Duration::from_secs(60)).errors;
+        assert_eq!((errors("/busy"), errors("/closed")), (1, 1));
+    }
 }

@@ -137,6 +137,12 @@ impl AlertState {
         self.phase == AlertPhase::Inactive && self.last_notified.is_none_or(|last| now - last >= timing.cooldown)
     }
 
+    /// Returns the time of the last notification that said that the alert fires, if it is known.
+    #[must_use]
+    pub const fn last_notified(&self) -> Option<Timestamp> {
+        self.last_notified
+    }
+
     /// Returns the name of the state: `inactive`, `pending` or `firing`.
     #[must_use]
     pub const fn name(&self) -> &'static str {

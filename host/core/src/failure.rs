@@ -68,6 +68,9 @@ pub struct Failure {
     pub headers: Vec<(String, String)>,
     /// The wait that the `Retry-After` header requires, in milliseconds.
     pub retry_after_ms: Option<u64>,
+    /// The body of the response, at most [`MAX_BODY_SIZE`] of it; invalid UTF-8 is replaced. It is needed only if a
+    /// policy reads it.
+    pub body: Option<String>,
 }
 
 impl Default for Failure {
@@ -85,6 +88,7 @@ impl Default for Failure {
             message: None,
             headers: Vec::new(),
             retry_after_ms: None,
+            body: None,
         }
     }
 }
@@ -109,13 +113,16 @@ pub fn deserialize_headers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(St
     Ok(headers)
 }
 
-/// The maximum size of a string of a failure, in bytes. The part that a policy needs is at the start.
+/// The maximum size of the body of a failure, in bytes.
+pub const MAX_BODY_SIZE: usize = 64 * 1024;
+/// The maximum size of any other string of a failure, in bytes. The part that a policy needs is at the start.
 const MAX_STRING_SIZE: usize = 8 * 1024;
 /// The maximum number of headers of a failure.
 const MAX_HEADERS: usize = 64;
 
 impl Failure {
-    /// Truncates the failure to the size that policies get: 64 headers, and 8 KiB for each string.
+    /// Truncates the failure to the size that policies get: 64 headers, 64 KiB of the body, and 8 KiB of each other
+    /// string.
     ///
     /// ```
     /// use tidegate_core::Failure;
@@ -128,6 +135,30 @@ impl Failure {
         let headers = self.headers.iter_mut().flat_map(|(name, value)| [name, value]);
         let texts = [&mut self.code, &mut self.sub_code, &mut self.message].into_iter().flatten();
         headers.chain(texts).for_each(|text| text.truncate(text.floor_char_boundary(MAX_STRING_SIZE)));
+        if let Some(body) = &mut self.body {
+            body.truncate(body.floor_char_boundary(MAX_BODY_SIZE));
+        }
+        self
+    }
+
+    /// Sets the body from the bytes of a response: at most 64 KiB of text, in which U+FFFD replaces invalid UTF-8.
+    ///
+    /// ```
+    /// use tidegate_core::Failure;
+    /// let failure = Failure::default().with_body(b"{\"code\": 7}");
+    /// assert_eq!(failure.body.as_deref(), Some("{\"code\": 7}"));
+    /// ```
+    #[must_use]
+    pub fn with_body(mut self, bytes: &[u8]) -> Self {
+        let mut end = bytes.len().min(MAX_BODY_SIZE);
+        // A character has at most three continuation bytes.
+        while end + 3 > MAX_BODY_SIZE && bytes.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
+            end -= 1;
+        }
+        let mut body = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        // A replacement is longer than the byte that it replaces.
+        body.truncate(body.floor_char_boundary(MAX_BODY_SIZE));
+        self.body = Some(body);
         self
     }
 
@@ -188,6 +219,21 @@ mod tests {
         for (failure, expected) in cases {
             assert_eq!(failure.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn body_is_valid_text_of_at_most_64_kib() {
+        let body = |bytes: &[u8]| Failure::default().with_body(bytes).body.unwrap();
+        assert_eq!(body(b""), "");
+        assert_eq!(body(b"a\xffb"), "a\u{fffd}b");
+        assert_eq!(body(&[b'x'; MAX_BODY_SIZE + 1]), "x".repeat(MAX_BODY_SIZE));
+        assert_eq!(body(&[0xff; MAX_BODY_SIZE]).len(), MAX_BODY_SIZE / 3 * 3, "each byte becomes three");
+        let long = "限".repeat(MAX_BODY_SIZE);
+        assert_eq!(body(long.as_bytes()), "限".repeat(MAX_BODY_SIZE / 3), "no character is cut");
+        let emoji = format!("x{}", "\u{1f600}".repeat(MAX_BODY_SIZE));
+        assert_eq!(body(emoji.as_bytes()).len(), MAX_BODY_SIZE - 3);
+        let reported = Failure { body: Some(long), ..Failure::default() }.truncated();
+        assert_eq!(reported.body.unwrap().len(), MAX_BODY_SIZE / 3 * 3);
     }
 
     #[test]

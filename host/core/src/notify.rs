@@ -59,4 +59,10 @@ pub type SendFuture<'a> = Pin<Box<dyn Future<Output = Result<(), NotifyError>> +
 pub trait Notifier: Send + Sync {
     /// Sends a notification once. The caller decides about further attempts.
     fn send<'a>(&'a self, notification: &'a Notification) -> SendFuture<'a>;
+
+    /// Returns whether the channel writes to the log of this process. tidegate logs every new notification once, and
+    /// leaves that to such a channel.
+    fn is_log(&self) -> bool {
+        false
+    }
 }

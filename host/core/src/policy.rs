@@ -200,6 +200,11 @@ pub trait RetryPolicy: Send + Sync {
     /// # Errors
     /// Returns a [`Fault`] if the policy fails.
     fn classify(&self, failure: &Failure, view: &Arc<dyn HostView>) -> Result<Verdict, Fault>;
+
+    /// Returns whether the policy reads [`Failure::body`]. The caller may omit it otherwise. The default is false.
+    fn reads_body(&self) -> bool {
+        false
+    }
 }
 
 /// A policy that decides whether an alert condition holds.

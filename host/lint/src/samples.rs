@@ -119,7 +119,7 @@ impl SampleGenerator {
         let mut scope = Scope::new();
         for (name, value_type) in &self.contract.inputs {
             let stat = STATS.iter().find(|(stat, _)| stat == name);
-            let of_response = ["status", "code", "sub_code", "message", "retry_after_ms"].contains(name);
+            let of_response = ["status", "code", "sub_code", "message", "body", "retry_after_ms"].contains(name);
             let value = self.get(sample, name).filter(|_| has_response || !of_response);
             let value = match (stat, value, value_type) {
                 (Some((_, read)), ..) => Dynamic::from_float(read(&stats)),

@@ -74,6 +74,11 @@ impl Candidate {
         Arc::new(Self { policy, differences: Mutex::default(), dropped: AtomicU64::new(0) })
     }
 
+    /// Returns whether the candidate reads the body of the response.
+    pub fn reads_body(&self) -> bool {
+        self.policy.reads_body()
+    }
+
     /// Returns the differences so far.
     pub fn differences(&self) -> Differences {
         Differences { dropped: self.dropped.load(Ordering::Relaxed), ..self.differences.lock().clone() }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tidegate_core::{Fault, FaultKind};
+use tidegate_core::{Fault, FaultKind, Timestamp};
 
 /// The minimum time between two logged faults of a file. Without it, a policy that faults on every call would log
 /// thousands of lines a second.
@@ -29,7 +29,7 @@ pub struct Counters {
 #[derive(Default)]
 struct LatestState {
     fault: Option<Fault>,
-    fault_logged_at: Option<Instant>,
+    fault_logged_at: Option<Timestamp>,
     /// The number of faults since the last logged one.
     suppressed_lines: u64,
     quarantine_reason: Option<String>,
@@ -74,7 +74,7 @@ impl Counters {
     }
 
     /// Counts an evaluation. Returns its start time, for [`Counters::record_time`], if it is one of those that are
-    /// timed.
+    /// timed. That is a measurement, so it does not use the registry's clock, which a test may stop.
     pub fn start_evaluation(&self) -> Option<Instant> {
         let before = self.evaluations.fetch_add(1, Ordering::Relaxed);
         before.is_multiple_of(TIMING_INTERVAL).then(Instant::now)
@@ -90,19 +90,19 @@ impl Counters {
         }
     }
 
-    /// Counts a fault, and logs it unless one was logged shortly before.
-    pub fn record_fault(&self, path: &str, fault: &Fault) {
+    /// Counts a fault, and logs it unless one was logged shortly before `now`.
+    pub fn record_fault(&self, path: &str, fault: &Fault, now: Timestamp) {
         let index = FaultKind::ALL.iter().position(|kind| *kind == fault.kind);
         if let Some(count) = index.and_then(|index| self.faults.get(index)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
         let mut latest = self.latest.lock();
         latest.fault = Some(fault.clone());
-        if latest.fault_logged_at.is_some_and(|at| at.elapsed() < FAULT_LOG_INTERVAL) {
+        if latest.fault_logged_at.is_some_and(|at| now - at < FAULT_LOG_INTERVAL) {
             latest.suppressed_lines += 1;
             return;
         }
-        latest.fault_logged_at = Some(Instant::now());
+        latest.fault_logged_at = Some(now);
         let suppressed_lines = std::mem::take(&mut latest.suppressed_lines);
         drop(latest);
         tracing::warn!(policy = path, %fault, suppressed_lines, "policy fault");
@@ -133,11 +133,13 @@ mod tests {
     #[test]
     fn fault_log_is_rate_limited_but_every_fault_is_counted() {
         let counters = Counters::default();
-        for _ in 0..3 {
-            counters.record_fault("retry/x.rhai", &Fault::new(FaultKind::Trap, "on purpose"));
-        }
-        assert_eq!(counters.faults(), BTreeMap::from([("trap", 3)]));
-        assert_eq!(counters.latest.lock().suppressed_lines, 2);
+        let suppressed_after = |ms: u64| {
+            let now = Timestamp::from_micros(ms * 1_000);
+            counters.record_fault("retry/x.rhai", &Fault::new(FaultKind::Trap, "on purpose"), now);
+            counters.latest.lock().suppressed_lines
+        };
+        assert_eq!([0, 1, 9_999, 10_000, 10_001].map(suppressed_after), [0, 1, 2, 0, 1]);
+        assert_eq!(counters.faults(), BTreeMap::from([("trap", 5)]));
     }
 
     #[test]

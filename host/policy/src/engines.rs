@@ -9,6 +9,9 @@ use tidegate_core::AlertPolicy;
 use tidegate_core::config::reader::{Diagnostic, SpannedString};
 use tidegate_core::config::{PoliciesConfig, ResolvedPolicyConfig};
 
+use crate::compile_progress::CompileProgress;
+#[cfg(feature = "wasm")]
+use crate::error::Error;
 use crate::files::FileContent;
 use crate::loaded::LoadedPolicy;
 #[cfg(feature = "rhai")]
@@ -21,24 +24,13 @@ use crate::rhai::RhaiEngines;
 #[cfg(feature = "wasm")]
 use crate::wasm::{WasmBinary, WasmEngine};
 
-/// The progress of the compilation of a file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum CompileProgress {
-    /// The file can be loaded without delay.
-    Ready,
-    /// The compilation takes long, and this call started it.
-    Started,
-    /// The compilation takes long, and an earlier call started it.
-    InProgress,
-}
-
 /// The engine of each language.
 pub struct Engines {
     #[cfg(feature = "rhai")]
     rhai: RhaiEngines,
     /// Created with the first component, because it reserves memory.
     #[cfg(feature = "wasm")]
-    wasm: std::sync::OnceLock<Result<WasmEngine, String>>,
+    wasm: std::sync::OnceLock<Result<WasmEngine, Error>>,
     /// The configuration at the start. The Wasm engine is created once and does not follow changes.
     #[cfg(feature = "wasm")]
     config: PoliciesConfig,
@@ -112,13 +104,8 @@ impl Engines {
         source: &PolicySource<'_>,
         config: &ResolvedPolicyConfig,
     ) -> Result<LoadedPolicy, String> {
-        let (wasm, path) = (self.wasm()?, source.path);
         let binary = source.hash.map_or_else(|| source.bytes.into(), |hash| WasmBinary::hashed(source.bytes, hash));
-        match kind {
-            PolicyKind::Retry => wasm.load_retry(path, binary, config).map(LoadedPolicy::Retry),
-            PolicyKind::Alert => wasm.load_alert(path, binary, config).map(LoadedPolicy::Alert),
-            PolicyKind::Admit => wasm.load_admit(path, binary, config).map(LoadedPolicy::Admit),
-        }
+        self.wasm()?.load(kind, source.path, binary, config).map_err(|error| error.to_string())
     }
 
     /// Compiles an inline condition of `file`.
@@ -172,7 +159,7 @@ impl Engines {
 
     #[cfg(feature = "wasm")]
     fn wasm(&self) -> Result<&WasmEngine, String> {
-        self.wasm.get_or_init(|| WasmEngine::new(&self.config)).as_ref().map_err(Clone::clone)
+        self.wasm.get_or_init(|| WasmEngine::new(&self.config)).as_ref().map_err(ToString::to_string)
     }
 }
 

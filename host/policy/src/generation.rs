@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
 use tidegate_core::{
     Action, Admission, AdmitPolicy, Failure, Fault, HostView, Request, RetryPolicy, Verdict, fallback,
 };
 
-use crate::candidate::{Candidate, CandidateRunner, Differences};
-use crate::counters::Counters;
+use crate::candidate::{Candidate, CandidateRunner};
+use crate::hashes::PolicyHashes;
 use crate::rules::Rule;
-use crate::slot::StaleReason;
+use crate::status::{PolicyStatus, StatusEntry};
 use crate::tracked::TrackedPolicy;
 
 /// The name of the built-in fallback in a [`PolicyDecision`].
@@ -34,6 +33,7 @@ pub struct Generation {
     pub(crate) candidate_runner: Option<Arc<CandidateRunner>>,
     pub(crate) rules: Arc<[Rule]>,
     pub(crate) entries: Vec<StatusEntry>,
+    pub(crate) hashes: PolicyHashes,
     /// Why the directory cannot be read.
     pub(crate) directory_error: Option<String>,
 }
@@ -44,17 +44,6 @@ impl fmt::Debug for Generation {
         debug.field("number", &self.number).field("rules", &self.rules);
         debug.field("directory_error", &self.directory_error).finish_non_exhaustive()
     }
-}
-
-/// What the status reports about one file. The counters are read when the status is requested.
-pub struct StatusEntry {
-    pub path: String,
-    pub language: &'static str,
-    pub generation: Option<u64>,
-    pub hash: Option<String>,
-    pub stale: Option<StaleReason>,
-    pub counters: Arc<Counters>,
-    pub candidate: Option<Arc<Candidate>>,
 }
 
 /// A verdict and the policy that returned it.
@@ -70,37 +59,6 @@ pub struct PolicyDecision<T = Verdict> {
     pub fault: Option<Fault>,
 }
 
-/// The status of one policy file.
-#[derive(Clone, Debug, Serialize)]
-pub struct PolicyStatus {
-    /// The path within the directory.
-    pub path: String,
-    /// `rhai`, `wasm` or `toml`.
-    pub language: &'static str,
-    /// The generation in which the active version became active. `None` if no version is active.
-    pub generation: Option<u64>,
-    /// The first 12 digits of the active version's SHA-256.
-    pub hash: Option<String>,
-    /// The number of evaluations.
-    pub evaluations: u64,
-    /// The median evaluation time in microseconds, rounded up to a power of two times 0.256 µs.
-    pub p50_us: f64,
-    /// The 99th percentile of the evaluation time in microseconds, rounded in the same way.
-    pub p99_us: f64,
-    /// The number of faults, by kind.
-    pub faults: BTreeMap<&'static str, u64>,
-    /// The last fault.
-    pub last_fault: Option<String>,
-    /// Why the policy is quarantined after its faults. A change of the file ends the quarantine.
-    pub quarantined: Option<String>,
-    /// Why the current file is rejected: `file:line:column: message`, one per line.
-    pub stale: Option<String>,
-    /// When the file became stale, in milliseconds since 1970.
-    pub stale_since_ms: Option<u64>,
-    /// The differences from the active policy. Only candidates have them.
-    pub differences: Option<Differences>,
-}
-
 impl Generation {
     /// Returns the generation's number. It increases with every change of the active policies.
     #[must_use]
@@ -114,6 +72,12 @@ impl Generation {
         Arc::clone(&self.rules)
     }
 
+    /// Returns the hashes of the active policies and alert rules.
+    #[must_use]
+    pub const fn hashes(&self) -> &PolicyHashes {
+        &self.hashes
+    }
+
     /// Returns the verdict of the platform's policy. If it abstains or does not exist, `retry/default` decides, and
     /// then the built-in fallback.
     ///
@@ -125,6 +89,16 @@ impl Generation {
             self.run_candidates(runner, failure, &decision);
         }
         decision
+    }
+
+    /// Returns whether the policy of the platform, `retry/default` or one of their candidates reads [`Failure::body`].
+    /// Otherwise the caller may omit the body.
+    #[must_use]
+    pub fn reads_body(&self, platform: &str) -> bool {
+        [platform, DEFAULT].into_iter().any(|name| {
+            self.retry.get(name).is_some_and(|policy| policy.reads_body())
+                || self.candidates.get(name).is_some_and(|candidate| candidate.reads_body())
+        })
     }
 
     /// Queues the candidates of every policy that was evaluated for the decision.
@@ -202,25 +176,5 @@ impl Generation {
     #[must_use]
     pub fn status(&self) -> Vec<PolicyStatus> {
         self.entries.iter().map(StatusEntry::status).collect()
-    }
-}
-
-impl StatusEntry {
-    fn status(&self) -> PolicyStatus {
-        PolicyStatus {
-            path: self.path.clone(),
-            language: self.language,
-            generation: self.generation,
-            hash: self.hash.as_ref().map(|hash| hash.chars().take(12).collect()),
-            evaluations: self.counters.evaluations(),
-            p50_us: self.counters.time_quantile_us(500),
-            p99_us: self.counters.time_quantile_us(990),
-            faults: self.counters.faults(),
-            last_fault: self.counters.last_fault().map(|fault| fault.to_string()),
-            quarantined: self.counters.quarantine_reason(),
-            stale: self.stale.as_ref().map(|stale| stale.message.clone()),
-            stale_since_ms: self.stale.as_ref().map(|stale| stale.since_ms),
-            differences: self.candidate.as_ref().map(|candidate| candidate.differences()),
-        }
     }
 }

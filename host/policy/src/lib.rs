@@ -6,11 +6,15 @@
 
 mod admission;
 mod candidate;
+mod clock;
+mod compile_progress;
 mod counters;
 mod decisions;
 mod engines;
+mod error;
 mod files;
 mod generation;
+mod hashes;
 mod load;
 mod loaded;
 #[cfg(feature = "rhai")]
@@ -26,6 +30,7 @@ mod samples;
 pub mod scripts;
 mod slot;
 mod slots;
+mod status;
 mod tracked;
 #[cfg(feature = "wasm")]
 pub mod wasm;
@@ -33,10 +38,13 @@ pub mod watch;
 
 pub use candidate::{Difference, Differences};
 pub use decisions::DecisionsStatus;
-pub use generation::{Generation, PolicyDecision, PolicyStatus};
+pub use error::Error;
+pub use generation::{Generation, PolicyDecision};
+pub use hashes::PolicyHashes;
 pub use load::load_one;
 pub use loaded::LoadedPolicy;
 pub use paths::PolicyKind;
 pub use registry::{Policies, ReloadReport};
 pub use rules::{Rule, RuleScope};
+pub use status::PolicyStatus;
 pub use watch::Watch;

@@ -15,6 +15,26 @@ pub enum LoadedPolicy {
     Admit(Arc<dyn AdmitPolicy>),
 }
 
+impl LoadedPolicy {
+    /// Returns the retry policy, if it is one.
+    #[must_use]
+    pub fn into_retry(self) -> Option<Arc<dyn RetryPolicy>> {
+        if let Self::Retry(policy) = self { Some(policy) } else { None }
+    }
+
+    /// Returns the alert condition, if it is one.
+    #[must_use]
+    pub fn into_alert(self) -> Option<Arc<dyn AlertPolicy>> {
+        if let Self::Alert(policy) = self { Some(policy) } else { None }
+    }
+
+    /// Returns the admission policy, if it is one.
+    #[must_use]
+    pub fn into_admit(self) -> Option<Arc<dyn AdmitPolicy>> {
+        if let Self::Admit(policy) = self { Some(policy) } else { None }
+    }
+}
+
 impl fmt::Debug for LoadedPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {

@@ -20,6 +20,7 @@ static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
 /// The text may contain data that a platform or its users control. Control characters become spaces, so that the text
 /// can neither start a line of its own nor send commands to a terminal.
 pub fn log_line(level: Level, policy: &str, text: &str) {
+    // All registries of the process share this limit, so it does not use the clock of one of them.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     if !try_acquire(&LINES_IN_SECOND, now) {
         DROPPED_LINES.fetch_add(1, Ordering::Relaxed);

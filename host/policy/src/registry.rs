@@ -1,6 +1,7 @@
 //! The policy registry: the files of a directory, each with its last good version, as one generation.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak, mpsc};
 use std::thread;
@@ -10,16 +11,18 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tidegate_core::config::{DecisionsConfig, PoliciesConfig};
-use tidegate_core::{Admission, Failure, HostView, Request};
+use tidegate_core::{Admission, Clock, Failure, HostView, Request};
 
+use crate::clock::{SharedClock, SystemClock};
 use crate::decisions::{DecisionLog, DecisionsStatus};
 use crate::engines::Engines;
 use crate::files;
-use crate::generation::{Generation, PolicyDecision, PolicyStatus};
+use crate::generation::{Generation, PolicyDecision};
 use crate::rules::Rule;
 use crate::samples;
 use crate::slot::{COMPILE_WAIT, Change, LoadContext};
 use crate::slots::Slots;
+use crate::status::PolicyStatus;
 use crate::watch::{self, Watch};
 
 /// How long the start waits for a component to compile. At the start no policy is active yet, so it waits longer than a
@@ -54,6 +57,7 @@ pub struct Policies {
     config: ArcSwap<PoliciesConfig>,
     view: ArcSwap<Arc<dyn HostView>>,
     decision_log: Arc<DecisionLog>,
+    clock: SharedClock,
     /// A reference to this registry for the threads that wait for a compilation.
     weak_self: Weak<Self>,
 }
@@ -71,9 +75,18 @@ pub struct ReloadReport {
 
 impl Policies {
     /// Reads the directory. It may be missing and appear later. A rejected file does not affect the others.
+    ///
+    /// The registry uses the system's clock, until it gets another one from [`Policies::set_clock`].
     #[must_use]
     pub fn open(config: &PoliciesConfig) -> Arc<Self> {
-        let view = samples::view();
+        Self::open_with_clock(config, Arc::new(SystemClock::start()))
+    }
+
+    /// Reads the directory like [`Policies::open`]. The clock says when a policy is quarantined and when decisions are
+    /// logged.
+    #[must_use]
+    pub fn open_with_clock(config: &PoliciesConfig, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let (view, clock) = (samples::view(), SharedClock::new(clock));
         let policies = Arc::new_cyclic(|weak_self| Self {
             dir: config.dir.clone(),
             engines: Engines::new(config),
@@ -82,7 +95,8 @@ impl Policies {
             subscribers: Mutex::default(),
             config: ArcSwap::from_pointee(config.clone()),
             view: ArcSwap::from_pointee(view),
-            decision_log: Arc::default(),
+            decision_log: Arc::new(DecisionLog::new(Arc::new(clock.clone()))),
+            clock,
             weak_self: weak_self.clone(),
         });
         policies.reload_within(INITIAL_COMPILE_WAIT);
@@ -119,6 +133,11 @@ impl Policies {
         self.publish(slots.generation(&self.view.load()));
     }
 
+    /// Replaces the clock. A host calls this, so that all parts of a process use one clock.
+    pub fn set_clock(&self, clock: Arc<dyn Clock>) {
+        self.clock.set(clock);
+    }
+
     /// Returns the policy directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -135,6 +154,13 @@ impl Policies {
     #[must_use]
     pub fn classify(&self, failure: &Failure) -> PolicyDecision {
         self.current.load().classify(failure)
+    }
+
+    /// Returns whether a retry policy that may decide for this platform reads [`Failure::body`]; see
+    /// [`Generation::reads_body`].
+    #[must_use]
+    pub fn reads_body(&self, platform: &str) -> bool {
+        self.current.load().reads_body(platform)
     }
 
     /// Returns the verdict on a request; see [`Generation::admit`].
@@ -173,12 +199,13 @@ impl Policies {
     fn reload_within(&self, compile_wait: Duration) -> ReloadReport {
         let mut slots = self.slots.lock();
         let scan = files::scan(&self.dir, |path, hash| slots.has_loaded(path, hash));
-        let config = self.config.load();
+        let (config, clock): (_, Arc<dyn Clock>) = (self.config.load(), Arc::new(self.clock.clone()));
         let context = LoadContext {
             dir: &self.dir,
             engines: &self.engines,
             config: &config,
             decision_log: &self.decision_log,
+            clock: &clock,
             compile_wait,
         };
         let changes = match scan {
@@ -221,6 +248,15 @@ impl Policies {
                 policies.reload();
             }
         })
+    }
+}
+
+impl fmt::Debug for Policies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policies")
+            .field("dir", &self.dir)
+            .field("generation", &self.generation())
+            .finish_non_exhaustive()
     }
 }
 

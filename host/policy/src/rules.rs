@@ -10,7 +10,7 @@ use tidegate_core::config::ResolvedPolicyConfig;
 use tidegate_core::config::reader::{
     self, Diagnostic, Section, SpannedString, duration, integer, list, parsed, string, with_suggestion,
 };
-use tidegate_core::{AlertPolicy, AlertTiming, Severity};
+use tidegate_core::{AlertPolicy, AlertTiming, BuiltinAlert, Severity};
 
 use crate::decisions::PolicyId;
 use crate::engines::Engines;
@@ -104,6 +104,9 @@ impl RuleReader<'_> {
     }
 
     fn rule(&self, name: &str, section: &mut Section<'_>, condition_errors: &RefCell<Vec<Diagnostic>>) -> Option<Rule> {
+        if BuiltinAlert::from_name(name).is_some() {
+            section.reject("this is the name of a built-in alert; choose another name");
+        }
         let condition = self.condition(name, section, condition_errors);
         let severity = section.optional("severity", parsed(severity)).unwrap_or(Severity::Warning);
         let window = section.optional("window", duration).unwrap_or(Duration::from_secs(300));

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tidegate_core::config::{PoliciesConfig, ResolvedPolicyConfig};
-use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy};
+use tidegate_core::{AdmitPolicy, AlertPolicy, Clock, RetryPolicy};
 
 use crate::candidate::Candidate;
+use crate::compile_progress::CompileProgress;
 use crate::counters::Counters;
 use crate::decisions::{DecisionLog, PolicyId};
-use crate::engines::{CompileProgress, Engines, PolicySource};
+use crate::engines::{Engines, PolicySource};
 use crate::files::{FileContent, PolicyFile};
-use crate::generation::StatusEntry;
 use crate::loaded::LoadedPolicy;
 use crate::paths::{Language, PolicyKind, is_candidate};
 use crate::rules::{Rule, RuleReader};
+use crate::status::{StaleReason, StatusEntry};
 use crate::tracked::{FaultThreshold, PolicyContext, TrackedPolicy};
 
 /// The maximum size of a rejection message, in bytes. A large file may have an error in every line.
@@ -53,6 +54,7 @@ pub struct LoadContext<'a> {
     pub engines: &'a Engines,
     pub config: &'a PoliciesConfig,
     pub decision_log: &'a Arc<DecisionLog>,
+    pub clock: &'a Arc<dyn Clock>,
     /// How long the compilation of a component may delay the other files.
     pub compile_wait: Duration,
 }
@@ -77,13 +79,6 @@ pub struct PolicySlot {
     counters: Arc<Counters>,
     /// The hash of a component that compiles in the background and that no thread waits for yet.
     pub pending_compilation: Option<String>,
-}
-
-/// Why a file is stale: its current content is not the active version.
-#[derive(Clone)]
-pub struct StaleReason {
-    pub message: String,
-    pub since_ms: u64,
 }
 
 /// A file's path, content and configuration. If all three are unchanged, the file is not loaded again.
@@ -126,11 +121,11 @@ impl PolicySlot {
             self.path.clone_from(&first.path);
         }
         let dir = context.dir;
-        let [file] = files else { return self.reject(None, conflict(files, dir), changes) };
+        let [file] = files else { return self.reject(None, conflict(files, dir), context.clock, changes) };
         let full_path = || dir.join(&file.path).display().to_string();
         let content = match &file.content {
             Ok(content) => content,
-            Err(error) => return self.reject(None, format!("{}: {error}", full_path()), changes),
+            Err(error) => return self.reject(None, format!("{}: {error}", full_path()), context.clock, changes),
         };
         let path = file.path.clone();
         let attempt =
@@ -150,14 +145,14 @@ impl PolicySlot {
                 self.pending_compilation = Some(content.hash.clone());
             }
             let message = format!("{}: still compiling; the previous version, if any, stays active", full_path());
-            return self.mark_stale(None, message, changes, |_| Change::Compiling);
+            return self.mark_stale(None, message, context.clock, changes, |_| Change::Compiling);
         }
         self.last_attempt = Some(attempt.clone());
         // If an engine panics while it loads this file, the other files must still be read.
         let loaded = catch_unwind(AssertUnwindSafe(|| load(self, file, content, &attempt.config)));
         let loaded = loaded.unwrap_or_else(|_| Err(format!("{}: the policy engine panicked", full_path())));
         match loaded {
-            Err(message) => self.reject(Some(attempt), message, changes),
+            Err(message) => self.reject(Some(attempt), message, context.clock, changes),
             Ok(content) => {
                 self.good = Some(GoodVersion { attempt, generation: next_generation, content });
                 self.stale = None;
@@ -166,8 +161,8 @@ impl PolicySlot {
         }
     }
 
-    fn reject(&mut self, attempt: Option<LoadAttempt>, message: String, changes: &mut Changes) {
-        self.mark_stale(attempt, message, changes, Change::Rejected);
+    fn reject(&mut self, attempt: Option<LoadAttempt>, message: String, clock: &Arc<dyn Clock>, changes: &mut Changes) {
+        self.mark_stale(attempt, message, clock, changes, Change::Rejected);
     }
 
     /// Records why the current file is not active, unless this is already recorded.
@@ -175,14 +170,14 @@ impl PolicySlot {
         &mut self,
         attempt: Option<LoadAttempt>,
         message: String,
+        clock: &Arc<dyn Clock>,
         changes: &mut Changes,
         change: impl FnOnce(String) -> Change,
     ) {
         self.last_attempt = attempt;
         let message = truncated(message);
         if self.stale.as_ref().map(|stale| &stale.message) != Some(&message) {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let since_ms = self.stale.as_ref().map_or(tidegate_core::clock::millis(now), |stale| stale.since_ms);
+            let since_ms = self.stale.as_ref().map_or_else(|| clock.unix_ms(), |stale| stale.since_ms);
             self.stale = Some(StaleReason { message: message.clone(), since_ms });
             changes.insert(self.path.clone(), change(message));
         }
@@ -190,8 +185,12 @@ impl PolicySlot {
 
     /// Returns the counters, fault threshold and decision log of this slot's policy.
     pub fn policy_context(&self, context: LoadContext<'_>) -> PolicyContext {
-        let (counters, decision_log) = (Arc::clone(&self.counters), Arc::clone(context.decision_log));
-        PolicyContext { counters, threshold: fault_threshold(context.config), decision_log }
+        PolicyContext {
+            counters: Arc::clone(&self.counters),
+            threshold: fault_threshold(context.config),
+            decision_log: Arc::clone(context.decision_log),
+            clock: Arc::clone(context.clock),
+        }
     }
 
     /// Loads the policy in a file.
@@ -216,7 +215,10 @@ impl PolicySlot {
         Ok(match context.engines.load(kind, &source, config)? {
             LoadedPolicy::Retry(policy) if is_candidate(&file.path) => {
                 // A candidate's verdict has no effect, so it is not logged.
-                let policy_context = PolicyContext { decision_log: Arc::default(), ..policy_context };
+                let policy_context = PolicyContext {
+                    decision_log: Arc::new(DecisionLog::new(Arc::clone(context.clock))),
+                    ..policy_context
+                };
                 let policy = TrackedPolicy::new(id, policy, policy_context, None);
                 SlotContent::Candidate(Candidate::new(Arc::new(policy)))
             }

@@ -13,6 +13,7 @@ use crate::decisions::PolicyId;
 use crate::engines::text;
 use crate::files::{FileContent, PolicyFile, Scan};
 use crate::generation::Generation;
+use crate::hashes::PolicyHashes;
 use crate::paths::{CANDIDATE, RULES};
 use crate::rules::RuleReader;
 use crate::slot::{Change, Changes, LoadContext, PolicySlot, SlotContent};
@@ -134,6 +135,7 @@ impl Slots {
             candidate_runner: self.candidate_runner.clone(),
             rules: Arc::default(),
             entries: self.slots.values().map(PolicySlot::status_entry).collect(),
+            hashes: PolicyHashes::of(self.slots.values().filter_map(|slot| slot.good.as_ref())),
             directory_error: self.directory_error.clone(),
         };
         for (key, slot) in &self.slots {

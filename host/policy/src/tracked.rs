@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidegate_core::{
-    Admission, AdmitPolicy, AlertPolicy, AlertVerdict, Failure, Fault, FaultKind, HostView, Request, RetryPolicy,
-    Snapshot, Verdict,
+    Admission, AdmitPolicy, AlertPolicy, AlertVerdict, Clock, Failure, Fault, FaultKind, HostView, Request,
+    RetryPolicy, Snapshot, Timestamp, Verdict,
 };
 
 use crate::counters::Counters;
@@ -34,6 +34,8 @@ pub struct PolicyContext {
     pub threshold: FaultThreshold,
     /// The log that receives the policy's decisions.
     pub decision_log: Arc<DecisionLog>,
+    /// The clock by which faults are counted.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// One version of a policy.
@@ -46,7 +48,7 @@ pub struct TrackedPolicy<P: ?Sized> {
     policy: Arc<P>,
     context: PolicyContext,
     /// The times of recent faults, oldest first.
-    recent_faults: Mutex<VecDeque<Instant>>,
+    recent_faults: Mutex<VecDeque<Timestamp>>,
     is_quarantined: AtomicBool,
     /// The previous version, which decides while this one is quarantined.
     previous: Option<Arc<Self>>,
@@ -124,13 +126,14 @@ impl<P: ?Sized> TrackedPolicy<P> {
         let result = result.unwrap_or_else(|_| Err(Fault::new(FaultKind::Trap, "the policy engine panicked")));
         counters.record_time(started_at);
         result.inspect_err(|fault| {
-            counters.record_fault(&self.id.path, fault);
-            self.quarantine_if_over_threshold(fault);
+            let now = self.context.clock.now();
+            counters.record_fault(&self.id.path, fault, now);
+            self.quarantine_if_over_threshold(fault, now);
         })
     }
 
-    fn quarantine_if_over_threshold(&self, fault: &Fault) {
-        let (now, mut recent) = (Instant::now(), self.recent_faults.lock());
+    fn quarantine_if_over_threshold(&self, fault: &Fault, now: Timestamp) {
+        let mut recent = self.recent_faults.lock();
         let PolicyContext { counters, threshold, .. } = &self.context;
         recent.push_back(now);
         if recent.len() < threshold.faults {
@@ -153,8 +156,18 @@ impl<P: ?Sized> TrackedPolicy<P> {
 
 impl RetryPolicy for TrackedPolicy<dyn RetryPolicy> {
     fn classify(&self, failure: &Failure, view: &Arc<dyn HostView>) -> Result<Verdict, Fault> {
-        let decision = |result| LoggedDecision::Retry(failure.clone(), result);
+        let decision = |result| {
+            let mut failure = failure.clone();
+            // The body is logged only for the policies that read it.
+            failure.body.take_if(|_| !self.policy.reads_body());
+            LoggedDecision::Retry(failure, result)
+        };
         self.evaluate_and_log(view, |policy, view| policy.classify(failure, view), decision)
+    }
+
+    fn reads_body(&self) -> bool {
+        // The previous version may have to decide at any time.
+        self.policy.reads_body() || self.previous.as_ref().is_some_and(|previous| previous.policy.reads_body())
     }
 }
 
@@ -185,6 +198,7 @@ mod tests {
     use tidegate_core::{FnHostView, Stats};
 
     use super::*;
+    use crate::clock::test_clock::TestClock;
 
     struct PanickingPolicy;
 
@@ -202,8 +216,10 @@ mod tests {
         PolicyId { path: "retry/x.rhai".into(), rule: None, generation: 1 }
     }
 
-    fn context(counters: &Arc<Counters>, threshold: FaultThreshold) -> PolicyContext {
-        PolicyContext { counters: Arc::clone(counters), threshold, decision_log: Arc::default() }
+    fn context(counters: &Arc<Counters>, threshold: FaultThreshold, clock: &Arc<TestClock>) -> PolicyContext {
+        let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
+        let decision_log = Arc::new(DecisionLog::new(Arc::clone(&clock)));
+        PolicyContext { counters: Arc::clone(counters), threshold, decision_log, clock }
     }
 
     fn version(
@@ -211,7 +227,8 @@ mod tests {
         last: Option<&Arc<TrackedPolicy<dyn RetryPolicy>>>,
     ) -> Arc<TrackedPolicy<dyn RetryPolicy>> {
         let threshold = FaultThreshold { faults: 3, window: Duration::from_secs(3_600) };
-        Arc::new(TrackedPolicy::new(policy_id(), Arc::new(PanickingPolicy), context(counters, threshold), last))
+        let context = context(counters, threshold, &Arc::default());
+        Arc::new(TrackedPolicy::new(policy_id(), Arc::new(PanickingPolicy), context, last))
     }
 
     fn fault_three_times(policy: &TrackedPolicy<dyn RetryPolicy>) {
@@ -261,14 +278,24 @@ mod tests {
     }
 
     #[test]
-    fn faults_outside_the_window_do_not_quarantine() {
-        let counters = Arc::new(Counters::default());
-        let threshold = FaultThreshold { faults: 2, window: Duration::ZERO };
-        let policy: TrackedPolicy<dyn RetryPolicy> =
-            TrackedPolicy::new(policy_id(), Arc::new(PanickingPolicy), context(&counters, threshold), None);
-        for _ in 0..5 {
-            assert!(policy.classify(&Failure::default(), &view()).is_err());
+    fn policy_is_quarantined_by_too_many_faults_within_the_window() {
+        let rows: [(&[u64], bool); 5] = [
+            (&[0, 30_000], false),
+            (&[0, 30_000, 60_000], true),
+            (&[0, 30_000, 60_001], false),
+            (&[0, 50_000, 100_000, 150_000, 200_000], false),
+            (&[0, 50_000, 100_000, 100_001], true),
+        ];
+        for (faults_at_ms, is_quarantined) in rows {
+            let (counters, clock) = (Arc::new(Counters::default()), Arc::new(TestClock::default()));
+            let context = context(&counters, FaultThreshold { faults: 3, window: Duration::from_secs(60) }, &clock);
+            let policy: TrackedPolicy<dyn RetryPolicy> =
+                TrackedPolicy::new(policy_id(), Arc::new(PanickingPolicy), context, None);
+            for at_ms in faults_at_ms {
+                clock.set_ms(*at_ms);
+                assert!(policy.classify(&Failure::default(), &view()).is_err());
+            }
+            assert_eq!(policy.active().is_none(), is_quarantined, "{faults_at_ms:?}");
         }
-        assert!(policy.active().is_some());
     }
 }

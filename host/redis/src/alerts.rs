@@ -1,7 +1,7 @@
 //! The states of alert rules and the history of notifications, in Redis.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tidegate_core::clock::millis;
 use tidegate_core::store::{
-    AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStates, AlertStore, Delivery, MAX_HISTORY,
+    AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStates, AlertStore, Delivery, MAX_HISTORY, OfflineAlerts,
     RoutedNotification, StoreFuture,
 };
 use tidegate_core::{Clock, StoreError, Timestamp};
-use tidegate_lua::{ALERTS_RECORD_DELIVERY, ALERTS_STATES, ALERTS_WRITE, Script};
+use tidegate_lua::{ALERTS_ADD_OFFLINE, ALERTS_RECORD_DELIVERY, ALERTS_STATES, ALERTS_WRITE, Script};
 
 use crate::Redis;
 use crate::codec::{decode_reply, encode_arg};
@@ -104,7 +104,7 @@ impl RedisAlerts {
             encode_arg(changes.states.len()),
         ];
         for (key, entry) in &changes.states {
-            args.extend([to_json(key)?, entry.as_ref().map_or_else(|| Ok(Vec::new()), to_json)?]);
+            args.extend([to_json(key)?, optional_json(entry.as_ref())?]);
         }
         for routed in &changes.notifications {
             args.extend([to_json(routed)?, encode_arg(routed.channels.len())]);
@@ -112,6 +112,42 @@ impl RedisAlerts {
         }
         let undelivered: Option<Vec<(u64, String, String)>> = self.run_script(&ALERTS_WRITE, &keys, &args).await?;
         undelivered.map(undelivered_records).transpose()
+    }
+
+    async fn add_offline_alerts(&self, alerts: OfflineAlerts) -> Result<(), StoreError> {
+        let builder = self.redis.keys();
+        let keys = [
+            builder.alerts_added(&alerts.origin),
+            builder.alerts_states(),
+            builder.alerts_history(),
+            builder.alerts_undelivered(),
+            builder.alerts_last(),
+        ];
+        let mut args = vec![
+            self.time_arg(),
+            builder.alerts_message("").into_bytes(),
+            encode_arg(millis(alerts.retention).max(1)),
+            encode_arg(alerts.states.len()),
+        ];
+        for state in &alerts.states {
+            let last_notified = state.after.as_ref().and_then(|entry| entry.state.last_notified());
+            args.extend([
+                to_json(&state.key)?,
+                optional_json(state.before.as_ref())?,
+                optional_json(state.after.as_ref())?,
+                encode_arg(last_notified.unwrap_or_default().as_micros()),
+                encode_arg(state.last_id),
+            ]);
+        }
+        for AlertRecord { routed, deliveries, id } in &alerts.records {
+            let at_ms = routed.notification.at_ms;
+            args.extend([encode_arg(id), encode_arg(at_ms), to_json(routed)?, encode_arg(routed.channels.len())]);
+            for channel in &routed.channels {
+                let delivery = deliveries.iter().find(|delivery| delivery.channel == *channel);
+                args.extend([encode_arg(channel), optional_json(delivery)?]);
+            }
+        }
+        self.run_script::<u64>(&ALERTS_ADD_OFFLINE, &keys, &args).await.map(drop)
     }
 
     /// Returns one page of the history, newest first, and whether there may be more.
@@ -134,13 +170,12 @@ impl RedisAlerts {
     }
 
     async fn read_history(&self, platform: Option<&str>, limit: usize) -> Result<Vec<AlertRecord>, StoreError> {
-        let mut matches: Vec<AlertRecord> = Vec::new();
+        let (mut matches, mut ids) = (Vec::new(), HashSet::new());
         for from in (0..MAX_HISTORY).step_by(PAGE_SIZE) {
             let (records, more) = self.read_page(from).await?;
             for record in records {
                 // A notification that is added between two requests shifts the pages, so a record may appear in both.
-                let is_new = matches.last().is_none_or(|last| record.id < last.id);
-                if is_new && platform.is_none_or(|name| name == record.routed.notification.platform) {
+                if ids.insert(record.id) && platform.is_none_or(|name| name == record.routed.notification.platform) {
                     matches.push(record);
                 }
             }
@@ -175,6 +210,10 @@ impl AlertStore for RedisAlerts {
         })
     }
 
+    fn add_offline(&self, alerts: OfflineAlerts) -> StoreFuture<'_, ()> {
+        Box::pin(self.add_offline_alerts(alerts))
+    }
+
     fn history<'a>(&'a self, platform: Option<&'a str>, limit: usize) -> StoreFuture<'a, Vec<AlertRecord>> {
         Box::pin(self.read_history(platform, limit))
     }
@@ -207,6 +246,11 @@ fn parse_record(id: &str, fields: &BTreeMap<String, String>) -> Result<Option<Al
 
 fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|error| StoreError::failed(format!("invalid alert data in redis: {error}")))
+}
+
+/// Returns a value as JSON, and nothing as an empty argument.
+fn optional_json(value: Option<&impl Serialize>) -> Result<Vec<u8>, StoreError> {
+    value.map_or_else(|| Ok(Vec::new()), to_json)
 }
 
 fn to_json(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {

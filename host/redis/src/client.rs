@@ -20,7 +20,7 @@ use crate::health::Health;
 use crate::keys::Keys;
 use crate::node_connection::ConnectionContext;
 use crate::node_error::NodeError;
-use crate::presence;
+use crate::presence::{self, Presence};
 use crate::script_hashes::ScriptHashes;
 use crate::subscriber::Subscriber;
 use crate::topology::Topology;
@@ -44,6 +44,9 @@ pub(crate) struct RedisInner {
     /// The last error with which a server rejected a command.
     last_rejection: Mutex<Option<String>>,
     pub(crate) processes: AtomicUsize,
+    pub(crate) presence: Presence,
+    /// Whether this process reads what others share and is not one of them.
+    read_only: bool,
     runtime: Handle,
     subscriber_task: AbortHandle,
 }
@@ -62,6 +65,19 @@ impl Redis {
     /// # Errors
     /// Returns an error if the configuration is invalid, or if the calling thread is not in a tokio runtime.
     pub fn open(config: &RedisConfig, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        Self::open_as(config, clock, false)
+    }
+
+    /// Creates a client like [`Redis::open`] for a process that is not one of those that share the limits, such as a
+    /// command that prints them. It sends no heartbeat, so it does not reduce the local shares of the others.
+    ///
+    /// # Errors
+    /// Returns an error if the configuration is invalid, or if the calling thread is not in a tokio runtime.
+    pub fn open_read_only(config: &RedisConfig, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        Self::open_as(config, clock, true)
+    }
+
+    fn open_as(config: &RedisConfig, clock: Arc<dyn Clock>, read_only: bool) -> Result<Self, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime())?;
         let keys = Keys::new(&config.prefix);
         let context = Arc::new(ConnectionContext::new(clock, config.decide_within));
@@ -78,6 +94,8 @@ impl Redis {
             unavailable_errors: AtomicU64::new(0),
             last_rejection: Mutex::new(None),
             processes: AtomicUsize::new(1),
+            presence: Presence::default(),
+            read_only,
             runtime,
             subscriber_task,
         }));
@@ -119,6 +137,12 @@ impl Redis {
     /// Returns the random id of this process.
     pub(crate) fn process(&self) -> &str {
         &self.0.process
+    }
+
+    /// Returns whether this process is not one of those that share the limits.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.0.read_only
     }
 
     /// Returns the maximum time that a decision waits for Redis.

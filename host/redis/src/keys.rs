@@ -26,7 +26,14 @@ impl Keys {
     /// after the last one.
     #[must_use]
     pub fn processes(&self) -> String {
-        format!("{}processes", self.prefix)
+        format!("{}processes:{{processes}}", self.prefix)
+    }
+
+    /// Returns the key of what each process says about itself: a hash of process ids, kept for 10 s after the last
+    /// heartbeat.
+    #[must_use]
+    pub fn processes_info(&self) -> String {
+        format!("{}:info", self.processes())
     }
 
     /// Returns the key of a platform's bucket: a hash that does not expire.
@@ -166,6 +173,13 @@ impl Keys {
     #[must_use]
     pub fn alerts_last(&self) -> String {
         format!("{}alerts:{{alerts}}:last", self.prefix)
+    }
+
+    /// Returns the key of the id of the last notification that was added from the memory of one process (`origin`) after
+    /// an outage: a string, kept for `[alerting] history`.
+    #[must_use]
+    pub fn alerts_added(&self, origin: &str) -> String {
+        format!("{}alerts:{{alerts}}:added:{origin}", self.prefix)
     }
 
     /// Returns the key of one notification and its delivery results: a hash, kept for `[alerting] history`. For the

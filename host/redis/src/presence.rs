@@ -1,31 +1,82 @@
-//! Counts the processes that share Redis: each process sends a heartbeat every two seconds.
+//! The processes that share Redis: each sends a heartbeat every two seconds, with what it says about itself.
 
-use std::sync::Weak;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use redis::Value;
+use tidegate_core::{FleetProcess, ProcessInfo, StoreError};
 use tokio::time::sleep;
 
 use crate::Redis;
 use crate::client::RedisInner;
+use crate::codec::{decode_reply, encode_arg};
 
 /// The time between two heartbeats.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 /// The time in microseconds after which a process without a heartbeat is no longer counted: five intervals, so that
 /// lost heartbeats have no effect at first.
-const EXPIRY_US: &str = "10000000";
+const EXPIRY_US: u64 = 10_000_000;
+/// The maximum duration of a request; no call to a platform waits for it.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The part of a client that sends heartbeats.
+#[derive(Default)]
+pub struct Presence {
+    info: ArcSwapOption<Box<dyn Fn() -> ProcessInfo + Send + Sync>>,
+}
+
+impl Redis {
+    /// Sets what this process says about itself. The function is called for each heartbeat, every two seconds.
+    pub fn announce(&self, info: impl Fn() -> ProcessInfo + Send + Sync + 'static) {
+        self.0.presence.info.store(Some(Arc::new(Box::new(info))));
+    }
+
+    /// Returns the processes of the fleet, by id: every process with a heartbeat in the last 10 s.
+    ///
+    /// # Errors
+    /// Returns an error if Redis is unavailable.
+    pub async fn fleet(&self) -> Result<Vec<FleetProcess>, StoreError> {
+        let key = self.keys().processes_info();
+        let command = vec![b"HGETALL".to_vec(), key.clone().into_bytes()];
+        let replies = self.read(REQUEST_TIMEOUT, &key, &[command]).await?;
+        let processes: BTreeMap<String, String> =
+            decode_reply("HGETALL", replies.into_iter().next().unwrap_or(Value::Nil))?;
+        let process = |(id, text): (String, String)| FleetProcess {
+            is_self: id == self.process(),
+            id,
+            // A process of another version may say something else.
+            info: serde_json::from_str(&text).unwrap_or_default(),
+        };
+        Ok(processes.into_iter().map(process).collect())
+    }
+
+    /// Sends one heartbeat.
+    async fn send_heartbeat(&self) {
+        let info = self.0.presence.info.load().as_ref().map_or_else(unannounced, |info| info());
+        let info = serde_json::to_vec(&info).unwrap_or_default();
+        let process = if self.is_read_only() { "" } else { self.process() };
+        let keys = [self.keys().processes(), self.keys().processes_info()];
+        let args = [encode_arg(process), encode_arg(EXPIRY_US), info];
+        let reply = self.run_within(HEARTBEAT_INTERVAL, &tidegate_lua::PRESENCE, &keys, &args).await;
+        if let Ok(Value::Int(processes)) = reply {
+            self.0.processes.store(usize::try_from(processes).unwrap_or(1).max(1), Ordering::Relaxed);
+        }
+    }
+}
 
 /// Sends heartbeats until the last [`Redis`] of the process is dropped.
 pub async fn send_heartbeats(inner: Weak<RedisInner>) {
     while let Some(redis) = inner.upgrade().map(Redis) {
-        let (keys, process) = ([redis.keys().processes()], redis.process().as_bytes().to_vec());
-        let args = [process, EXPIRY_US.as_bytes().to_vec()];
-        let reply = redis.run_within(HEARTBEAT_INTERVAL, &tidegate_lua::PRESENCE, &keys, &args).await;
-        if let Ok(Value::Int(processes)) = reply {
-            redis.0.processes.store(usize::try_from(processes).unwrap_or(1).max(1), Ordering::Relaxed);
-        }
+        redis.send_heartbeat().await;
         drop(redis);
         sleep(HEARTBEAT_INTERVAL).await;
     }
+}
+
+/// Returns what a process says about itself that has not called [`Redis::announce`].
+fn unannounced() -> ProcessInfo {
+    ProcessInfo { pid: std::process::id(), ..ProcessInfo::default() }
 }

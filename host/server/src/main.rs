@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     let result = match options.command {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
+        Command::Config(config) => config.run(),
         Command::Eval(eval) => eval.run(),
         Command::New(new) => new.run(),
         Command::Build(build) => build.run(),

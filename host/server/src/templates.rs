@@ -52,7 +52,7 @@ const RUST_SDK: [(&str, &str); 8] = [
 ];
 
 /// The JavaScript SDK.
-const JAVASCRIPT_SDK: [(&str, &str); 10] = [
+const JAVASCRIPT_SDK: [(&str, &str); 12] = [
     ("sdk/admit.js", template!("js/sdk/admit.js")),
     ("sdk/alert.js", template!("js/sdk/alert.js")),
     ("sdk/build.mjs", template!("js/sdk/build.mjs")),
@@ -61,7 +61,9 @@ const JAVASCRIPT_SDK: [(&str, &str); 10] = [
     ("sdk/wit/policy.wit", template!("wit/policy.wit")),
     ("sdk/worlds/admit.js", template!("js/sdk/worlds/admit.js")),
     ("sdk/worlds/alert.js", template!("js/sdk/worlds/alert.js")),
+    ("sdk/worlds/classify.js", template!("js/sdk/worlds/classify.js")),
     ("sdk/worlds/host.js", template!("js/sdk/worlds/host.js")),
+    ("sdk/worlds/retry-with-response.js", template!("js/sdk/worlds/retry-with-response.js")),
     ("sdk/worlds/retry.js", template!("js/sdk/worlds/retry.js")),
 ];
 

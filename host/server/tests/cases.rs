@@ -95,6 +95,21 @@ fn case_can_define_the_windows_and_limits_that_a_policy_reads() {
 }
 
 #[test]
+fn case_can_define_the_body_that_a_policy_reads() {
+    let policy = r#"if body.contains("SYSTEM_BUSY") { retry("transient") } else { abstain() }"#;
+    let cases = [
+        "[[case]]\nname = 'a'\ninput = { body = '<e>SYSTEM_BUSY</e>' }\nexpect = { action = 'retry' }\n",
+        "[[case]]\nname = 'b'\nanswer = { status = 500, body = '<e>SYSTEM_BUSY</e>' }\nexpect = { action = 'retry' }\n",
+        "[[case]]\nname = 'c'\nanswer = { status = 500, body = '' }\nexpect = { action = 'default' }\n",
+        "[[case]]\nname = 'd'\ninput = {}\nexpect = { action = 'default' }\n",
+    ];
+    let dir = policy_dir(&cases.concat());
+    fs::write(dir.path().join("retry/jd.rhai"), policy).unwrap();
+    let (code, text, error) = run_tests(dir.path(), &["retry/jd.rhai"]);
+    assert!(code == 0 && text.contains("4 passed   0 failed"), "{text}{error}");
+}
+
+#[test]
 fn cases_without_a_policy_fail_and_a_fault_is_shown_instead_of_a_verdict() {
     let dir = policy_dir(PASSING_CASE);
     fs::write(dir.path().join("retry/zz.test.toml"), PASSING_CASE).unwrap();

@@ -105,8 +105,11 @@ fn eval_returns_0_for_a_verdict_1_for_a_fault_and_2_for_invalid_input() {
     let dir = TestDir::new(&[
         ("retry/jd.rhai", "if code == \"2\" { give_up(\"quota\") } else { retry(\"transient\", 500) }"),
         ("retry/loops.rhai", "if code == \"9\" { while true { } } abstain()"),
+        ("retry/body.rhai", "if body.contains(\"busy\") { retry(\"transient\") } else { abstain() }"),
         ("alerts/slow.rhai", "p95 > 100 && window(\"1h\").count > 10"),
     ]);
+    let (code, out, _) = dir.run(&["eval", "retry/body.rhai", "--json"], r#"{"body": "<e>busy</e>"}"#);
+    assert_eq!((code, out.trim()), (0, r#"{"action":"retry","class":"transient"}"#));
     let (code, out, _) = dir.run(&["eval", "retry/jd.rhai", "--json"], r#"{"code": "7"}"#);
     assert_eq!((code, out.trim()), (0, r#"{"action":"retry","after_ms":500,"class":"transient"}"#));
     let input = r#"{"platform": "jd", "p95": 200, "count": 5, "windows": {"1h": {"count": 11}}}"#;
@@ -141,4 +144,65 @@ fn eval_returns_0_for_a_verdict_1_for_a_fault_and_2_for_invalid_input() {
     let (code, _, err) = dir.run(&["eval", "retry/none.rhai"], "{}");
     assert_eq!(code, 2);
     assert!(err.starts_with("error: retry/none.rhai: "), "{err}");
+}
+
+#[test]
+fn own_platform_is_checked_tested_and_evaluated_with_its_error_shapes() {
+    let config = "[limits.shop]\nrate = \"1/s\"\nburst = 1\n[platforms.shop]\n\
+                  error = { at = \"/err\", code = \"no\", message = \"text\" }\n";
+    let script = "if code == \"7\" { retry(\"throttled\") } else { give_up(\"permanent\", message) }";
+    let cases = "[[case]]\nname = \"busy\"\nanswer = { status = 200, body = '{\"err\":{\"no\":7}}' }\n\
+                 expect = { class = \"throttled\" }\n[[case]]\nname = \"fine\"\nanswer = { status = 200, body = '{}' }\n\
+                 expect = { success = true }\n";
+    let policy = ("policies/retry/shop.rhai", script);
+    let dir = TestDir::new(&[("tidegate.toml", config), policy, ("policies/retry/shop.test.toml", cases)]);
+    let (code, out, err) = dir.run(&["check", "--strict"], "");
+    assert_eq!(code, 0, "{out}{err}");
+    let (code, out, err) = dir.run(&["test"], "");
+    assert!(code == 0 && out.ends_with("2 passed, 0 failed\n"), "{out}{err}");
+    let input = r#"{"status": 200, "body": "{\"err\":{\"no\":8,\"text\":\"closed\"}}"}"#;
+    let (code, out, _) = dir.run(&["eval", "policies/retry/shop.rhai", "--json"], input);
+    assert_eq!((code, out.trim()), (0, r#"{"action":"give_up","class":"permanent","reason":"closed"}"#));
+    let (code, _, err) = dir.run(&["eval", "policies/retry/shop.rhai"], r#"{"body": "{}", "cod": 1}"#);
+    assert!(code == 2 && err.contains("unknown field `cod`"), "{err}");
+    let dir = TestDir::new(&[("tidegate.toml", &config.replace("/err", "err")), policy]);
+    let (code, _, err) = dir.run(&["check"], "");
+    assert_eq!(code, 2);
+    assert!(
+        err.starts_with("error: tidegate.toml:5:16: platforms.shop.error.at: expected the path of an object"),
+        "{err}"
+    );
+}
+
+#[test]
+fn config_show_prints_every_value_with_its_origin() {
+    let config = "presets = [\"platforms\"]\n[retry]\njitter = 0.25\n[server]\ntoken_env = \"PATH\"\n";
+    let dir = TestDir::new(&[("tidegate.toml", config)]);
+    let (code, out, _) = dir.run(&["config", "show"], "");
+    assert_eq!(code, 0);
+    let rows: Vec<Vec<_>> =
+        out.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
+    for row in [
+        ["key", "origin", "value"],
+        ["presets", "tidegate.toml:1", "[\"platforms\"]"],
+        ["limits.jd.rate", "preset platforms", "\"5/s\""],
+        ["retry.jitter", "tidegate.toml:3", "0.25"],
+        ["retry.max_attempts", "default", "5"],
+        ["server.token", "environment PATH", "\"***\""],
+    ] {
+        assert!(rows.iter().any(|known| known[..] == row), "{row:?}: {out}");
+    }
+    let (_, out, _) = dir.run(&["config", "show", "--json"], "");
+    let values: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let value = |key: &str| values.as_array().unwrap().iter().find(|value| value["key"] == key).unwrap();
+    let jitter = serde_json::json!({
+        "key": "retry.jitter", "value": 0.25, "origin": { "kind": "file", "file": "tidegate.toml", "line": 3 }
+    });
+    assert_eq!(value("retry.jitter"), &jitter);
+    assert_eq!(value("platforms.shopee.error")["value"]["success_codes"], "");
+    // Without a file, the preset and the channel `log` are the configuration.
+    let (code, out, _) = TestDir::new(&[]).run(&["config", "show"], "");
+    assert!(code == 0 && out.contains("channels.log.kind") && out.contains("limits.taobao.rate"), "{out}");
+    let (code, _, err) = TestDir::new(&[("tidegate.toml", "[retri]")]).run(&["config", "show"], "");
+    assert!(code == 2 && err.contains("tidegate.toml:1:2: unknown key `retri`"), "{err}");
 }

@@ -290,7 +290,7 @@ fn new_reports_created_files_and_next_steps_as_json() {
         "npm test --prefix elsewhere/guests/1688",
         "tidegate build elsewhere/guests/1688 --policies elsewhere",
         "tidegate test elsewhere/retry/1688.wasm",
-        "add to tidegate.toml: [limits.1688] with rate = \"10/s\" and burst = 10",
+        "create tidegate.toml: presets = [\"platforms\"], and [limits.1688] with rate = \"10/s\" and burst = 10",
     ];
     assert_eq!(next_steps, expected);
 }

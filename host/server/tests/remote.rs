@@ -165,11 +165,15 @@ fn all_commands_work_directly_on_redis_and_do_not_write_the_configured_limits() 
     let url = server.url.clone();
     run_all_commands(&mut server, &["--redis"]);
     run_all_commands(&mut server, &["--server", &url]);
-    for target in [&["--redis"][..], &["--server", &url]] {
+    // Only the server is a process of the fleet: the commands neither count nor reduce the local shares.
+    for (target, is_self) in [(&["--redis"][..], false), (&["--server", &url], true)] {
         let (code, out, _) = server.run("status", target);
         assert!(code == 0 && out.starts_with("redis (single): up for "), "{out}");
         let status = server.json("status", target);
         assert_eq!((&status["configured"], &status["state"]), (&json!(true), &json!("up")));
+        let fleet = status["fleet"].as_array().unwrap();
+        let processes: Vec<_> = fleet.iter().map(|process| process["is_self"].clone()).collect();
+        assert_eq!(processes, [is_self], "{status}");
     }
     // A command with another configuration does not change the shared limits.
     let other = std::fs::read_to_string(server.dir.path().join("tidegate.toml")).unwrap();

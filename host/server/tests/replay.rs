@@ -179,6 +179,22 @@ async fn unwritable_decision_log_is_logged_once() {
 }
 
 #[test]
+fn logged_body_is_evaluated_again() {
+    let policy = r#"if body.contains("SYSTEM_BUSY") { retry("transient") } else { abstain() }"#;
+    let dir = TestDir::new(&[("policies/retry/jd.rhai", policy)]);
+    let log = |body: &str, verdict| {
+        line("retry", "retry/jd.rhai", json!({ "platform": "jd", "code": "7", "body": body }), verdict)
+    };
+    let (busy, abstains) = (json!({ "action": "retry", "class": "transient" }), json!({ "action": "default" }));
+    dir.write("log", &[log("<e>SYSTEM_BUSY</e>", busy.clone()), log("<e/>", abstains)].concat());
+    let (code, text, err) = dir.replay(&["log"]);
+    assert_eq!(code, 0, "{text}{err}");
+    dir.write("log", &log("<e/>", busy));
+    let (code, text, _) = dir.replay(&["log"]);
+    assert!(code == 1 && text.contains("code 7, platform jd, body <e/>"), "{text}");
+}
+
+#[test]
 fn candidate_beside_the_active_policy_is_evaluated_too() {
     let candidate = JD.replace("\"permanent\"", "\"quota\"");
     let dir = TestDir::new(&[("policies/retry/jd.rhai", JD), ("policies/retry/jd.candidate.rhai", &candidate)]);

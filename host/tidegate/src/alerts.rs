@@ -1,8 +1,11 @@
 //! Alerting: evaluation of the rules, alert states, notifications and their history.
 
+mod builtin;
 mod deliver;
 mod evaluate;
 mod memory;
+mod offline;
+mod step;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,12 +15,14 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 use tidegate_core::clock::millis;
 use tidegate_core::config::ChannelConfig;
-use tidegate_core::store::{AlertRecord, AlertStore};
-use tidegate_core::{Notifier, Severity, StoreError};
+use tidegate_core::store::{AlertRecord, AlertStore, RoutedNotification};
+use tidegate_core::{Notifier, Severity, StoreError, Transition};
 
-pub use deliver::{Deliveries, send};
+pub use builtin::{BuiltinCondition, builtin_states, evaluate_builtin};
+pub use deliver::Deliveries;
 pub use evaluate::{KnownEndpoints, RuleContext, StatsSource, evaluate, scopes};
 pub use memory::MemoryAlerts;
+pub use offline::OfflineAlerting;
 
 /// Creates notifiers for the configured channels. The error names the channel and the reason.
 pub type NotifierFactory = Arc<dyn Fn(&BTreeMap<String, ChannelConfig>) -> Result<Channels, String> + Send + Sync>;
@@ -36,7 +41,7 @@ impl fmt::Debug for Alerts {
 }
 
 struct AlertsInner {
-    channels: ArcSwap<Channels>,
+    channels: Arc<ArcSwap<Channels>>,
     store: Arc<dyn AlertStore>,
 }
 
@@ -59,7 +64,12 @@ pub struct ActiveAlert {
 
 impl Alerts {
     pub(crate) fn new(store: Arc<dyn AlertStore>) -> Self {
-        Self(Arc::new(AlertsInner { channels: ArcSwap::default(), store }))
+        Self(Arc::new(AlertsInner { channels: Arc::default(), store }))
+    }
+
+    /// Returns the same channels with another store.
+    pub(crate) fn with_store(&self, store: Arc<dyn AlertStore>) -> Self {
+        Self(Arc::new(AlertsInner { channels: Arc::clone(&self.0.channels), store }))
     }
 
     pub(crate) fn store(&self) -> &dyn AlertStore {
@@ -73,6 +83,22 @@ impl Alerts {
 
     pub(crate) fn notifier(&self, channel: &str) -> Option<Arc<dyn Notifier>> {
         self.0.channels.load().get(channel).cloned()
+    }
+
+    /// Logs a new notification, at the level of its severity, unless one of its channels is the log. A resolved alert is
+    /// logged at level INFO.
+    pub(crate) fn log(&self, RoutedNotification { notification, channels }: &RoutedNotification) {
+        if channels.iter().any(|channel| self.notifier(channel).is_some_and(|notifier| notifier.is_log())) {
+            return;
+        }
+        let (title, detail) = (notification.title(), &notification.detail);
+        match (notification.transition, notification.severity) {
+            (Transition::Resolved, _) | (_, Severity::Info) => {
+                tracing::info!(title, detail, ?channels, "sending alert notification");
+            }
+            (_, Severity::Warning) => tracing::warn!(title, detail, ?channels, "sending alert notification"),
+            (_, Severity::Critical) => tracing::error!(title, detail, ?channels, "sending alert notification"),
+        }
     }
 
     /// Returns the names of all channels.

@@ -4,16 +4,22 @@
 ///
 /// There is no default limit for unknown platforms, because a misspelled name must not get a quota of its own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown platform {name:?}; add [limits.{name}] to the configuration, or use one of: {known}")]
+#[error("unknown platform {name:?}; add [limits.{name}] to the configuration, or {alternative}")]
 pub struct UnknownPlatform {
     name: String,
-    known: String,
+    /// What to do instead of adding a limit.
+    alternative: String,
 }
 
 impl UnknownPlatform {
     pub(crate) fn new<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> Self {
         let known = known.map(String::as_str).collect::<Vec<_>>().join(", ");
-        Self { name: name.to_owned(), known }
+        let alternative = if known.is_empty() {
+            "include a preset: presets = [\"platforms\"]".to_owned()
+        } else {
+            format!("use one of: {known}")
+        };
+        Self { name: name.to_owned(), alternative }
     }
 }
 

@@ -97,14 +97,16 @@ impl Builder {
         self
     }
 
-    /// Sets the clock. The default is [`SystemClock`].
+    /// Sets the clock of the host and of its policies. The default is [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// Makes the host read-only: it does not change limits in Redis, even if its configuration differs.
+    /// Makes the host read-only: it does not change limits in Redis, even if its configuration differs. It is not one of
+    /// the processes that share Redis: it has no local share of a limit while Redis is unavailable, and [`Host::run`]
+    /// neither evaluates alert rules nor sends notifications.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
@@ -136,6 +138,10 @@ impl Builder {
     /// # Errors
     /// Returns an error if a channel cannot be created or the `[redis]` settings are invalid.
     pub fn build(self) -> Result<Host, BuildError> {
+        #[cfg(feature = "policies")]
+        if let (Some(policies), Some(clock)) = (&self.policies, &self.clock) {
+            policies.set_clock(Arc::clone(clock));
+        }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
         let stores = Stores::open(&self.config, &clock, self.read_only)?;
         let limiters = Limiters::new(stores.clone(), &self.config.limits);
@@ -180,6 +186,8 @@ impl Builder {
             policies.set_view(host.view());
             policies.configure_decision_log(&host.config().decisions);
         }
+        #[cfg(feature = "redis")]
+        host.announce();
         Ok(host)
     }
 }
@@ -258,6 +266,14 @@ impl Host {
         self.0.stores.redis()
     }
 
+    /// Returns whether this host is not one of the processes that share Redis.
+    pub(crate) fn is_read_only(&self) -> bool {
+        #[cfg(feature = "redis")]
+        return self.redis().is_some_and(tidegate_redis::Redis::is_read_only);
+        #[cfg(not(feature = "redis"))]
+        false
+    }
+
     /// Returns the data that policies can query.
     #[cfg(feature = "policies")]
     pub(crate) fn view(&self) -> Arc<dyn tidegate_core::HostView> {
@@ -268,6 +284,18 @@ impl Host {
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.0.calls.clock
+    }
+
+    /// Returns whether a policy that may classify failures of this platform reads [`Failure::body`]. Otherwise the
+    /// caller may omit the body.
+    #[must_use]
+    pub fn reads_body(&self, platform: &str) -> bool {
+        #[cfg(feature = "policies")]
+        if let Some(policies) = self.policies() {
+            return policies.reads_body(platform);
+        }
+        let _ = platform;
+        false
     }
 
     /// Activates a new configuration: limits, retry, alerting, channels, the limits and settings of policies, and the

@@ -66,6 +66,7 @@ mod config_status;
 mod context;
 mod error;
 mod evaluator;
+mod fleet;
 mod host;
 mod limit_set;
 mod limiter;
@@ -103,15 +104,15 @@ pub use lock::{Lease, Lock, LockError, Locks};
 pub use metrics::{Metrics, Recorder};
 pub use pipeline::{Attempt, Retry};
 #[cfg(feature = "policies")]
-pub use reload::read_config;
+pub use reload::{effective_values, read_config};
 #[cfg(feature = "tower")]
 pub use response::{complete_failure, read_failure};
 pub use tidegate_core::config::Config;
 pub use tidegate_core::store::{AlertRecord, Delivery, LockGrant, LockHeld, LockInfo, LockRequest};
 pub use tidegate_core::{
-    Action, Allowed, Backoff, Class, Clock, Failure, FailureKind, Fault, FaultKind, LimitStatus, Notification,
-    Notifier, NotifyError, OnRedisFailure, Outcome, Quota, QuotaError, Rate, Refusal, Request, ReservationId, Severity,
-    Stats, StoreError, Timestamp, Transition, Verdict,
+    Action, Allowed, Backoff, Class, Clock, Failure, FailureKind, Fault, FaultKind, FleetProcess, LimitStatus,
+    Notification, Notifier, NotifyError, OnRedisFailure, Outcome, ProcessInfo, Quota, QuotaError, Rate, Refusal,
+    Request, ReservationId, Severity, Stats, StoreError, Timestamp, Transition, Verdict,
 };
 #[cfg(feature = "policies")]
 pub use tidegate_policy::{
@@ -120,6 +121,7 @@ pub use tidegate_policy::{
 
 /// The types of a [`Config`]. `tidegate_core::config` has the whole module, with the reader for sections of one's own.
 pub mod config {
+    pub use tidegate_core::config::reader::{Diagnostic, EffectiveValue, Origin};
     pub use tidegate_core::config::{
         AlertingConfig, ChannelConfig, Config, DecisionsConfig, Env, ErrorShape, LimitConfig, LimitScope,
         MetricsConfig, PlatformConfig, PoliciesConfig, PolicyConfig, RedisConfig, RetryConfig, ServerConfig, SystemEnv,

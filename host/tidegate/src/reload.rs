@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tidegate_core::config::reader::{Diagnostic, EffectiveValue};
 use tidegate_core::config::{Config, SystemEnv};
 use tidegate_policy::Policies;
 use tidegate_policy::watch::{Watch, watch};
@@ -101,12 +102,10 @@ fn needs_restart(initial: &Config, current: &Config) -> Vec<&'static str> {
 /// # Errors
 /// Returns all errors of the file, as lines of `file:line:column: message`.
 pub fn read_config(path: &Path) -> Result<Config, String> {
-    let file = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{file}: {error}"))?;
-    let base = path.parent().unwrap_or_else(|| Path::new(""));
-    let mut config = Config::parse(&text, &SystemEnv { dir: base.to_owned() }).map_err(|diagnostics| {
-        diagnostics.iter().map(|diagnostic| format!("{file}:{diagnostic}")).collect::<Vec<_>>().join("\n")
-    })?;
+    let text = read_text(path)?;
+    let env = environment(path);
+    let mut config = Config::parse(&text, &env).map_err(|diagnostics| in_file(path, &diagnostics))?;
+    let base = env.dir;
     config.policies.dir = base.join(&config.policies.dir);
     config.policies.cache = config.policies.cache.map(|cache| base.join(cache));
     config.decisions.file = config.decisions.file.map(|file| base.join(file));
@@ -114,4 +113,28 @@ pub fn read_config(path: &Path) -> Result<Config, String> {
         *ca = base.join(&*ca);
     }
     Ok(config)
+}
+
+/// Returns every value of a configuration file with its origin; without a file, those of [`Config::shipped`].
+///
+/// # Errors
+/// Returns all errors of the file, as lines of `file:line:column: message`.
+pub fn effective_values(path: Option<&Path>) -> Result<Vec<EffectiveValue>, String> {
+    let text = path.map(read_text).transpose()?;
+    let path = path.unwrap_or_else(|| Path::new(""));
+    Config::effective_values(text.as_deref(), &environment(path)).map_err(|diagnostics| in_file(path, &diagnostics))
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Returns the environment of the configuration in a file: secret files are relative to the directory of the file.
+fn environment(path: &Path) -> SystemEnv {
+    SystemEnv { dir: path.parent().unwrap_or_else(|| Path::new("")).to_owned() }
+}
+
+fn in_file(path: &Path, diagnostics: &[Diagnostic]) -> String {
+    let lines = diagnostics.iter().map(|diagnostic| format!("{}:{diagnostic}", path.display()));
+    lines.collect::<Vec<_>>().join("\n")
 }

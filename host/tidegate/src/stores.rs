@@ -29,7 +29,10 @@ impl Stores {
     /// Creates the factory and starts to connect to Redis if it is configured.
     #[cfg(feature = "redis")]
     pub fn open(config: &Config, clock: &Arc<dyn Clock>, read_only: bool) -> Result<Self, BuildError> {
-        let open = |config| Redis::open(config, Arc::clone(clock)).map_err(|error| redis_error(&error));
+        let open = |config| {
+            let open = if read_only { Redis::open_read_only } else { Redis::open };
+            open(config, Arc::clone(clock)).map_err(|error| redis_error(&error))
+        };
         let redis = config.redis.as_ref().map(open).transpose()?;
         Ok(Self { clock: Arc::clone(clock), redis, read_only })
     }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::bindings::host::tidegate::policy::{limits, log, metrics};
+use crate::bindings::retry::tidegate::policy::response;
 use crate::{Level, LimitState, Stats};
 
 /// Returns the statistics of the last `range`, rounded up to whole minutes, hours or days.
@@ -26,6 +27,19 @@ pub fn window(range: Duration) -> Stats {
 #[must_use]
 pub fn limit(name: &str) -> Option<LimitState> {
     limits::limit(name)
+}
+
+/// Returns the body of the platform's response: its first 64 KiB as text, or `None` if no response arrived. Only a retry
+/// policy can read it.
+///
+/// The host keeps the bodies of a platform's responses only if the platform's policy contains a call of this function.
+/// Other policies cost nothing.
+///
+/// # Panics
+/// Panics outside of a host.
+#[must_use]
+pub fn response_body() -> Option<String> {
+    response::body()
 }
 
 /// Writes the message and the location of a panic to the host's log, because the trap itself contains neither.

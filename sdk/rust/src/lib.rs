@@ -92,7 +92,7 @@ pub use bindings::host::tidegate::policy::log::Level;
 pub use bindings::retry::tidegate::policy::retry_types::{Action, Class, Failure, FailureKind, Verdict};
 #[doc(hidden)]
 pub use host::log_panics;
-pub use host::{limit, log, window};
+pub use host::{limit, log, response_body, window};
 pub use settings::{Setting, Settings};
 
 /// A retry policy: decides whether a failed call is repeated.

@@ -96,7 +96,9 @@ async fn read_address(child: &mut Child) -> Result<String> {
 fn configuration(limit: RateBound, receivers: &AlertReceivers) -> String {
     let (RateBound { per_second, burst }, AlertReceivers { webhook, secret, mail_port }) = (limit, receivers);
     format!(
-        r#"[limits.taobao]
+        r#"presets = ["platforms"]
+
+[limits.taobao]
 rate = "{per_second}/s"
 burst = {burst}
 

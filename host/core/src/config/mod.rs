@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::{Backoff, OnRedisFailure, Quota, Secret};
+use crate::{Backoff, BuiltinAlert, OnRedisFailure, Quota, Secret};
 use reader::{Diagnostic, EffectiveValue, Layer};
 
 pub use decisions::DecisionsConfig;
@@ -205,10 +205,8 @@ pub struct AlertingConfig {
     pub interval: Duration,
     /// How long the notification history is kept.
     pub history: Duration,
-    /// The channels that are notified when Redis is unavailable; `None` means all channels.
-    pub redis_unavailable_channels: Option<Vec<String>>,
-    /// The channels that are notified when a policy is quarantined; `None` means all channels.
-    pub policy_quarantined_channels: Option<Vec<String>>,
+    /// The channels of built-in alerts (`[alerting.channels]`). An alert that is missing here has all channels.
+    pub channels: BTreeMap<BuiltinAlert, Vec<String>>,
 }
 
 /// A section `[channels.NAME]`: one notification channel.

@@ -16,8 +16,8 @@ use super::reader::{
 };
 use super::secrets::{self, Env};
 use super::{AlertingConfig, Config, MetricsConfig, RetryConfig, ServerConfig, channels, decisions, policies, redis};
-use crate::Backoff;
 use crate::units::{format_duration, parse_duration};
+use crate::{Backoff, BuiltinAlert};
 
 /// The value of each key that a configuration may omit.
 const DEFAULTS: &str = include_str!("defaults.toml");
@@ -136,16 +136,15 @@ fn parse_flush_interval(text: &str) -> Result<Duration, String> {
 fn read_alerting(section: &mut Section<'_>, channels: &[&str]) -> Option<AlertingConfig> {
     let interval = section.required("interval", positive_duration);
     let history = section.required("history", positive_duration);
+    let builtin = section.table("channels").map(|mut section| read_builtin_channels(&mut section, channels));
+    Some(AlertingConfig { interval: interval?, history: history?, channels: builtin.unwrap_or_default() })
+}
+
+/// Reads `[alerting.channels]`: the names of channels for each built-in alert.
+fn read_builtin_channels(section: &mut Section<'_>, channels: &[&str]) -> BTreeMap<BuiltinAlert, Vec<String>> {
     let channel = parse_channel(channels);
-    let [redis_unavailable_channels, policy_quarantined_channels] =
-        ["redis_unavailable_channels", "policy_quarantined_channels"]
-            .map(|key| section.optional(key, list(|value| parsed(&channel)(value))));
-    Some(AlertingConfig {
-        interval: interval?,
-        history: history?,
-        redis_unavailable_channels,
-        policy_quarantined_channels,
-    })
+    let mut read = |alert: BuiltinAlert| section.optional(alert.name(), list(|value| parsed(&channel)(value)));
+    BuiltinAlert::ALL.into_iter().filter_map(|alert| Some((alert, read(alert)?))).collect()
 }
 
 fn read_server(section: &mut Section<'_>, env: &dyn Env) -> Option<ServerConfig> {

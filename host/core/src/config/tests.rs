@@ -87,7 +87,7 @@ fn every_key_sets_its_field() {
         "[retry]\nmax_attempts = 1\nbase_delay = '2s'\nmax_delay = '2s'\njitter = 0\ndeadline = '1h'\n\
          [metrics]\nmax_endpoints = 3\nflush_interval = '100ms'\n\
          [alerting]\ninterval = '1s'\nhistory = '1d'\n\
-         redis_unavailable_channels = ['log']\npolicy_quarantined_channels = []\n\
+         channels = { redis_unavailable = ['log'], policies_differ = [] }\n\
          [channels.log]\nkind = 'log'\n\
          [policies]\ndir = 'p'\nretry_deadline = '1ms'\nalert_deadline = '2ms'\n\
          max_memory = '64KiB'\nmax_operations = 1\n\
@@ -102,13 +102,9 @@ fn every_key_sets_its_field() {
     let backoff = Backoff { base_delay: seconds(2), max_delay: seconds(2), jitter: 0.0 };
     assert_eq!(config.retry, RetryConfig { max_attempts: 1, backoff, deadline: seconds(3600) });
     assert_eq!(config.metrics, MetricsConfig { max_endpoints: 3, flush_interval: Duration::from_millis(100) });
-    let redis_unavailable_channels = Some(vec!["log".to_owned()]);
-    let alerting = AlertingConfig {
-        interval: seconds(1),
-        history: seconds(86_400),
-        redis_unavailable_channels,
-        policy_quarantined_channels: Some(vec![]),
-    };
+    let channels =
+        [(BuiltinAlert::RedisUnavailable, vec!["log".to_owned()]), (BuiltinAlert::PoliciesDiffer, vec![])].into();
+    let alerting = AlertingConfig { interval: seconds(1), history: seconds(86_400), channels };
     assert_eq!(config.alerting, alerting);
     let limits = PolicyLimits {
         max_memory: 65_536,
@@ -166,7 +162,8 @@ flush_interval = "61s"
 [alerting]
 interval = "15 s"
 histroy = "7d"
-redis_unavailable_channels = ["log", "pager", 5]
+channels.redis_unavailable = ["log", "pager", 5]
+channels.redis_unavailabel = ["log"]
 [policies]
 max_memory = "16MB"
 max_operations = 0
@@ -194,12 +191,13 @@ kind = "log"
 16:18: metrics.flush_interval: expected a duration from 100ms to 1m such as "5s", found "61s"
 18:12: alerting.interval: expected a duration such as "250ms", "5s", "5m", "1h" or "7d", found "15 s"
 19:1: alerting: unknown key `histroy` (did you mean `history`?)
-20:38: alerting.redis_unavailable_channels: unknown channel `pager`; expected `log`
-20:47: alerting.redis_unavailable_channels: expected a string in quotes, found an integer
-22:14: policies.max_memory: expected a size from "64KiB" to "4GiB" such as "16MiB", found "16MB"
-23:18: policies.max_operations: expected a whole number of at least 1, found 0
-25:10: server.listen: expected an address and a port such as "127.0.0.1:8700", found "localhost"
-26:2: unknown key `cache`; expected one of `presets`, `platforms`, `limits`, `retry`, `metrics`, `channels`, `alerting`, `policies`, `policy`, `decisions`, `redis`, `server`"#;
+20:38: alerting.channels.redis_unavailable: unknown channel `pager`; expected `log`
+20:47: alerting.channels.redis_unavailable: expected a string in quotes, found an integer
+21:10: alerting.channels: unknown key `redis_unavailabel` (did you mean `redis_unavailable`?)
+23:14: policies.max_memory: expected a size from "64KiB" to "4GiB" such as "16MiB", found "16MB"
+24:18: policies.max_operations: expected a whole number of at least 1, found 0
+26:10: server.listen: expected an address and a port such as "127.0.0.1:8700", found "localhost"
+27:2: unknown key `cache`; expected one of `presets`, `platforms`, `limits`, `retry`, `metrics`, `channels`, `alerting`, `policies`, `policy`, `decisions`, `redis`, `server`"#;
     assert_eq!(diagnostics(text).join("\n"), expected);
 }
 

@@ -97,6 +97,44 @@ pub struct AlertChanges {
     pub retention: Duration,
 }
 
+/// What a process kept in memory about built-in alerts while the store was unavailable.
+#[derive(Clone, Debug, Default)]
+pub struct OfflineAlerts {
+    /// The unique id of the process's run.
+    pub origin: String,
+    /// The notifications with their delivery results, oldest first. Later ones of the same origin have greater ids.
+    pub records: Vec<AlertRecord>,
+    /// The states that belong to the notifications.
+    pub states: Vec<OfflineState>,
+    /// How long notifications are kept.
+    pub retention: Duration,
+}
+
+/// A state of a built-in alert that changed while the store was unavailable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OfflineState {
+    /// The alert.
+    pub key: AlertKey,
+    /// The state in the store when it became unavailable, as far as the process knows.
+    pub before: Option<AlertEntry>,
+    /// The state now; `None` removes it.
+    pub after: Option<AlertEntry>,
+    /// The id of the last notification about the alert.
+    pub last_id: u64,
+}
+
+impl OfflineState {
+    /// Returns whether this state replaces the store's `current` one: nothing changed it since, or the last
+    /// notification of this state is later.
+    #[must_use]
+    pub fn replaces(&self, current: Option<&AlertEntry>) -> bool {
+        let last_notified = |entry: Option<&AlertEntry>| entry.and_then(|entry| entry.state.last_notified());
+        current.is_none()
+            || current == self.before.as_ref()
+            || last_notified(self.after.as_ref()) > last_notified(current)
+    }
+}
+
 /// The maximum number of notifications that are kept, whatever their age.
 pub const MAX_HISTORY: usize = 10_000;
 
@@ -121,6 +159,14 @@ pub trait AlertStore: Send + Sync {
     /// Records the result of one delivery. It takes no token: a notification that was sent stays sent, even if its
     /// sender is no longer the leader.
     fn record_delivery(&self, id: u64, delivery: Delivery) -> StoreFuture<'_, ()>;
+
+    /// Adds the alerts that a process kept in memory while the store was unavailable. It takes no token: what happened
+    /// is history, whichever process leads now.
+    ///
+    /// A notification of the same origin and id is added once, however often the request is repeated. A channel without
+    /// a delivery result is undelivered. A state is written only with a new notification, and only if
+    /// [`OfflineState::replaces`] the current one.
+    fn add_offline(&self, alerts: OfflineAlerts) -> StoreFuture<'_, ()>;
 
     /// Returns at most `limit` notifications of one platform or of all platforms, newest first.
     fn history<'a>(&'a self, platform: Option<&'a str>, limit: usize) -> StoreFuture<'a, Vec<AlertRecord>>;

@@ -12,7 +12,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use alert::{
-    AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStates, AlertStore, Delivery, MAX_HISTORY, RoutedNotification,
+    AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStates, AlertStore, Delivery, MAX_HISTORY, OfflineAlerts,
+    OfflineState, RoutedNotification,
 };
 pub use limit::{LimitStatus, LimitStore, OnRedisFailure, StoreReservation};
 pub use lock::{LockGrant, LockHeld, LockInfo, LockReply, LockRequest, LockStore};

@@ -19,11 +19,13 @@ const SECRET_NAME_PARTS: [&str; 12] = [
     "accesskey",
     "privatekey",
 ];
+/// The characters after the name of a value in a text: `name=value`, `"name": "value"`, `<name>value</name>`.
+const SEPARATORS: [char; 3] = ['=', ':', '>'];
 /// The characters that end a value in a text, for example in the query of a URL.
 const VALUE_TERMINATORS: [char; 10] = ['&', '"', '\'', ')', ']', '}', '<', '>', ';', ','];
 
-/// Replaces every string whose field name denotes a secret. In other strings, replaces values such as `token=…` and
-/// `"token": "…"`.
+/// Replaces every string whose field name denotes a secret, also in strings that contain JSON, such as the body of a
+/// response. In other strings, replaces values such as `token=…` and `"token": "…"`.
 pub fn mask(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -36,9 +38,23 @@ pub fn mask(value: &mut Value) {
             [Value::String(name), value @ Value::String(_)] if is_secret(name) => *value = Value::from(MASK),
             values => values.iter_mut().for_each(mask),
         },
-        Value::String(text) if text.contains(['=', ':']) => *text = masked(text),
+        Value::String(text) if text.contains(SEPARATORS) => {
+            *text = masked_json(text).unwrap_or_else(|| masked(text));
+        }
         _ => {}
     }
+}
+
+/// Returns a text that is JSON with its secrets masked, or `None` if it is not JSON. A text without secrets is returned
+/// as it is, so that a replay evaluates a policy on the same text.
+fn masked_json(text: &str) -> Option<String> {
+    if !text.trim_start().starts_with(['{', '[']) {
+        return None;
+    }
+    let value: Value = serde_json::from_str(text).ok()?;
+    let mut masked = value.clone();
+    mask(&mut masked);
+    Some(if masked == value { text.to_owned() } else { masked.to_string() })
 }
 
 /// Whether a field of this name holds a secret. Platforms call a signature `sign`.
@@ -49,35 +65,62 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// Returns a text with the values of secrets masked. A connection error may contain the whole URL, and a message may
-/// contain the JSON of a platform's response.
+/// contain a part of the platform's response, in JSON or XML.
 fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(['=', ':']) {
+    while let Some(at) = rest.find(SEPARATORS) {
         let (before, after) = rest.split_at(at + 1);
         out.push_str(before);
         rest = after;
-        let (name, value) = match before.strip_suffix('=') {
-            Some(before) => (before, Some(after)),
-            // A colon also occurs in prose, so only a JSON field, `"name": "value"`, counts.
-            None => (before[..at].trim_end().trim_end_matches('"'), after.trim_start().strip_prefix('"')),
-        };
-        let is_name_char = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        let name = name.rsplit(|c| !is_name_char(c)).next().unwrap_or_default();
-        if let Some(value) = value.filter(|_| is_secret(name)) {
-            out.push_str(&after[..after.len() - value.len()]);
-            let is_quoted = before.ends_with(':');
-            let is_end = |c: char| {
-                if is_quoted { c == '"' } else { c.is_whitespace() || VALUE_TERMINATORS.contains(&c) }
-            };
-            let end = value.find(is_end).unwrap_or(value.len());
-            if end > 0 {
+        if let Some((start, end)) = secret_value(before, after) {
+            out.push_str(&after[..start]);
+            if end > start {
                 out.push_str(MASK);
             }
-            rest = &value[end..];
+            rest = &after[end..];
         }
     }
     out + rest
+}
+
+/// Returns where a value starts and ends in `after`, if `before` ends with the name of a secret and a separator.
+fn secret_value(before: &str, after: &str) -> Option<(usize, usize)> {
+    let separator = before.chars().next_back()?;
+    let name_end = &before[..before.len() - separator.len_utf8()];
+    let name_end = if separator == ':' { name_end.trim_end().trim_end_matches('"') } else { name_end };
+    let is_name_char = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let name = name_end.rsplit(|c| !is_name_char(c)).next().unwrap_or_default();
+    if !is_secret(name) {
+        return None;
+    }
+    match (separator, after.chars().next()) {
+        (':', _) => {
+            // A colon also occurs in prose, so only a quoted value counts, as in `"name": "value"`.
+            let start = after.len() - after.trim_start().strip_prefix('"')?.len();
+            Some((start, start + string_end(&after[start..])))
+        }
+        ('>', _) => {
+            let is_element = name_end.strip_suffix(name)?.ends_with('<');
+            is_element.then(|| (0, after.find('<').unwrap_or(after.len())))
+        }
+        (_, Some(quote @ ('"' | '\''))) => Some((1, after[1..].find(quote).map_or(after.len(), |end| end + 1))),
+        _ => {
+            let is_end = |c: char| c.is_whitespace() || VALUE_TERMINATORS.contains(&c);
+            Some((0, after.find(is_end).unwrap_or(after.len())))
+        }
+    }
+}
+
+/// Returns where a JSON string ends: at the first quotation mark that is not escaped.
+fn string_end(text: &str) -> usize {
+    let mut is_escaped = false;
+    let end = text.bytes().position(|byte| {
+        let is_end = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    });
+    end.unwrap_or(text.len())
 }
 
 #[cfg(test)]
@@ -114,13 +157,40 @@ mod tests {
                 r#"{"code":7,"access_token":"s3", "session" : "x y","msg":"a: b"}"#,
                 r#"{"code":7,"access_token":"***", "session" : "***","msg":"a: b"}"#,
             ),
+            (
+                r#"cut {"token": "a\"b\\", "code": "7", "secret": "hal"#,
+                r#"cut {"token": "***", "code": "7", "secret": "***"#,
+            ),
             ("session: expired", "session: expired"),
+            ("token -> x, token > 5", "token -> x, token > 5"),
+            ("</token>x<token>", "</token>x<token>"),
             ("https://x:443/y", "https://x:443/y"),
             ("=", "="),
             ("标题 token=密码 以后", "标题 token=*** 以后"),
         ];
         for (text, expected) in rows {
             assert_eq!(masked(text), expected);
+        }
+    }
+
+    #[test]
+    fn secrets_in_a_body_are_masked_and_a_body_without_secrets_is_unchanged() {
+        let rows = [
+            (r#"{ "b": 1,  "a": "token" }"#, r#"{ "b": 1,  "a": "token" }"#),
+            (r#"{ "code": 7, "user": { "session_key": "s\"3" } }"#, r#"{"code":7,"user":{"session_key":"***"}}"#),
+            (r#"[{ "cookies": "c" }]"#, r#"[{"cookies":"***"}]"#),
+            (r#"{"url": "https://x/y?sign=AB&v=2"}"#, r#"{"url":"https://x/y?sign=***&v=2"}"#),
+            (r#"{"inner": "{\"password\": \"p\"}"}"#, r#"{"inner":"{\"password\":\"***\"}"}"#),
+            (r#"{"token": "cut off"#, r#"{"token": "***"#),
+            (
+                "<error token='t x'><session>s3</session><a>b</a></error>",
+                "<error token='***'><session>***</session><a>b</a></error>",
+            ),
+        ];
+        for (body, expected) in rows {
+            let mut input = json!({ "body": body });
+            mask(&mut input);
+            assert_eq!(input, json!({ "body": expected }), "{body}");
         }
     }
 

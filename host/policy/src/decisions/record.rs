@@ -158,6 +158,17 @@ mod tests {
     }
 
     #[test]
+    fn body_is_logged_with_masked_secrets() {
+        let body = |text: &str| {
+            let failure = Failure { body: Some(text.to_owned()), ..Failure::default() };
+            line(LoggedDecision::Retry(failure, Ok(Verdict::abstain())))["input"]["body"].clone()
+        };
+        assert_eq!(body("{ \"code\": 7 }\n"), json!("{ \"code\": 7 }\n"));
+        assert_eq!(body(r#"{"code":7,"token":"s3"}"#), json!(r#"{"code":7,"token":"***"}"#));
+        assert_eq!(body("no JSON"), json!("no JSON"));
+    }
+
+    #[test]
     fn fault_replaces_the_verdict() {
         let fault = Fault::new(FaultKind::Trap, "on purpose");
         let line = line(LoggedDecision::Alert(Snapshot::default(), Err(fault)));

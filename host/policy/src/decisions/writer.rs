@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::LogCounts;
+use tidegate_core::{Clock, Timestamp};
+
+use super::counts::LogCounts;
 use super::record::DecisionRecord;
 
 /// The maximum size of lines that are written together, in bytes.
@@ -26,14 +28,14 @@ pub struct LogWriter {
     path: PathBuf,
     max_size: u64,
     counts: Arc<LogCounts>,
+    clock: Arc<dyn Clock>,
     open: Option<OpenFile>,
     /// The complete lines that are still to be written.
     lines: Vec<u8>,
     /// The number of these lines.
     line_count: u64,
     /// When the last attempt failed. `None` if it succeeded.
-    failed_at: Option<Instant>,
-    retry_delay: Duration,
+    failed_at: Option<Timestamp>,
 }
 
 struct OpenFile {
@@ -41,21 +43,12 @@ struct OpenFile {
     size: u64,
     /// Whether the file ends within a line, because a process was killed or the disk was full.
     has_partial_line: bool,
-    opened_at: Instant,
+    opened_at: Timestamp,
 }
 
 impl LogWriter {
-    pub fn new(path: PathBuf, max_size: u64, counts: Arc<LogCounts>) -> Self {
-        Self {
-            path,
-            max_size,
-            counts,
-            open: None,
-            lines: Vec::new(),
-            line_count: 0,
-            failed_at: None,
-            retry_delay: RETRY_DELAY,
-        }
+    pub fn new(path: PathBuf, max_size: u64, counts: Arc<LogCounts>, clock: Arc<dyn Clock>) -> Self {
+        Self { path, max_size, counts, clock, open: None, lines: Vec::new(), line_count: 0, failed_at: None }
     }
 
     /// Writes all records until the channel closes.
@@ -92,7 +85,7 @@ impl LogWriter {
         if count == 0 {
             return;
         }
-        let is_delayed = self.failed_at.is_some_and(|failed_at| failed_at.elapsed() < self.retry_delay);
+        let is_delayed = self.failed_at.is_some_and(|failed_at| self.clock.now() - failed_at < RETRY_DELAY);
         let result = if is_delayed { None } else { Some(self.write()) };
         self.lines.clear();
         if !matches!(result, Some(Ok(()))) {
@@ -114,20 +107,21 @@ impl LogWriter {
     /// Records a failure. Logs it only if the previous attempt succeeded.
     fn record_failure(&mut self, error: &io::Error) {
         self.open = None;
-        if self.failed_at.replace(Instant::now()).is_none() {
+        if self.failed_at.replace(self.clock.now()).is_none() {
             tracing::warn!(file = %self.path.display(), %error, "cannot write the decision log, dropping decisions");
         }
         *self.counts.error.lock() = Some(format!("{}: {error}", self.path.display()));
     }
 
     fn write(&mut self) -> io::Result<()> {
-        let open = self.open.take().filter(|open| open.opened_at.elapsed() < REOPEN_INTERVAL);
-        let mut open = open.map_or_else(|| OpenFile::open(&self.path), Ok)?;
+        let now = self.clock.now();
+        let open = self.open.take().filter(|open| now - open.opened_at < REOPEN_INTERVAL);
+        let mut open = open.map_or_else(|| OpenFile::open(&self.path, now), Ok)?;
         let added = self.lines.len() as u64 + u64::from(open.has_partial_line);
         if open.size > 0 && open.size + added > self.max_size {
             drop(open);
             fs::rename(&self.path, rotated_path(&self.path))?;
-            open = OpenFile::open(&self.path)?;
+            open = OpenFile::open(&self.path, now)?;
         }
         if std::mem::take(&mut open.has_partial_line) {
             open.file.write_all(b"\n")?;
@@ -141,7 +135,7 @@ impl LogWriter {
 }
 
 impl OpenFile {
-    fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path, now: Timestamp) -> io::Result<Self> {
         // Renaming a device or a pipe would do harm, and opening one may block forever.
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             return Err(io::Error::other("expected a regular file or a path that does not exist"));
@@ -158,7 +152,7 @@ impl OpenFile {
             file.seek(SeekFrom::End(-1))?;
             file.read_exact(&mut last_byte)?;
         }
-        Ok(Self { file, size, has_partial_line: last_byte != *b"\n", opened_at: Instant::now() })
+        Ok(Self { file, size, has_partial_line: last_byte != *b"\n", opened_at: now })
     }
 }
 
@@ -176,6 +170,7 @@ mod tests {
     use super::super::record::{LoggedDecision, PolicyId};
     use super::super::recording_view::ViewReads;
     use super::*;
+    use crate::clock::test_clock::TestClock;
 
     /// Returns a decision whose line has exactly this many bytes.
     fn record(bytes: usize) -> DecisionRecord {
@@ -193,14 +188,21 @@ mod tests {
     struct TestLog {
         dir: tempfile::TempDir,
         writer: LogWriter,
+        clock: Arc<TestClock>,
     }
 
     impl TestLog {
         fn new(path: &str, max_size: u64) -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let mut writer = LogWriter::new(dir.path().join(path), max_size, Arc::default());
-            writer.retry_delay = Duration::ZERO;
-            Self { dir, writer }
+            let clock = Arc::new(TestClock::default());
+            let writer = LogWriter::new(dir.path().join(path), max_size, Arc::default(), Arc::clone(&clock) as _);
+            Self { dir, writer, clock }
+        }
+
+        /// Writes a line after the retry delay.
+        fn write_later(&mut self, bytes: usize) {
+            self.clock.advance_ms(1_000);
+            self.write(bytes);
         }
 
         fn write(&mut self, bytes: usize) {
@@ -254,11 +256,11 @@ mod tests {
     fn missing_directory_drops_lines_until_it_exists() {
         let mut log = TestLog::new("logs/log", 1_000);
         log.write(300);
-        log.write(300);
+        log.write_later(300);
         assert_eq!(log.counts(), (0, 2));
         assert!(log.writer.counts.error.lock().as_ref().is_some_and(|error| error.contains("logs/log: ")));
         fs::create_dir(log.dir.path().join("logs")).unwrap();
-        log.write(300);
+        log.write_later(300);
         assert_eq!((log.counts(), log.size("logs/log")), ((1, 2), Some(300)));
         assert_eq!(*log.writer.counts.error.lock(), None);
     }
@@ -266,9 +268,9 @@ mod tests {
     #[test]
     fn no_write_is_attempted_during_the_retry_delay() {
         let mut log = TestLog::new("logs/log", 1_000);
-        log.writer.retry_delay = Duration::from_secs(3_600);
         log.write(300);
         fs::create_dir(log.dir.path().join("logs")).unwrap();
+        log.clock.advance_ms(999);
         log.write(300);
         assert_eq!((log.counts(), log.size("logs/log")), ((0, 2), None));
     }

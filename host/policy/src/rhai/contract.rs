@@ -125,7 +125,7 @@ impl Contract {
     }
 
     fn retry() -> Self {
-        let strings = ["platform", "endpoint", "kind", "code", "sub_code", "message"];
+        let strings = ["platform", "endpoint", "kind", "code", "sub_code", "message", "body"];
         let strings = strings.map(|name| (name, ValueType::String));
         let numbers = ["attempt", "elapsed_ms", "at_ms", "status", "retry_after_ms"];
         let numbers = numbers.map(|name| (name, ValueType::Number));

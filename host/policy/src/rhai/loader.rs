@@ -96,6 +96,11 @@ impl<K: ScriptKind> ScriptPolicy<K> {
         self.run(input, view, None).map_err(|error| self.script.fault(error))
     }
 
+    /// Returns whether the script reads an input.
+    pub fn reads(&self, input: &str) -> bool {
+        self.script.reads(input)
+    }
+
     /// Returns the syntax tree of the script.
     pub const fn ast(&self) -> &AST {
         self.script.ast()

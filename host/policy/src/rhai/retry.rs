@@ -31,6 +31,7 @@ impl ScriptKind for RetryKind {
             message: Some("This ban will last for 3 more seconds".into()),
             headers: vec![("x-request-id".into(), "1".into())],
             retry_after_ms: Some(3_000),
+            body: Some("{\"code\": 7}".into()),
             ..Failure::default()
         };
         let with_status = |status| Failure { status: Some(status), attempt: 2, ..full.clone() };
@@ -57,10 +58,11 @@ impl ScriptKind for RetryKind {
             3 => string_or_empty(failure.code.as_deref()),
             4 => string_or_empty(failure.sub_code.as_deref()),
             5 => string_or_empty(failure.message.as_deref()),
-            6 => number(failure.attempt.into()),
-            7 => number(failure.elapsed_ms),
-            8 => number(failure.at_ms),
-            9 => number(failure.status.unwrap_or(0).into()),
+            6 => string_or_empty(failure.body.as_deref()),
+            7 => number(failure.attempt.into()),
+            8 => number(failure.elapsed_ms),
+            9 => number(failure.at_ms),
+            10 => number(failure.status.unwrap_or(0).into()),
             _ => number(failure.retry_after_ms.unwrap_or(0)),
         }
     }
@@ -80,5 +82,9 @@ impl ScriptKind for RetryKind {
 impl RetryPolicy for ScriptPolicy<RetryKind> {
     fn classify(&self, failure: &Failure, view: &Arc<dyn HostView>) -> Result<Verdict, Fault> {
         self.evaluate(failure, view)
+    }
+
+    fn reads_body(&self) -> bool {
+        self.reads("body")
     }
 }

@@ -80,6 +80,11 @@ impl Script {
         Ok(script)
     }
 
+    /// Returns whether the script reads an input.
+    pub fn reads(&self, input: &str) -> bool {
+        self.inputs.iter().any(|(_, name)| name == input)
+    }
+
     /// Returns the syntax tree of the script.
     pub const fn ast(&self) -> &AST {
         &self.ast

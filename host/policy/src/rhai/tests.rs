@@ -80,6 +80,7 @@ fn retry_script_reads_every_field_of_a_failure() {
         message: Some("wait 2 seconds".into()),
         headers: vec![("x-next".into(), "7".into())],
         retry_after_ms: Some(250),
+        body: Some("<error/>".into()),
         ..Failure::default()
     };
     let rows = [
@@ -92,6 +93,7 @@ fn retry_script_reads_every_field_of_a_failure() {
         ("code", "15"),
         ("sub_code", "isp.x"),
         ("message", "wait 2 seconds"),
+        ("body", "<error/>"),
         ("header(\"X-Next\")", "7"),
         ("`[${header(\"other\")}]`", "[]"),
         ("`${retry_after_ms}`", "250.0"),
@@ -106,8 +108,8 @@ fn retry_script_reads_every_field_of_a_failure() {
 
 #[test]
 fn missing_fields_of_a_failure_are_zero_or_empty() {
-    let script = "abstain(`${status}|${code}|${sub_code}|${message}|${retry_after_ms}|${platform}`)";
-    assert_eq!(retry(script, &Failure::default()).reason.as_deref(), Some("0.0||||0.0|"));
+    let script = "abstain(`${status}|${code}|${sub_code}|${message}|${body}|${retry_after_ms}|${platform}`)";
+    assert_eq!(retry(script, &Failure::default()).reason.as_deref(), Some("0.0|||||0.0|"));
 }
 
 #[test]

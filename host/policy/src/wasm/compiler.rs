@@ -2,6 +2,7 @@
 //! the cache is not compiled.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -14,7 +15,7 @@ use wasmtime::component::Component;
 use wit_component::ComponentEncoder;
 
 use super::cache::ComponentCache;
-use crate::engines::CompileProgress;
+use crate::compile_progress::CompileProgress;
 use crate::files::hash;
 
 /// The maximum number of compiled components that wait to be loaded.
@@ -26,6 +27,12 @@ type CompileResult = Result<Component, String>;
 pub struct WasmBinary<'a> {
     bytes: &'a [u8],
     hash: Cow<'a, str>,
+}
+
+impl fmt::Debug for WasmBinary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WasmBinary").field("size", &self.bytes.len()).field("hash", &self.hash).finish()
+    }
 }
 
 impl<'a> WasmBinary<'a> {
@@ -65,11 +72,6 @@ impl Compiler {
             opened.inspect_err(|error| tracing::warn!(%error, "component cache disabled until restart")).ok()
         });
         Self(Arc::new(CompilerInner { engine, cache, jobs: Mutex::default(), done: Condvar::new() }))
-    }
-
-    /// Returns the engine that runs the components.
-    pub fn engine(&self) -> &Engine {
-        &self.0.engine
     }
 
     /// Returns the compiled component of a binary.

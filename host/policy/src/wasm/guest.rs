@@ -2,185 +2,174 @@
 //! fault.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate_core::config::{Isolation, ResolvedPolicyConfig};
 use tidegate_core::units::format_duration;
 use tidegate_core::{Fault, FaultKind};
-use wasmtime::{Engine, Error, Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime::{Engine, Error, Store, Trap, WasmBacktrace};
 
-use super::engine::TICK;
-use super::imports::GuestCall;
+use super::budget::CpuBudget;
+use super::call::GuestCall;
+use super::contract::{Guest, Instantiate, PolicyInput};
 use super::limits::GuestLimits;
 use super::pool::{Pool, PoolOwner};
+use super::state::GuestState;
+use super::text::cut;
+use super::ticks::{TICK, Ticks};
 
 /// The maximum number of calls of one instance. A store does not free what its guest deallocated, so the instance is
 /// replaced after these calls. A new one costs about 20 µs.
 const MAX_CALLS_PER_INSTANCE: u32 = 1_000;
-
 /// The maximum number of bytes that the host copies out of a guest for one verdict.
 const MAX_VERDICT_SIZE: usize = 64 * 1024;
-
-/// The host state of a store.
-pub struct GuestState {
-    limits: GuestLimits,
-    cpu_budget: CpuBudget,
-    /// The context of the host functions.
-    pub call: GuestCall,
-}
-
-/// How much longer a guest may run.
-///
-/// Epochs also pass while a thread waits for a CPU, and on a busy machine a thread may wait longer than a deadline.
-/// Therefore the CPU time of the thread is read at each tick during which the guest runs. Few calls last until a tick.
-struct CpuBudget {
-    deadline: Duration,
-    /// The tick in which the call began.
-    start_tick: u64,
-    /// The CPU time at the first tick during the call, and the time that counts as used until then.
-    first_tick: Option<(Duration, Duration)>,
-}
-
-/// The number of ticks that have passed.
-pub type TickCounter = Arc<AtomicU64>;
+/// The prefix of the error with which a policy rejects its settings.
+pub const SETTINGS_REJECTED: &str = "the policy rejected its settings: ";
 
 /// One instance and its store.
-pub struct GuestInstance<B> {
+pub struct GuestInstance<I> {
     store: Store<GuestState>,
-    exports: B,
+    guest: Box<dyn Guest<I>>,
     calls: u32,
 }
 
-/// Creates an instance in a store and configures it.
-pub type StartGuest<B> = Box<dyn Fn(&mut Store<GuestState>) -> wasmtime::Result<B> + Send + Sync>;
-
 /// The instances are boxed, because each call takes one from the pool and returns it: this moves a pointer instead of
 /// half a kilobyte.
-pub type InstancePool<B> = Pool<Box<GuestInstance<B>>>;
+pub type InstancePool<I> = Pool<Box<GuestInstance<I>>>;
+
+/// What runs the guests of all policies.
+#[derive(Clone)]
+pub struct GuestRuntime {
+    /// The engine.
+    pub engine: Engine,
+    /// The ticks of the engine.
+    pub ticks: Ticks,
+}
 
 /// The guests of one policy.
-pub struct Guests<B> {
-    engine: Engine,
-    ticks: TickCounter,
-    pool: Arc<InstancePool<B>>,
+pub struct Guests<I: PolicyInput> {
+    runtime: GuestRuntime,
+    pool: Arc<InstancePool<I>>,
     owner: PoolOwner,
     policy: Arc<str>,
     config: ResolvedPolicyConfig,
-    start: StartGuest<B>,
+    instantiate: Instantiate<I>,
 }
 
-impl<B> Guests<B> {
-    /// Creates the guests of a policy, without an instance yet. `start` creates instances, within the policy's limits.
-    pub fn new(
-        (engine, ticks): (&Engine, &TickCounter),
-        pool: &Arc<InstancePool<B>>,
-        policy: &str,
-        config: &ResolvedPolicyConfig,
-        start: StartGuest<B>,
-    ) -> Self {
-        let owner = PoolOwner::new(config.limits.max_instances);
-        let (engine, ticks, pool) = (engine.clone(), Arc::clone(ticks), Arc::clone(pool));
-        Self { engine, ticks, pool, owner, policy: policy.into(), config: config.clone(), start }
+/// The time that one call may take.
+#[derive(Clone, Copy)]
+struct TimeLimit {
+    deadline: Duration,
+    /// How long the caller waited for an instance, which counts against the deadline.
+    waited: Duration,
+}
+
+impl TimeLimit {
+    /// Returns the time that is left to the guest.
+    fn available(self) -> Duration {
+        self.deadline.saturating_sub(self.waited)
     }
 
-    /// Calls a guest. Reuses a warm instance if there is one. Without a `deadline`, the deadline of the policy applies.
-    ///
-    /// The deadline covers the creation of an instance and the call together.
-    pub fn call<R>(
-        &self,
-        deadline: Option<Duration>,
-        call: impl FnOnce(&mut Store<GuestState>, &B) -> wasmtime::Result<R>,
-    ) -> Result<R, Fault> {
-        let deadline = deadline.unwrap_or(self.config.deadline);
-        let mut lease = self.pool.lease(&self.owner);
-        let instance = match lease.instance.take() {
-            Some(mut warm) => {
-                self.set_deadline(&mut warm.store, deadline);
-                warm
-            }
-            None => self.create(deadline)?,
-        };
-        let guest = lease.instance.insert(instance);
-        guest.store.data_mut().limits.reset_exceeded();
-        let result = call(&mut guest.store, &guest.exports);
-        let warning = guest.store.data_mut().call.end();
-        guest.calls += 1;
-        let may_reuse = self.config.limits.isolation == Isolation::Reuse && guest.calls < MAX_CALLS_PER_INSTANCE;
-        lease.is_reusable = result.is_ok() && may_reuse;
-        result.map_err(|error| {
-            let exceeded = guest.store.data().limits.was_exceeded();
-            with_warning(fault(&error, exceeded, deadline, FaultKind::Type), warning)
-        })
-    }
-
-    fn set_deadline(&self, store: &mut Store<GuestState>, deadline: Duration) {
-        let start_tick = self.ticks.load(Ordering::Relaxed);
-        store.data_mut().cpu_budget = CpuBudget { deadline, start_tick, first_tick: None };
-        store.set_epoch_deadline(1);
-    }
-
-    fn create(&self, deadline: Duration) -> Result<Box<GuestInstance<B>>, Fault> {
-        let state = GuestState {
-            limits: GuestLimits::new(&self.config.limits),
-            cpu_budget: CpuBudget { deadline, start_tick: 0, first_tick: None },
-            call: GuestCall::new(&self.policy),
-        };
-        let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.limits);
-        store.set_hostcall_fuel(MAX_VERDICT_SIZE);
-        let ticks = Arc::clone(&self.ticks);
-        store.epoch_deadline_callback(move |mut context| {
-            Ok(context.data_mut().cpu_budget.on_tick(ticks.load(Ordering::Relaxed)))
-        });
-        self.set_deadline(&mut store, deadline);
-        match (self.start)(&mut store) {
-            Ok(exports) => Ok(Box::new(GuestInstance { store, exports, calls: 0 })),
-            Err(error) => {
-                let warning = store.data_mut().call.end();
-                let exceeded = store.data().limits.was_exceeded();
-                Err(with_warning(fault(&error, exceeded, deadline, FaultKind::Trap), warning))
-            }
+    /// Says that the time is over.
+    fn exceeded(self) -> String {
+        let deadline = format_duration(self.deadline);
+        match format_duration(self.waited) {
+            _ if self.waited < TICK => format!("ran longer than {deadline}"),
+            waited => format!("ran longer than {deadline}, of which it waited {waited} for an instance"),
         }
     }
 }
 
-impl<B> Drop for Guests<B> {
+impl<I: PolicyInput> Guests<I> {
+    /// Creates the guests of a policy, without an instance yet. `instantiate` creates instances, within the policy's
+    /// limits.
+    pub fn new(
+        runtime: &GuestRuntime,
+        pool: &Arc<InstancePool<I>>,
+        policy: &str,
+        config: &ResolvedPolicyConfig,
+        instantiate: Instantiate<I>,
+    ) -> Self {
+        let owner = PoolOwner::new(config.limits.max_instances);
+        let (runtime, pool, config) = (runtime.clone(), Arc::clone(pool), config.clone());
+        Self { runtime, pool, owner, policy: policy.into(), config, instantiate }
+    }
+
+    /// Returns a guest's verdict. Reuses a warm instance if there is one. `begin` sets what the guest may read. Without
+    /// a `deadline`, the deadline of the policy applies.
+    ///
+    /// The deadline covers the wait for an instance, the creation of one and the call together.
+    pub fn decide(
+        &self,
+        deadline: Option<Duration>,
+        input: &I,
+        begin: impl FnOnce(&mut GuestCall),
+    ) -> Result<I::Verdict, Fault> {
+        let deadline = deadline.unwrap_or(self.config.deadline);
+        let Some(mut lease) = self.pool.lease(&self.owner, deadline) else {
+            let message = format!("no instance became free within {}", format_duration(deadline));
+            return Err(Fault::new(FaultKind::Deadline, message));
+        };
+        let time = TimeLimit { deadline, waited: lease.waited };
+        let instance = match lease.instance.take() {
+            Some(mut warm) => {
+                self.start_budget(&mut warm.store, time);
+                warm
+            }
+            None => self.create(time)?,
+        };
+        let GuestInstance { store, guest, calls } = &mut **lease.instance.insert(instance);
+        store.data_mut().limits.reset_exceeded();
+        begin(&mut store.data_mut().call);
+        let result = guest.decide(store, input);
+        let warning = store.data_mut().call.end();
+        *calls += 1;
+        let may_reuse = self.config.limits.isolation == Isolation::Reuse && *calls < MAX_CALLS_PER_INSTANCE;
+        lease.is_reusable = result.is_ok() && may_reuse;
+        let exceeded = store.data().limits.was_exceeded();
+        result.map_err(|error| with_warning(fault(&error, exceeded, time, FaultKind::Type), warning))
+    }
+
+    fn start_budget(&self, store: &mut Store<GuestState>, time: TimeLimit) {
+        store.data_mut().budget = CpuBudget::new(time.available(), self.runtime.ticks.count());
+        store.set_epoch_deadline(1);
+    }
+
+    fn create(&self, time: TimeLimit) -> Result<Box<GuestInstance<I>>, Fault> {
+        let state = GuestState {
+            limits: GuestLimits::new(&self.config.limits),
+            budget: CpuBudget::new(time.available(), 0),
+            call: GuestCall::new(&self.policy),
+        };
+        let mut store = Store::new(&self.runtime.engine, state);
+        store.limiter(|state| &mut state.limits);
+        store.set_hostcall_fuel(MAX_VERDICT_SIZE);
+        let ticks = self.runtime.ticks.clone();
+        store.epoch_deadline_callback(move |mut context| Ok(context.data_mut().budget.on_tick(ticks.count())));
+        self.start_budget(&mut store, time);
+        match self.start(&mut store) {
+            Ok(guest) => Ok(Box::new(GuestInstance { store, guest, calls: 0 })),
+            Err(error) => {
+                let warning = store.data_mut().call.end();
+                let exceeded = store.data().limits.was_exceeded();
+                Err(with_warning(fault(&error, exceeded, time, FaultKind::Trap), warning))
+            }
+        }
+    }
+
+    /// Creates a guest in a store and configures it.
+    fn start(&self, store: &mut Store<GuestState>) -> wasmtime::Result<Box<dyn Guest<I>>> {
+        let guest = (self.instantiate)(store)?;
+        let configured = guest.configure(store, &self.config.settings)?;
+        configured.map_err(|message| Error::msg(format!("{SETTINGS_REJECTED}{}", cut(message))))?;
+        Ok(guest)
+    }
+}
+
+impl<I: PolicyInput> Drop for Guests<I> {
     fn drop(&mut self) {
         self.pool.remove_owner(&self.owner);
     }
-}
-
-impl CpuBudget {
-    /// Decides at a tick whether the guest may continue. The first tick may come directly after the start, so it never
-    /// ends a guest.
-    fn on_tick(&mut self, tick: u64) -> UpdateDeadline {
-        let cpu = cpu_time();
-        let Some((cpu_before, used_before)) = self.first_tick else {
-            self.first_tick = Some((cpu, self.used_before(tick)));
-            return UpdateDeadline::Continue(1);
-        };
-        // Ticks are not exact, and one that comes a little early must not grant a further tick.
-        let used = used_before + cpu.saturating_sub(cpu_before) + TICK / 4;
-        if used >= self.deadline { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) }
-    }
-
-    /// Returns the time that counts as used before the first tick during the call: the tick in which the call began,
-    /// and the missed ones.
-    ///
-    /// Ticks are missed during one long instruction, or while the thread waits for a CPU. To tell these apart, the CPU
-    /// time would have to be read at the start of each call, which costs a third of a call. Therefore missed ticks
-    /// count, but at most for half of the deadline.
-    fn used_before(&self, tick: u64) -> Duration {
-        let missed = u32::try_from(tick.saturating_sub(self.start_tick + 1)).unwrap_or(u32::MAX);
-        TICK + TICK.saturating_mul(missed).min(self.deadline / 2)
-    }
-}
-
-/// Returns the CPU time that this thread has used.
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default() // it starts at zero, so it is never negative
 }
 
 /// Adds the guest's last warning to a trap. The trap only says where the guest ended; the warning may say why.
@@ -192,7 +181,7 @@ fn with_warning(mut fault: Fault, warning: Option<String>) -> Fault {
 }
 
 /// Converts a Wasmtime error to a fault. `other` is the kind of an error that is not a trap.
-fn fault(error: &Error, exceeded: bool, deadline: Duration, other: FaultKind) -> Fault {
+fn fault(error: &Error, exceeded: bool, time: TimeLimit, other: FaultKind) -> Fault {
     let trap = error.downcast_ref::<Trap>();
     let kind = match trap {
         Some(Trap::Interrupt) => FaultKind::Deadline,
@@ -202,7 +191,7 @@ fn fault(error: &Error, exceeded: bool, deadline: Duration, other: FaultKind) ->
         None => other,
     };
     let message = match (kind, trap) {
-        (FaultKind::Deadline, _) => format!("ran longer than {}", format_duration(deadline)),
+        (FaultKind::Deadline, _) => time.exceeded(),
         (FaultKind::Memory, Some(Trap::StackOverflow)) => "stack overflow: calls nested too deeply".to_owned(),
         (FaultKind::Memory, _) => "exceeded its memory limit".to_owned(),
         (_, Some(trap)) => trap.to_string(),
@@ -218,26 +207,95 @@ fn fault(error: &Error, exceeded: bool, deadline: Duration, other: FaultKind) ->
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use tidegate_core::config::{Config, Settings};
+    use tidegate_core::{Failure, Verdict};
+
     use super::*;
 
-    fn used_before_us(deadline_ms: u64, start_tick: u64, tick: u64) -> u128 {
-        let budget = CpuBudget { deadline: Duration::from_millis(deadline_ms), start_tick, first_tick: None };
-        budget.used_before(tick).as_micros()
-    }
+    /// A deadline that no test reaches.
+    const LONG: Duration = Duration::from_secs(60);
+    /// A deadline that every waiting caller reaches.
+    const SHORT: Duration = Duration::from_millis(20);
 
-    #[test]
-    fn missed_ticks_count_up_to_half_of_the_deadline() {
-        let rows =
-            [((5, 7, 8), 1_000), ((5, 7, 10), 3_000), ((5, 7, 11), 3_500), ((5, 7, 999), 3_500), ((1, 0, 9), 1_500)];
-        for ((deadline, start, tick), expected) in rows {
-            assert_eq!(used_before_us(deadline, start, tick), expected, "{deadline} ms, from {start} to {tick}");
+    /// A guest that waits at two barriers for the attempts 2 and higher, and returns its time as the verdict.
+    struct WaitingGuest(Arc<[Barrier; 2]>);
+
+    impl Guest<Failure> for WaitingGuest {
+        fn configure(&self, _: &mut Store<GuestState>, _: &Settings) -> wasmtime::Result<Result<(), String>> {
+            Ok(Ok(()))
+        }
+
+        fn decide(&self, store: &mut Store<GuestState>, failure: &Failure) -> wasmtime::Result<Verdict> {
+            if failure.attempt > 1 {
+                self.0.iter().for_each(|barrier| drop(barrier.wait()));
+            }
+            Ok(Verdict::abstain().with_delay(store.data().budget.available))
         }
     }
 
+    /// The guests of a policy with one instance, and the barriers at which a guest waits.
+    fn guests() -> (Guests<Failure>, Arc<[Barrier; 2]>) {
+        let engine = Engine::default();
+        let ticks = Ticks::start(&engine).unwrap();
+        let barriers = Arc::new([Barrier::new(2), Barrier::new(2)]);
+        let mut config = Config::default().policies.resolve("retry/x.wasm");
+        config.limits.max_instances = 1;
+        let instantiate: Instantiate<Failure> = Box::new({
+            let barriers = Arc::clone(&barriers);
+            move |_| Ok(Box::new(WaitingGuest(Arc::clone(&barriers))))
+        });
+        let pool = Arc::new(Pool::new(9));
+        (Guests::new(&GuestRuntime { engine, ticks }, &pool, "retry/x.wasm", &config, instantiate), barriers)
+    }
+
+    fn decide(guests: &Guests<Failure>, attempt: u32, deadline: Duration) -> Result<Verdict, Fault> {
+        guests.decide(Some(deadline), &Failure { attempt, ..Failure::default() }, |_| {})
+    }
+
     #[test]
-    fn guest_is_not_ended_at_its_first_tick() {
-        let mut budget = CpuBudget { deadline: Duration::from_millis(1), start_tick: 0, first_tick: None };
-        assert!(matches!(budget.on_tick(99), UpdateDeadline::Continue(1)));
-        assert!(matches!(budget.on_tick(100), UpdateDeadline::Interrupt), "the deadline has passed at the second tick");
+    fn wait_for_an_instance_that_reaches_the_deadline_is_a_deadline_fault() {
+        let (guests, barriers) = guests();
+        thread::scope(|scope| {
+            let holder = scope.spawn(|| decide(&guests, 2, LONG));
+            barriers[0].wait();
+            let waiters = [(); 4].map(|()| scope.spawn(|| decide(&guests, 1, SHORT)));
+            for waiter in waiters {
+                let fault = waiter.join().unwrap().unwrap_err();
+                assert_eq!(fault, Fault::new(FaultKind::Deadline, "no instance became free within 20ms"));
+            }
+            barriers[1].wait();
+            assert!(holder.join().unwrap().is_ok(), "the running guest is not affected");
+        });
+        assert!(decide(&guests, 1, SHORT).is_ok(), "the instance is free again");
+    }
+
+    #[test]
+    fn wait_for_an_instance_is_subtracted_from_the_time_of_the_guest() {
+        let (guests, barriers) = guests();
+        let available = |result: Result<Verdict, Fault>| Duration::from_millis(result.unwrap().after_ms.unwrap());
+        thread::scope(|scope| {
+            let holder = scope.spawn(|| decide(&guests, 2, LONG));
+            barriers[0].wait();
+            let waiters = [(); 4].map(|()| scope.spawn(|| decide(&guests, 1, LONG)));
+            guests.pool.await_waiting(4);
+            barriers[1].wait();
+            assert_eq!(available(holder.join().unwrap()), LONG, "it did not wait");
+            for waiter in waiters {
+                assert!(available(waiter.join().unwrap()) < LONG);
+            }
+        });
+        assert_eq!(available(decide(&guests, 1, LONG)), LONG);
+    }
+
+    #[test]
+    fn message_of_a_deadline_fault_says_how_long_the_caller_waited() {
+        let message = |waited_us| {
+            TimeLimit { deadline: Duration::from_millis(5), waited: Duration::from_micros(waited_us) }.exceeded()
+        };
+        assert_eq!(message(999), "ran longer than 5ms");
+        assert_eq!(message(2_500), "ran longer than 5ms, of which it waited 2ms for an instance");
     }
 }

@@ -1,23 +1,85 @@
-//! Runs guests of contract 0.1.0. Fields that this contract does not have are omitted.
+//! Contract 0.1.0. Its guests have no settings and no admission policies; a retry policy reads nothing but its input,
+//! and that has no time.
 
+use tidegate_core::config::Settings;
 use tidegate_core::{Action, AlertVerdict, Class, Failure, FailureKind, Snapshot, Stats, Verdict};
+use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Result, Store};
 
-use super::bindings::v0_1::alert::Alert;
-use super::bindings::v0_1::alert::tidegate::policy::alert_types as alert;
-use super::bindings::v0_1::retry::Retry;
+use super::bindings::v0_1::alert::tidegate::policy::{alert_types as alert, metrics};
+use super::bindings::v0_1::alert::{Alert, AlertPre};
 use super::bindings::v0_1::retry::tidegate::policy::retry_types as retry;
-use super::guest::GuestState;
-use super::{MAX_TEXT_SIZE, cut};
+use super::bindings::v0_1::retry::{Retry, RetryPre};
+use super::contract::{ContractVersion, Guest, bind};
+use super::state::GuestState;
+use super::text::cut;
+use super::v0_3::header_pairs;
 
-/// Evaluates a retry policy.
-pub fn classify(
-    guest: &Retry,
-    store: &mut Store<GuestState>,
-    failure: &Failure,
-    headers: &[(&str, &str)],
-) -> Result<Verdict> {
-    let input = retry::Failure {
+/// Contract 0.1.0.
+pub const VERSION: ContractVersion = ContractVersion {
+    name: "0.1.0",
+    has_settings: false,
+    retry: bind!(RetryPre<GuestState>),
+    alert: bind!(AlertPre<GuestState>),
+    admit: None,
+    link,
+};
+
+fn link(linker: &mut Linker<GuestState>) -> Result<()> {
+    metrics::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)
+}
+
+impl metrics::Host for GuestState {
+    fn window(&mut self, range_ms: u64) -> Result<alert::Stats> {
+        self.call.window(range_ms).map(|stats| stats_to_wit(&stats))
+    }
+}
+
+impl alert::Host for GuestState {}
+
+impl Guest<Failure> for Retry {
+    fn configure(&self, _: &mut Store<GuestState>, _: &Settings) -> Result<std::result::Result<(), String>> {
+        Ok(Ok(()))
+    }
+
+    fn decide(&self, store: &mut Store<GuestState>, failure: &Failure) -> Result<Verdict> {
+        let verdict = self.call_classify(store, failure_to_wit(failure, &header_pairs(&failure.headers)))?;
+        let action = match verdict.action {
+            retry::Action::Retry => Action::Retry,
+            retry::Action::GiveUp => Action::GiveUp,
+            retry::Action::Default => Action::Default,
+        };
+        let class = verdict.class.map(|class| match class {
+            retry::Class::Throttled => Class::Throttled,
+            retry::Class::Quota => Class::Quota,
+            retry::Class::Transient => Class::Transient,
+            retry::Class::Auth => Class::Auth,
+            retry::Class::Permanent => Class::Permanent,
+        });
+        Ok(Verdict { action, class, after_ms: verdict.after_ms, reason: verdict.reason.map(cut) })
+    }
+}
+
+impl Guest<Snapshot> for Alert {
+    fn configure(&self, _: &mut Store<GuestState>, _: &Settings) -> Result<std::result::Result<(), String>> {
+        Ok(Ok(()))
+    }
+
+    fn decide(&self, store: &mut Store<GuestState>, snapshot: &Snapshot) -> Result<AlertVerdict> {
+        let input = alert::Snapshot {
+            platform: &snapshot.platform,
+            endpoint: snapshot.endpoint.as_deref(),
+            stats: stats_to_wit(&snapshot.stats),
+        };
+        Ok(match self.call_evaluate(store, input)? {
+            alert::Verdict::Quiet => AlertVerdict::Quiet,
+            alert::Verdict::Firing(detail) => AlertVerdict::Firing { detail: detail.map(cut) },
+        })
+    }
+}
+
+fn failure_to_wit<'a>(failure: &'a Failure, headers: &'a [(&'a str, &'a str)]) -> retry::Failure<'a> {
+    retry::Failure {
         platform: &failure.platform,
         endpoint: &failure.endpoint,
         kind: match failure.kind {
@@ -33,41 +95,10 @@ pub fn classify(
         message: failure.message.as_deref(),
         headers,
         retry_after_ms: failure.retry_after_ms,
-    };
-    let verdict = guest.call_classify(store, input)?;
-    let action = match verdict.action {
-        retry::Action::Retry => Action::Retry,
-        retry::Action::GiveUp => Action::GiveUp,
-        retry::Action::Default => Action::Default,
-    };
-    let class = verdict.class.map(|class| match class {
-        retry::Class::Throttled => Class::Throttled,
-        retry::Class::Quota => Class::Quota,
-        retry::Class::Transient => Class::Transient,
-        retry::Class::Auth => Class::Auth,
-        retry::Class::Permanent => Class::Permanent,
-    });
-    let reason = verdict.reason.map(|reason| cut(reason, MAX_TEXT_SIZE));
-    Ok(Verdict { action, class, after_ms: verdict.after_ms, reason })
+    }
 }
 
-/// Evaluates a condition.
-pub fn evaluate(guest: &Alert, store: &mut Store<GuestState>, snapshot: &Snapshot) -> Result<AlertVerdict> {
-    let input = alert::Snapshot {
-        platform: &snapshot.platform,
-        endpoint: snapshot.endpoint.as_deref(),
-        stats: stats_to_wit(&snapshot.stats),
-    };
-    Ok(match guest.call_evaluate(store, input)? {
-        alert::Verdict::Quiet => AlertVerdict::Quiet,
-        alert::Verdict::Firing(detail) => {
-            AlertVerdict::Firing { detail: detail.map(|detail| cut(detail, MAX_TEXT_SIZE)) }
-        }
-    })
-}
-
-/// Converts statistics to the type of contract 0.1.0.
-pub fn stats_to_wit(stats: &Stats) -> alert::Stats {
+fn stats_to_wit(stats: &Stats) -> alert::Stats {
     alert::Stats {
         count: stats.count,
         success: stats.success,

@@ -5,8 +5,8 @@ mod local_share;
 mod reply;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -37,8 +37,8 @@ struct LimitInner {
     process_id: u64,
     next_ticket: AtomicU64,
     state: Mutex<LocalState>,
-    /// Keeps the channel subscribed.
-    _changed: Mutex<Box<dyn Signal>>,
+    /// Keeps the channel subscribed after the first call that could wait.
+    subscription: OnceLock<Mutex<Box<dyn Signal>>>,
 }
 
 struct LocalState {
@@ -85,7 +85,8 @@ impl fmt::Debug for RedisLimit {
 }
 
 impl RedisLimit {
-    /// Creates the limit of `platform` and starts to send its configuration to Redis.
+    /// Creates the limit of `platform`. It sends nothing to Redis until it is used; the first request contains its
+    /// configuration.
     #[must_use]
     pub fn new(redis: Redis, platform: &str, limit: LimitConfig) -> Self {
         let clock = Arc::clone(redis.clock());
@@ -116,7 +117,7 @@ impl RedisLimit {
     ) -> Self {
         let keys = redis.keys();
         let channel = keys.limit_changed(platform);
-        let inner = Arc::new(LimitInner {
+        Self(Arc::new(LimitInner {
             platform: platform.to_owned(),
             keys: [
                 keys.limit(platform),
@@ -125,7 +126,7 @@ impl RedisLimit {
                 keys.limit_cancelled(platform),
             ],
             process_id: u64::from_str_radix(redis.process(), 16).unwrap_or(0),
-            _changed: Mutex::new(redis.signal(&channel)),
+            subscription: OnceLock::new(),
             channel,
             redis,
             clock,
@@ -133,11 +134,7 @@ impl RedisLimit {
             batcher: Batcher::default(),
             next_ticket: AtomicU64::new(0),
             state: Mutex::new(LocalState { configured: limit, config_changed, cached: None, share: None }),
-        });
-        if config_changed {
-            drop(inner.enqueue(LimitOp::Status));
-        }
-        Self(inner)
+        }))
     }
 
     /// Runs one operation and returns the state of the bucket.
@@ -227,6 +224,8 @@ impl LimitInner {
                 remaining: 0,
                 id: None,
             }),
+            // A read-only process is not counted among those that share the limit, so it has no share.
+            OnRedisFailure::Local if self.redis.is_read_only() => Err(Refusal::Limited { retry_after: RETRY_AFTER }),
             OnRedisFailure::Closed => Err(Refusal::Limited { retry_after: RETRY_AFTER }),
             OnRedisFailure::Local => {
                 if state.share.is_none() {
@@ -300,7 +299,9 @@ impl LimitStore for RedisLimit {
     }
 
     fn changed(&self) -> Box<dyn Signal> {
-        self.0.redis.signal(&self.0.channel)
+        let signal = || self.0.redis.signal(&self.0.channel);
+        self.0.subscription.get_or_init(|| Mutex::new(signal()));
+        signal()
     }
 
     fn quota(&self) -> Quota {

@@ -62,7 +62,6 @@ pub enum AdmitResponse {
 })))]
 pub struct AllowedRequest {
     /// The decision.
-    #[schema(inline)]
     pub decision: AllowedDecision,
     /// The number of tokens that each limit took.
     pub cost: u64,
@@ -84,7 +83,6 @@ pub struct AllowedRequest {
 })))]
 pub struct DeniedRequest {
     /// The decision.
-    #[schema(inline)]
     pub decision: DeniedDecision,
     /// A short reason for the caller.
     pub reason: String,

@@ -82,7 +82,7 @@ pub struct FailureReport {
     /// The wait that the response asked for, in milliseconds.
     pub retry_after_ms: Option<u64>,
     /// The body of the response. Code, sub code and message that are absent are read from it, as `[platforms.NAME] error`
-    /// in the configuration describes.
+    /// in the configuration describes. A policy can read its first 64 KiB.
     pub body: Option<String>,
 }
 
@@ -101,7 +101,6 @@ fn idempotent_by_default() -> bool {
 })))]
 pub struct CallAdvice {
     /// Whether to retry the call.
-    #[schema(inline)]
     pub action: AdvisedAction,
     /// How long to sleep before the next attempt, in milliseconds. Null if there is no next attempt.
     #[schema(required)]
@@ -150,8 +149,10 @@ pub async fn record(host: &Host, call: CallReport) -> Result<Option<CallAdvice>,
         message: report.message,
         headers: report.headers,
         retry_after_ms: report.retry_after_ms,
+        body: report.body,
     };
-    let failure = tidegate::complete_failure(&host.config(), failure, report.body.as_deref());
+    let mut failure = tidegate::complete_failure(&host.config(), failure);
+    failure.body.take_if(|_| !host.reads_body(&failure.platform));
     let options = CallOptions::default()
         .idempotent(call.idempotent)
         .refreshes_credentials(call.refreshes_credentials)

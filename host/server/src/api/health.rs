@@ -16,7 +16,6 @@ use super::redis::RedisState;
 pub struct HealthResponse {
     /// `ok`, `stale` if a changed configuration or policy is not active, a policy is quarantined or the policy directory
     /// cannot be read, or `degraded` if Redis is not fully available.
-    #[schema(inline)]
     pub status: HealthStatus,
     /// The policies.
     pub policies: PoliciesSummary,

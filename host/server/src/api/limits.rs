@@ -75,7 +75,6 @@ pub enum AcquireLimitResponse {
 #[schema(examples(json!({ "decision": "allowed", "remaining": 39, "reservation_id": "0.1.1.0.39.0.0" })))]
 pub struct AllowedCall {
     /// The decision.
-    #[schema(inline)]
     pub decision: AllowedDecision,
     /// The number of whole tokens left.
     pub remaining: u64,
@@ -99,7 +98,6 @@ pub enum RefusedCall {
 #[schema(examples(json!({ "decision": "limited", "retry_after_ms": 25 })))]
 pub struct LimitedCall {
     /// The decision.
-    #[schema(inline)]
     pub decision: LimitedDecision,
     /// How long to wait before the next attempt, in milliseconds.
     pub retry_after_ms: u64,
@@ -114,7 +112,6 @@ pub struct LimitedCall {
 #[schema(examples(json!({ "decision": "never", "max_cost": 40 })))]
 pub struct ImpossibleCall {
     /// The decision.
-    #[schema(inline)]
     pub decision: NeverDecision,
     /// The maximum cost that the limit can allow.
     pub max_cost: u64,

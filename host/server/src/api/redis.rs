@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate::Host;
+use tidegate_core::{FleetProcess, ProcessInfo};
 use tidegate_redis::{Health, ServerHealth, ServerState};
 use utoipa::ToSchema;
 
@@ -30,7 +31,10 @@ pub struct NoRedis {
     "configured": true, "kind": "single", "state": "up", "state_duration_ms": 60000, "reason": null,
     "servers": [{ "server": "127.0.0.1:6379", "state": "up", "state_duration_ms": 60000, "reason": null }],
     "subscription_error": null, "reconnects": 0, "unavailable_errors": 0, "last_rejection": null, "probe_us": 120,
-    "processes": 1
+    "processes": 1, "fleet": [{
+        "id": "5f0c2a9d1e3b4876", "is_self": true, "host": "worker-1", "pid": 4711, "version": "0.1.0",
+        "policies_hash": "9c56cc51b374", "rules_hash": "e3b0c44298fc", "quarantined": []
+    }]
 })))]
 pub struct RedisHealth {
     /// Always true.
@@ -60,12 +64,15 @@ pub struct RedisHealth {
     /// The round-trip time of the last probe, in microseconds.
     #[schema(required)]
     pub probe_us: Option<u64>,
-    /// The number of processes that share this Redis and prefix, as of the last heartbeat; at least 1.
+    /// The number of processes that share this Redis and prefix, as of the last heartbeat.
     pub processes: usize,
+    /// The processes that share this Redis and prefix; null while Redis is unavailable.
+    #[schema(required)]
+    pub fleet: Option<Vec<RedisProcess>>,
 }
 
-impl From<Health> for RedisHealth {
-    fn from(health: Health) -> Self {
+impl RedisHealth {
+    fn new(health: Health, fleet: Option<Vec<FleetProcess>>) -> Self {
         Self {
             configured: true,
             kind: health.kind.to_owned(),
@@ -78,8 +85,39 @@ impl From<Health> for RedisHealth {
             unavailable_errors: health.unavailable_errors,
             last_rejection: health.last_rejection,
             probe_us: health.probe_us,
-            processes: health.processes,
+            processes: fleet.as_ref().map_or(health.processes, Vec::len),
+            fleet: fleet.map(|fleet| fleet.into_iter().map(RedisProcess::from).collect()),
         }
+    }
+}
+
+/// A process that shares the Redis and prefix, as it describes itself.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RedisProcess {
+    /// The random id of the process.
+    pub id: String,
+    /// Whether it is the process that sends this response.
+    pub is_self: bool,
+    /// The name of the machine or container; empty if it is unknown.
+    pub host: String,
+    /// The process id on that machine.
+    pub pid: u32,
+    /// The version of tidegate.
+    pub version: String,
+    /// The hash of the active retry and admission policies. Processes with different hashes decide differently.
+    #[schema(required)]
+    pub policies_hash: Option<String>,
+    /// The hash of the active alert rules. The rules of the leader decide for all processes.
+    #[schema(required)]
+    pub rules_hash: Option<String>,
+    /// The paths of quarantined policies.
+    pub quarantined: Vec<String>,
+}
+
+impl From<FleetProcess> for RedisProcess {
+    fn from(FleetProcess { id, is_self, info }: FleetProcess) -> Self {
+        let ProcessInfo { host, pid, version, policies_hash, rules_hash, quarantined } = info;
+        Self { id, is_self, host, pid, version, policies_hash, rules_hash, quarantined }
     }
 }
 
@@ -143,11 +181,13 @@ impl From<ServerHealth> for RedisServerHealth {
     }
 }
 
-/// Returns the health of the Redis connection, including server names.
-#[must_use]
-pub fn status(host: &Host) -> RedisResponse {
+/// Returns the health of the Redis connection, including server names, and the processes that share the Redis.
+pub async fn status(host: &Host) -> RedisResponse {
     match host.redis() {
-        Some(redis) => RedisResponse::Configured(Box::new(redis.health().into())),
+        Some(redis) => {
+            let fleet = redis.fleet().await.ok();
+            RedisResponse::Configured(Box::new(RedisHealth::new(redis.health(), fleet)))
+        }
         None => RedisResponse::NotConfigured(NoRedis { configured: false }),
     }
 }

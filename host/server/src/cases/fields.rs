@@ -36,6 +36,7 @@ pub fn failure(input: &mut Section<'_>) -> Failure {
         message: input.optional("message", string),
         headers: lower_case_names(input.values("headers", string)),
         retry_after_ms: whole(input, "retry_after_ms"),
+        body: input.optional("body", string),
     }
 }
 

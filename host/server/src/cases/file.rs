@@ -143,7 +143,7 @@ impl Case {
         let platform = if failure.platform.is_empty() { platform } else { &failure.platform };
         let at_ms = failure.at_ms.max(self.at_ms);
         let failure = Failure { platform: platform.to_owned(), at_ms, ..failure.clone() };
-        tidegate::complete_failure(config, failure, None)
+        tidegate::complete_failure(config, failure)
     }
 
     /// Returns the failure that a response describes, or `None` if the call succeeded.

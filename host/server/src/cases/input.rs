@@ -34,25 +34,6 @@ impl<'de> Deserialize<'de> for AlertInput {
     }
 }
 
-/// The input of a retry policy: the failure, and the body of the response.
-#[derive(Debug)]
-pub struct FailureInput {
-    /// The failure.
-    pub failure: Failure,
-    /// The body, from which code, sub code and message are read if the failure does not have them.
-    pub body: Option<String>,
-}
-
-impl<'de> Deserialize<'de> for FailureInput {
-    /// Reads the fields of the failure beside the body. The derived code for `flatten` would accept unknown fields.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut fields = Map::deserialize(deserializer)?;
-        let body = take(&mut fields, "body")?;
-        let failure = read_value(Value::Object(fields)).map_err(D::Error::custom)?;
-        Ok(Self { failure, body })
-    }
-}
-
 /// Removes a field and reads it. A field that does not exist has its default value.
 fn take<T: DeserializeOwned + Default, E: Error>(fields: &mut Map<String, Value>, name: &str) -> Result<T, E> {
     let Some(value) = fields.remove(name) else { return Ok(T::default()) };
@@ -88,10 +69,12 @@ impl PlatformResponse {
         Some(Self { status: StatusCode::from_u16(status).ok()?, headers, body })
     }
 
-    /// Returns the failure that the response describes, or `None` if the call succeeded. The error shapes of the
-    /// platform are those of `config`.
+    /// Returns the failure that the response describes, with the body, or `None` if the call succeeded. The error shapes
+    /// of the platform are those of `config`.
     #[must_use]
     pub fn failure(&self, config: &Config, platform: &str, at_ms: u64) -> Option<Failure> {
-        tidegate::read_failure(config, platform, self.status, &self.headers, self.body.as_bytes(), at_ms)
+        let body = self.body.as_bytes();
+        let failure = tidegate::read_failure(config, platform, self.status, &self.headers, body, at_ms)?;
+        Some(failure.with_body(body))
     }
 }

@@ -22,7 +22,7 @@ use tidegate_policy::{LoadedPolicy, Policies, PolicyKind, load_one};
 
 pub use file::{CaseFile, CaseInput};
 pub use find::{TestedPolicy, find};
-pub use input::{AlertInput, FailureInput, PlatformResponse};
+pub use input::{AlertInput, PlatformResponse};
 pub(crate) use view::FixedView;
 
 /// The result of one case.
@@ -78,7 +78,7 @@ impl PolicyUnderTest {
     /// Returns all errors as `file:line:column: message`, one per line.
     pub(crate) fn load(policy: &Path, kind: Option<PolicyKind>, config: &PoliciesConfig) -> Result<Self, String> {
         if kind.is_some() {
-            return load_one(policy, kind, config).map(Self::Policy);
+            return load_one(policy, kind, config).map(Self::Policy).map_err(|error| error.to_string());
         }
         // A condition must not be quarantined here, even if every evaluation faults.
         let dir = policy.parent().unwrap_or(policy).to_owned();

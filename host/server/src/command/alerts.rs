@@ -45,7 +45,7 @@ enum AlertsCommand {
     /// Print past notifications, newest first.
     ///
     /// Prints time, severity, rule, transition, scope, and for each channel whether the notification was delivered.
-    /// Notifications of the built-in alerts `redis_unavailable` and `policy_quarantined` are not recorded.
+    /// Notifications that were sent while Redis was unavailable are added when it is available again.
     #[command(after_help = HISTORY_EXAMPLES)]
     History {
         /// Print only notifications about this platform [default: all platforms].

@@ -62,7 +62,7 @@ impl Check {
         let status = policies.status();
         let notes = [configuration_notes(&policies, &config), policy_notes(&status, &config.policies)].concat();
         let ok = errors.is_empty() && (notes.is_empty() || !self.strict);
-        let source = file.map_or_else(|| "built-in defaults".to_owned(), |file| file.display().to_string());
+        let source = file.map_or_else(|| "no configuration file".to_owned(), |file| file.display().to_string());
         let (limits, channels) = (count(config.limits.len(), "limit"), count(config.channels.len(), "channel"));
         let mut text = vec![format!("{source}: {limits}, {channels}")];
         text.extend(status.iter().filter(|policy| policy.stale.is_none()).map(|policy| format!("{}: ok", policy.path)));
@@ -75,10 +75,15 @@ impl Check {
     }
 }
 
-/// Returns notes about parts of the configuration that do not fit together: rules that name an unknown channel or
+/// Returns notes about a configuration without limits, and about parts that do not fit together: rules that name an unknown channel or
 /// platform, settings for a policy that does not exist, and policies of a platform that has no limit.
 fn configuration_notes(policies: &Policies, config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
+    if config.limits.is_empty() {
+        notes.push(
+            "there are no limits, so every platform is unknown; add [limits.NAME] or presets = [\"platforms\"]".into(),
+        );
+    }
     for rule in policies.rules().iter() {
         let name = &rule.name;
         for channel in rule.channels.iter().filter(|name| !config.channels.contains_key(*name)) {

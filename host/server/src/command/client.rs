@@ -127,7 +127,7 @@ impl Client {
                     // Wait for the first connection: before it, the health is only "connecting".
                     let _ = tokio::time::timeout(REDIS_TIMEOUT, redis.wait_until_available("")).await;
                 }
-                Ok(api::redis::status(host))
+                Ok(api::redis::status(host).await)
             }
         }
     }

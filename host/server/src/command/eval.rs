@@ -13,7 +13,7 @@ use tidegate_core::{Failure, Fault, FnHostView, HostView, Request, Stats};
 use tidegate_policy::{LoadedPolicy, PolicyKind, load_one};
 
 use super::{UsageError, config_file, configuration, print_result};
-use crate::cases::{self, AlertInput, FailureInput};
+use crate::cases::{self, AlertInput};
 use crate::json::read_text;
 
 const EXAMPLES: &str = r#"Examples:
@@ -68,7 +68,7 @@ impl Eval {
             KindOption::Alert => PolicyKind::Alert,
             KindOption::Admit => PolicyKind::Admit,
         });
-        let policy = load_one(&self.policy, kind, &config.policies).map_err(UsageError)?;
+        let policy = load_one(&self.policy, kind, &config.policies).map_err(|error| UsageError(error.to_string()))?;
         let (verdict, text) = match policy {
             LoadedPolicy::Retry(policy) => {
                 let failure = self.failure(&config)?;
@@ -91,13 +91,13 @@ impl Eval {
 impl Eval {
     /// Reads the failure. Code, sub code and message that the input does not have are read from its `body`.
     fn failure(&self, config: &Config) -> Result<Failure, UsageError> {
-        let FailureInput { mut failure, body } = read_json(&self.input)?;
+        let mut failure: Failure = read_json(&self.input)?;
         if failure.platform.is_empty() {
             // As in test cases, the name of the policy is the platform.
             let name = self.policy.file_name().unwrap_or_default().to_string_lossy();
             failure.platform = name.split('.').next().unwrap_or_default().to_owned();
         }
-        Ok(tidegate::complete_failure(config, failure, body.as_deref()))
+        Ok(tidegate::complete_failure(config, failure))
     }
 }
 

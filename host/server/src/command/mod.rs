@@ -8,6 +8,7 @@ mod bench;
 mod build;
 mod check;
 mod client;
+mod config;
 mod eval;
 mod limits;
 mod locks;
@@ -81,6 +82,8 @@ pub enum Command {
     ///
     /// Exits with 1 if there are errors, or if there are notes and --strict is given.
     Check(check::Check),
+    /// Print the effective configuration.
+    Config(config::ConfigCommand),
     /// Evaluate one policy on one JSON input and print its verdict.
     ///
     /// The input is a failure for a retry policy, a snapshot of metrics for an alert condition, or a request for an
@@ -140,8 +143,8 @@ pub enum Command {
     Locks(locks::Locks),
     /// Print the health of the Redis connection.
     ///
-    /// Prints the state of the connection as a whole and of each Redis server, and the number of tidegate processes
-    /// that share it. Exits with 2 if no Redis server can be used.
+    /// Prints the state of the connection as a whole and of each Redis server, and the tidegate processes that share it,
+    /// with the hashes of their policies and alert rules. Exits with 2 if no Redis server can be used.
     Status(status::Status),
     /// Measure the performance of limits, locks, metrics and policies on this machine.
     ///

@@ -90,7 +90,8 @@ impl New {
     /// Returns an error if a policy or project of that name already exists, or if a file cannot be written.
     pub fn run(self) -> Result<ExitCode, UsageError> {
         let uses_configured_dir = self.dir.is_none();
-        let config = configuration(config_file(self.config.clone()).as_deref())?;
+        let file = config_file(self.config.clone());
+        let config = configuration(file.as_deref())?;
         let policies = self.dir.clone().unwrap_or(config.policies.dir);
         let has_limit = self.name == "default" || config.limits.contains_key(&self.name);
         let plan = NewPolicyPlan {
@@ -100,6 +101,7 @@ impl New {
             policies: &policies,
             uses_configured_dir,
             has_limit,
+            has_config: file.is_some(),
         };
         let files = plan.files();
         plan.check_nothing_exists(&files)?;
@@ -129,6 +131,8 @@ struct NewPolicyPlan<'a> {
     uses_configured_dir: bool,
     /// Whether the configuration has a limit of that name. Without one, the policy is never used.
     has_limit: bool,
+    /// Whether there is a configuration file.
+    has_config: bool,
 }
 
 impl NewPolicyPlan<'_> {
@@ -215,7 +219,13 @@ impl NewPolicyPlan<'_> {
         };
         steps.push(self.test_command());
         if !matches!(self.kind, KindOption::Alert) && !self.has_limit {
-            steps.push(format!("add to tidegate.toml: [limits.{}] with rate = \"10/s\" and burst = 10", self.name));
+            // A new file without the preset would remove the platforms that exist without a file.
+            let place = if self.has_config {
+                "add to tidegate.toml:"
+            } else {
+                "create tidegate.toml: presets = [\"platforms\"], and"
+            };
+            steps.push(format!("{place} [limits.{}] with rate = \"10/s\" and burst = 10", self.name));
         }
         if matches!(self.kind, KindOption::Alert) {
             let (name, extension) = (self.name, self.extension());

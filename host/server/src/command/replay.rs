@@ -18,6 +18,8 @@ const MAX_REPORTED_LINES: usize = 20;
 const MAX_INPUT_CHARS: usize = 100;
 /// The input fields that are shown first, because they identify a failure.
 const FIRST_FIELDS: [&str; 3] = ["status", "code", "sub_code"];
+/// The input field that is shown last, because it may be long.
+const LAST_FIELD: &str = "body";
 /// The input fields that are not shown: the log line has the time.
 const TIME_FIELDS: [&str; 4] = ["at_ms", "elapsed_ms", "from_ms", "to_ms"];
 
@@ -134,7 +136,10 @@ fn format_input(input: &Value) -> String {
     let fields = input.as_object().into_iter().flatten();
     let mut fields: Vec<_> =
         fields.filter(|(name, value)| !TIME_FIELDS.contains(&name.as_str()) && !is_default(name, value)).collect();
-    fields.sort_by_key(|(name, _)| FIRST_FIELDS.iter().position(|first| first == name).unwrap_or(FIRST_FIELDS.len()));
+    fields.sort_by_key(|(name, _)| {
+        let position = FIRST_FIELDS.iter().position(|first| first == name).unwrap_or(FIRST_FIELDS.len());
+        (*name == LAST_FIELD, position)
+    });
     let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), output::text);
     let pairs: Vec<_> = fields.into_iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
     let mut text = pairs.join(", ");

@@ -8,7 +8,7 @@ use super::UsageError;
 use super::client::Client;
 use super::output::{self, text};
 use super::target::Target;
-use crate::api::redis::{RedisHealth, RedisResponse, RedisState};
+use crate::api::redis::{RedisHealth, RedisProcess, RedisResponse, RedisState};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,5 +61,20 @@ fn redis_health(health: &RedisHealth) -> String {
         let (state, duration) = (server.state.name().to_owned(), output::millis(server.state_duration_ms));
         vec![text(address.unwrap_or_default()), state, duration, text(reason.unwrap_or_default())]
     });
-    format!("{summary}\n{}", output::table(&["server", "state", "duration", "reason"], rows))
+    let servers = output::table(&["server", "state", "duration", "reason"], rows);
+    match health.fleet.as_deref() {
+        None | Some([]) => format!("{summary}\n{servers}"),
+        Some(fleet) => format!("{summary}\n{servers}\n\n{}", processes(fleet)),
+    }
+}
+
+/// Returns a table of the processes of the fleet. The process that the command queried is marked with `*`.
+fn processes(fleet: &[RedisProcess]) -> String {
+    let rows = fleet.iter().map(|process| {
+        let mark = if process.is_self { "*" } else { "" };
+        let hash = |hash: &Option<String>| text(hash.as_deref().unwrap_or_default());
+        let name = format!("{}:{}{mark}", text(&process.host), process.pid);
+        vec![name, text(&process.version), hash(&process.policies_hash), hash(&process.rules_hash)]
+    });
+    output::table(&["process", "version", "policies", "rules"], rows)
 }

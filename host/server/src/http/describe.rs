@@ -43,6 +43,11 @@ pub enum BodyErrors {
     Field(ErrorBody),
 }
 
+/// The name in the path is not percent-encoded UTF-8.
+#[derive(IntoResponses)]
+#[response(status = 400)]
+pub struct InvalidName(ErrorBody);
+
 /// A query parameter is missing or invalid. The error says what was expected.
 #[derive(IntoResponses)]
 #[response(status = 400)]

@@ -52,8 +52,8 @@ impl<S: Send + Sync> FromRequestParts<S> for PathParam {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let name = Path::<String>::from_request_parts(parts, state).await;
-        let Path(name) =
-            name.map_err(|error: PathRejection| ApiError::new(error.status(), format!("path: {}", cause(&error))))?;
+        let message = "path: expected a name in percent-encoded UTF-8";
+        let Path(name) = name.map_err(|error: PathRejection| ApiError::new(error.status(), message))?;
         Ok(Self(name))
     }
 }

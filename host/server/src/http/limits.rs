@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use tidegate::Host;
 
-use super::describe::{BodyErrors, ImpossibleCallOrError, LimitPath, RedisUnavailable, UnknownPlatform};
+use super::describe::{BodyErrors, ImpossibleCallOrError, InvalidName, LimitPath, RedisUnavailable, UnknownPlatform};
 use super::extract::{JsonBody, PathParam};
 use crate::api::ApiError;
 use crate::api::limits::{
@@ -26,7 +26,7 @@ pub async fn list(State(host): State<Host>) -> Result<Json<BTreeMap<String, Limi
 
 /// Get one limit.
 #[utoipa::path(get, path = "/v1/limits/{platform}", operation_id = "getLimit", params(LimitPath), responses(
-    (status = 200, description = "The limit.", body = Limit), UnknownPlatform, RedisUnavailable,
+    (status = 200, description = "The limit.", body = Limit), InvalidName, UnknownPlatform, RedisUnavailable,
 ))]
 pub async fn get(State(host): State<Host>, PathParam(name): PathParam) -> Result<Json<Limit>, ApiError> {
     limits::get(&host, &name).await.map(Json)
@@ -88,7 +88,8 @@ pub async fn cancel(
 
 /// Fill the limit up to its burst.
 #[utoipa::path(post, path = "/v1/limits/{platform}/reset", operation_id = "resetLimit", params(LimitPath), responses(
-    (status = 200, description = "The current state of the limit.", body = Limit), UnknownPlatform, RedisUnavailable,
+    (status = 200, description = "The current state of the limit.", body = Limit), InvalidName, UnknownPlatform,
+    RedisUnavailable,
 ))]
 pub async fn reset(State(host): State<Host>, PathParam(name): PathParam) -> Result<Json<Limit>, ApiError> {
     limits::reset(&host, &name).await.map(Json)

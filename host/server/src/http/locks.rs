@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use tidegate::Host;
 
-use super::describe::{BodyErrors, LockPath, RedisUnavailable};
+use super::describe::{BodyErrors, InvalidName, LockPath, RedisUnavailable};
 use super::extract::{JsonBody, PathParam};
 use crate::api::locks::{
     self, AcquireLockRequest, AcquireLockResponse, AcquiredLock, BusyLock, ExtendLockRequest, ExtendedLock,
@@ -71,7 +71,7 @@ pub async fn release(
 /// Release a lock, whichever owner holds it.
 #[utoipa::path(delete, path = "/v1/locks/{name}", operation_id = "forceReleaseLock", params(LockPath), responses(
     (status = 200, description = "The lock was held and is now free.", body = ForcedRelease),
-    (status = 404, description = "The lock is not held.", body = ErrorBody), RedisUnavailable,
+    (status = 404, description = "The lock is not held.", body = ErrorBody), InvalidName, RedisUnavailable,
 ))]
 pub async fn force_release(
     State(host): State<Host>,

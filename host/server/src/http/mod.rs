@@ -56,11 +56,13 @@ fn open_routes() -> OpenApiRouter<Host> {
 /// requires it.
 pub fn router(host: Host, token: Option<Secret>) -> Router {
     let authorize = middleware::from_fn_with_state(auth::TokenHash::new(token), auth::authorize);
-    let guarded = guarded_routes().route_layer(authorize);
-    let routes = open_routes().merge(guarded).split_for_parts().0;
-    routes
+    let (guarded, _) = guarded_routes().split_for_parts();
+    // A request with a wrong method needs the token too.
+    let guarded = guarded.method_not_allowed_fallback(extract::no_such_method).route_layer(authorize);
+    let (open, _) = open_routes().split_for_parts();
+    open.method_not_allowed_fallback(extract::no_such_method)
+        .merge(guarded)
         .fallback(extract::no_such_route)
-        .method_not_allowed_fallback(extract::no_such_method)
         .layer(middleware::from_fn(trace::trace))
         .with_state(host)
 }

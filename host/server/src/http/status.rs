@@ -35,11 +35,11 @@ pub async fn policies(State(host): State<Host>) -> Json<PoliciesResponse> {
 
 /// Get the health of the Redis connection.
 #[utoipa::path(get, path = "/v1/redis", operation_id = "getRedis", responses(
-    (status = 200, description = "`configured`. If it is true, also `state`, `state_duration_ms`, every server, and the \
-        numbers of reconnects and processes.", body = RedisResponse),
+    (status = 200, description = "`configured`. If it is true, also `state`, `state_duration_ms`, every server, the \
+        numbers of reconnects and processes, and each process that shares the Redis.", body = RedisResponse),
 ))]
 pub async fn redis(State(host): State<Host>) -> Json<RedisResponse> {
-    Json(api::redis::status(&host))
+    Json(api::redis::status(&host).await)
 }
 
 /// Check that the server is alive and that the latest configuration and policies are active.

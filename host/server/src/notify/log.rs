@@ -23,4 +23,8 @@ impl Notifier for LogChannel {
         }
         Box::pin(std::future::ready(Ok(())))
     }
+
+    fn is_log(&self) -> bool {
+        true
+    }
 }

@@ -1,6 +1,8 @@
 // The retry policy for {{name}}: decides whether a failed call is repeated.
 //
-// Replace the codes with those of the platform. When this policy abstains, `retry/default` decides by the HTTP status.
+// Replace the codes with those of the platform. When this policy abstains, `retry/default` decides by the HTTP status. If
+// the code does not say enough, add `export const readsBody = true`, and read the text of the platform's response with
+// `host.body()` in `classify(failure, host)`.
 
 import { abstain, giveUp, retry } from './sdk/retry.js';
 

@@ -1,6 +1,7 @@
 //! The retry policy for {{name}}: decides whether a failed call is repeated.
 //!
 //! Replace the codes with those of the platform. When this policy abstains, `retry/default` decides by the HTTP status.
+//! If the code does not say enough, call `tidegate_sdk::response_body()` for the text of the platform's response.
 
 use tidegate_sdk::{Class, Failure, Retry, Verdict};
 

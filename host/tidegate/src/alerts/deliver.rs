@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tidegate_core::store::{AlertRecord, Delivery};
-use tidegate_core::{Backoff, Notification, Notifier};
+use tidegate_core::{Backoff, Notification, Notifier, StoreError};
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::Alerts;
 
@@ -14,6 +16,10 @@ const MAX_ATTEMPTS: u32 = 5;
 
 /// The delivery error of a notifier that panicked.
 const NOTIFIER_PANICKED: &str = "the notifier panicked; see the log";
+
+/// How long an attempt in progress may take when the deliveries are stopped. Most take a few hundred milliseconds; one
+/// that waits for the rate limit of a channel may take minutes.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// The backoff between attempts.
 const BACKOFF: Backoff =
@@ -27,85 +33,112 @@ type DeliveryKey = (u64, String);
 /// The notifications that this process is sending.
 #[derive(Default)]
 pub struct Deliveries {
-    tasks: JoinSet<Delivery>,
+    /// Each task returns `None` if it was stopped between two attempts.
+    tasks: JoinSet<Option<Delivery>>,
     in_progress: HashMap<Id, DeliveryKey>,
     /// Finished deliveries that the store may not have recorded. They are kept so that a failure to record does not
     /// send the notification again.
     finished: BTreeMap<DeliveryKey, Delivery>,
+    /// Ends the deliveries in progress before their next attempt.
+    stop: CancellationToken,
 }
 
 impl Deliveries {
     /// Starts each delivery of `undelivered` that is not in progress. If a delivery has finished but the store has not
     /// recorded its result, records the result again.
     pub async fn send(&mut self, alerts: &Alerts, undelivered: Vec<AlertRecord>) {
-        while let Some(result) = self.tasks.try_join_next_with_id() {
-            self.finish(result);
-        }
+        self.collect_finished();
         let pairs = undelivered.iter().flat_map(|record| record.undelivered_channels().map(move |name| (record, name)));
         let undelivered: BTreeMap<DeliveryKey, &Notification> =
             pairs.map(|(record, channel)| ((record.id, channel.clone()), &record.routed.notification)).collect();
         self.finished.retain(|key, _| undelivered.contains_key(key));
         for (key, notification) in undelivered {
             if let Some(delivery) = self.finished.get(&key) {
-                alerts.record_delivery(key.0, delivery.clone()).await;
+                // If this fails, the result is recorded again at the next tick.
+                let _ = alerts.record_delivery(key.0, delivery.clone()).await;
             } else if !self.in_progress.values().any(|other| *other == key) {
-                let task = alerts.clone().deliver(key.clone(), notification.clone());
+                let task = alerts.clone().deliver(key.clone(), notification.clone(), self.stop.clone());
                 self.in_progress.insert(self.tasks.spawn(task).id(), key);
             }
         }
     }
 
-    /// Cancels all deliveries in progress, because a new leader takes them over.
+    /// Records the results of finished deliveries again, because the store was unavailable and may have missed them.
+    ///
+    /// # Errors
+    /// Returns an error if the store is still unavailable.
+    pub async fn record_finished(&mut self, alerts: &Alerts) -> Result<(), StoreError> {
+        self.collect_finished();
+        while let Some((key, delivery)) = self.finished.first_key_value() {
+            alerts.record_delivery(key.0, delivery.clone()).await?;
+            self.finished.pop_first();
+        }
+        Ok(())
+    }
+
+    /// Ends all deliveries, because another process takes them over. A delivery that waits for its next attempt ends at
+    /// once. An attempt in progress has [`STOP_GRACE`] to end, because it is unknown whether an interrupted one was sent.
     pub async fn stop(&mut self) {
-        self.tasks.abort_all();
-        while let Some(result) = self.tasks.join_next_with_id().await {
-            match result {
-                Err(error) if error.is_cancelled() => drop(self.in_progress.remove(&error.id())),
-                result => self.finish(result),
-            }
+        std::mem::take(&mut self.stop).cancel();
+        if timeout(STOP_GRACE, self.drain()).await.is_err() {
+            self.tasks.abort_all();
+            self.drain().await;
         }
     }
 
-    /// Waits until all deliveries in progress have finished.
+    /// Waits until all deliveries in progress have ended.
     pub async fn drain(&mut self) {
         while let Some(result) = self.tasks.join_next_with_id().await {
             self.finish(result);
         }
     }
 
-    fn finish(&mut self, result: Result<(Id, Delivery), JoinError>) {
+    fn collect_finished(&mut self) {
+        while let Some(result) = self.tasks.try_join_next_with_id() {
+            self.finish(result);
+        }
+    }
+
+    fn finish(&mut self, result: Result<(Id, Option<Delivery>), JoinError>) {
         let (id, delivery) = match result {
             Ok((id, delivery)) => (id, Ok(delivery)),
-            Err(error) => (error.id(), Err(error)),
+            Err(error) if error.is_cancelled() => (error.id(), Ok(None)),
+            Err(panic) => (panic.id(), Err(panic)),
         };
         let Some(key) = self.in_progress.remove(&id) else { return };
         let delivery = delivery.unwrap_or_else(|panic| {
             tracing::error!(%panic, channel = key.1, "notifier panicked");
-            failed(key.1.clone(), 1, NOTIFIER_PANICKED.to_owned())
+            Some(failed(key.1.clone(), 1, NOTIFIER_PANICKED.to_owned()))
         });
-        self.finished.insert(key, delivery);
+        self.finished.extend(delivery.map(|delivery| (key, delivery)));
     }
 }
 
 impl Alerts {
-    /// Sends a notification to one channel and records the result.
-    async fn deliver(self, (id, channel): DeliveryKey, notification: Notification) -> Delivery {
+    /// Sends a notification to one channel and records the result. Returns `None` if it was stopped before the last
+    /// attempt.
+    async fn deliver(
+        self,
+        (id, channel): DeliveryKey,
+        notification: Notification,
+        stop: CancellationToken,
+    ) -> Option<Delivery> {
         let delivery = match self.notifier(&channel) {
-            Some(notifier) => send(channel, &*notifier, &notification).await,
+            Some(notifier) => send(channel, &*notifier, &notification, &stop).await?,
             None => {
                 let error = format!("the configuration has no section [channels.{channel}]");
                 tracing::warn!(channel, "alert channel not configured");
                 failed(channel, 0, error)
             }
         };
-        self.record_delivery(id, delivery.clone()).await;
-        delivery
+        // If this fails, the delivery stays in `Deliveries::finished` and is recorded later.
+        let _ = self.record_delivery(id, delivery.clone()).await;
+        Some(delivery)
     }
 
-    async fn record_delivery(&self, id: u64, delivery: Delivery) {
-        if let Err(error) = self.0.store.record_delivery(id, delivery).await {
-            tracing::warn!(id, %error, "alert delivery not recorded");
-        }
+    async fn record_delivery(&self, id: u64, delivery: Delivery) -> Result<(), StoreError> {
+        let result = self.0.store.record_delivery(id, delivery).await;
+        result.inspect_err(|error| tracing::warn!(id, %error, "alert delivery not recorded"))
     }
 }
 
@@ -113,19 +146,26 @@ fn failed(channel: String, attempts: u32, error: String) -> Delivery {
     Delivery { channel, delivered: false, attempts, error: Some(error) }
 }
 
-/// Sends a notification to one channel and retries transient errors.
-pub async fn send(channel: String, notifier: &dyn Notifier, notification: &Notification) -> Delivery {
+/// Sends a notification to one channel and retries transient errors. Returns `None` if it was stopped between two
+/// attempts.
+async fn send(
+    channel: String,
+    notifier: &dyn Notifier,
+    notification: &Notification,
+    stop: &CancellationToken,
+) -> Option<Delivery> {
     for attempts in 1.. {
         let error = match notifier.send(notification).await {
-            Ok(()) => return Delivery { channel, delivered: true, attempts, error: None },
+            Ok(()) => return Some(Delivery { channel, delivered: true, attempts, error: None }),
             Err(error) => error,
         };
         tracing::warn!(channel, attempts, %error, "alert not delivered");
         if !error.transient || attempts >= MAX_ATTEMPTS {
-            return failed(channel, attempts, error.message);
+            return Some(failed(channel, attempts, error.message));
         }
         let backoff = BACKOFF.delay(attempts, rand::random());
-        tokio::time::sleep(error.retry_after.unwrap_or_default().min(MAX_REQUESTED_WAIT).max(backoff)).await;
+        let wait = error.retry_after.unwrap_or_default().min(MAX_REQUESTED_WAIT).max(backoff);
+        stop.run_until_cancelled(sleep(wait)).await?;
     }
     unreachable!("the range of attempts has no end")
 }
@@ -137,7 +177,7 @@ mod tests {
 
     use tidegate_core::StoreError;
     use tidegate_core::notify::SendFuture;
-    use tidegate_core::store::{AlertChanges, AlertStates, AlertStore, RoutedNotification, StoreFuture};
+    use tidegate_core::store::{AlertChanges, AlertStates, AlertStore, OfflineAlerts, RoutedNotification, StoreFuture};
     use tidegate_core::{Severity, Stats, Transition};
 
     use super::*;
@@ -166,6 +206,10 @@ mod tests {
                 Ok(_) => Box::pin(async { Err(StoreError::unavailable("unavailable")) }),
                 Err(_) => self.0.record_delivery(id, delivery),
             }
+        }
+
+        fn add_offline(&self, alerts: OfflineAlerts) -> StoreFuture<'_, ()> {
+            self.0.add_offline(alerts)
         }
 
         fn history<'a>(&'a self, platform: Option<&'a str>, limit: usize) -> StoreFuture<'a, Vec<AlertRecord>> {

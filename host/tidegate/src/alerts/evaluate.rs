@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tidegate_core::store::{AlertChanges, AlertEntry, AlertKey, AlertStates, RoutedNotification};
-use tidegate_core::{AlertState, AlertVerdict, HostView, Notification, Snapshot, Stats, Transition};
+use tidegate_core::store::{AlertChanges, AlertKey, AlertStates, RoutedNotification};
+use tidegate_core::{AlertVerdict, HostView, Notification, Snapshot, Stats, Transition};
 use tidegate_policy::{Rule, RuleScope};
 
+use super::builtin::is_builtin;
+use super::step::{AlertSettings, Evaluation, step};
 use crate::process_view::CombinedView;
 
 /// A source of statistics for alert rules.
@@ -63,21 +65,14 @@ fn evaluate_scope(
         AlertVerdict::Quiet => (false, None),
         AlertVerdict::Firing { detail } => (true, detail),
     };
-    let old = current.states.get(&key);
-    let mut state = old.map_or_else(AlertState::default, |entry| entry.state.clone());
-    let transition = state.step(holds, rule.timing, current.now);
-    let mut last = old.and_then(|entry| entry.last_notification.clone());
-    if let Some(transition) = transition {
-        let routed = routed(rule, &key, transition, detail, snapshot.stats, current.unix_ms);
-        last = Some(routed.clone());
-        changes.notifications.push(routed);
-    }
-    let over = state.is_over(rule.timing, current.now);
-    let unchanged = old.map_or(over, |old| !over && old.state == state && old.severity == rule.severity);
-    if !unchanged {
-        let entry = AlertEntry { state, severity: rule.severity, last_notification: last };
-        changes.states.insert(key, (!over).then_some(entry));
-    }
+    let settings = AlertSettings {
+        name: &rule.name,
+        severity: rule.severity,
+        timing: rule.timing,
+        condition: &rule.condition,
+        channels: &rule.channels,
+    };
+    step(&settings, key, Evaluation { holds, detail, stats: snapshot.stats }, current, changes);
 }
 
 /// Returns the verdict of the rule; `None` if its policy faults or reads statistics that are not available.
@@ -98,32 +93,11 @@ fn evaluate_rule(rule: &Rule, snapshot: &Snapshot, context: &RuleContext) -> Opt
     verdict.filter(|_| !incomplete.load(Ordering::Relaxed))
 }
 
-fn routed(
-    rule: &Rule,
-    key: &AlertKey,
-    transition: Transition,
-    detail: Option<String>,
-    stats: Stats,
-    at_ms: u64,
-) -> RoutedNotification {
-    let notification = Notification {
-        rule: rule.name.clone(),
-        severity: rule.severity,
-        platform: key.platform.clone(),
-        endpoint: key.endpoint.clone(),
-        transition,
-        condition: rule.condition.clone(),
-        detail,
-        stats,
-        at_ms,
-    };
-    RoutedNotification { notification, channels: rule.channels.clone() }
-}
-
 /// Removes the states of rules that were removed or no longer cover the platform or endpoint. A firing alert among them
 /// is resolved.
 fn remove_obsolete(rules: &[Rule], current: &AlertStates, changes: &mut AlertChanges) {
-    let is_current = |key: &AlertKey| rules.iter().any(|rule| rule.name == key.rule && covers(rule, key));
+    let is_current =
+        |key: &AlertKey| is_builtin(key) || rules.iter().any(|rule| rule.name == key.rule && covers(rule, key));
     for (key, entry) in current.states.iter().filter(|(key, _)| !is_current(key)) {
         changes.states.insert(key.clone(), None);
         let last = entry.last_notification.clone().filter(|last| last.notification.transition != Transition::Resolved);

@@ -11,12 +11,10 @@ mod tests;
 use extract::{ErrorExtractor, ErrorFields, from_headers};
 use http::{HeaderMap, StatusCode};
 use tidegate_core::config::{Config, ErrorShape};
+use tidegate_core::failure::MAX_BODY_SIZE;
 use tidegate_core::{Failure, FailureKind};
 
 use crate::Host;
-
-/// The maximum number of body bytes to read; the errors of platforms have a few hundred bytes.
-const MAX_BODY_SIZE: usize = 64 * 1024;
 
 /// The response headers that policies can read: those that describe a wait, a limit or an error type. A configuration
 /// can add others in `[platforms.NAME]`.
@@ -33,7 +31,7 @@ const POLICY_HEADERS: [&str; 8] = [
 
 impl Host {
     /// Returns the failure that a response of a platform describes, or `None` if the call succeeded; see
-    /// [`read_failure`].
+    /// [`read_failure`]. The failure has the body if a policy of the platform reads it.
     #[must_use]
     pub fn read_failure(
         &self,
@@ -42,15 +40,16 @@ impl Host {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Option<Failure> {
-        read_failure(&self.config(), platform, status, headers, body, self.clock().unix_ms())
+        let failure = read_failure(&self.config(), platform, status, headers, body, self.clock().unix_ms())?;
+        Some(if self.reads_body(platform) { failure.with_body(body) } else { failure })
     }
 }
 
 /// Returns the failure that a response of a platform describes, or `None` if the call succeeded.
 ///
-/// It reads the first 64 KiB of the body, as JSON or XML. The error shapes of the platform in `config` say where the
-/// error is; without shapes, only the HTTP status reports errors. `at_ms` is the time at which the response arrived, in
-/// milliseconds since 1970; 0 if unknown.
+/// It searches the first 64 KiB of the body, as JSON or XML. The error shapes of the platform in `config` say where the
+/// error is; without shapes, only the HTTP status reports errors. The failure does not contain the body; to add it, call
+/// [`Failure::with_body`]. `at_ms` is the time at which the response arrived, in milliseconds since 1970; 0 if unknown.
 ///
 /// ```
 /// use http::{HeaderMap, StatusCode};
@@ -93,8 +92,8 @@ pub fn read_failure(
     })
 }
 
-/// Completes a failure that a caller reports, as if it had been read from the response: `retry_after_ms`, and code, sub
-/// code and message from the body and the headers. What the caller gave is kept.
+/// Completes a failure that a caller reports, as if it had been read from the response: `retry_after_ms` from the
+/// headers, and code, sub code and message from [`Failure::body`] and the headers. What the caller gave is kept.
 ///
 /// It converts header names to lower case, and truncates long strings to the size that policies get.
 ///
@@ -103,18 +102,19 @@ pub fn read_failure(
 /// let reported = Failure {
 ///     platform: "taobao".into(),
 ///     headers: vec![("Retry-After".into(), "7".into())],
+///     body: Some(r#"{"error_response": {"code": 7, "msg": "App Call Limited"}}"#.into()),
 ///     ..Failure::default()
 /// };
-/// let body = r#"{"error_response": {"code": 7, "msg": "App Call Limited"}}"#;
-/// let failure = tidegate::complete_failure(&Config::with_platforms(), reported, Some(body));
+/// let failure = tidegate::complete_failure(&Config::with_platforms(), reported);
 /// assert_eq!((failure.retry_after_ms, failure.code.as_deref()), (Some(7_000), Some("7")));
 /// ```
 #[must_use]
-pub fn complete_failure(config: &Config, mut failure: Failure, body: Option<&str>) -> Failure {
+pub fn complete_failure(config: &Config, mut failure: Failure) -> Failure {
     failure.headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
     let header =
         |name: &str| failure.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim().to_owned());
     let shapes = config.error_shapes(&failure.platform);
+    let body = failure.body.as_deref();
     let error = body.and_then(|body| find_error(shapes, body.as_bytes(), header));
     let error = error.unwrap_or_else(|| header_fields(shapes, header));
     let retry_after_ms = failure.retry_after_ms.or_else(|| retry_after::from_values(header, failure.at_ms));

@@ -192,7 +192,7 @@ fn reported_failure_is_completed_like_a_response() {
     let complete = |ms, headers: &[(&str, &str)]| {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let reported = Failure { at_ms: NOON_MS, retry_after_ms: ms, headers, ..Failure::default() };
-        complete_failure(&config, reported, None)
+        complete_failure(&config, reported)
     };
     assert_eq!(complete(None, &[("Retry-After", "7")]).retry_after_ms, Some(7_000));
     assert_eq!(complete(None, &[("retry-after", "Mon, 23 Nov 2026 12:00:30 GMT")]).retry_after_ms, Some(30_000));
@@ -205,9 +205,10 @@ fn reported_failure_is_completed_like_a_response() {
 fn explicit_fields_of_a_reported_failure_take_precedence_over_the_body() {
     let config = Config::with_platforms();
     let body = r#"{"error_response":{"code":7,"sub_code":"s","msg":"m"}}"#;
-    let complete = |code: Option<&str>, body| {
-        let reported = Failure { platform: "taobao".into(), code: code.map(str::to_owned), ..Failure::default() };
-        let Failure { code, sub_code, message, .. } = complete_failure(&config, reported, body);
+    let complete = |code: Option<&str>, body: Option<&str>| {
+        let (code, body) = (code.map(str::to_owned), body.map(str::to_owned));
+        let reported = Failure { platform: "taobao".into(), code, body, ..Failure::default() };
+        let Failure { code, sub_code, message, .. } = complete_failure(&config, reported);
         [code, sub_code, message].map(Option::unwrap_or_default).join(" ")
     };
     assert_eq!(complete(None, Some(body)), "7 s m");

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use tidegate_core::store::MetricStore;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use super::stop_requested;
 use crate::Host;
 
 /// The maximum fraction of the interval by which a flush comes early, so that processes that start together do not all
@@ -14,14 +13,11 @@ const JITTER: f64 = 0.2;
 
 impl Host {
     /// Flushes every `[metrics] flush_interval`, minus a random jitter, and once at the end.
-    pub(super) async fn flush_metrics(&self, mut stopped: watch::Receiver<bool>) {
+    pub(super) async fn flush_metrics(&self, stopped: &CancellationToken) {
         let Some(store) = self.fleet_metrics().shared else { return };
         loop {
             let pause = self.config().metrics.flush_interval.mul_f64(1.0 - JITTER * rand::random::<f64>());
-            let stop = tokio::select! {
-                () = stop_requested(&mut stopped) => true,
-                () = tokio::time::sleep(pause) => false,
-            };
+            let stop = stopped.run_until_cancelled(tokio::time::sleep(pause)).await.is_none();
             self.flush_once(&store).await;
             if stop {
                 return;

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use tidegate_core::StoreError;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::alerting::Alerting;
-use super::stop_requested;
 use crate::{Host, Lease, Lock, LockError};
 
 /// The name of the lock that the leader holds.
@@ -18,8 +17,12 @@ const TTL: Duration = Duration::from_millis(1_500);
 /// How long a standby process waits for the lock before it requests the lock again.
 const STANDBY_WAIT: Duration = Duration::from_secs(60);
 
-/// The pause after an error.
+/// The pause of the last leader after an error.
 const ERROR_PAUSE: Duration = Duration::from_millis(500);
+
+/// The pause of the other processes after an error. It is longer, so that usually the last leader leads again after an
+/// outage: it knows which notifications it sent meanwhile.
+const ERROR_PAUSE_OF_OTHERS: Duration = Duration::from_millis(1_500);
 
 /// The interval at which past minutes are added to their hours and days. Queries are correct without it.
 const ROLL_UP_INTERVAL: Duration = Duration::from_secs(10);
@@ -27,20 +30,20 @@ const ROLL_UP_INTERVAL: Duration = Duration::from_secs(10);
 impl Host {
     /// Competes for leadership and does the leader's work while this process is the leader. When asked to stop, it
     /// waits until the notifications in progress have been sent, and then releases the lock.
-    pub(super) async fn lead(&self, mut stopped: watch::Receiver<bool>) {
+    pub(super) async fn lead(&self, stopped: &CancellationToken) {
+        if self.is_read_only() {
+            return;
+        }
         let lock = match self.locks().lock(LEADER_LOCK).and_then(|lock| lock.ttl(TTL)) {
             Ok(lock) => lock,
             Err(error) => return tracing::error!(%error, "leader lock cannot be created"),
         };
         let mut alerting = Alerting::new(self);
         loop {
-            let lease = tokio::select! {
-                () = stop_requested(&mut stopped) => break,
-                lease = become_leader(&lock, &mut alerting) => lease,
-            };
+            let Some(lease) = stopped.run_until_cancelled(become_leader(&lock, &mut alerting)).await else { break };
             tracing::info!(fencing_token = lease.fencing_token(), "became leader");
             let stop = tokio::select! {
-                () = stop_requested(&mut stopped) => true,
+                () = stopped.cancelled() => true,
                 () = lease.lost() => false,
                 () = self.work_as_leader(lease.fencing_token(), &mut alerting) => false,
             };
@@ -83,19 +86,19 @@ impl Host {
 /// Waits until this process becomes leader.
 async fn become_leader(lock: &Lock, alerting: &mut Alerting) -> Lease {
     loop {
-        // After an error, request the lock without waiting, so that the recovery of Redis is detected at once.
-        let wait = if alerting.is_redis_unavailable() { Duration::ZERO } else { STANDBY_WAIT };
-        match lock.acquire(wait).await {
-            Ok(lease) => {
-                alerting.record_redis_success();
-                if let Some(lease) = lease {
-                    return lease;
-                }
-            }
-            Err(error) => {
-                alerting.record_redis_failure(&store_error(error));
-                tokio::time::sleep(ERROR_PAUSE).await;
-            }
+        // After an error, and after the loss of leadership, request the lock without waiting: the reply says at once
+        // whether Redis is available and whether another process leads.
+        let wait_for_reply = alerting.is_redis_unavailable() || alerting.was_leader();
+        let wait = if wait_for_reply { Duration::ZERO } else { STANDBY_WAIT };
+        let result = match lock.acquire(wait).await {
+            Ok(Some(lease)) => return lease,
+            Ok(None) => alerting.record_other_leader().await,
+            Err(error) => Err(store_error(error)),
+        };
+        if let Err(error) = result {
+            alerting.record_redis_failure(&error).await;
+            let pause = if alerting.was_leader() { ERROR_PAUSE } else { ERROR_PAUSE_OF_OTHERS };
+            tokio::time::sleep(pause).await;
         }
     }
 }

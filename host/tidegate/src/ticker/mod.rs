@@ -2,20 +2,16 @@
 
 #[cfg_attr(not(feature = "policies"), path = "no_alerting.rs")]
 mod alerting;
+#[cfg(feature = "policies")]
+mod builtin_alerts;
 mod flush;
 mod leader;
 #[cfg(feature = "policies")]
-mod quarantine_alert;
-#[cfg(feature = "policies")]
-mod redis_alert;
-#[cfg(feature = "policies")]
 mod stats;
-#[cfg(feature = "policies")]
-mod system_notifier;
 
 use std::future::Future;
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::Host;
 
@@ -28,18 +24,11 @@ impl Host {
     /// shuts down. Both intervals are read again for each tick, so a change of the configuration applies from the next
     /// tick.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let (stopping, stopped) = watch::channel(false);
+        let stopped = CancellationToken::new();
         let stop = async {
             stop.await;
-            // An error means that all receivers were dropped, so there is nothing left to stop.
-            let _ = stopping.send(true);
+            stopped.cancel();
         };
-        tokio::join!(stop, self.flush_metrics(stopped.clone()), self.lead(stopped));
+        tokio::join!(stop, self.flush_metrics(&stopped), self.lead(&stopped));
     }
-}
-
-/// Waits until the host is asked to stop.
-async fn stop_requested(stopped: &mut watch::Receiver<bool>) {
-    // An error means that the sender was dropped, which also is a signal to stop.
-    let _ = stopped.wait_for(|stop| *stop).await;
 }

@@ -15,25 +15,31 @@ impl Alerting {
     }
 
     pub async fn run(&mut self, _: u64) {
+        self.redis_unavailable = false;
         std::future::pending().await
     }
 
     pub async fn leadership_lost(&mut self) {}
 
-    pub async fn drain(&mut self) {}
+    pub const fn was_leader(&self) -> bool {
+        false
+    }
 
     pub const fn is_redis_unavailable(&self) -> bool {
         self.redis_unavailable
     }
 
-    pub fn record_redis_failure(&mut self, error: &StoreError) {
+    pub async fn record_redis_failure(&mut self, error: &StoreError) {
         if !self.redis_unavailable {
             tracing::warn!(%error, "redis unavailable, no leader");
         }
         self.redis_unavailable = true;
     }
 
-    pub const fn record_redis_success(&mut self) {
+    pub async fn record_other_leader(&mut self) -> Result<(), StoreError> {
         self.redis_unavailable = false;
+        Ok(())
     }
+
+    pub async fn drain(&mut self) {}
 }

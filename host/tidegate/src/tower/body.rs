@@ -60,8 +60,19 @@ impl http_body::Body for Body {
 pub enum BodyPrefix {
     /// The whole body.
     Complete(Bytes),
-    /// A body that is longer than the limit or has trailers: the bytes that were read, followed by the rest.
-    Partial(Body),
+    /// A body that is longer than the limit or has trailers.
+    Partial {
+        /// The bytes that were read.
+        read: Bytes,
+        /// The whole body: these bytes, followed by the rest.
+        body: Body,
+    },
+}
+
+impl BodyPrefix {
+    fn partial(read: Bytes, frame: Option<Frame<Bytes>>, rest: Body) -> Self {
+        Self::Partial { read: read.clone(), body: Body::new(ResumedBody::new(read, frame, rest)) }
+    }
 }
 
 /// Reads a body until it ends or exceeds `limit` bytes.
@@ -71,11 +82,11 @@ pub async fn read_prefix(mut body: Body, limit: usize) -> Result<BodyPrefix, Box
         match frame?.into_data() {
             Ok(data) => read.extend_from_slice(&data),
             Err(trailers) => {
-                return Ok(BodyPrefix::Partial(Body::new(ResumedBody::new(read.freeze(), Some(trailers), body))));
+                return Ok(BodyPrefix::partial(read.freeze(), Some(trailers), body));
             }
         }
         if read.len() > limit {
-            return Ok(BodyPrefix::Partial(Body::new(ResumedBody::new(read.freeze(), None, body))));
+            return Ok(BodyPrefix::partial(read.freeze(), None, body));
         }
     }
     Ok(BodyPrefix::Complete(read.freeze()))

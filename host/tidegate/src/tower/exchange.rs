@@ -42,7 +42,7 @@ impl OutgoingRequest {
         let idempotent = idempotent.unwrap_or(idempotent_method || has_key);
         let (buffered, streamed) = match read_prefix(Body::new(body), MAX_REPLAYED_BODY).await? {
             BodyPrefix::Complete(buffered) => (buffered, None),
-            BodyPrefix::Partial(body) => (Bytes::new(), Some(body)),
+            BodyPrefix::Partial { body, .. } => (Bytes::new(), Some(body)),
         };
         let single_use = streamed.is_some();
         Ok(Self { parts, buffered, streamed: Mutex::new(streamed), idempotent, single_use })
@@ -100,7 +100,7 @@ impl FailedAttempt {
     }
 }
 
-/// Sends a request once and checks the response for an error.
+/// Sends a request once and checks the response for an error. The failure has the body only if a policy reads it.
 pub async fn send_attempt<S>(
     mut inner: S,
     request: Request<Body>,
@@ -113,16 +113,20 @@ where
 {
     let response = send(&mut inner, request).await.map_err(|error| FailedAttempt::without_response(&error))?;
     let (parts, body) = response.into_parts();
-    let (inspected, body) =
+    // A body that is too long is not searched for an error, but a policy can read its beginning.
+    let (inspected, read, body) =
         match read_prefix(body, MAX_INSPECTED_BODY).await.map_err(|error| FailedAttempt::without_response(&error))? {
-            BodyPrefix::Complete(bytes) => (bytes.clone(), bytes.into()),
-            BodyPrefix::Partial(body) => (Bytes::new(), body),
+            BodyPrefix::Complete(bytes) => (bytes.clone(), bytes.clone(), bytes.into()),
+            BodyPrefix::Partial { read, body } => (Bytes::new(), read, body),
         };
     let failure = host.read_failure(platform, parts.status, &parts.headers, &inspected);
     let response = Response::from_parts(parts, body);
     match failure {
         None => Ok(response),
-        Some(failure) => Err(FailedAttempt { failure, response: Some(response) }),
+        Some(failure) => {
+            let failure = if failure.body.is_some() { failure.with_body(&read) } else { failure };
+            Err(FailedAttempt { failure, response: Some(response) })
+        }
     }
 }
 

@@ -30,7 +30,7 @@ use exchange::{OutgoingRequest, send_attempt};
 use fields::plain_text;
 
 /// The maximum size of a response body that the layer inspects for an error, in bytes.
-pub const MAX_INSPECTED_BODY: usize = 64 * 1024;
+pub const MAX_INSPECTED_BODY: usize = tidegate_core::failure::MAX_BODY_SIZE;
 
 /// The maximum size of a request body that the layer buffers for retries, in bytes; a longer request is sent once.
 pub const MAX_REPLAYED_BODY: usize = 256 * 1024;

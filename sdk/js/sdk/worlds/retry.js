@@ -1,20 +1,12 @@
 // Adapts policy.js to the world `retry`.
 
 import * as policy from '../../policy.js';
-import { applySettings, callPolicy, toUnsigned } from './host.js';
+import { classifyWith } from './classify.js';
+import { applySettings, host } from './host.js';
 
-const TIMES = ['elapsedMs', 'atMs', 'retryAfterMs'];
+const body = () => {
+  throw new Error('host.body: the policy does not ask for the body; add `export const readsBody = true` to policy.js');
+};
 
 export const configure = (settings) => applySettings(policy.configure, settings);
-export const classify = (failure) => callPolicy(classifyChecked, toUnsigned(toUnsigned(failure, TIMES), ['attempt'], 2 ** 32));
-
-/** Calls the policy and rounds its delay up to whole milliseconds. The host would ignore a delay that is not a number. */
-function classifyChecked(failure, host) {
-  const verdict = policy.classify(failure, host);
-  const afterMs = verdict?.afterMs ?? 0;
-  if (Number.isSafeInteger(afterMs) && afterMs >= 0) return verdict;
-  if (afterMs > 0 && afterMs < Infinity) {
-    return { ...verdict, afterMs: Math.min(Math.ceil(afterMs), Number.MAX_SAFE_INTEGER) };
-  }
-  throw new RangeError(`afterMs: expected a number of milliseconds, 0 or more, not ${afterMs}`);
-}
+export const classify = (failure) => classifyWith({ ...host, body }, failure);

@@ -10,9 +10,11 @@ struct RenamedKey {
 
 const POLICY_TABLES: &[&str] = &["policies", "policy"];
 
-const RENAMED_KEYS: [RenamedKey; 10] = [
-    RenamedKey { tables: &["alerting"], old: "redis_away_channels", new: "redis_unavailable_channels" },
-    RenamedKey { tables: &["alerting"], old: "policy_channels", new: "policy_quarantined_channels" },
+const RENAMED_KEYS: [RenamedKey; 12] = [
+    RenamedKey { tables: &["alerting"], old: "redis_away_channels", new: "channels.redis_unavailable" },
+    RenamedKey { tables: &["alerting"], old: "redis_unavailable_channels", new: "channels.redis_unavailable" },
+    RenamedKey { tables: &["alerting"], old: "policy_channels", new: "channels.policy_quarantined" },
+    RenamedKey { tables: &["alerting"], old: "policy_quarantined_channels", new: "channels.policy_quarantined" },
     RenamedKey { tables: &["decisions"], old: "sample", new: "sample_rate" },
     RenamedKey { tables: &["metrics"], old: "flush", new: "flush_interval" },
     RenamedKey { tables: &["retry"], old: "base", new: "base_delay" },

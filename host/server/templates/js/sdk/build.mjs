@@ -1,6 +1,6 @@
 // Usage: node sdk/build.mjs OUT
 //
-// Compiles policy.js to a component and writes it to OUT. The function that policy.js exports selects the world.
+// Compiles policy.js to a component and writes it to OUT. The exports of policy.js select the world.
 
 import { spawnSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -28,7 +28,14 @@ async function loadCompiler() {
 /** Returns the world of the policy function that policy.js exports. */
 function worldOf(policy) {
   const exported = Object.keys(WORLDS).filter((name) => typeof policy[name] === 'function');
-  if (exported.length === 1) return WORLDS[exported[0]];
+  const readsBody = policy.readsBody ?? false;
+  if (typeof readsBody !== 'boolean') return fail(`readsBody: expected true or false, not ${readsBody}`);
+  if (exported.length === 1) {
+    const world = WORLDS[exported[0]];
+    if (!readsBody) return world;
+    if (world === 'retry') return 'retry-with-response';
+    return fail('readsBody: only a policy that exports `classify` can read the body of a response');
+  }
   const known = Object.keys(WORLDS).join('`, `');
   return fail(`policy.js must export exactly one of the functions \`${known}\`, but it exports ${exported.length}`);
 }

@@ -115,8 +115,22 @@ export interface Host {
   log(text: string, level?: 'debug' | 'info' | 'warn'): void;
 }
 
+/** The host functions of a retry policy. */
+export interface RetryHost extends Host {
+  /**
+   * Returns the body of the platform's response: its first 64 KiB as text, or null if no response arrived. Throws unless
+   * policy.js contains `export const readsBody = true`.
+   */
+  body(): string | null;
+}
+
 /** The type of the export `classify`: a retry policy. */
-export type Classify = (failure: Failure, host: Host) => RetryVerdict;
+export type Classify = (failure: Failure, host: RetryHost) => RetryVerdict;
+/**
+ * The type of the optional export `readsBody` of a retry policy: whether it calls `host.body()`. The host keeps the
+ * bodies of responses only for such policies.
+ */
+export type ReadsBody = boolean;
 /** The type of the export `evaluate`: an alert condition. */
 export type Evaluate = (snapshot: Snapshot, host: Host) => AlertVerdict;
 /** The type of the export `admit`: an admission policy. */

@@ -17,17 +17,17 @@ pub mod host {
     });
 }
 
-/// The world of retry policies.
+/// The world of retry policies. The linker drops the imports that a policy does not use.
 pub mod retry {
     wit_bindgen::generate!({
-        world: "retry",
+        world: "retry-with-response",
         path: "wit",
         additional_derives: [PartialEq],
         with: {
-            "tidegate:policy/log@0.2.0": crate::bindings::host::tidegate::policy::log,
-            "tidegate:policy/figures@0.2.0": crate::bindings::host::tidegate::policy::figures,
-            "tidegate:policy/metrics@0.2.0": crate::bindings::host::tidegate::policy::metrics,
-            "tidegate:policy/limits@0.2.0": crate::bindings::host::tidegate::policy::limits,
+            "tidegate:policy/log@0.3.0": crate::bindings::host::tidegate::policy::log,
+            "tidegate:policy/figures@0.3.0": crate::bindings::host::tidegate::policy::figures,
+            "tidegate:policy/metrics@0.3.0": crate::bindings::host::tidegate::policy::metrics,
+            "tidegate:policy/limits@0.3.0": crate::bindings::host::tidegate::policy::limits,
         },
         // The guest crate expands the export macro. If this crate did it, each guest would have to export all worlds.
         pub_export_macro: true,
@@ -43,11 +43,11 @@ pub mod alert {
         path: "wit",
         additional_derives: [PartialEq],
         with: {
-            "tidegate:policy/settings-types@0.2.0": crate::bindings::retry::tidegate::policy::settings_types,
-            "tidegate:policy/log@0.2.0": crate::bindings::host::tidegate::policy::log,
-            "tidegate:policy/figures@0.2.0": crate::bindings::host::tidegate::policy::figures,
-            "tidegate:policy/metrics@0.2.0": crate::bindings::host::tidegate::policy::metrics,
-            "tidegate:policy/limits@0.2.0": crate::bindings::host::tidegate::policy::limits,
+            "tidegate:policy/settings-types@0.3.0": crate::bindings::retry::tidegate::policy::settings_types,
+            "tidegate:policy/log@0.3.0": crate::bindings::host::tidegate::policy::log,
+            "tidegate:policy/figures@0.3.0": crate::bindings::host::tidegate::policy::figures,
+            "tidegate:policy/metrics@0.3.0": crate::bindings::host::tidegate::policy::metrics,
+            "tidegate:policy/limits@0.3.0": crate::bindings::host::tidegate::policy::limits,
         },
         pub_export_macro: true,
         export_macro_name: "export_alert_world",
@@ -62,11 +62,11 @@ pub mod admit {
         path: "wit",
         additional_derives: [PartialEq],
         with: {
-            "tidegate:policy/settings-types@0.2.0": crate::bindings::retry::tidegate::policy::settings_types,
-            "tidegate:policy/log@0.2.0": crate::bindings::host::tidegate::policy::log,
-            "tidegate:policy/figures@0.2.0": crate::bindings::host::tidegate::policy::figures,
-            "tidegate:policy/metrics@0.2.0": crate::bindings::host::tidegate::policy::metrics,
-            "tidegate:policy/limits@0.2.0": crate::bindings::host::tidegate::policy::limits,
+            "tidegate:policy/settings-types@0.3.0": crate::bindings::retry::tidegate::policy::settings_types,
+            "tidegate:policy/log@0.3.0": crate::bindings::host::tidegate::policy::log,
+            "tidegate:policy/figures@0.3.0": crate::bindings::host::tidegate::policy::figures,
+            "tidegate:policy/metrics@0.3.0": crate::bindings::host::tidegate::policy::metrics,
+            "tidegate:policy/limits@0.3.0": crate::bindings::host::tidegate::policy::limits,
         },
         pub_export_macro: true,
         export_macro_name: "export_admit_world",

@@ -1,8 +1,8 @@
 // The host functions that policies call, and helpers that all worlds share.
 
-import limits from 'tidegate:policy/limits@0.2.0';
-import logging from 'tidegate:policy/log@0.2.0';
-import metrics from 'tidegate:policy/metrics@0.2.0';
+import limits from 'tidegate:policy/limits@0.3.0';
+import logging from 'tidegate:policy/log@0.3.0';
+import metrics from 'tidegate:policy/metrics@0.3.0';
 
 /** The statistics that are unsigned 64-bit integers. */
 export const WHOLE_NUMBERS = ['count', 'success', 'errors', 'limited', 'fromMs', 'toMs'];
@@ -14,7 +14,7 @@ export const toUnsigned = (record, names, range = 2 ** 64) => {
 };
 
 /** @type {import('../contract').Host} */
-const host = {
+export const host = {
   window: (rangeMs) => toUnsigned(metrics.window(rangeMs), WHOLE_NUMBERS),
   limit: (name) => limits.limit(name),
   log: (text, level = 'info') => logging.log(level, text),
@@ -23,9 +23,9 @@ const host = {
 /**
  * Calls a policy function. The host does not receive the text of an error, so the error is also written to the host's log.
  */
-export const callPolicy = (decide, input) => {
+export const callPolicy = (decide, input, functions = host) => {
   try {
-    const verdict = decide(input, host);
+    const verdict = decide(input, functions);
     if (typeof verdict !== 'object' || verdict === null || verdict instanceof Promise) {
       throw new TypeError(`expected a verdict, not ${verdict instanceof Promise ? 'a promise' : verdict}`);
     }

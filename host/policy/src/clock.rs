@@ -1,0 +1,92 @@
+//! The clocks of a registry.
+//!
+//! Three things use the system's clock in any case: the measured time of an evaluation, waits that block a thread, and
+//! what several registries share (the rate limit of policy messages, the ages of cache entries).
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use tidegate_core::clock::millis;
+use tidegate_core::{Clock, Timestamp};
+
+/// The system's clock.
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    /// Creates a clock that starts now.
+    pub fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::default() + self.start.elapsed()
+    }
+
+    fn unix_ms(&self) -> u64 {
+        millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+}
+
+/// A clock that can be replaced while it is used.
+#[derive(Clone)]
+pub struct SharedClock(Arc<ArcSwap<Arc<dyn Clock>>>);
+
+impl SharedClock {
+    /// Creates a clock that reads another one.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(clock)))
+    }
+
+    /// Reads this clock from now on.
+    pub fn set(&self, clock: Arc<dyn Clock>) {
+        self.0.store(Arc::new(clock));
+    }
+}
+
+impl Clock for SharedClock {
+    fn now(&self) -> Timestamp {
+        self.0.load().now()
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.0.load().unix_ms()
+    }
+}
+
+#[cfg(test)]
+pub mod test_clock {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// A clock that shows the milliseconds that a test sets.
+    #[derive(Default)]
+    pub struct TestClock(AtomicU64);
+
+    impl TestClock {
+        /// Sets the time.
+        pub fn set_ms(&self, ms: u64) {
+            self.0.store(ms, Ordering::Relaxed);
+        }
+
+        /// Advances the time.
+        pub fn advance_ms(&self, ms: u64) {
+            self.0.fetch_add(ms, Ordering::Relaxed);
+        }
+    }
+
+    impl Clock for TestClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_micros(self.0.load(Ordering::Relaxed) * 1_000)
+        }
+
+        fn unix_ms(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+}

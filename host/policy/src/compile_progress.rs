@@ -1,0 +1,12 @@
+//! The progress of compilations.
+
+/// The progress of the compilation of a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum CompileProgress {
+    /// The file can be loaded without delay.
+    Ready,
+    /// The compilation takes long, and this call started it.
+    Started,
+    /// The compilation takes long, and an earlier call started it.
+    InProgress,
+}

@@ -1,0 +1,58 @@
+//! The fleet: all processes that share one Redis and prefix, and what this process says about itself to the others.
+
+use std::sync::LazyLock;
+
+use tidegate_core::{FleetProcess, ProcessInfo, StoreError};
+
+use crate::Host;
+
+/// The maximum number of quarantined policies in a heartbeat.
+#[cfg(feature = "policies")]
+const MAX_QUARANTINED: usize = 32;
+
+/// The name of the machine or container; empty if it is unknown.
+static HOST_NAME: LazyLock<String> = LazyLock::new(|| {
+    let files = ["/proc/sys/kernel/hostname", "/etc/hostname"];
+    let name = files.iter().find_map(|file| std::fs::read_to_string(file).ok());
+    name.map(|name| name.trim().to_owned()).unwrap_or_default()
+});
+
+impl Host {
+    /// Returns the processes that share the Redis of this host, with the hashes of their policies. Without Redis, this
+    /// process is the only one.
+    ///
+    /// # Errors
+    /// Returns an error if Redis is unavailable.
+    pub async fn fleet(&self) -> Result<Vec<FleetProcess>, StoreError> {
+        #[cfg(feature = "redis")]
+        if let Some(redis) = self.redis() {
+            return redis.fleet().await;
+        }
+        Ok(vec![FleetProcess { id: String::new(), is_self: true, info: self.process_info() }])
+    }
+
+    /// Sends what this process says about itself with its heartbeats.
+    #[cfg(feature = "redis")]
+    pub(crate) fn announce(&self) {
+        let Some(redis) = self.redis() else { return };
+        let host = std::sync::Arc::downgrade(&self.0);
+        redis.announce(move || host.upgrade().map(|host| Self(host).process_info()).unwrap_or_default());
+    }
+
+    fn process_info(&self) -> ProcessInfo {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let info = ProcessInfo { host: HOST_NAME.clone(), pid: std::process::id(), version, ..ProcessInfo::default() };
+        #[cfg(feature = "policies")]
+        if let Some(policies) = self.policies() {
+            let generation = policies.generation();
+            let quarantined = generation.status().into_iter().filter(|status| status.quarantined.is_some());
+            return ProcessInfo {
+                policies_hash: Some(generation.hashes().policies.clone()),
+                rules_hash: Some(generation.hashes().rules.clone()),
+                quarantined: quarantined.map(|status| status.path).take(MAX_QUARANTINED).collect(),
+                ..info
+            };
+        }
+        info
+    }
+}
