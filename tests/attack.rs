@@ -9,11 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tidegate::Config;
-use tidegate::core::config::{PoliciesConfig, PolicyConfig};
-use tidegate::core::{
+use tidegate_core::config::{PoliciesConfig, PolicyConfig};
+use tidegate_core::{
     Admission, Class, Failure, Fault, HostView, LimitStatus, Quota, Request, Snapshot, Stats, Verdict, fallback,
 };
-use tidegate::policy::{Policies, PolicyKind, PolicyStatus};
+use tidegate_policy::{Policies, PolicyKind, PolicyStatus};
 
 use crate::corpus::{ExpectedOutcome, HostilePolicy};
 

@@ -8,8 +8,8 @@ use tidegate::channel::reader::{Section, integer};
 use tidegate::channel::{
     Channel, ChannelContext, ChannelError, ChannelKinds, Notification, Notifier, Secret, SendFuture,
 };
-use tidegate::policy::Policies;
 use tidegate::{ConfigFile, Host, Outcome};
+use tidegate_policy::Policies;
 use tokio::sync::mpsc;
 
 /// The pager service of the test: what was sent to which pager, and how often a channel was opened.

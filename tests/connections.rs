@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use redis::Value;
 use tidegate::SystemClock;
-use tidegate::core::Secret;
-use tidegate::core::config::RedisConfig;
-use tidegate::core::store::StoreError;
-use tidegate::redis::{Redis, ServerState};
+use tidegate_core::Secret;
+use tidegate_core::config::RedisConfig;
+use tidegate_core::store::StoreError;
 use tidegate_lua::Script;
+use tidegate_redis::{Redis, ServerState};
 use tokio::time::timeout;
 
 use self::load::Load;

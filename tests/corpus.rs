@@ -19,7 +19,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tidegate::policy::PolicyKind;
+use tidegate_policy::PolicyKind;
 
 /// A policy of the corpus.
 pub struct HostilePolicy {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::core::store::{
+use tidegate_core::store::{
     AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStore, Delivery, OfflineAlerts, OfflineState,
     RoutedNotification,
 };
-use tidegate::core::{AlertState, AlertTiming, Clock, Notification, Severity, Stats, Timestamp, Transition};
-use tidegate::redis::RedisAlerts;
+use tidegate_core::{AlertState, AlertTiming, Clock, Notification, Severity, Stats, Timestamp, Transition};
+use tidegate_redis::RedisAlerts;
 
 use crate::servers::RedisServer;
 use crate::store_equivalence::ManualClock;

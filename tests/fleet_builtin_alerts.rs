@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::core::{Failure, FleetProcess};
-use tidegate::policy::Policies;
 use tidegate::{AlertRecord, Host, Outcome};
+use tidegate_core::{Failure, FleetProcess};
+use tidegate_policy::Policies;
 
 use crate::fleet_leader::{FIRING, Fleet, RESOLVED, record_calls, within_timeout};
 use crate::servers::{Proxy, RedisServer};

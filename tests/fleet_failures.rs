@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::core::config::{LimitConfig, RedisConfig};
-use tidegate::core::store::OnRedisFailure;
-use tidegate::redis::RedisLimit;
 use tidegate::{Config, Host, Limiter, Quota};
+use tidegate_core::config::{LimitConfig, RedisConfig};
+use tidegate_core::store::OnRedisFailure;
+use tidegate_redis::RedisLimit;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 

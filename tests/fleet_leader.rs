@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidegate::channel::ChannelConfig;
-use tidegate::core::config::RedisConfig;
-use tidegate::core::notify::SendFuture;
-use tidegate::core::{Notification, Notifier, Transition};
-use tidegate::policy::Policies;
 use tidegate::{AlertRecord, Config, Host, Outcome};
+use tidegate_core::config::RedisConfig;
+use tidegate_core::notify::SendFuture;
+use tidegate_core::{Notification, Notifier, Transition};
+use tidegate_policy::Policies;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 

@@ -4,10 +4,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::core::config::{LimitConfig, RedisConfig};
-use tidegate::core::store::OnRedisFailure;
-use tidegate::redis::RedisLimit;
 use tidegate::{Config, Host, Limiter, Quota, Refusal};
+use tidegate_core::config::{LimitConfig, RedisConfig};
+use tidegate_core::store::OnRedisFailure;
+use tidegate_redis::RedisLimit;
 
 use crate::servers::{Proxy, RedisServer, open_redis};
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config as RunnerConfig, TestRunner};
-use tidegate::core::store::MetricStore;
-use tidegate::core::{Clock, Outcome};
-use tidegate::redis::{Redis, RedisMetrics};
 use tidegate::{Config, Host, Metrics};
+use tidegate_core::store::MetricStore;
+use tidegate_core::{Clock, Outcome};
+use tidegate_redis::{Redis, RedisMetrics};
 
 use crate::servers::{Cluster, Proxy, RedisServer, open_redis};
 use crate::store_equivalence::ManualClock;
@@ -151,7 +151,7 @@ async fn daily_window_has_the_documented_key_and_fields() {
 }
 
 /// Returns the metrics of `count` successful calls.
-fn successful_calls(count: u64) -> tidegate::core::store::MetricDeltas {
+fn successful_calls(count: u64) -> tidegate_core::store::MetricDeltas {
     let metrics = Metrics::with_export(100, Arc::new(tidegate::SystemClock::start()));
     (0..count).for_each(|_| metrics.record("jd", "e", Outcome::Success, Duration::from_millis(5)));
     metrics.take_pending()

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tidegate::core::config::RedisConfig;
-use tidegate::core::store::LockRequest;
 use tidegate::{Config, Host, Lock};
+use tidegate_core::config::RedisConfig;
+use tidegate_core::store::LockRequest;
 
 use crate::servers::{Proxy, RedisServer};
 

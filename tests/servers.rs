@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tidegate::SystemClock;
-use tidegate::core::config::RedisConfig;
-use tidegate::redis::Redis;
+use tidegate_core::config::RedisConfig;
+use tidegate_redis::Redis;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

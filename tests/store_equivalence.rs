@@ -9,11 +9,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::strategy::ValueTree;
-use tidegate::core::config::LimitConfig;
-use tidegate::core::store::{LimitStore, OnRedisFailure};
-use tidegate::core::{Bucket, Clock, ReservationId, Ticket, Timestamp};
-use tidegate::redis::{RedisLimit, RedisTicket};
 use tidegate::{Quota, Refusal};
+use tidegate_core::config::LimitConfig;
+use tidegate_core::store::{LimitStore, OnRedisFailure};
+use tidegate_core::{Bucket, Clock, ReservationId, Ticket, Timestamp};
+use tidegate_redis::{RedisLimit, RedisTicket};
 
 use crate::limits::{pauses, quota, quotas};
 use crate::servers::RedisServer;

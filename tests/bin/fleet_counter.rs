@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use tidegate::core::config::RedisConfig;
 use tidegate::{Config, Host, Outcome};
+use tidegate_core::config::RedisConfig;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {

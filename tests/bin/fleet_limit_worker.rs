@@ -5,8 +5,8 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tidegate::core::config::RedisConfig;
 use tidegate::{Config, Host};
+use tidegate_core::config::RedisConfig;
 use tokio::time::Instant;
 
 /// The number of concurrent callers in each process. It is large enough to keep a queue at the limit.

@@ -4,8 +4,8 @@
 use std::io::{BufRead, Write};
 use std::time::Duration;
 
-use tidegate::core::config::RedisConfig;
 use tidegate::{Config, Host};
+use tidegate_core::config::RedisConfig;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

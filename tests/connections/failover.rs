@@ -1,6 +1,6 @@
 //! Failover: Sentinels, cluster nodes and slots that move to other servers.
 
-use tidegate::redis::ServerState;
+use tidegate_redis::ServerState;
 
 use super::load::Load;
 use super::{COUNT, assert_usable, count, integer_reply, open, within_timeout};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate::redis::Redis;
+use tidegate_redis::Redis;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tidegate::core::Secret;
-use tidegate::core::config::{RedisConfig, RedisKind};
+use tidegate_core::Secret;
+use tidegate_core::config::{RedisConfig, RedisKind};
 
 use super::RedisServer;
 

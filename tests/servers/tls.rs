@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
-use tidegate::core::Secret;
-use tidegate::core::config::RedisConfig;
+use tidegate_core::Secret;
+use tidegate_core::config::RedisConfig;
 
 use super::{RedisServer, free_port};
 

@@ -74,7 +74,7 @@ fn config_file(path: &Path) -> ConfigFile {
 /// Builds the host with the policies and channels of the configuration.
 fn build_host(file: Option<&ConfigFile>) -> Result<Host, String> {
     let config = file.map_or_else(|| Ok(tidegate_notify::shipped_config()), ConfigFile::read).map_err(to_message)?;
-    let policies = tidegate::policy::Policies::open(&config.policies);
+    let policies = tidegate::Policies::open(&config.policies);
     Host::builder().config(config).policies(policies).build().map_err(to_message)
 }
 

@@ -48,6 +48,9 @@
 //! | `redis` | no | limits, locks, metrics and alerts that processes share through Redis |
 //! | `policies` | yes | the policy registry, reload and alerting; `rhai` and `wasm` enable it |
 //!
+//! The types that users of the host need are here; [`tidegate_core`] has those with which one implements a store, a policy
+//! or a clock for tests.
+//!
 //! With `default-features = false` the crate has limits, retries with the built-in classification, locks and metrics.
 
 #![warn(missing_debug_implementations)]
@@ -82,6 +85,8 @@ mod process_view;
 mod reload;
 #[cfg(feature = "tower")]
 mod response;
+#[cfg(test)]
+mod send_sync;
 mod stores;
 mod system_env;
 mod ticker;
@@ -109,14 +114,29 @@ pub use pipeline::{Attempt, Retry};
 #[cfg(feature = "tower")]
 pub use response::{complete_failure, read_failure};
 pub use system_env::SystemEnv;
-pub use tidegate_core as core;
 pub use tidegate_core::config::Config;
-pub use tidegate_core::store::{AlertRecord, Delivery};
+pub use tidegate_core::store::{AlertRecord, Delivery, LockGrant, LockHeld, LockInfo, LockRequest};
 pub use tidegate_core::{
-    Allowed, Class, Clock, Failure, FailureKind, LimitStatus, Outcome, Quota, Rate, Refusal, Request, Stats,
-    StoreError, Verdict,
+    Action, Allowed, Backoff, Class, Clock, Failure, FailureKind, Fault, FaultKind, FleetProcess, LimitStatus,
+    Notification, Notifier, NotifyError, OnRedisFailure, Outcome, ProcessInfo, Quota, QuotaError, Rate, Refusal,
+    Request, ReservationId, Severity, Stats, StoreError, Timestamp, Transition, Verdict,
 };
 #[cfg(feature = "policies")]
-pub use tidegate_policy as policy;
+pub use tidegate_policy::{
+    DecisionsStatus, Generation, Policies, PolicyDecision, PolicyStatus, ReloadReport, Rule, RuleScope, Watch,
+};
+
+/// The types of a [`Config`]. `tidegate_core::config` has the whole module, with the reader for sections of one's own.
+pub mod config {
+    pub use tidegate_core::config::reader::{Diagnostic, EffectiveValue, Origin};
+    pub use tidegate_core::config::{
+        AlertingConfig, Config, DecisionsConfig, Env, ErrorShape, LimitConfig, LimitScope, MetricsConfig,
+        PlatformConfig, PoliciesConfig, PolicyConfig, RedisConfig, RetryConfig, ServerConfig,
+    };
+}
+
+/// The health of the connection to Redis; see [`Host::redis`].
 #[cfg(feature = "redis")]
-pub use tidegate_redis as redis;
+pub mod redis {
+    pub use tidegate_redis::{Health, Redis, ServerHealth, ServerState};
+}

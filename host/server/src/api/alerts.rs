@@ -1,9 +1,9 @@
 //! Active alerts, and the history of notifications.
 
 use serde::{Deserialize, Serialize};
-use tidegate::core::store::RoutedNotification;
-use tidegate::core::{Notification, Severity, Transition};
 use tidegate::{ActiveAlert, AlertRecord, Delivery, Host};
+use tidegate_core::store::RoutedNotification;
+use tidegate_core::{Notification, Severity, Transition};
 use utoipa::{IntoParams, ToSchema};
 
 use super::ApiError;

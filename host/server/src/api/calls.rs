@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidegate::core::clock::millis;
 use tidegate::{CallOptions, Class, Failure, FailureKind, Host, Outcome, Verdict};
+use tidegate_core::clock::millis;
 use utoipa::ToSchema;
 
 use super::ApiError;
@@ -76,7 +76,7 @@ pub struct FailureReport {
     /// The platform's error message.
     pub message: Option<String>,
     /// Selected response headers.
-    #[serde(deserialize_with = "tidegate::core::failure::deserialize_headers")]
+    #[serde(deserialize_with = "tidegate_core::failure::deserialize_headers")]
     #[schema(schema_with = schemas::failure_headers)]
     pub headers: Vec<(String, String)>,
     /// The wait that the response asked for, in milliseconds.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tidegate::Host;
-use tidegate::redis::Redis;
+use tidegate_redis::Redis;
 use utoipa::ToSchema;
 
 use super::redis::RedisState;

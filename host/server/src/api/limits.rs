@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidegate::core::clock::millis;
 use tidegate::{Host, LimitStatus, Outcome, Quota, Refusal, Reservation};
+use tidegate_core::clock::millis;
 use utoipa::ToSchema;
 
 use super::ApiError;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidegate::Host;
-use tidegate::core::clock::millis;
-use tidegate::core::store::{LockGrant, LockInfo, LockRequest};
+use tidegate_core::clock::millis;
+use tidegate_core::store::{LockGrant, LockInfo, LockRequest};
 use utoipa::ToSchema;
 
 use super::{ApiError, random_id};

@@ -1,8 +1,8 @@
 //! Statistics of calls.
 
 use serde::{Deserialize, Serialize};
-use tidegate::core::units::parse_duration;
 use tidegate::{Host, Stats};
+use tidegate_core::units::parse_duration;
 use utoipa::{IntoParams, ToSchema};
 
 use super::ApiError;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
-use tidegate::policy::{DecisionsStatus, Difference, Differences, PolicyStatus};
 use tidegate::{ConfigStatus, Host};
+use tidegate_policy::{DecisionsStatus, Difference, Differences, PolicyStatus};
 use utoipa::ToSchema;
 
 /// Every policy file, the configuration and the decision log.

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate::Host;
-use tidegate::core::{FleetProcess, ProcessInfo};
-use tidegate::redis::{Health, ServerHealth, ServerState};
+use tidegate_core::{FleetProcess, ProcessInfo};
+use tidegate_redis::{Health, ServerHealth, ServerState};
 use utoipa::ToSchema;
 
 /// The health of the Redis connection, if Redis is configured.

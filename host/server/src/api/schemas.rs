@@ -125,8 +125,8 @@ pub fn failure_headers() -> RefOr<Schema> {
 mod tests {
     use serde::de::DeserializeOwned;
     use serde_json::{Value, json};
-    use tidegate::core::{Severity, Transition};
     use tidegate::{Class, FailureKind, Outcome};
+    use tidegate_core::{Severity, Transition};
     use utoipa::PartialSchema;
 
     use super::*;

@@ -5,11 +5,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tidegate::core::config::Setting;
-use tidegate::core::config::reader::{self, Section, choice, integer, number, parsed, scalar, string};
-use tidegate::core::units::parse_duration;
-use tidegate::core::{Failure, FailureKind, FaultKind, LimitStatus, Quota, Rate, Request, Snapshot, Stats};
-use tidegate::policy::PolicyKind;
+use tidegate_core::config::Setting;
+use tidegate_core::config::reader::{self, Section, choice, integer, number, parsed, scalar, string};
+use tidegate_core::units::parse_duration;
+use tidegate_core::{Failure, FailureKind, FaultKind, LimitStatus, Quota, Rate, Request, Snapshot, Stats};
+use tidegate_policy::PolicyKind;
 
 use super::input::PlatformResponse;
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tidegate::Config;
-use tidegate::core::config::reader::{self, Section, parsed, scalar, spanned_string, string};
-use tidegate::core::config::{PoliciesConfig, PolicyConfig, Settings};
-use tidegate::core::{Failure, HostView, LimitStatus, Request, Stats};
-use tidegate::policy::PolicyKind;
+use tidegate_core::config::reader::{self, Section, parsed, scalar, spanned_string, string};
+use tidegate_core::config::{PoliciesConfig, PolicyConfig, Settings};
+use tidegate_core::{Failure, HostView, LimitStatus, Request, Stats};
+use tidegate_policy::PolicyKind;
 
 use super::fields;
 use super::find::TestedPolicy;

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tidegate::policy::PolicyKind;
+use tidegate_policy::PolicyKind;
 
 use super::KINDS;
 

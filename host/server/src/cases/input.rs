@@ -8,7 +8,7 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use tidegate::Config;
-use tidegate::core::{Failure, HostView, Snapshot, Stats};
+use tidegate_core::{Failure, HostView, Snapshot, Stats};
 
 use super::view::FixedView;
 use crate::json::read_value;

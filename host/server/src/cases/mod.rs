@@ -15,10 +15,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tidegate::Config;
-use tidegate::core::config::PoliciesConfig;
-use tidegate::core::config::reader::with_suggestion;
-use tidegate::core::{Fault, HostView, Snapshot};
-use tidegate::policy::{LoadedPolicy, Policies, PolicyKind, load_one};
+use tidegate_core::config::PoliciesConfig;
+use tidegate_core::config::reader::with_suggestion;
+use tidegate_core::{Fault, HostView, Snapshot};
+use tidegate_policy::{LoadedPolicy, Policies, PolicyKind, load_one};
 
 pub use file::{CaseFile, CaseInput};
 pub use find::{TestedPolicy, find};

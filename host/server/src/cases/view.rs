@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tidegate::core::units::parse_duration;
-use tidegate::core::{HostView, LimitStatus, Stats};
+use tidegate_core::units::parse_duration;
+use tidegate_core::{HostView, LimitStatus, Stats};
 
 /// A view with fixed windows and limits, from a case file or a decision log.
 pub struct FixedView {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::json;
 use tidegate::channel::ChannelContext;
-use tidegate::core::config::PoliciesConfig;
-use tidegate::policy::{Policies, PolicyStatus};
 use tidegate::{Config, ConfigFile, SystemClock};
+use tidegate_core::config::PoliciesConfig;
 use tidegate_lint::review;
+use tidegate_policy::{Policies, PolicyStatus};
 
 use super::output::count;
 use super::{UsageError, config_file, configuration, print_result};

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tidegate::ConfigFile;
-use tidegate::core::config::Parser;
-use tidegate::core::config::reader::{Diagnostic, EffectiveValue, Origin};
+use tidegate_core::config::Parser;
+use tidegate_core::config::reader::{Diagnostic, EffectiveValue, Origin};
 
 use super::{UsageError, config_file, output, print_result};
 

@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidegate::Config;
-use tidegate::core::{Failure, Fault, FnHostView, HostView, Request, Stats};
-use tidegate::policy::{LoadedPolicy, PolicyKind, load_one};
+use tidegate_core::{Failure, Fault, FnHostView, HostView, Request, Stats};
+use tidegate_policy::{LoadedPolicy, PolicyKind, load_one};
 
 use super::{UsageError, config_file, configuration, print_result};
 use crate::cases::{self, AlertInput};

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::Serialize;
-use tidegate::core::units::format_duration;
+use tidegate_core::units::format_duration;
 
 use super::client::{Client, CommandError};
 use super::target::Target;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tidegate::core::config::PoliciesConfig;
+use tidegate_core::config::PoliciesConfig;
 
 use super::{UsageError, config_file, configuration, output, print_error, print_result};
 use crate::replay::{DifferenceGroup, PolicyReport, ReplayReport, VerdictSummary, replay};

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tidegate::core::Secret;
-use tidegate::core::config::{DecisionsConfig, PoliciesConfig};
-use tidegate::policy::Policies;
 use tidegate::{Config, ConfigFile, Host};
+use tidegate_core::Secret;
+use tidegate_core::config::{DecisionsConfig, PoliciesConfig};
+use tidegate_policy::Policies;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tidegate::Config;
-use tidegate::policy::watch::watch;
+use tidegate_policy::watch::watch;
 
 use super::{UsageError, config_file, configuration, print, print_result};
 use crate::cases::{self, CaseResult, TestedPolicy};

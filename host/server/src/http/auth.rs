@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
-use tidegate::core::Secret;
+use tidegate_core::Secret;
 
 use crate::api::ApiError;
 

@@ -18,7 +18,7 @@ mod trace;
 
 use axum::{Router, middleware};
 use tidegate::Host;
-use tidegate::core::Secret;
+use tidegate_core::Secret;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use axum::extract::State;
 use http::HeaderName;
 use http::header::CONTENT_TYPE;
-use tidegate::policy::{Policies, PolicyStatus};
-use tidegate::redis::{Redis, ServerState};
 use tidegate::{ActiveAlert, Host};
+use tidegate_policy::{Policies, PolicyStatus};
+use tidegate_redis::{Redis, ServerState};
 
 use crate::api::ApiError;
 

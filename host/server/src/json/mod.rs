@@ -33,7 +33,7 @@ pub fn message(error: &Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tidegate::core::Failure;
+    use tidegate_core::Failure;
 
     use super::*;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tidegate::core::{Admission, AlertVerdict, FaultKind, LimitStatus, Snapshot, Stats, Verdict};
-use tidegate::policy::PolicyKind;
+use tidegate_core::{Admission, AlertVerdict, FaultKind, LimitStatus, Snapshot, Stats, Verdict};
+use tidegate_policy::PolicyKind;
 
 use crate::cases::{AlertInput, CaseInput, FixedView};
 use crate::json;
@@ -163,7 +163,7 @@ fn check_policy_path(policy: &str, kind: DecisionKind) -> Result<(), String> {
 mod tests {
     use std::time::Duration;
 
-    use tidegate::core::HostView;
+    use tidegate_core::HostView;
 
     use super::*;
 

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
-use tidegate::core::HostView;
-use tidegate::core::config::PoliciesConfig;
+use tidegate_core::HostView;
+use tidegate_core::config::PoliciesConfig;
 
 use crate::cases::PolicyUnderTest;
 use line::DecisionLine;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tidegate::core::config::PoliciesConfig;
-use tidegate::policy::PolicyKind;
+use tidegate_core::config::PoliciesConfig;
+use tidegate_policy::PolicyKind;
 
 use super::line::RULES_FILE;
 use crate::cases::PolicyUnderTest;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
-use tidegate::core::units::format_duration;
+use tidegate_core::units::format_duration;
 
 /// A verdict as text. It does not contain the reason and the detail, so that they are not compared.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tidegate::core::clock::millis;
-use tidegate::core::config::RedisConfig;
 use tidegate::{Config, Host, Limiter, Quota};
+use tidegate_core::clock::millis;
+use tidegate_core::config::RedisConfig;
 
 use super::measure;
 use super::server::RedisServer;

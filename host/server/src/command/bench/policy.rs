@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use tidegate::core::config::{Isolation, PoliciesConfig};
-use tidegate::core::{Failure, FnHostView, HostView, Request, Snapshot, Stats};
-use tidegate::policy::{Policies, PolicyKind};
+use tidegate_core::config::{Isolation, PoliciesConfig};
+use tidegate_core::{Failure, FnHostView, HostView, Request, Snapshot, Stats};
+use tidegate_policy::{Policies, PolicyKind};
 
 use super::measure::{MeasuredTime, each};
 use crate::cases::AlertInput;

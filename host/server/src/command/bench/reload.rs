@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
-use tidegate::core::{Failure, Verdict};
-use tidegate::policy::{Generation, Policies, PolicyDecision};
+use tidegate_core::{Failure, Verdict};
+use tidegate_policy::{Generation, Policies, PolicyDecision};
 
 use super::measure::percentile;
 use crate::command::{UsageError, config_file, configuration};

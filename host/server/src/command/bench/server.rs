@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate::Config;
-use tidegate::core::config::RedisConfig;
+use tidegate_core::config::RedisConfig;
 use tokio::process::{Child, Command};
 
 use super::UsageError;

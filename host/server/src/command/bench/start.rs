@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use clap::Args;
 use serde_json::{Value, json};
-use tidegate::core::config::PoliciesConfig;
-use tidegate::policy::Policies;
+use tidegate_core::config::PoliciesConfig;
+use tidegate_policy::Policies;
 
 use super::reload::with_unique_section;
 use crate::command::{UsageError, config_file, configuration};
