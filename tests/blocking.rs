@@ -82,16 +82,20 @@ fn thread_can_classify_admit_and_reserve() {
     let down = Failure { platform: "pdd".into(), status: Some(503), ..Failure::default() };
     assert_eq!(&*host.classify(&down).unwrap().policy, "fallback");
     assert!(host.advise(&down, CallOptions::default()).unwrap().delay().is_some());
+    let limiter = host.limiter("pdd").unwrap();
+    limiter.update(quota("1/h", 5)).unwrap();
+    limiter.reset().unwrap();
     let request = Request { platform: "pdd".into(), ..Request::default() };
     let admitted = host.admit(&request).unwrap();
-    let before = admitted.check().unwrap().remaining;
+    assert_eq!(admitted.check().unwrap().remaining, 4);
     let reservations = admitted.reserve(Duration::ZERO).unwrap();
-    assert_eq!((reservations.remaining(), reservations.ids().count()), (before - 1, 1));
+    assert_eq!((reservations.remaining(), reservations.ids().count()), (3, 1));
     reservations.cancel().unwrap();
-    assert!(host.retry("pdd").unwrap().admitted(admitted).run(|_| Ok::<_, Failure>(())).is_ok());
-    let limiter = host.limiter("pdd").unwrap();
-    let reservation = limiter.reserve(1, Duration::ZERO).unwrap();
+    let reservation = limiter.reserve(4, Duration::ZERO).unwrap();
+    assert!(admitted.check().unwrap_err().refusal().is_some() && limiter.check(1).is_err());
     limiter.cancel(&reservation.id.unwrap()).unwrap();
+    assert!(host.retry("pdd").unwrap().admitted(admitted).run(|_| Ok::<_, Failure>(())).is_ok());
+    assert_eq!(limiter.status().unwrap().available, 3);
     let unknown = Request { platform: "pdx".into(), ..Request::default() };
     assert!(host.admit(&unknown).unwrap_err().is_unknown_platform());
 }

@@ -48,13 +48,11 @@ pub struct PolicyEvaluator {
 #[cfg(not(feature = "policies"))]
 impl PolicyEvaluator {
     /// Returns the verdict of the fallback.
-    #[expect(clippy::unused_async, reason = "with the feature `policies` a policy decides, which takes time")]
     pub async fn classify(&self, failure: Arc<Failure>) -> Classification {
         Classification::fallback(&failure, None)
     }
 
     /// Admits the request.
-    #[expect(clippy::unused_async, reason = "with the feature `policies` a policy decides, which takes time")]
     pub async fn admit(&self, _: &Request) -> AdmissionVerdict {
         AdmissionVerdict { admission: Admission::Default, policy: FALLBACK.into() }
     }

@@ -195,7 +195,7 @@ impl Layer {
         };
         let retry = match self.admit(&parts, &route).await {
             Ok(retry) => retry,
-            Err(response) => return response,
+            Err(response) => return *response,
         };
         let outgoing = match OutgoingRequest::read(parts, incoming, route.idempotent).await {
             Ok(outgoing) => outgoing,
@@ -230,13 +230,13 @@ impl Layer {
     }
 
     /// Returns the call with the limits that apply to the request, or the response if it is not admitted.
-    async fn admit(&self, parts: &Parts, route: &Route) -> Result<Retry, Response<Body>> {
-        let unknown_platform = |error: &dyn std::error::Error| plain_text(StatusCode::NOT_FOUND, error.to_string());
-        let retry = self.host.retry(&route.platform).map_err(|error| unknown_platform(&error))?;
+    async fn admit(&self, parts: &Parts, route: &Route) -> Result<Retry, Box<Response<Body>>> {
+        let unknown = |error: &dyn std::error::Error| Box::new(plain_text(StatusCode::NOT_FOUND, error.to_string()));
+        let retry = self.host.retry(&route.platform).map_err(|error| unknown(&error))?;
         let admitted = self.host.admit(&self.admission_request(parts, route)).await;
         let admitted = admitted.map_err(|error| match error.denied() {
-            Some(denied) => fields::denied(denied),
-            None => unknown_platform(&error),
+            Some(denied) => Box::new(fields::denied(denied)),
+            None => unknown(&error),
         })?;
         Ok(retry.endpoint(&route.endpoint).cost(route.cost).wait(self.wait).admitted(admitted))
     }
