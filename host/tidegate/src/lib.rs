@@ -126,12 +126,13 @@ pub use tidegate_policy::{
     DecisionsStatus, Generation, Policies, PolicyDecision, PolicyStatus, ReloadReport, Rule, RuleScope, Watch,
 };
 
-/// The types of a [`Config`]. `tidegate_core::config` has the whole module, with the reader for sections of one's own.
+/// The types of a [`Config`], and those with which a program adds a channel kind.
 pub mod config {
-    pub use tidegate_core::config::reader::{Diagnostic, EffectiveValue, Origin};
+    pub use tidegate_core::config::reader::{Diagnostic, EffectiveValue, Origin, Section};
     pub use tidegate_core::config::{
-        AlertingConfig, Config, DecisionsConfig, Env, ErrorShape, LimitConfig, LimitScope, MetricsConfig,
-        PlatformConfig, PoliciesConfig, PolicyConfig, RedisConfig, RetryConfig, ServerConfig,
+        AlertingConfig, Channel, ChannelConfig, ChannelContext, ChannelError, ChannelKinds, Config, DecisionsConfig,
+        Env, ErrorShape, LimitConfig, LimitScope, MetricsConfig, NoEnv, Parser, PlatformConfig, PoliciesConfig,
+        PolicyConfig, RedisConfig, RetryConfig, ServerConfig,
     };
 }
 

@@ -32,11 +32,12 @@ assert_send_sync_debug!(
     BlockingLock,
     BlockingReservations,
     BlockingRetry,
-    ConfigError,
     Builder,
     CallError<Failure>,
     CallOptions,
     Classification,
+    ConfigError,
+    ConfigFile,
     Denied,
     GiveUpReason,
     Host,
@@ -53,6 +54,7 @@ assert_send_sync_debug!(
     Reservations,
     Retry,
     SystemClock,
+    SystemEnv,
     UnknownPlatform,
 );
 

@@ -11,7 +11,7 @@ use tidegate_core::config::Env;
 ///
 /// ```
 /// use tidegate::SystemEnv;
-/// use tidegate_core::config::Parser;
+/// use tidegate::config::Parser;
 /// let env = SystemEnv::new("/etc/tidegate");
 /// let config = Parser::new().env(&env).parse("[limits.shop]\nrate = \"10/s\"\nburst = 10\n").unwrap();
 /// assert_eq!(config.limits["shop"].quota.burst(), 10);
