@@ -174,6 +174,6 @@ async fn edited_error_shapes_apply_to_the_next_response() {
     host.reload_config(&file.config());
     assert_eq!(code().as_deref(), Some("8"), "an invalid shape is rejected");
     assert!(
-        host.config_status().stale.unwrap().contains("tidegate.toml:2:47: platforms.shop.error.code: expected a field")
+        host.config_status().stale.unwrap().contains("tidegate.toml:2:46: platforms.shop.error.code: expected a field")
     );
 }
