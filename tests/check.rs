@@ -431,7 +431,7 @@ fn pitfalls_in_retry_policies_are_reported_without_false_positives() {
 
 #[test]
 fn pitfalls_in_admission_scripts_are_reported_without_false_positives() {
-    let (burst, rate) = (r#"limit("jd").burst"#, r#"limit("jd").rate"#);
+    let (burst, rate, full_in) = (r#"limit("jd").burst"#, r#"limit("jd").rate"#, r#"limit("jd").full_in_ms"#);
     let rows = [
         (format!("{burst} > 7 / 2"), format!("1:26: {FRACTION}"), format!("{burst} > 7.0 / 2")),
         (
@@ -460,9 +460,9 @@ fn pitfalls_in_admission_scripts_are_reported_without_false_positives() {
             r#"method == "GET" || method == "PUT""#.to_owned(),
         ),
         (
-            format!("{burst} / {rate} > 5"),
-            format!("1:4: divides by 0 when limit(\"jd\").rate is 0: {NO_NUMBER}"),
-            format!("{rate} > 0 && {burst} / {rate} > 5"),
+            format!("{rate} / {full_in} > 5"),
+            format!("1:4: divides by 0 on a typical call: {NO_NUMBER}"),
+            format!("{full_in} > 0 && {rate} / {full_in} > 5"),
         ),
     ];
     for (pitfall, expected, correct) in rows {

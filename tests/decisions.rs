@@ -131,7 +131,7 @@ fn every_policy_that_decides_writes_a_line() {
         assert!(line["took_ns"].as_u64() > Some(0) && line["at_ms"].as_u64() > Some(1_700_000_000_000), "{line}");
     }
     // A line also contains the windows and limits that the policy read.
-    assert_eq!(lines[3]["limits"]["jd"], json!({ "available": 3, "burst": 9, "rate": 1.5, "full_in_ms": 4_000 }));
+    assert_eq!(lines[3]["limits"]["jd"], json!({ "available": 3, "burst": 9, "rate": "3/2s", "full_in_ms": 4_000 }));
     assert_eq!((&lines[4]["windows"]["1h"]["count"], &lines[4]["input"]["error_rate"]), (&json!(3_600), &json!(0.5)));
     assert!(lines[5].get("windows").is_none() && lines[5].get("limits").is_none(), "{}", lines[5]);
 }
@@ -289,7 +289,7 @@ async fn edited_configuration_turns_the_log_on_and_off() {
     save("# defaults\n");
     let host = Host::builder().config(toml.read().unwrap()).policies(Arc::clone(&fixture.policies)).build().unwrap();
     let failure = Failure { platform: "jd".into(), code: Some("7".into()), ..Failure::default() };
-    let _ = host.classify(&failure);
+    host.classify(&failure).await;
     save("[decisions]\nfile = 'on.ndjson'\n");
     host.reload_config(&toml);
     assert_eq!(
@@ -297,10 +297,10 @@ async fn edited_configuration_turns_the_log_on_and_off() {
         Some(fixture.file("on.ndjson")),
         "the path is relative to the configuration file"
     );
-    let _ = host.classify(&failure);
+    host.classify(&failure).await;
     save("[decisions]\nfile = 'other.ndjson'\nsample_rate = 0.0\n");
     host.reload_config(&toml);
-    let _ = host.classify(&failure);
+    host.classify(&failure).await;
     save("[decisions]\nsample_rate = 2\nfile = 'third.ndjson'\n");
     host.reload_config(&toml);
     let stale = host.config_status().stale.unwrap();
@@ -312,7 +312,7 @@ async fn edited_configuration_turns_the_log_on_and_off() {
     );
     save("# off again\n");
     host.reload_config(&toml);
-    let _ = host.classify(&failure);
+    host.classify(&failure).await;
     assert_eq!(read_lines(&fixture.file("on.ndjson")).len(), 1);
     assert!(!fixture.file("other.ndjson").exists() && !fixture.file("third.ndjson").exists());
     assert_eq!(host.policies().unwrap().decision_log_status().file, None);

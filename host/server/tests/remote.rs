@@ -58,7 +58,7 @@ impl TestServer {
     fn serve(section: &str, redis: Option<ChildGuard>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let token = format!("[server]\ntoken = '{TOKEN}'\n");
-        std::fs::write(dir.path().join("tidegate.toml"), format!("{section}{token}")).unwrap();
+        std::fs::write(dir.path().join("tidegate.toml"), format!("presets = ['platforms']\n{section}{token}")).unwrap();
         std::fs::create_dir(dir.path().join("policies")).unwrap();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let mut server = command(&dir.path().to_owned());

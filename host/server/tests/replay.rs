@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 /// Long deadlines, so that a slow machine does not turn verdicts into faults.
-const CONFIG: &str = "[policies]\nretry_deadline = '60s'\nadmit_deadline = '60s'\nalert_deadline = '60s'\n\
+const CONFIG: &str = "presets = ['platforms']\n[policies]\nretry_deadline = '60s'\nadmit_deadline = '60s'\nalert_deadline = '60s'\n\
                       [decisions]\nfile = 'decisions.ndjson'\n";
 const JD: &str = r#"switch code { "7" => retry("throttled", 1000), "8" => give_up("permanent"), _ => abstain() }"#;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rhai::Dynamic;
+use rhai::{Dynamic, ImmutableString};
 use tidegate_core::{Failure, FailureKind, Fault, HostView, RetryPolicy, Verdict};
 
 use super::contract::FAILURE_KINDS;
@@ -58,7 +58,8 @@ impl ScriptKind for RetryKind {
             3 => string_or_empty(failure.code.as_deref()),
             4 => string_or_empty(failure.sub_code.as_deref()),
             5 => string_or_empty(failure.message.as_deref()),
-            6 => string_or_empty(failure.body.as_deref()),
+            // The host has limited the size of the body.
+            6 => ImmutableString::from(failure.body.as_deref().unwrap_or_default()).into(),
             7 => number(failure.attempt.into()),
             8 => number(failure.elapsed_ms),
             9 => number(failure.at_ms),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rhai::{AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, Identifier, Position, Scope};
+use rhai::{
+    AST, Caches, Dynamic, Engine, EvalAltResult, GlobalRuntimeState, Identifier, ImmutableString, Position, Scope,
+};
 use tidegate_core::config::reader::Diagnostic;
 use tidegate_core::config::{PolicyLimits, ResolvedPolicyConfig, Settings};
 use tidegate_core::{Fault, FaultKind};
@@ -140,7 +142,7 @@ impl Script {
         let idle = self.idle.lock().pop();
         let mut runtime = idle.unwrap_or_else(|| Box::new(ScriptRuntime::new(&self.engine, &self.ast)));
         for (index, name) in &self.inputs {
-            runtime.scope.push_dynamic(name.clone(), input(*index));
+            runtime.scope.push_dynamic(name.clone(), fit(input(*index), self.limits.max_string_size));
         }
         let value = run_with(call, deadline, || runtime.evaluate(&self.engine, &self.ast));
         // A runtime that failed may have stopped in any state, so it is not reused.
@@ -157,6 +159,15 @@ impl Script {
     pub fn fault(&self, error: ScriptError) -> Fault {
         Fault::new(error.kind, self.origin.show(error.diagnostic))
     }
+}
+
+/// Truncates an input string to `max` bytes. A script with a longer one would fail in every expression that uses it.
+fn fit(value: Dynamic, max: usize) -> Dynamic {
+    let short = value.as_immutable_string_ref().ok().filter(|text| text.len() > max).map(|text| {
+        let end = text.floor_char_boundary(max);
+        Dynamic::from(ImmutableString::from(&text[..end]))
+    });
+    short.unwrap_or(value)
 }
 
 impl ScriptRuntime {

@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn policy_reads_recorded_windows_and_a_missing_window_is_noted() {
         let line = r#"{"kind":"alert","policy":"alerts.toml","rule":"r","input":{"platform":"jd","count":5},
-                       "windows":{"1h":{"count":9}},"limits":{"jd":{"available":1,"burst":2,"rate":1,"full_in_ms":3}},
+                       "windows":{"1h":{"count":9}},"limits":{"jd":{"available":1,"burst":2,"rate":"1/s","full_in_ms":3}},
                        "verdict":{"state":"quiet"}}"#;
         let view = DecisionLine::parse(line.as_bytes()).unwrap().view;
         let hour = |hours: u64| view.window("jd", None, Duration::from_secs(3_600 * hours)).count;
