@@ -100,10 +100,12 @@ async fn outage_of_the_leader_alone_joins_the_history_that_its_successor_writes(
 /// Returns new policies in `dir`, with a retry policy that faults for a 503.
 fn open_policies(fleet: &Fleet, dir: &Path) -> Arc<Policies> {
     fs::create_dir_all(dir.join("retry")).unwrap();
-    fs::write(dir.join("retry/jd.rhai"), "if status == 503 { throw \"on purpose\" } else { abstain() }").unwrap();
+    fs::write(dir.join("retry/jd.rhai"), "if code == \"broken\" { throw \"on purpose\" } else { abstain() }").unwrap();
     let mut config = fleet.config.policies.clone();
     config.dir = dir.to_owned();
-    Policies::open(&config)
+    let policies = Policies::open(&config);
+    assert_eq!(policies.reload().rejected, [""; 0]);
+    policies
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +117,7 @@ async fn quarantine_in_a_process_that_does_not_lead_is_an_ordinary_alert() {
     server.wait_for_reply(&["EXISTS", &leader.redis().unwrap().keys().lock("tidegate:leader")], ":1").await;
     fleet.policies = open_policies(&fleet, dir.path());
     let (standby, _) = fleet.start();
-    let failure = Failure { platform: "jd".into(), status: Some(503), ..Failure::default() };
+    let failure = Failure { platform: "jd".into(), code: Some("broken".into()), ..Failure::default() };
     for _ in 0..standby.config().policies.max_faults {
         assert_eq!(&*standby.policies().unwrap().classify(&failure).by, "fallback");
     }

@@ -251,7 +251,7 @@ async fn limits_follow_on_redis_failure_while_redis_is_unavailable() {
         assert!(open.check(1_000).await.is_ok());
         assert!(matches!(closed.check(1).await, Err(Refusal::Limited { .. })));
     }
-    assert!(!local.check(1_000).await.is_ok(), "the local share starts empty");
+    assert!(local.check(1_000).await.is_err(), "the local share starts empty");
     assert!(local.acquire(5, Duration::from_secs(5)).await.is_ok(), "the local share refills at its rate");
     assert_eq!(local.check(1_001).await, Err(Refusal::Never { max_cost: 1_000 }));
     assert!(local.update(quota("1/s", 1)).await.unwrap_err().is_unavailable());

@@ -270,7 +270,7 @@ impl Host {
         &self.0.calls.clock
     }
 
-    /// Returns whether a policy that may classify failures of this platform reads [`Failure::body`]. Otherwise the
+    /// Returns whether a policy that may classify failures of this platform reads [`Failure::body`](tidegate_core::Failure::body). Otherwise the
     /// caller may omit the body.
     #[must_use]
     pub fn reads_body(&self, platform: &str) -> bool {

@@ -307,12 +307,15 @@ mod tests {
         assert_eq!(host.metrics().get("jd", Some("e"), Duration::from_secs(60)).limited, 1);
     }
 
+    /// Sets the bounds of a call.
+    type SetBounds = fn(Retry) -> Retry;
+
     #[tokio::test(start_paused = true)]
     async fn bounds_of_a_call_replace_those_of_the_configuration() {
         let second = Duration::from_secs(1);
         let every = |delay| Backoff { base_delay: delay, max_delay: delay, jitter: 0.0 };
         // Each row: the bounds, the attempts that are made, and the seconds that they take.
-        let rows: [(fn(Retry) -> Retry, u32, u64); 5] = [
+        let rows: [(SetBounds, u32, u64); 5] = [
             (|retry| retry.max_attempts(2), 2, 5),
             (|retry| retry.max_attempts(0), 1, 0),
             (|retry| retry.max_attempts(9), 9, 40),
