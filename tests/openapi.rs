@@ -216,7 +216,7 @@ fn invalid_limit_requests() -> Vec<InvalidRequest> {
             "/v1/limits/jd/cancel",
             json!({ "reservation_id": "1.2.3" }),
             400,
-            "reservation_id: expected a reservation id that `acquire` returned",
+            "reservation_id: expected a reservation id that tidegate returned",
         ),
         ("POST", "/v1/limits/jd/cancel", json!({ "reservation_id": "1.2.3.4.5.6.x" }), 400, "reservation_id: expected"),
         ("POST", "/v1/limits/jd/cancel", json!({}), 422, "missing field `reservation_id`"),

@@ -37,6 +37,11 @@ pub struct ReservationId {
     pub epoch: u64,
 }
 
+/// The error of a text that is not a reservation id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a reservation id that tidegate returned")]
+pub struct ParseReservationIdError(());
+
 /// Writes the id as text: seven numbers with dots between them.
 impl fmt::Display for ReservationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,10 +51,10 @@ impl fmt::Display for ReservationId {
 }
 
 impl FromStr for ReservationId {
-    type Err = &'static str;
+    type Err = ParseReservationIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let expected = "expected a reservation id that `acquire` returned";
+        let expected = ParseReservationIdError(());
         let numbers: Option<Vec<i128>> = text.split('.').map(|number| number.parse().ok()).collect();
         let Some([process_id, number, cost, at, level, returned, epoch]) = numbers
             .as_deref()

@@ -60,6 +60,12 @@ pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Converts a wait to whole milliseconds, rounded up, so that a caller that waits for them does not come too early.
+#[must_use]
+pub fn millis_rounded_up(wait: Duration) -> u64 {
+    millis(wait).saturating_add(u64::from(wait.subsec_nanos() % 1_000_000 != 0))
+}
+
 /// The clock of a process. Tests supply one that they control.
 pub trait Clock: Send + Sync {
     /// Returns the time of a monotonic clock, which never goes back. It is used for waits and limits.

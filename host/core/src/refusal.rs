@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::clock::millis;
+use crate::clock::millis_rounded_up;
 
 /// A call that a limit allowed. Its cost was taken from the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +61,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Limited { retry_after } => {
-                // Rounded up: a caller that waits for the printed time does not come too early.
-                let wait = millis(*retry_after) + u64::from(retry_after.subsec_nanos() % 1_000_000 != 0);
-                write!(f, "rate limit reached; retry after {wait} ms")
+                write!(f, "rate limit reached; retry after {} ms", millis_rounded_up(*retry_after))
             }
             Self::Never { max_cost } => {
                 write!(f, "the cost is above the burst and never fits; the greatest is {max_cost}")

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The statistics of a time window. Rates are fractions of 1, times are in milliseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stats {
     /// The attempts: calls that were sent, including retries.
@@ -34,6 +34,28 @@ pub struct Stats {
     pub from_ms: u64,
     /// The end of the window, in milliseconds since 1970.
     pub to_ms: u64,
+}
+
+/// The statistics of a window without calls.
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            success: 0,
+            errors: 0,
+            limited: 0,
+            total_ms: 0.0,
+            error_rate: 0.0,
+            success_rate: 1.0,
+            limited_rate: 0.0,
+            rps: 0.0,
+            p50: 0.0,
+            p95: 0.0,
+            p99: 0.0,
+            from_ms: 0,
+            to_ms: 0,
+        }
+    }
 }
 
 /// The input of an alert rule: the statistics of a platform, or of one of its endpoints, over the rule's window.

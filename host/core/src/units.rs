@@ -5,6 +5,13 @@ use std::time::Duration;
 /// The units of durations from the shortest to the longest, with their length in milliseconds.
 const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
+/// The error of a text that is not a duration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a duration such as \"250ms\", \"5s\", \"5m\", \"1h\" or \"7d\", found {text:?}")]
+pub struct ParseDurationError {
+    text: String,
+}
+
 /// Parses a duration: a whole number and one of the units `ms`, `s`, `m`, `h` and `d`.
 ///
 /// ```
@@ -15,12 +22,11 @@ const UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3
 /// ```
 ///
 /// # Errors
-/// Returns a message that says what was expected.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+/// Returns an error that says what was expected.
+pub fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = &text[digits.len()..];
-    let expected =
-        || format!("expected a duration such as \"250ms\", \"5s\", \"5m\", \"1h\" or \"7d\", found {text:?}");
+    let expected = || ParseDurationError { text: text.to_owned() };
     let number: u64 = digits.parse().map_err(|_| expected())?;
     let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(expected)?;
     number.checked_mul(*millis).map(Duration::from_millis).ok_or_else(expected)
@@ -60,7 +66,10 @@ mod tests {
     #[test]
     fn invalid_duration_is_rejected_with_the_expected_format() {
         for text in ["", "5", "s", "-5s", "5.5s", "5 s", "5min", "99999999999999999999d"] {
-            assert!(parse_duration(text).is_err_and(|e| e.contains("expected a duration")), "{text}");
+            assert!(
+                parse_duration(text).is_err_and(|error| error.to_string().contains("expected a duration")),
+                "{text}"
+            );
         }
     }
 }

@@ -24,7 +24,7 @@ impl HostView for SampleView {
 
 /// Returns a view without calls.
 pub fn view() -> Arc<dyn HostView> {
-    view_of(Stats { success_rate: 1.0, ..Stats::default() })
+    view_of(Stats::default())
 }
 
 /// Returns a view with these statistics in every window.

@@ -26,6 +26,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The guard of a watch. The watch ends when the guard is dropped.
 #[derive(Debug)]
+#[must_use = "the watch ends when its guard is dropped"]
 pub struct Watch {
     stop: Arc<AtomicBool>,
     wake: SyncSender<()>,

@@ -1,5 +1,6 @@
 //! The decision whether and when to retry a failed call. The retry pipeline and the HTTP API share it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,18 +50,17 @@ pub enum GiveUpReason {
     Limit(LimitRefused),
 }
 
-impl GiveUpReason {
-    /// Returns the reason in a few words, for a log or an error message.
-    #[must_use]
-    pub const fn as_str(&self) -> &'static str {
-        match self {
+/// Writes the reason in a few words, for a log or an error message.
+impl fmt::Display for GiveUpReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Verdict => "the policy advised against another attempt",
             Self::Credentials => "the credentials were rejected",
             Self::NotIdempotent => "the platform may have executed the call, which is not idempotent",
             Self::MaxAttempts => "the maximum number of attempts was made",
             Self::Deadline => "the next attempt would start after the deadline",
-            Self::Limit(_) => "a limit refused the next attempt",
-        }
+            Self::Limit(refused) => return write!(f, "limit {:?} refused the next attempt", refused.limit),
+        })
     }
 }
 
@@ -166,7 +166,7 @@ fn delay(verdict: &Verdict, attempt: u32, bounds: &RetryConfig, random: f64) -> 
     let backoff = bounds.backoff.delay(attempt, random);
     match verdict.after_ms.map(Duration::from_millis) {
         Some(requested) if requested > backoff => {
-            requested + bounds.backoff.base_delay.mul_f64(bounds.backoff.jitter * random)
+            requested + bounds.backoff.base_delay().mul_f64(bounds.backoff.jitter() * random)
         }
         _ => backoff,
     }
@@ -191,7 +191,7 @@ mod tests {
             assert!(delay >= Duration::from_secs(40) && delay <= Duration::from_secs(41), "{delay:?}");
         }
         let shorter = Verdict::retry(Class::Throttled).with_delay(Duration::from_millis(1));
-        assert_eq!(delay(&shorter, 1, &bounds, 0.5), bounds.backoff.base_delay);
+        assert_eq!(delay(&shorter, 1, &bounds, 0.5), bounds.backoff.base_delay());
     }
 
     #[test]

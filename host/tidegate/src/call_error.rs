@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_core::clock::millis_rounded_up;
 use tidegate_core::{Class, Failure, Refusal, Verdict};
 
 use crate::advice::GiveUpReason;
@@ -35,7 +36,8 @@ impl RetryableError for Failure {
 /// let error = host.retry("jd").unwrap().run(async |_| Err::<(), _>(busy.clone())).await.unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "gave up after 1 attempt: the next attempt would start after the deadline (class throttled, policy fallback)"
+///     "gave up after 1 attempt: the next attempt would start after the deadline (class throttled, policy fallback); \
+///      retry after 3600000 ms"
 /// );
 /// assert_eq!(error.source().unwrap().to_string(), "HTTP 429");
 /// assert_eq!(error.retry_after(), Some(Duration::from_secs(3_600)));
@@ -98,6 +100,15 @@ impl<E> CallError<E> {
         }
     }
 
+    /// Returns the limit that refused the call or its next attempt, with the refusal; `None` if no limit did.
+    #[must_use]
+    pub const fn refused(&self) -> Option<&LimitRefused> {
+        match self {
+            Self::Refused { refused, .. } | Self::GaveUp { reason: GiveUpReason::Limit(refused), .. } => Some(refused),
+            Self::GaveUp { .. } => None,
+        }
+    }
+
     /// Returns the class of the last attempt's failure; `None` if no attempt was made.
     #[must_use]
     pub const fn class(&self) -> Option<Class> {
@@ -127,20 +138,24 @@ impl<E> CallError<E> {
 }
 
 impl<E> fmt::Display for CallError<E> {
-    /// Writes what happened and why. The text of the source is not part of it.
+    /// Writes what happened and why, and when to try again if that is known. The text of the source is not part of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { platform, refused } => {
-                write!(f, "limit {:?} refused the call to {platform}", refused.limit)
+                write!(f, "limit {:?} refused the call to {platform}", refused.limit)?;
             }
             Self::GaveUp { verdict, policy, reason, attempts, .. } => {
                 let plural = if *attempts == 1 { "" } else { "s" };
-                write!(f, "gave up after {attempts} attempt{plural}: {}", reason.as_str())?;
+                write!(f, "gave up after {attempts} attempt{plural}: {reason}")?;
                 match verdict.class {
-                    Some(class) => write!(f, " (class {class}, policy {policy})"),
-                    None => write!(f, " (policy {policy})"),
+                    Some(class) => write!(f, " (class {class}, policy {policy})")?,
+                    None => write!(f, " (policy {policy})")?,
                 }
             }
+        }
+        match self.retry_after() {
+            Some(wait) => write!(f, "; retry after {} ms", millis_rounded_up(wait)),
+            None => Ok(()),
         }
     }
 }
@@ -177,7 +192,7 @@ mod tests {
         let rows = [
             (
                 refused_by(limited),
-                r#"limit "jd_orders" refused the call to jd"#,
+                r#"limit "jd_orders" refused the call to jd; retry after 60000 ms"#,
                 "rate limit reached; retry after 60000 ms",
                 (Some(MINUTE), false, true),
             ),
@@ -195,13 +210,13 @@ mod tests {
             ),
             (
                 gave_up(throttled.with_delay(MINUTE), GiveUpReason::Deadline),
-                "gave up after 4 attempts: the next attempt would start after the deadline (class throttled, policy retry/jd.rhai)",
+                "gave up after 4 attempts: the next attempt would start after the deadline (class throttled, policy retry/jd.rhai); retry after 60000 ms",
                 "HTTP 503",
                 (Some(MINUTE), false, false),
             ),
             (
                 gave_up(transient, GiveUpReason::Limit(refused(limited))),
-                "gave up after 4 attempts: a limit refused the next attempt (class transient, policy retry/jd.rhai)",
+                "gave up after 4 attempts: limit \"jd_orders\" refused the next attempt (class transient, policy retry/jd.rhai); retry after 60000 ms",
                 "HTTP 503",
                 (Some(MINUTE), false, false),
             ),

@@ -156,9 +156,43 @@ impl Retry {
     /// # Errors
     /// Returns [`CallError::Refused`] if a limit refuses the first attempt. Returns [`CallError::GaveUp`] with the last
     /// error if the policy, the maximum number of attempts, the deadline or a limit does not allow another attempt.
-    pub async fn run<T, E, F>(self, mut call: impl FnMut(Attempt) -> F) -> Result<T, CallError<E>>
+    pub async fn run<T, E, F>(self, call: impl FnMut(Attempt) -> F) -> Result<T, CallError<E>>
     where
         E: RetryableError,
+        F: Future<Output = Result<T, E>>,
+    {
+        self.run_with(E::failure, call).await
+    }
+
+    /// Makes the call like [`Retry::run`], with a function that describes errors for the policies. Use it for the error
+    /// types of other crates.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+    /// use std::io::{Error, ErrorKind};
+    /// use tidegate::{Config, Failure, FailureKind, Host};
+    /// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
+    /// let describe = |error: &Error| Failure {
+    ///     kind: if error.kind() == ErrorKind::TimedOut { FailureKind::Timeout } else { FailureKind::Connection },
+    ///     message: Some(error.to_string()),
+    ///     ..Failure::default()
+    /// };
+    /// let result = host.retry("jd").unwrap().run_with(describe, async |attempt| match attempt.number {
+    ///     1 => Err(Error::from(ErrorKind::TimedOut)),
+    ///     _ => Ok("an order"),
+    /// });
+    /// assert_eq!(result.await.unwrap(), "an order");
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// Returns the errors of [`Retry::run`].
+    pub async fn run_with<T, E, F>(
+        self,
+        describe: impl Fn(&E) -> Failure,
+        mut call: impl FnMut(Attempt) -> F,
+    ) -> Result<T, CallError<E>>
+    where
         F: Future<Output = Result<T, E>>,
     {
         let (context, mut options) = (&self.context, self.options);
@@ -177,7 +211,7 @@ impl Retry {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            let failure = Arc::new(self.describe(error.failure(), number, millis(clock.now() - started_at)));
+            let failure = Arc::new(self.describe(describe(&error), number, millis(clock.now() - started_at)));
             let Advice { verdict, policy, next } = advise(context, failure, options, &self.bounds).await;
             let reason = match next {
                 NextStep::GiveUp(reason) => reason,
@@ -313,7 +347,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn bounds_of_a_call_replace_those_of_the_configuration() {
         let second = Duration::from_secs(1);
-        let every = |delay| Backoff { base_delay: delay, max_delay: delay, jitter: 0.0 };
+        let every = |delay| Backoff::new(delay, delay);
         // Each row: the bounds, the attempts that are made, and the seconds that they take.
         let rows: [(SetBounds, u32, u64); 5] = [
             (|retry| retry.max_attempts(2), 2, 5),

@@ -169,7 +169,9 @@ macro_rules! export_world {
             struct Exported;
 
             impl $crate::bindings::$world::Guest for Exported {
-                fn configure(settings: Vec<(String, $crate::Setting)>) -> Result<(), String> {
+                fn configure(
+                    settings: ::std::vec::Vec<(::std::string::String, $crate::Setting)>,
+                ) -> ::std::result::Result<(), ::std::string::String> {
                     $crate::log_panics();
                     <$policy as $crate::$trait>::configure(settings.into())
                 }

@@ -98,13 +98,14 @@ pub(super) fn read_retry(section: &mut Section<'_>) -> Option<RetryConfig> {
     let max_delay = section.required("max_delay", positive_duration);
     let jitter = section.required("jitter", number(0.0..=1.0));
     let deadline = section.required("deadline", positive_duration);
-    let backoff = Backoff { base_delay: base_delay?, max_delay: max_delay?, jitter: jitter? };
-    if backoff.max_delay < backoff.base_delay {
+    let (base_delay, max_delay, jitter) = (base_delay?, max_delay?, jitter?);
+    if max_delay < base_delay {
         let key = if section.document_contains("max_delay") { "max_delay" } else { "base_delay" };
-        let (max, base) = (format_duration(backoff.max_delay), format_duration(backoff.base_delay));
+        let (max, base) = (format_duration(max_delay), format_duration(base_delay));
         let fix = "raise `max_delay` or lower `base_delay`";
         section.reject_value(key, &format!("the maximum delay ({max}) is below the base delay ({base}); {fix}"));
     }
+    let backoff = Backoff::new(base_delay, max_delay).with_jitter(jitter);
     Some(RetryConfig { max_attempts: u32::try_from(max_attempts?).ok()?, backoff, deadline: deadline? })
 }
 
@@ -125,7 +126,7 @@ fn parse_channel(channels: &[&str]) -> impl Fn(&str) -> Result<String, String> {
 /// Parses `flush_interval`, from 100 ms to 1 minute. A shorter interval has no benefit. With a longer one, a killed
 /// process would lose more counts, and calls would be counted in a later minute.
 fn parse_flush_interval(text: &str) -> Result<Duration, String> {
-    let interval = parse_duration(text)?;
+    let interval = parse_duration(text).map_err(|error| error.to_string())?;
     let in_range = (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&interval);
     let mismatch = || format!("expected a duration from 100ms to 1m such as \"5s\", found {text:?}");
     if in_range { Ok(interval) } else { Err(mismatch()) }

@@ -157,8 +157,14 @@ mod tests {
         let text = format!("{SHOP}[retry]\njitter = 0.25\n[platforms.shop.retry]\nmax_attempts = 2\nmax_delay = '3s'");
         let config = parse(&text).unwrap();
         let own = config.retry_for("shop");
-        assert_eq!((own.max_attempts, own.backoff.max_delay, own.backoff.jitter), (2, Duration::from_secs(3), 0.25));
-        assert_eq!((own.backoff.base_delay, own.deadline), (config.retry.backoff.base_delay, config.retry.deadline));
+        assert_eq!(
+            (own.max_attempts, own.backoff.max_delay(), own.backoff.jitter()),
+            (2, Duration::from_secs(3), 0.25)
+        );
+        assert_eq!(
+            (own.backoff.base_delay(), own.deadline),
+            (config.retry.backoff.base_delay(), config.retry.deadline)
+        );
         assert_eq!(config.retry_for("jd"), &config.retry);
         let rows = [
             (

@@ -117,7 +117,7 @@ fn every_key_sets_its_field() {
          [server]\nlisten = '0.0.0.0:80'\ntoken = 'hunter2'",
     );
     let seconds = Duration::from_secs;
-    let backoff = Backoff { base_delay: seconds(2), max_delay: seconds(2), jitter: 0.0 };
+    let backoff = Backoff::new(seconds(2), seconds(2));
     assert_eq!(config.retry, RetryConfig { max_attempts: 1, backoff, deadline: seconds(3600) });
     assert_eq!(config.metrics, MetricsConfig { max_endpoints: 3, flush_interval: Duration::from_millis(100) });
     let channels =
@@ -226,7 +226,7 @@ fn max_delay_below_base_delay_is_rejected_at_the_key_that_the_file_has() {
     assert_rejected("retry.base_delay = '31s'", &message);
     let message = format!("1:19: retry.max_delay: the maximum delay (999ms) is below the base delay (1s); {fix}");
     assert_rejected("retry.max_delay = '999ms'", &message);
-    assert_eq!(parse("retry.max_delay = '1s'").retry.backoff.max_delay, Duration::from_secs(1));
+    assert_eq!(parse("retry.max_delay = '1s'").retry.backoff.max_delay(), Duration::from_secs(1));
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl ScriptKind for AlertKind {
     const KIND: PolicyKind = PolicyKind::Alert;
 
     fn samples() -> Vec<(&'static str, Snapshot)> {
-        let empty = Stats { success_rate: 1.0, ..Stats::default() };
+        let empty = Stats::default();
         let busy = Stats {
             count: 1_000,
             success: 800,

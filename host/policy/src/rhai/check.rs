@@ -225,7 +225,7 @@ impl ScriptCheck<'_> {
         match parse_duration(range) {
             Ok(Duration::ZERO) => self.report(*at, "expected a duration greater than zero".into()),
             Ok(_) => {}
-            Err(message) => self.report(*at, message),
+            Err(error) => self.report(*at, error.to_string()),
         }
     }
 

@@ -27,7 +27,9 @@ impl FixedView {
         limits: BTreeMap<String, LimitStatus>,
         default_window: Stats,
     ) -> Result<Self, String> {
-        let parsed = windows.into_iter().map(|(name, stats)| Ok((parse_duration(&name)?, stats)));
+        let parsed = windows
+            .into_iter()
+            .map(|(name, stats)| Ok((parse_duration(&name).map_err(|error| error.to_string())?, stats)));
         let windows = parsed.collect::<Result<_, String>>().map_err(|error| format!("windows: {error}"))?;
         Ok(Self { windows, limits, default_window, missing_read: AtomicBool::new(false) })
     }

@@ -22,8 +22,7 @@ const NOTIFIER_PANICKED: &str = "the notifier panicked; see the log";
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// The backoff between attempts.
-const BACKOFF: Backoff =
-    Backoff { base_delay: Duration::from_secs(1), max_delay: Duration::from_secs(30), jitter: 0.5 };
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30)).with_jitter(0.5);
 /// The maximum wait that a receiver can request: ten minutes, the longest ban of DingTalk.
 const MAX_REQUESTED_WAIT: Duration = Duration::from_secs(600);
 

@@ -99,7 +99,7 @@ pub fn choice<'a, T: Clone>(options: &[(&'static str, T)]) -> impl FnOnce(&TomlV
 /// Reads a duration such as `"5m"`.
 pub fn duration(value: &TomlValue<'_>) -> Option<Duration> {
     match value.inner.get_ref() {
-        DeValue::String(text) => parse_duration(text).map_or_else(|error| value.reject(&error), Some),
+        DeValue::String(text) => parse_duration(text).map_or_else(|error| value.reject(&error.to_string()), Some),
         _ => value.reject_type("a duration in quotes such as \"250ms\", \"5s\", \"5m\", \"1h\" or \"7d\""),
     }
 }

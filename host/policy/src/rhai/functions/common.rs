@@ -59,7 +59,7 @@ fn number_setting(name: &str, default: f64) -> f64 {
 
 fn window(range: &str) -> Result<Stats, Box<EvalAltResult>> {
     // The load-time checks have accepted the same string.
-    let range = parse_duration(range).map_err(|message| mismatch("a duration", &message))?;
+    let range = parse_duration(range).map_err(|error| mismatch("a duration", &error.to_string()))?;
     Ok(query_view(|view, platform, endpoint| view.window(platform, endpoint, range))?.unwrap_or_default())
 }
 
