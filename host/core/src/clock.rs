@@ -63,7 +63,7 @@ pub fn millis(duration: Duration) -> u64 {
 /// Converts a wait to whole milliseconds, rounded up, so that a caller that waits for them does not come too early.
 #[must_use]
 pub fn millis_rounded_up(wait: Duration) -> u64 {
-    millis(wait).saturating_add(u64::from(wait.subsec_nanos() % 1_000_000 != 0))
+    millis(wait).saturating_add(u64::from(!wait.subsec_nanos().is_multiple_of(1_000_000)))
 }
 
 /// The clock of a process. Tests supply one that they control.

@@ -1,6 +1,9 @@
 //! The policy engines, and how a file is loaded as a policy.
 
-#![cfg_attr(not(any(feature = "rhai", feature = "wasm")), allow(unused_variables, reason = "there is no engine"))]
+#![cfg_attr(
+    not(all(feature = "rhai", feature = "wasm")),
+    allow(unused_variables, dead_code, reason = "an engine is missing")
+)]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,6 +13,7 @@ use tidegate_core::{
 };
 
 use crate::counters::Counters;
+use crate::decisions::mask::masked_text;
 use crate::decisions::{DecisionLog, LoggedDecision, PolicyId};
 use crate::paths::is_candidate;
 
@@ -125,6 +126,8 @@ impl<P: ?Sized> TrackedPolicy<P> {
         let result = catch_unwind(AssertUnwindSafe(|| evaluate(&self.policy)));
         let result = result.unwrap_or_else(|_| Err(Fault::new(FaultKind::Trap, "the policy engine panicked")));
         counters.record_time(started_at);
+        // A message may repeat a part of the input. It goes to logs and to the policy status.
+        let result = result.map_err(|fault| Fault { message: masked_text(&fault.message), ..fault });
         result.inspect_err(|fault| {
             let now = self.context.clock.now();
             counters.record_fault(&self.id.path, fault, now);
@@ -200,6 +203,14 @@ mod tests {
     use super::*;
     use crate::clock::test_clock::TestClock;
 
+    struct RepeatingPolicy;
+
+    impl RetryPolicy for RepeatingPolicy {
+        fn classify(&self, failure: &Failure, _: &Arc<dyn HostView>) -> Result<Verdict, Fault> {
+            Err(Fault::new(FaultKind::Trap, failure.message.clone().unwrap_or_default()))
+        }
+    }
+
     struct PanickingPolicy;
 
     impl RetryPolicy for PanickingPolicy {
@@ -235,6 +246,21 @@ mod tests {
         for _ in 0..3 {
             assert!(policy.classify(&Failure::default(), &view()).is_err());
         }
+    }
+
+    #[test]
+    fn secrets_in_the_message_of_a_fault_are_masked() {
+        let counters = Arc::new(Counters::default());
+        let threshold = FaultThreshold { faults: 1, window: Duration::from_secs(1) };
+        let context = context(&counters, threshold, &Arc::default());
+        let policy: TrackedPolicy<dyn RetryPolicy> =
+            TrackedPolicy::new(policy_id(), Arc::new(RepeatingPolicy), context, None);
+        let message = r#"expected a number, found '{"access_token":"hunter2"}'"#;
+        let failure = Failure { message: Some(message.to_owned()), ..Failure::default() };
+        let expected = r#"expected a number, found '{"access_token":"***"}'"#;
+        assert_eq!(policy.classify(&failure, &view()).unwrap_err().message, expected);
+        assert_eq!(counters.last_fault().map(|fault| fault.message), Some(expected.to_owned()));
+        assert!(!counters.quarantine_reason().unwrap().contains("hunter2"));
     }
 
     #[test]

@@ -24,13 +24,13 @@ const SEPARATORS: [char; 3] = ['=', ':', '>'];
 /// The characters that end a value in a text, for example in the query of a URL.
 const VALUE_TERMINATORS: [char; 10] = ['&', '"', '\'', ')', ']', '}', '<', '>', ';', ','];
 
-/// Replaces every string whose field name denotes a secret, also in strings that contain JSON, such as the body of a
+/// Replaces the values of fields whose name denotes a secret, also in strings that contain JSON, such as the body of a
 /// response. In other strings, replaces values such as `token=…` and `"token": "…"`.
 pub fn mask(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                if value.is_string() && is_secret(name) { *value = Value::from(MASK) } else { mask(value) }
+                if is_secret(name) { mask_all(value) } else { mask(value) }
             }
         }
         // A header is a pair of name and value.
@@ -39,10 +39,26 @@ pub fn mask(value: &mut Value) {
             values => values.iter_mut().for_each(mask),
         },
         Value::String(text) if text.contains(SEPARATORS) => {
-            *text = masked_json(text).unwrap_or_else(|| masked(text));
+            *text = masked_text(text);
         }
         _ => {}
     }
+}
+
+/// Replaces every string in the value of a field whose name denotes a secret. A number may be a count, such as the
+/// `total_tokens` of a language model, so numbers stay.
+fn mask_all(value: &mut Value) {
+    match value {
+        Value::String(_) => *value = Value::from(MASK),
+        Value::Array(values) => values.iter_mut().for_each(mask_all),
+        Value::Object(fields) => fields.values_mut().for_each(mask_all),
+        _ => {}
+    }
+}
+
+/// Returns a text, such as the message of a fault, with its secrets masked.
+pub fn masked_text(text: &str) -> String {
+    masked_json(text).unwrap_or_else(|| masked(text))
 }
 
 /// Returns a text that is JSON with its secrets masked, or `None` if it is not JSON. A text without secrets is returned
@@ -199,6 +215,11 @@ mod tests {
         let mut value = json!({ "token": 5, "a": [{ "b": { "password": "x", "c": ["secret=1"] } }] });
         mask(&mut value);
         assert_eq!(value, json!({ "token": 5, "a": [{ "b": { "password": "***", "c": ["secret=***"] } }] }));
+        let mut nested = json!({ "token": { "v": "x", "n": [1, "y"] }, "session": ["z"], "s": "{\"token\":\"x\"}" });
+        mask(&mut nested);
+        let expected =
+            json!({ "token": { "v": "***", "n": [1, "***"] }, "session": ["***"], "s": "{\"token\":\"***\"}" });
+        assert_eq!(nested, expected);
         let mut headers = json!([["authorization", "Bearer x"], ["retry-after", "7"]]);
         mask(&mut headers);
         assert_eq!(headers, json!([["authorization", "***"], ["retry-after", "7"]]));

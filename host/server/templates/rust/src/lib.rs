@@ -182,7 +182,7 @@ macro_rules! export_world {
             }
 
             #[cfg(target_arch = "wasm32")]
-            $crate::bindings::$world::$export!(Exported with_types_in $crate::bindings::$world);
+    $crate::bindings::$world::$export!(Exported with_types_in $crate::bindings::$world);
         };
     };
 }
