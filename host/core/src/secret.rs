@@ -2,6 +2,22 @@
 
 use std::fmt;
 
+/// A field whose name contains one of these, in lower case and without `-` and `_`, holds a secret.
+const SECRET_NAME_PARTS: [&str; 12] = [
+    "authorization",
+    "cookie",
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "signature",
+    "credential",
+    "session",
+    "apikey",
+    "accesskey",
+    "privatekey",
+];
+
 /// A token, a password or a signing secret. Its `Debug` output does not show the value.
 ///
 /// ```
@@ -25,6 +41,20 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+/// Returns whether a field of this name usually holds a secret. Platforms call a signature `sign`.
+///
+/// ```
+/// use tidegate_core::secret::is_secret_name;
+/// assert!(is_secret_name("X-API-Key") && is_secret_name("app_secret"));
+/// assert!(!is_secret_name("app_key") && !is_secret_name("design"));
+/// ```
+#[must_use]
+pub fn is_secret_name(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let joined = lower.replace(['-', '_'], "");
+    SECRET_NAME_PARTS.iter().any(|part| joined.contains(part)) || lower.split(['-', '_']).any(|word| word == "sign")
 }
 
 impl fmt::Debug for Secret {

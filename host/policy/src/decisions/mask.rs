@@ -1,24 +1,10 @@
 //! Masks secrets, so that they do not reach the log.
 
 use serde_json::Value;
+use tidegate_core::secret::is_secret_name;
 
 /// The replacement of a secret.
 const MASK: &str = "***";
-/// A field whose name contains one of these, in lower case and without `-` and `_`, holds a secret.
-const SECRET_NAME_PARTS: [&str; 12] = [
-    "authorization",
-    "cookie",
-    "token",
-    "secret",
-    "password",
-    "passwd",
-    "signature",
-    "credential",
-    "session",
-    "apikey",
-    "accesskey",
-    "privatekey",
-];
 /// The characters after the name of a value in a text: `name=value`, `"name": "value"`, `<name>value</name>`.
 const SEPARATORS: [char; 3] = ['=', ':', '>'];
 /// The characters that end a value in a text, for example in the query of a URL.
@@ -30,12 +16,12 @@ pub fn mask(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                if is_secret(name) { mask_all(value) } else { mask(value) }
+                if is_secret_name(name) { mask_all(value) } else { mask(value) }
             }
         }
         // A header is a pair of name and value.
         Value::Array(values) => match &mut values[..] {
-            [Value::String(name), value @ Value::String(_)] if is_secret(name) => *value = Value::from(MASK),
+            [Value::String(name), value @ Value::String(_)] if is_secret_name(name) => *value = Value::from(MASK),
             values => values.iter_mut().for_each(mask),
         },
         Value::String(text) if text.contains(SEPARATORS) => {
@@ -73,13 +59,6 @@ fn masked_json(text: &str) -> Option<String> {
     Some(if masked == value { text.to_owned() } else { masked.to_string() })
 }
 
-/// Whether a field of this name holds a secret. Platforms call a signature `sign`.
-fn is_secret(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    let joined = lower.replace(['-', '_'], "");
-    SECRET_NAME_PARTS.iter().any(|part| joined.contains(part)) || lower.split(['-', '_']).any(|word| word == "sign")
-}
-
 /// Returns a text with the values of secrets masked. A connection error may contain the whole URL, and a message may
 /// contain a part of the platform's response, in JSON or XML.
 fn masked(text: &str) -> String {
@@ -107,7 +86,7 @@ fn secret_value(before: &str, after: &str) -> Option<(usize, usize)> {
     let name_end = if separator == ':' { name_end.trim_end().trim_end_matches('"') } else { name_end };
     let is_name_char = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let name = name_end.rsplit(|c| !is_name_char(c)).next().unwrap_or_default();
-    if !is_secret(name) {
+    if !is_secret_name(name) {
         return None;
     }
     match (separator, after.chars().next()) {
@@ -150,11 +129,11 @@ mod tests {
         let secrets = "Authorization Proxy-Authorization Cookie set-cookie X-API-Key api_key accessToken access_token \
                        app_secret client-secret password X-Amz-Signature sign x-tt-sign session AccessKey";
         for name in secrets.split_whitespace() {
-            assert!(is_secret(name), "{name}");
+            assert!(is_secret_name(name), "{name}");
         }
         for name in "retry-after x-request-id seller design app_key code message platform sub_code campaign".split(' ')
         {
-            assert!(!is_secret(name), "{name}");
+            assert!(!is_secret_name(name), "{name}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use toml::de::DeValue;
 
 use super::{Layer, TomlValue};
+use crate::secret::is_secret_name;
 
 /// A value of the effective configuration, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +37,12 @@ impl TomlValue<'_> {
     /// Records the value as a value of the effective configuration.
     pub(super) fn record(&self) {
         let Some(values) = self.source.report.values else { return };
-        let value = to_toml(self.inner.get_ref());
+        // The settings of a policy have names that tidegate does not know.
+        let is_secret = self.path.rsplit('.').next().is_some_and(is_secret_name);
+        let value = match self.inner.get_ref() {
+            DeValue::String(_) if is_secret => "\"***\"".to_owned(),
+            value => to_toml(value),
+        };
         values.borrow_mut().push(EffectiveValue { key: self.path.clone(), value, origin: self.origin() });
     }
 
@@ -168,6 +174,14 @@ mod tests {
             assert!(values.contains(&"redis.prefix = \"tidegate:\" (default)".to_owned()), "{values:#?}");
             assert!(!values.concat().contains("hunter2"), "{values:#?}");
         }
+    }
+
+    #[test]
+    fn settings_of_policies_with_the_name_of_a_secret_are_masked() {
+        let text = "[policy.'retry/shop']\nsettings = { api_token = 'hunter2', max_wait_s = 60, region = 'cn' }";
+        let values = values(Some(text)).join("\n");
+        assert!(values.contains("api_token = \"***\" (line 2)") && values.contains("region = \"cn\""), "{values}");
+        assert!(!values.contains("hunter2"), "{values}");
     }
 
     #[test]
