@@ -1,5 +1,6 @@
 //! The data that a policy can read besides its input: metrics and limits, from memory.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::{LimitStatus, Stats};
@@ -24,6 +25,12 @@ pub trait HostView: Send + Sync {
 /// assert_eq!(view.limit("jd"), None);
 /// ```
 pub struct FnHostView<F>(pub F);
+
+impl<F> fmt::Debug for FnHostView<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FnHostView")
+    }
+}
 
 impl<F: Fn(Duration) -> Stats + Send + Sync> HostView for FnHostView<F> {
     fn window(&self, _: &str, _: Option<&str>, range: Duration) -> Stats {
