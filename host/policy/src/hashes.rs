@@ -19,7 +19,7 @@ pub struct PolicyHashes {
 
 impl PolicyHashes {
     /// Hashes active versions, which are in the order of their paths.
-    pub fn of<'a>(versions: impl Iterator<Item = &'a GoodVersion>) -> Self {
+    pub(crate) fn of<'a>(versions: impl Iterator<Item = &'a GoodVersion>) -> Self {
         let (mut policies, mut rules) = (String::new(), String::new());
         for GoodVersion { attempt, content, .. } in versions {
             let text = match content {
