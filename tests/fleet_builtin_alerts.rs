@@ -9,7 +9,7 @@ use tidegate::{AlertRecord, Host, Outcome};
 use tidegate_core::{Failure, FleetProcess};
 use tidegate_policy::Policies;
 
-use crate::fleet_leader::{FIRING, Fleet, RESOLVED, record_calls, within_timeout};
+use crate::fleet_leader::{FIRING, Fleet, RESOLVED, asked_until, record_calls, within_timeout};
 use crate::servers::{Proxy, RedisServer};
 
 const UNAVAILABLE: &str = "[critical] redis_unavailable firing: redis";
@@ -27,15 +27,11 @@ async fn start_hosts(fleet: &mut Fleet, count: usize) -> Vec<Host> {
 
 /// Waits until the history has this number of notifications and all are delivered. Returns their titles, oldest first.
 async fn titles(host: &Host, count: usize) -> Vec<String> {
-    let poll = async {
-        loop {
-            match host.alerts().history(None, 100).await {
-                Ok(history) if history.len() >= count && history.iter().all(is_delivered) => return history,
-                _ => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
-    };
-    let history = within_timeout(poll).await;
+    let history = asked_until(host, async || {
+        let history = host.alerts().history(None, 100).await.ok()?;
+        (history.len() >= count && history.iter().all(is_delivered)).then_some(history)
+    });
+    let history = history.await;
     history.iter().rev().map(|record| record.routed.notification.title()).collect()
 }
 
@@ -134,18 +130,14 @@ async fn quarantine_in_a_process_that_does_not_lead_is_an_ordinary_alert() {
 
 /// Waits until every process of the fleet has announced its policies, and the alert `policies_differ` is as expected.
 async fn fleet_when_differing(host: &Host, expected: Option<&str>) -> Vec<FleetProcess> {
-    let poll = async {
-        loop {
-            let active = host.alerts().active().await.unwrap();
-            let state = active.iter().find(|alert| alert.rule == "policies_differ").map(|alert| alert.state);
-            let fleet = host.fleet().await.unwrap();
-            if state == expected && fleet.iter().all(|process| process.info.policies_hash.is_some()) {
-                return fleet;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    within_timeout(poll).await
+    asked_until(host, async || {
+        let active = host.alerts().active().await.unwrap();
+        let state = active.iter().find(|alert| alert.rule == "policies_differ").map(|alert| alert.state);
+        let fleet = host.fleet().await.unwrap();
+        let is_announced = fleet.iter().all(|process| process.info.policies_hash.is_some());
+        (state == expected && is_announced).then_some(fleet)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

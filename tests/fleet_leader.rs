@@ -94,16 +94,27 @@ pub async fn within_timeout<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(TIMEOUT, future).await.expect("the future completes within 60 seconds")
 }
 
+/// Asks Redis again until the reply is as expected. Other processes change what is asked for, and send no event. Each
+/// question waits for a round trip, or for Redis to be available.
+pub async fn asked_until<T>(host: &Host, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    within_timeout(async {
+        loop {
+            if let Some(reply) = ask().await {
+                return reply;
+            }
+            host.redis().unwrap().wait_until_available("").await;
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
 /// Waits until every delivery is recorded, and returns the history. If a leader stops before that, its successor sends
 /// the message again.
 async fn history_when_delivered(host: &Host) -> Vec<AlertRecord> {
-    within_timeout(async {
-        loop {
-            let history = host.alerts().history(None, 10).await.unwrap();
-            if history.iter().all(|record| record.undelivered_channels().next().is_none()) {
-                return history;
-            }
-        }
+    asked_until(host, async || {
+        let history = host.alerts().history(None, 10).await.unwrap();
+        history.iter().all(|record| record.undelivered_channels().next().is_none()).then_some(history)
     })
     .await
 }

@@ -106,7 +106,7 @@ pub fn read<T>(text: &str, read_top: impl FnOnce(&mut Section<'_>) -> Option<T>)
 /// The kind of a text that is read as one layer of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layer {
-    /// The document that somebody wrote.
+    /// The document of a user.
     Document,
     /// A preset that is compiled in, by its name.
     Preset(&'static str),
@@ -153,7 +153,7 @@ pub(crate) fn read_layers<T>(
     }
 }
 
-/// The environment of secrets, and what reading reports: the mistakes and, if somebody wants them, the values.
+/// The environment of secrets, and what reading reports: the mistakes and, on request, the values.
 struct Report<'a> {
     env: &'a dyn Env,
     diagnostics: RefCell<Vec<Diagnostic>>,

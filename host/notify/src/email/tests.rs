@@ -181,7 +181,7 @@ host = "smtp://x/"
 port = 65536
 tls = "yes"
 username = "u"
-from = "nobody"
+from = "ops"
 to = ["a@b", "c@", 5]
 [channels.f]
 kind = "email"
@@ -198,7 +198,7 @@ to = []
         "4:8: channels.e.port: expected a whole number from 1 to 65535, found 65536",
         r#"5:7: channels.e.tls: expected "starttls" or "none", found "yes""#,
         "6:12: channels.e.username: a user name requires a password; give `password`, `password_env` or `password_file`",
-        &format!("7:8: channels.e.from: {address} \"nobody\""),
+        &format!("7:8: channels.e.from: {address} \"ops\""),
         &format!("8:14: channels.e.to: {address} \"c@\""),
         "8:20: channels.e.to: expected a string in quotes, found an integer",
         "14:12: channels.f.password: a password requires a user name; give `username`",
@@ -212,6 +212,6 @@ fn invalid_addresses_are_rejected_without_a_file_too() {
     let error = |host: &str, from: &str, to: &[&str]| Email::new(host, 25, from, to).unwrap_err().to_string();
     assert_eq!(error("h", "a@b", &[]), "expected at least one recipient");
     assert!(error("h", "a@b", &["a@b@c"]).ends_with("found \"a@b@c\""));
-    assert!(error("h", "nobody", &["a@b"]).ends_with("found \"nobody\""));
+    assert!(error("h", "ops", &["a@b"]).ends_with("found \"ops\""));
     assert!(error("smtp://h", "a@b", &["a@b"]).starts_with("expected a host name"));
 }

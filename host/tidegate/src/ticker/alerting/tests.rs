@@ -136,7 +136,7 @@ impl Fleet {
     /// Executes steps that are separated by spaces:
     /// - `p:lead`: p becomes leader and runs one tick, or evaluates built-in alerts in memory if the tick fails;
     /// - `p:down`, `p:up`, `p:lose`: the link of p to the store breaks, works, or loses the reply to its next write;
-    /// - `p:away=9`: p tries in vain to become leader for 9 s, twice a second;
+    /// - `p:unavailable=9`: the requests of p for leadership fail for 9 s, twice a second;
     /// - `p:standby`: p learns whether another process leads;
     /// - `busy=2`: the channel rejects the next 2 messages;
     /// - `wait=9`: 9 s pass.
@@ -168,7 +168,7 @@ impl Fleet {
                     alerting.record_redis_failure(&error).await;
                 }
             }
-            "away" => {
+            "unavailable" => {
                 for _ in 0..2 * seconds {
                     alerting.record_redis_failure(&unavailable()).await;
                     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -209,46 +209,50 @@ const RESOLVED: &str = "redis_unavailable resolved";
 #[tokio::test(start_paused = true)]
 async fn outage_is_reported_once_and_joins_the_history() {
     let rows: [(&str, &str, &[&str]); 14] = [
-        ("an outage of 2 s", "p:lead p:down p:away=2 p:up p:lead", &[]),
-        ("the last leader leads again", "p:lead p:down p:away=9 p:up p:lead p:lead", &[FIRING, RESOLVED]),
-        ("another process leads", "p:lead p:down p:away=9 q:lead p:up p:standby q:lead", &[FIRING, RESOLVED]),
-        ("a process that never led", "p:lead q:down q:away=9 q:up p:lead", &[]),
-        ("the longer outage", "p:lead p:down p:away=304 p:up p:lead", &[FIRING, STILL, RESOLVED]),
-        ("the reply to the addition is lost", "p:lead p:down p:away=9 p:lose p:lead p:up p:lead", &[FIRING, RESOLVED]),
+        ("an outage of 2 s", "p:lead p:down p:unavailable=2 p:up p:lead", &[]),
+        ("the last leader leads again", "p:lead p:down p:unavailable=9 p:up p:lead p:lead", &[FIRING, RESOLVED]),
+        ("another process leads", "p:lead p:down p:unavailable=9 q:lead p:up p:standby q:lead", &[FIRING, RESOLVED]),
+        ("a process that never led", "p:lead q:down q:unavailable=9 q:up p:lead", &[]),
+        ("the longer outage", "p:lead p:down p:unavailable=304 p:up p:lead", &[FIRING, STILL, RESOLVED]),
+        (
+            "the reply to the addition is lost",
+            "p:lead p:down p:unavailable=9 p:lose p:lead p:up p:lead",
+            &[FIRING, RESOLVED],
+        ),
         (
             "the reply is lost, and another process leads",
-            "p:lead p:down p:away=9 p:lose p:standby q:lead p:up p:standby q:lead",
+            "p:lead p:down p:unavailable=9 p:lose p:standby q:lead p:up p:standby q:lead",
             &[FIRING, RESOLVED],
         ),
         (
             "a second outage within the cooldown",
-            "p:lead p:down p:away=9 p:up p:lead p:down p:away=9 p:up p:lead",
+            "p:lead p:down p:unavailable=9 p:up p:lead p:down p:unavailable=9 p:up p:lead",
             &[FIRING, RESOLVED],
         ),
         (
             "a second outage after the cooldown",
-            "p:lead p:down p:away=9 p:up p:lead wait=300 p:lead p:down p:away=9 p:up p:lead",
+            "p:lead p:down p:unavailable=9 p:up p:lead wait=300 p:lead p:down p:unavailable=9 p:up p:lead",
             &[FIRING, RESOLVED, FIRING, RESOLVED],
         ),
         (
             "the next leader knows the cooldown",
-            "p:lead p:down p:away=9 p:up p:lead q:lead q:down q:away=9 q:up p:standby q:lead",
+            "p:lead p:down p:unavailable=9 p:up p:lead q:lead q:down q:unavailable=9 q:up p:standby q:lead",
             &[FIRING, RESOLVED],
         ),
         (
             "the reply to `resolved` is lost",
-            "p:lead p:down p:away=9 p:up p:standby p:lose p:lead p:down p:away=9 p:up p:lead",
+            "p:lead p:down p:unavailable=9 p:up p:standby p:lose p:lead p:down p:unavailable=9 p:up p:lead",
             &[FIRING, RESOLVED],
         ),
-        ("a busy channel during the outage", "p:lead busy=2 p:down p:away=9 p:up p:lead", &[FIRING, RESOLVED]),
+        ("a busy channel during the outage", "p:lead busy=2 p:down p:unavailable=9 p:up p:lead", &[FIRING, RESOLVED]),
         (
             "the leader continues a delivery",
-            "p:lead busy=1 p:down p:away=4 p:up p:lead wait=9 p:lead",
+            "p:lead busy=1 p:down p:unavailable=4 p:up p:lead wait=9 p:lead",
             &[FIRING, RESOLVED],
         ),
         (
             "only the leader continues a delivery whose addition may have succeeded",
-            "p:lead busy=1 p:down p:away=4 p:lose p:lead p:away=60 q:lead p:up p:standby q:lead",
+            "p:lead busy=1 p:down p:unavailable=4 p:lose p:lead p:unavailable=60 q:lead p:up p:standby q:lead",
             &[FIRING, RESOLVED],
         ),
     ];
@@ -268,7 +272,7 @@ async fn outage_is_reported_once_and_joins_the_history() {
 #[tokio::test(start_paused = true)]
 async fn outage_of_one_process_and_then_of_its_successor_are_both_in_the_history() {
     let mut fleet = Fleet::new();
-    fleet.run("p:lead p:down p:away=9 q:lead q:down p:away=5 q:away=9").await;
+    fleet.run("p:lead p:down p:unavailable=9 q:lead q:down p:unavailable=5 q:unavailable=9").await;
     assert_eq!(fleet.messages(), [FIRING, FIRING], "each last leader reports its own outage");
     fleet.run("p:up p:standby q:up q:standby p:lead").await;
     assert_eq!(fleet.history(), [FIRING, FIRING, RESOLVED]);
@@ -278,7 +282,7 @@ async fn outage_of_one_process_and_then_of_its_successor_are_both_in_the_history
 #[tokio::test(start_paused = true)]
 async fn process_that_stops_during_an_outage_delivers_what_it_has() {
     let mut fleet = Fleet::new();
-    fleet.run("p:lead busy=1 p:down p:away=4").await;
+    fleet.run("p:lead busy=1 p:down p:unavailable=4").await;
     fleet.processes.get_mut(&'p').unwrap().alerting.drain().await;
     assert_eq!(fleet.messages(), [FIRING]);
     assert_eq!(fleet.history(), [""; 0], "the history is in the store, which is unavailable");
@@ -293,8 +297,8 @@ fn random_step() -> impl Strategy<Value = String> {
         2 => Just("down"),
         3 => Just("up"),
         2 => Just("lose"),
-        3 => Just("away=4"),
-        1 => Just("away=310"),
+        3 => Just("unavailable=4"),
+        1 => Just("unavailable=310"),
     ];
     (process, action).prop_map(|(process, action)| format!("{process}:{action}"))
 }
