@@ -11,7 +11,8 @@
 --       4 "1" if a missing bucket must start empty, else "0"
 --       5 the quota of a missing bucket
 --       6 the configured quota if this process has to announce it, else ""
---       7… the operations, each a name followed by its arguments:
+--       7 how long this process has had this configuration, in µs
+--       8… the operations, each a name followed by its arguments:
 --         reserve TICKET COST WITHIN_US
 --         remaining_wait TICKET:COST
 --         cancel_wait TICKET:COST
@@ -33,7 +34,8 @@
 --         others          1 0 0
 -- Error  STALE if a later batch of this process has run already; the script then changes nothing
 --
--- A repeated batch has the same number. It changes nothing and gets the same reply.
+-- A repeated batch has the same number. It changes nothing and gets the same reply. A status of a missing bucket does not
+-- create it.
 -- All numbers are integers below 2^53, which a double represents exactly: Quota::new keeps levels below 2^51.
 
 local bucket_key, waiting_key, batch_key, cancelled_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -101,15 +103,18 @@ end
 -- A level below zero means that waiting calls have reserved that many units. `refilled` counts the units that were
 -- refilled while calls wait. `due_at` of a waiting call is the value of `refilled` at which the call may be sent.
 local stored = redis.call('HMGET', bucket_key, 'level', 'updated_at', 'refilled', 'queued', 'created_at', 'quota',
-  'configured_quota', 'returned', 'epoch')
+  'configured_quota', 'returned', 'epoch', 'configured_at')
 local level, updated_at, refilled = tonumber(stored[1]), tonumber(stored[2]), tonumber(stored[3])
 local queued, created_at, configured_quota = stored[4] == '1', stored[5], stored[7]
-local returned, epoch = tonumber(stored[8] or 0), tonumber(stored[9] or 0)
+local returned, epoch, configured_at = tonumber(stored[8] or 0), tonumber(stored[9] or 0), tonumber(stored[10] or 0)
+-- Whether the bucket has to be stored.
+local is_changed = true
 if level and updated_at then
   read_quota(stored[6])
 else
   read_quota(ARGV[5])
-  level, updated_at, refilled, queued, created_at, configured_quota = 0, now, 0, false, integer(now), ARGV[6]
+  level, updated_at, refilled, queued, created_at, configured_quota = 0, now, 0, false, integer(now), ARGV[5]
+  configured_at, is_changed = 0, ARGV[6] ~= ''
   -- The new epoch invalidates the reservations of a bucket that was lost.
   returned, epoch = 0, now
   if ARGV[4] ~= '1' then level = capacity end
@@ -211,6 +216,7 @@ local operations = {
   end,
   update = function(at)
     update_quota(ARGV[at])
+    configured_at = now
     return at + 1, 1, 0, 0
   end,
   reset = function(at)
@@ -243,24 +249,33 @@ local operations = {
   end,
 }
 
--- A configured quota is applied once, when the first process announces it. An update at run time stays active until
--- the configuration changes again.
-if ARGV[6] ~= '' and ARGV[6] ~= configured_quota then
-  configured_quota = ARGV[6]
-  update_quota(configured_quota)
+-- A configured quota is applied once, when the first process announces it. A process announces its configuration when it
+-- first uses the limit, so another process may have announced a newer one meanwhile. An update at run time stays active
+-- until the configuration changes again.
+local announced_at = now - tonumber(ARGV[7])
+if ARGV[6] ~= '' and announced_at >= configured_at then
+  configured_at = announced_at
+  if ARGV[6] ~= configured_quota then
+    configured_quota = ARGV[6]
+    update_quota(configured_quota)
+  end
 end
 
-local results, at = {}, 7
+local results, at = {}, 8
 while ARGV[at] do
+  is_changed = is_changed or ARGV[at] ~= 'status'
   local next_at, a, b, c = operations[ARGV[at]](at + 1)
   results[#results + 1] = table.concat(
     { integer(a), integer(b), integer(c), integer(level), integer(returned), integer(epoch) }, ' ')
   at = next_at
 end
 
-redis.call('HSET', bucket_key, 'level', integer(level), 'updated_at', integer(updated_at),
-  'refilled', integer(refilled), 'queued', queued and '1' or '0', 'created_at', created_at, 'quota', quota,
-  'configured_quota', configured_quota, 'returned', integer(returned), 'epoch', integer(epoch))
+if is_changed then
+  redis.call('HSET', bucket_key, 'level', integer(level), 'updated_at', integer(updated_at),
+    'refilled', integer(refilled), 'queued', queued and '1' or '0', 'created_at', created_at, 'quota', quota,
+    'configured_quota', configured_quota, 'returned', integer(returned), 'epoch', integer(epoch),
+    'configured_at', integer(configured_at))
+end
 if changed then redis.call('PUBLISH', ARGV[2], '') end
 
 local state = created_at .. ' ' .. quota .. ' ' .. integer(floor_div(level, units_per_token)) .. ' '

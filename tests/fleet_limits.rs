@@ -10,6 +10,7 @@ use tidegate_core::store::OnRedisFailure;
 use tidegate_redis::RedisLimit;
 
 use crate::servers::{Proxy, RedisServer, open_redis};
+use crate::store_equivalence::ManualClock;
 
 fn quota(rate: &str, burst: u64) -> Quota {
     Quota::new(rate.parse().unwrap(), burst).unwrap()
@@ -196,6 +197,46 @@ async fn update_survives_restarts_until_the_configuration_changes() {
         "30/s",
         "running processes use the new configuration too"
     );
+}
+
+#[tokio::test]
+async fn newest_configuration_is_active_whichever_process_uses_the_limit_first() {
+    let server = RedisServer::start();
+    let clock = Arc::new(ManualClock::default());
+    let open = |burst| {
+        clock.advance(1_000_000);
+        let limit = LimitConfig { quota: quota("10/s", burst), on_redis_failure: OnRedisFailure::Closed };
+        let redis = open_redis(&RedisConfig { decide_within: Duration::from_secs(5), ..server.config() });
+        Limiter::shared(Arc::new(RedisLimit::with_clock(redis, "jd", limit, Arc::clone(&clock) as _)))
+    };
+    let (older, newer) = (open(100), open(20));
+    clock.advance(1_000_000);
+    assert!(newer.check(1).await.is_ok());
+    clock.advance(1_000_000);
+    // The first request of the other process announces its configuration, which is older.
+    assert!(older.check(1).await.is_ok());
+    for limiter in [&older, &newer] {
+        assert_eq!(limiter.status().await.unwrap().burst, 20);
+    }
+    let edited = open(30);
+    assert!(edited.check(1).await.is_ok());
+    assert_eq!(older.status().await.unwrap().burst, 30);
+}
+
+#[tokio::test]
+async fn read_only_process_creates_no_bucket_and_its_update_stays() {
+    let server = RedisServer::start();
+    let limit = LimitConfig { quota: quota("10/s", 10), on_redis_failure: OnRedisFailure::Closed };
+    let redis = RedisConfig { decide_within: Duration::from_secs(5), ..server.config() };
+    let unused = limiter(&redis, "10/s", 10, OnRedisFailure::Closed);
+    let reader = Limiter::shared(Arc::new(RedisLimit::read_only(open_redis(&redis), "jd", limit)));
+    assert_eq!(reader.status().await.unwrap().burst, 10);
+    let bucket = format!("{}limit:{{jd}}", redis.prefix);
+    assert_eq!(server.command(&["EXISTS", &bucket]).await, ":0\r\n", "a status creates no bucket");
+    reader.update(quota("1/h", 1)).await.unwrap();
+    assert_eq!(unused.status().await.unwrap().burst, 1, "the first request of a process does not undo an update");
+    let same = limiter(&redis, "10/s", 10, OnRedisFailure::Closed);
+    assert_eq!(same.status().await.unwrap().burst, 1, "the same configuration is not an edit");
 }
 
 #[tokio::test]

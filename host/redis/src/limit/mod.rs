@@ -43,6 +43,8 @@ struct LimitInner {
 
 struct LocalState {
     configured: LimitConfig,
+    /// The time at which this process received the configuration.
+    configured_at: Timestamp,
     /// Whether this process still has to announce the configured quota to Redis.
     config_changed: bool,
     cached: Option<CachedBucket>,
@@ -129,11 +131,17 @@ impl RedisLimit {
             subscription: OnceLock::new(),
             channel,
             redis,
-            clock,
             script_clock,
             batcher: Batcher::default(),
             next_ticket: AtomicU64::new(0),
-            state: Mutex::new(LocalState { configured: limit, config_changed, cached: None, share: None }),
+            state: Mutex::new(LocalState {
+                configured: limit,
+                configured_at: clock.now(),
+                config_changed,
+                cached: None,
+                share: None,
+            }),
+            clock,
         }))
     }
 
@@ -193,6 +201,7 @@ impl LimitInner {
             start_empty.to_owned(),
             format_quota(quota),
             announced_quota.map_or_else(String::new, format_quota),
+            micros(now - state.configured_at).to_string(),
         ];
         BatchHeader {
             args: args.into_iter().map(String::into_bytes).collect(),
@@ -329,6 +338,7 @@ impl LimitStore for RedisLimit {
     fn configure(&self, quota: Quota, on_failure: OnRedisFailure) {
         let mut state = self.0.state.lock();
         state.configured = LimitConfig { quota, on_redis_failure: on_failure };
+        state.configured_at = self.0.clock.now();
         state.config_changed = true;
         drop(state);
         drop(self.0.enqueue(LimitOp::Status));
