@@ -168,6 +168,7 @@ const MAX_MESSAGE_SIZE: usize = 1_024;
 /// A fault: a failure of a policy. Its verdict is not used: for a failed call the built-in fallback decides, an alert
 /// rule keeps its state, and a request costs 1 at the platform's limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fault {
     /// The kind.
     pub kind: FaultKind,

@@ -18,6 +18,7 @@ const QUEUE_CAPACITY: usize = 256;
 
 /// How often a candidate's verdict differed from the active policy's verdict.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Differences {
     /// The number of failures that both classified.
     pub compared: u64,
@@ -31,6 +32,7 @@ pub struct Differences {
 
 /// One difference between a candidate and the active policy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Difference {
     /// The failure. Serialized without secrets.
     #[serde(serialize_with = "masked")]

@@ -48,6 +48,7 @@ impl fmt::Debug for Generation {
 
 /// A verdict and the policy that returned it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct PolicyDecision<T = Verdict> {
     /// The verdict. The caller still applies `max_attempts`, `max_delay` and `deadline` of `[retry]`.
     pub verdict: T,

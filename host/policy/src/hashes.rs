@@ -10,6 +10,7 @@ const DIGITS: usize = 12;
 
 /// The hashes of the active versions and their settings. Processes with equal hashes have the same policies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PolicyHashes {
     /// The hash of the retry and admission policies. Candidates do not decide, so they are not part of it.
     pub policies: String,

@@ -64,6 +64,7 @@ pub struct Policies {
 
 /// The result of a reload.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct ReloadReport {
     /// The active generation.
     pub generation: u64,

@@ -16,6 +16,12 @@ use crate::decisions::PolicyId;
 use crate::engines::Engines;
 use crate::tracked::{PolicyContext, TrackedPolicy};
 
+/// The values of the keys that a rule may omit.
+const DEFAULT_SEVERITY: Severity = Severity::Warning;
+const DEFAULT_WINDOW: Duration = Duration::from_secs(300);
+const DEFAULT_COOLDOWN: Duration = Duration::from_secs(300);
+const DEFAULT_MIN_SAMPLES: u64 = 1;
+
 /// What a rule is evaluated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleScope {
@@ -26,6 +32,7 @@ pub enum RuleScope {
 }
 
 /// One rule of `alerts.toml`.
+#[non_exhaustive]
 pub struct Rule {
     /// The name, as in `[rules.NAME]`.
     pub name: String,
@@ -47,6 +54,25 @@ pub struct Rule {
     pub condition: String,
     /// The condition.
     pub policy: Arc<dyn AlertPolicy>,
+}
+
+impl Rule {
+    /// Creates a rule that is evaluated for each platform, with the defaults of `alerts.toml`.
+    #[must_use]
+    pub fn new(name: impl Into<String>, condition: impl Into<String>, policy: Arc<dyn AlertPolicy>) -> Self {
+        Self {
+            name: name.into(),
+            severity: DEFAULT_SEVERITY,
+            timing: AlertTiming { hold: Duration::ZERO, cooldown: DEFAULT_COOLDOWN },
+            window: DEFAULT_WINDOW,
+            min_samples: DEFAULT_MIN_SAMPLES,
+            channels: Vec::new(),
+            scope: RuleScope::Platform,
+            platforms: Vec::new(),
+            condition: condition.into(),
+            policy,
+        }
+    }
 }
 
 impl fmt::Debug for Rule {
@@ -108,14 +134,14 @@ impl RuleReader<'_> {
             section.reject("this is the name of a built-in alert; choose another name");
         }
         let condition = self.condition(name, section, condition_errors);
-        let severity = section.optional("severity", parsed(severity)).unwrap_or(Severity::Warning);
-        let window = section.optional("window", duration).unwrap_or(Duration::from_secs(300));
+        let severity = section.optional("severity", parsed(severity)).unwrap_or(DEFAULT_SEVERITY);
+        let window = section.optional("window", duration).unwrap_or(DEFAULT_WINDOW);
         if window.is_zero() {
             section.reject_value("window", "expected a window above zero, such as \"5m\"");
         }
         let hold = section.optional("for", duration).unwrap_or(Duration::ZERO);
-        let cooldown = section.optional("cooldown", duration).unwrap_or(Duration::from_secs(300));
-        let min_samples = section.optional("min_samples", integer(0..=u64::MAX)).unwrap_or(1);
+        let cooldown = section.optional("cooldown", duration).unwrap_or(DEFAULT_COOLDOWN);
+        let min_samples = section.optional("min_samples", integer(0..=u64::MAX)).unwrap_or(DEFAULT_MIN_SAMPLES);
         let channels = section.optional("channels", list(string)).unwrap_or_default();
         let scope = section.optional("scope", parsed(scope)).unwrap_or(RuleScope::Platform);
         let platforms = section.optional("platforms", list(string)).unwrap_or_default();

@@ -10,6 +10,7 @@ use crate::counters::Counters;
 
 /// The status of one policy file.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct PolicyStatus {
     /// The path within the directory.
     pub path: String,

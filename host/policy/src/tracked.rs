@@ -127,7 +127,7 @@ impl<P: ?Sized> TrackedPolicy<P> {
         let result = result.unwrap_or_else(|_| Err(Fault::new(FaultKind::Trap, "the policy engine panicked")));
         counters.record_time(started_at);
         // A message may repeat a part of the input. It goes to logs and to the policy status.
-        let result = result.map_err(|fault| Fault { message: masked_text(&fault.message), ..fault });
+        let result = result.map_err(|fault| Fault::new(fault.kind, masked_text(&fault.message)));
         result.inspect_err(|fault| {
             let now = self.context.clock.now();
             counters.record_fault(&self.id.path, fault, now);

@@ -14,6 +14,7 @@ use crate::topology::Topology;
 
 /// The health of a process's connections to Redis. It contains no secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Health {
     /// The kind of deployment: `single`, `sentinel` or `cluster`.
     pub kind: &'static str,
@@ -76,6 +77,7 @@ impl fmt::Display for ServerState {
 
 /// The health of the connection to one server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ServerHealth {
     /// Host and port, if they are known.
     pub server: Option<String>,

@@ -53,6 +53,7 @@ struct AlertsInner {
 
 /// A rule whose condition is true now, for one platform or endpoint.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct ActiveAlert {
     /// The name of the rule.
     pub rule: String,

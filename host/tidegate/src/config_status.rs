@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// The state of the configuration file.
 #[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
 pub struct ConfigStatus {
     /// The number of new configurations that were activated since the start.
     pub reloads: u64,

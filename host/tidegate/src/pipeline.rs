@@ -19,6 +19,7 @@ use crate::metrics::{OTHER_ENDPOINT, Recorder};
 
 /// The attempt that the caller's closure makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Attempt {
     /// The number of the attempt; the first is 1.
     pub number: u32,

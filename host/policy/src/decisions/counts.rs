@@ -19,6 +19,7 @@ pub struct LogCounts {
 
 /// The status of the decision log.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct DecisionsStatus {
     /// The file. Without one, decisions are not logged.
     pub file: Option<PathBuf>,

@@ -61,7 +61,7 @@ pub struct AlertInfo {
 
 impl From<ActiveAlert> for AlertInfo {
     fn from(alert: ActiveAlert) -> Self {
-        let ActiveAlert { rule, severity, platform, endpoint, state, for_ms } = alert;
+        let ActiveAlert { rule, severity, platform, endpoint, state, for_ms, .. } = alert;
         Self { rule, severity, platform, endpoint, state: state.to_owned(), for_ms }
     }
 }

@@ -207,7 +207,7 @@ pub async fn reset(host: &Host, name: &str) -> Result<Limit, ApiError> {
 pub async fn acquire(host: &Host, name: &str, request: AcquireLimitRequest) -> Result<AcquireLimitResponse, ApiError> {
     let limiter = host.limiter(name)?;
     match limiter.reserve(request.cost, Duration::from_millis(request.wait_ms)).await {
-        Ok(Reservation { remaining, id }) => {
+        Ok(Reservation { remaining, id, .. }) => {
             let (decision, reservation_id) = (AllowedDecision::Allowed, id.map(|id| id.to_string()));
             Ok(AcquireLimitResponse::Allowed(AllowedCall { decision, remaining, reservation_id }))
         }

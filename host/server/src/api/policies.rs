@@ -106,7 +106,7 @@ pub struct DifferencesInfo {
 
 impl From<Differences> for DifferencesInfo {
     fn from(differences: Differences) -> Self {
-        let Differences { compared, differing, dropped, last } = differences;
+        let Differences { compared, differing, dropped, last, .. } = differences;
         Self { compared, differing, dropped, last: last.as_ref().map(DifferenceInfo::from) }
     }
 }
@@ -150,7 +150,7 @@ pub struct ConfigInfo {
 
 impl From<ConfigStatus> for ConfigInfo {
     fn from(status: ConfigStatus) -> Self {
-        let ConfigStatus { reloads, stale, needs_restart } = status;
+        let ConfigStatus { reloads, stale, needs_restart, .. } = status;
         Self { reloads, stale, needs_restart: needs_restart.into_iter().map(str::to_owned).collect() }
     }
 }
@@ -173,7 +173,7 @@ pub struct DecisionsInfo {
 
 impl From<DecisionsStatus> for DecisionsInfo {
     fn from(status: DecisionsStatus) -> Self {
-        let DecisionsStatus { file, written, dropped, error } = status;
+        let DecisionsStatus { file, written, dropped, error, .. } = status;
         Self { file: file.map(|file| file.display().to_string()), written, dropped, error }
     }
 }

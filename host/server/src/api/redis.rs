@@ -176,7 +176,7 @@ pub struct RedisServerHealth {
 
 impl From<ServerHealth> for RedisServerHealth {
     fn from(health: ServerHealth) -> Self {
-        let ServerHealth { server, state, state_duration_ms, reason } = health;
+        let ServerHealth { server, state, state_duration_ms, reason, .. } = health;
         Self { server, state: state.into(), state_duration_ms, reason }
     }
 }

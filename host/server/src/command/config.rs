@@ -93,7 +93,7 @@ fn origin_text(value: &EffectiveValue, file: &Path) -> String {
     }
 }
 
-fn value_json(EffectiveValue { key, value, origin }: &EffectiveValue, file: &Path) -> Value {
+fn value_json(EffectiveValue { key, value, origin, .. }: &EffectiveValue, file: &Path) -> Value {
     let origin = match origin {
         Origin::Line(line) => json!({ "kind": "file", "file": file, "line": line }),
         Origin::Preset(name) => json!({ "kind": "preset", "name": name }),

@@ -141,7 +141,7 @@ pub fn scopes(rule: &Rule, endpoints: &KnownEndpoints) -> Vec<AlertKey> {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_core::{AlertPolicy, AlertTiming, Fault, FnHostView, Severity};
+    use tidegate_core::{AlertPolicy, Fault, FnHostView};
 
     use super::*;
 
@@ -166,18 +166,9 @@ mod tests {
 
     /// Returns the number of notifications of one evaluation.
     fn notification_count(calls: fn(Duration) -> Option<u64>) -> usize {
-        let rule = Rule {
-            name: "no_calls".to_owned(),
-            severity: Severity::Info,
-            timing: AlertTiming { hold: Duration::ZERO, cooldown: Duration::ZERO },
-            window: Duration::from_secs(60),
-            min_samples: 0,
-            channels: Vec::new(),
-            scope: RuleScope::Platform,
-            platforms: Vec::new(),
-            condition: "no_calls".to_owned(),
-            policy: Arc::new(NoCalls),
-        };
+        let mut rule = Rule::new("no_calls", "no_calls", Arc::new(NoCalls));
+        rule.window = Duration::from_secs(60);
+        rule.min_samples = 0;
         let context =
             RuleContext { stats: Arc::new(CallCounts(calls)), limits: Arc::new(FnHostView(|_| Stats::default())) };
         let endpoints = [("jd".to_owned(), Vec::new())].into();

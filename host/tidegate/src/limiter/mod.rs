@@ -44,6 +44,7 @@ impl fmt::Debug for Limiter {
 
 /// Tokens that a call has taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reservation {
     /// The number of whole tokens that are left.
     pub remaining: u64,

@@ -9,6 +9,7 @@ use crate::secret::is_secret_name;
 
 /// A value of the effective configuration, and where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EffectiveValue {
     /// The path of the key, such as `limits.taobao.rate`.
     pub key: String,
