@@ -1,6 +1,5 @@
 //! Attacks one hostile policy while a valid policy runs beside it, and reports whether and how fast it was contained.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -9,7 +8,6 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tidegate::Config;
 use tidegate_core::config::{PoliciesConfig, PolicyConfig};
 use tidegate_core::{
     Admission, Class, Failure, Fault, HostView, LimitStatus, Quota, Request, Snapshot, Stats, Verdict, fallback,
@@ -90,7 +88,7 @@ pub fn attack(hostile: &HostilePolicy, profile: LimitProfile, rounds: usize) -> 
 }
 
 fn config(dir: &Path, hostile: &HostilePolicy, profile: LimitProfile) -> PoliciesConfig {
-    let defaults = Config::default().policies;
+    let defaults = PoliciesConfig::default();
     let mut limits = defaults.limits;
     let long = Duration::from_secs(60);
     let mut deadline = None;
@@ -102,13 +100,15 @@ fn config(dir: &Path, hostile: &HostilePolicy, profile: LimitProfile) -> Policie
         }
     }
     // The valid policy gets a long deadline, because its own speed is not under test.
-    let valid = PolicyConfig { deadline: Some(long), limits: defaults.limits, settings: BTreeMap::new() };
-    let overrides = BTreeMap::from([
-        (format!("{}/{PLATFORM}", hostile.kind.folder()), PolicyConfig { deadline, limits, settings: BTreeMap::new() }),
-        ("retry/valid".to_owned(), valid),
-    ]);
+    let valid = PolicyConfig::new(defaults.limits).with_deadline(long);
+    let mut attacker = PolicyConfig::new(limits);
+    attacker.deadline = deadline;
     // No policy is quarantined.
-    PoliciesConfig { dir: dir.to_owned(), max_faults: u32::MAX, overrides, ..defaults }
+    defaults
+        .with_dir(dir)
+        .with_max_faults(u32::MAX)
+        .with_override("retry/valid", valid)
+        .with_override(format!("{}/{PLATFORM}", hostile.kind.folder()), attacker)
 }
 
 /// Calls the valid policy until `done`. Returns the number of calls, and the first wrong decision.

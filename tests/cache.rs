@@ -29,7 +29,7 @@ impl CacheFixture {
         let dir = temp.path().join("policies");
         fs::create_dir_all(dir.join("retry")).unwrap();
         let cache = temp.path().join("cache");
-        let fixture = Self { config: PoliciesConfig { cache: Some(cache), ..policies_config(&dir) }, temp };
+        let fixture = Self { config: policies_config(&dir).with_cache(cache), temp };
         fixture.save("jd");
         fixture
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use redis::Value;
 use tidegate::SystemClock;
-use tidegate_core::Secret;
 use tidegate_core::config::RedisConfig;
 use tidegate_core::store::StoreError;
 use tidegate_lua::Script;
@@ -76,30 +75,25 @@ async fn single_server_works_with_and_without_password_user_and_database() {
     for &binary in binaries() {
         let plain = RedisServer::with_binary(binary, &[]);
         assert_usable(&plain.config(), "single").await;
-        let database = RedisConfig { url: url(&plain, "", "/3"), ..plain.config() };
-        assert_usable(&RedisConfig { prefix: "database:".to_owned(), ..database }, "single").await;
+        let database = RedisConfig::single(url(&plain, "", "/3")).with_prefix("database:");
+        assert_usable(&database, "single").await;
         assert!(plain.command(&["INFO", "keyspace"]).await.contains("db3:"), "{binary}");
 
         let with_password = RedisServer::with_binary(binary, &["--requirepass", PASSWORD]);
-        assert_usable(
-            &RedisConfig { url: url(&with_password, &format!(":{PASSWORD}@"), ""), ..with_password.config() },
-            "single",
-        )
-        .await;
-        let password = Some(Secret::new(PASSWORD));
-        let config = RedisConfig { password, prefix: "separate:".to_owned(), ..with_password.config() };
+        let in_url = RedisConfig::single(url(&with_password, &format!(":{PASSWORD}@"), ""));
+        assert_usable(&in_url.with_prefix("url:"), "single").await;
+        let config = with_password.config().with_password(PASSWORD).with_prefix("separate:");
         assert_usable(&config, "single").await;
 
         let args: Vec<&str> = ["--user"].into_iter().chain(user.split(' ')).collect();
         let with_user = RedisServer::with_binary(binary, &args);
-        let (username, password) = (Some("ann".to_owned()), Some(Secret::new(PASSWORD)));
-        let prefix = "tidegate:".to_owned();
-        assert_usable(&RedisConfig { username, password, prefix, ..with_user.config() }, "single").await;
+        let config = with_user.config().with_username("ann").with_password(PASSWORD).with_prefix("tidegate:");
+        assert_usable(&config, "single").await;
     }
 }
 
-fn url(server: &RedisServer, user: &str, path: &str) -> Vec<Secret> {
-    vec![Secret::new(format!("redis://{user}127.0.0.1:{}{path}", server.port))]
+fn url(server: &RedisServer, user: &str, path: &str) -> String {
+    format!("redis://{user}127.0.0.1:{}{path}", server.port)
 }
 
 #[tokio::test]
@@ -107,7 +101,9 @@ async fn tls_server_accepts_only_clients_that_trust_its_authority() {
     let (tls, other) = (TlsServer::start(), TlsServer::start());
     assert_usable(&tls.config(), "single").await;
     for tls_ca in [None, other.config().tls_ca] {
-        let redis = open(&RedisConfig { tls_ca, decide_within: Duration::from_secs(10), ..tls.config() });
+        let mut config = tls.config().with_decide_within(Duration::from_secs(10));
+        config.tls_ca = tls_ca;
+        let redis = open(&config);
         let error = count(&redis, "any").await.unwrap_err();
         assert!(error.is_unavailable() && error.to_string().contains("invalid peer certificate"), "{error}");
     }
@@ -146,7 +142,7 @@ async fn closed_connections_are_reopened() {
 #[tokio::test]
 async fn stalled_server_delays_one_call_and_recovers_when_it_continues() {
     let server = RedisServer::start();
-    let config = RedisConfig { decide_within: Duration::from_secs(1), ..server.config() };
+    let config = server.config().with_decide_within(Duration::from_secs(1));
     let redis = open(&config);
     let load = Load::start(&redis, "load");
     load.wait_for_progress().await;
@@ -241,11 +237,8 @@ async fn endless_script_makes_the_server_unavailable_until_it_is_killed() {
 async fn failed_authentication_reports_its_reason_without_secrets_and_recovers() {
     let server = RedisServer::with_args(&["--requirepass", PASSWORD]);
     let wrong_password = "not-the-password";
-    let config = RedisConfig { decide_within: Duration::from_secs(10), ..server.config() };
-    let rows = [(Some(wrong_password), "WRONGPASS"), (None, "NOAUTH")];
-    let clients = rows.map(|(password, reason)| {
-        (open(&RedisConfig { password: password.map(Secret::new), ..config.clone() }), reason)
-    });
+    let config = server.config().with_decide_within(Duration::from_secs(10));
+    let clients = [(open(&config.clone().with_password(wrong_password)), "WRONGPASS"), (open(&config), "NOAUTH")];
     for (redis, reason) in &clients {
         let error = count(redis, "key").await.unwrap_err();
         let health = redis.health();
@@ -255,7 +248,7 @@ async fn failed_authentication_reports_its_reason_without_secrets_and_recovers()
         let output = format!("{error} {error:?} {health:?} {}", serde_json::to_string(&health).unwrap());
         assert!(!output.contains(wrong_password) && !output.contains(PASSWORD), "{output}");
     }
-    let admin = open(&RedisConfig { password: Some(Secret::new(PASSWORD)), ..config });
+    let admin = open(&config.with_password(PASSWORD));
     let no_operation = Script { name: "no_operation", text: "return 1", keys: 0 };
     assert!(admin.run(&no_operation, &[], &[]).await.is_ok());
     let set =
@@ -270,7 +263,7 @@ async fn failed_authentication_reports_its_reason_without_secrets_and_recovers()
 #[tokio::test]
 async fn subscription_error_does_not_contain_the_password_that_the_server_repeats() {
     let server = RedisServer::with_args(&["--requirepass", PASSWORD, "--rename-command", "HELLO", ""]);
-    let redis = open(&RedisConfig { password: Some(Secret::new(PASSWORD)), ..server.config() });
+    let redis = open(&server.config().with_password(PASSWORD));
     let subscription_error = async {
         loop {
             match redis.health().subscription_error {
@@ -287,8 +280,8 @@ async fn subscription_error_does_not_contain_the_password_that_the_server_repeat
 async fn missing_script_permission_is_reported() {
     let user = format!("--user ann on >{PASSWORD} ~* &* +@all -@scripting");
     let server = RedisServer::with_args(&user.split(' ').collect::<Vec<_>>());
-    let (username, password) = (Some("ann".to_owned()), Some(Secret::new(PASSWORD)));
-    let redis = open(&RedisConfig { username, password, decide_within: Duration::from_secs(10), ..server.config() });
+    let config = server.config().with_username("ann").with_password(PASSWORD);
+    let redis = open(&config.with_decide_within(Duration::from_secs(10)));
     assert!(count(&redis, "key").await.unwrap_err().to_string().contains("NOPERM"));
     assert!(redis.health().reason.is_some_and(|reason| reason.starts_with("NOPERM")));
 }
@@ -311,7 +304,7 @@ async fn failed_script_leaves_the_server_up() {
 async fn lost_reply_is_an_error_and_the_call_is_not_repeated() {
     let server = RedisServer::start();
     let proxy = Proxy::to(&server).await;
-    let redis = open(&RedisConfig { decide_within: Duration::from_millis(500), ..proxy.config(&server) });
+    let redis = open(&proxy.config(&server).with_decide_within(Duration::from_millis(500)));
     within_timeout(redis.wait_until_available("key")).await;
     assert_eq!(count(&redis, "key").await, Ok(1));
     proxy.drop_next_reply();
@@ -382,7 +375,7 @@ async fn running_processes_are_counted() {
 #[tokio::test]
 async fn read_only_client_is_not_a_process_of_the_fleet() {
     let server = RedisServer::start();
-    let config = RedisConfig { decide_within: Duration::from_secs(10), ..server.config() };
+    let config = server.config().with_decide_within(Duration::from_secs(10));
     let reader = Redis::open_read_only(&config, Arc::new(SystemClock::start())).unwrap();
     within_timeout(reader.wait_until_available("")).await;
     // The heartbeat of this process is later than the first one of the reader.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::config::{Config, PoliciesConfig, ResolvedPolicyConfig, Setting, Settings};
+use tidegate_core::config::{PoliciesConfig, ResolvedPolicyConfig, Setting, Settings};
 use tidegate_core::{
     Admission, AlertVerdict, Class, Failure, HostView, LimitStatus, Quota, Request, Snapshot, Stats, Verdict,
 };
@@ -21,17 +21,14 @@ fn frozen(name: &str) -> Vec<u8> {
 
 fn config() -> PoliciesConfig {
     let deadline = Duration::from_secs(60);
-    PoliciesConfig {
-        retry_deadline: deadline,
-        alert_deadline: deadline,
-        admit_deadline: deadline,
-        ..Config::default().policies
-    }
+    PoliciesConfig::default().with_deadline(deadline)
 }
 
 fn with_settings<const N: usize>(settings: [(&str, Setting); N]) -> ResolvedPolicyConfig {
     let settings: Settings = settings.into_iter().map(|(name, setting)| (name.to_owned(), setting)).collect();
-    ResolvedPolicyConfig { settings, ..config().resolve("retry/x.wasm") }
+    let mut config = config().resolve("retry/x.wasm");
+    config.settings = settings;
+    config
 }
 
 fn load(kind: PolicyKind, bytes: &[u8], config: &ResolvedPolicyConfig) -> Result<LoadedPolicy, Error> {

@@ -64,8 +64,8 @@ impl LogFixture {
     /// Loads the policies of these tests, with a decision log.
     fn with_log(sample_rate: f64, max_size: u64) -> Self {
         let fixture = Self::new();
-        let file = Some(fixture.file("decisions.ndjson"));
-        fixture.policies.configure_decision_log(&DecisionsConfig { file, sample_rate, max_size });
+        let config = DecisionsConfig::to_file(fixture.file("decisions.ndjson"));
+        fixture.policies.configure_decision_log(&config.with_sample_rate(sample_rate).with_max_size(max_size));
         fixture
     }
 
@@ -151,7 +151,7 @@ fn line_has_the_generation_of_the_policy_version_that_decided() {
 #[test]
 fn no_log_is_written_without_a_file() {
     let fixture = LogFixture::new();
-    fixture.policies.configure_decision_log(&DecisionsConfig { file: None, sample_rate: 1.0, max_size: LARGE_SIZE });
+    fixture.policies.configure_decision_log(&DecisionsConfig::default());
     fixture.classify("7");
     assert_eq!(fixture.close_and_read(), [Value::Null; 0]);
     let names = fs::read_dir(fixture.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
@@ -218,8 +218,8 @@ fn existing_log_file_is_appended_to() {
     let fixture = LogFixture::with_log(1.0, LARGE_SIZE);
     fixture.classify("7");
     assert_eq!(fixture.close_and_read().len(), 1);
-    let file = Some(fixture.file("decisions.ndjson"));
-    fixture.policies.configure_decision_log(&DecisionsConfig { file, sample_rate: 1.0, max_size: LARGE_SIZE });
+    let file = fixture.file("decisions.ndjson");
+    fixture.policies.configure_decision_log(&DecisionsConfig::to_file(file).with_max_size(LARGE_SIZE));
     fixture.classify("7");
     assert_eq!(fixture.close_and_read().len(), 2);
 }
@@ -264,7 +264,7 @@ fn secrets_are_masked_in_headers_labels_and_messages() {
 fn unwritable_log_file_drops_lines_and_keeps_verdicts() {
     let fixture = LogFixture::new();
     let file = fixture.file("logs/decisions.ndjson");
-    let config = DecisionsConfig { file: Some(file.clone()), sample_rate: 1.0, max_size: LARGE_SIZE };
+    let config = DecisionsConfig::to_file(file.clone()).with_max_size(LARGE_SIZE);
     fixture.policies.configure_decision_log(&config);
     for _ in 0..10 {
         assert_eq!(fixture.classify("7"), "retry/jd.rhai");

@@ -18,7 +18,7 @@ const BURST: u128 = 20;
 /// Returns a limiter with its own connections, which allows only calls that Redis allows.
 fn limiter(redis: &RedisConfig) -> Limiter {
     let quota = Quota::new(format!("{RATE}/s").parse().unwrap(), BURST as u64).unwrap();
-    let limit = LimitConfig { quota, on_redis_failure: OnRedisFailure::Closed };
+    let limit = LimitConfig::new(quota).with_on_redis_failure(OnRedisFailure::Closed);
     Limiter::shared(Arc::new(RedisLimit::new(open_redis(redis), "jd", limit)))
 }
 
@@ -100,7 +100,7 @@ impl FencedResource {
 async fn stale_lock_holder_is_rejected_after_a_failover() {
     let mut sentinels = Sentinels::start().await;
     let config = sentinels.config();
-    let host = || Host::builder().config(Config { redis: Some(config.clone()), ..Config::default() }).build().unwrap();
+    let host = || Host::builder().config(Config::default().with_redis(config.clone())).build().unwrap();
     let (first, second) = (host(), host());
     let lock = |host: &Host| host.locks().lock("job").unwrap().ttl(Duration::from_secs(2)).unwrap();
     let mut resource = FencedResource::default();

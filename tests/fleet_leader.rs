@@ -60,8 +60,8 @@ impl Fleet {
     pub fn new(redis: RedisConfig) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("alerts.toml"), RULE).unwrap();
-        let redis = RedisConfig { decide_within: Duration::from_secs(1), ..redis };
-        let mut config = Config { redis: Some(redis), ..Config::with_platforms() };
+        let redis = redis.with_decide_within(Duration::from_secs(1));
+        let mut config = Config::with_platforms().with_redis(redis);
         config.policies.dir = Path::to_owned(dir.path());
         config.alerting.interval = Duration::from_millis(200);
         config.metrics.flush_interval = Duration::from_millis(100);

@@ -18,10 +18,10 @@ fn quota(rate: &str, burst: u64) -> Quota {
 
 /// Returns a limiter with connections of its own, so that Redis sees it as a separate process.
 fn limiter(redis: &RedisConfig, rate: &str, burst: u64, on_redis_failure: OnRedisFailure) -> Limiter {
-    let limit = LimitConfig { quota: quota(rate, burst), on_redis_failure };
+    let limit = LimitConfig::new(quota(rate, burst)).with_on_redis_failure(on_redis_failure);
     // At least one second, so that Redis is not regarded as unavailable on a slow machine.
     let decide_within = redis.decide_within.max(Duration::from_secs(1));
-    let redis = open_redis(&RedisConfig { decide_within, ..redis.clone() });
+    let redis = open_redis(&redis.clone().with_decide_within(decide_within));
     Limiter::shared(Arc::new(RedisLimit::new(redis, "jd", limit)))
 }
 
@@ -70,7 +70,7 @@ fn eight_processes_use_all_of_a_shared_limit_and_no_more() {
     let redis = server.config();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // Processes that start later use the limit that one process has set.
-    let config = Config { redis: Some(redis.clone()), ..Config::with_platforms() };
+    let config = Config::with_platforms().with_redis(redis.clone());
     runtime.block_on(async {
         let host = Host::builder().config(config).build().unwrap();
         let limiter = host.limiter("taobao").unwrap();
@@ -140,7 +140,7 @@ async fn cancelled_wait_frees_its_queue_position_for_other_processes() {
 async fn check_cancelled_before_its_reply_takes_nothing() {
     let server = RedisServer::start();
     // The timeout is long enough for a slow machine, because the cost of a request that times out is not returned.
-    let redis = RedisConfig { decide_within: Duration::from_secs(10), ..server.config() };
+    let redis = server.config().with_decide_within(Duration::from_secs(10));
     let limiter = limiter(&redis, "1/h", 10, OnRedisFailure::Closed);
     assert_eq!(limiter.status().await.unwrap().available, 10);
     server.pause();
@@ -165,9 +165,9 @@ async fn check_cancelled_before_its_reply_takes_nothing() {
 #[tokio::test]
 async fn unused_limits_cost_no_subscription_and_no_command() {
     let server = RedisServer::start();
-    let redis = RedisConfig { decide_within: Duration::from_secs(5), ..server.config() };
+    let redis = server.config().with_decide_within(Duration::from_secs(5));
     let prefix = redis.prefix.clone();
-    let host = Host::builder().config(Config { redis: Some(redis), ..Config::with_platforms() }).build().unwrap();
+    let host = Host::builder().config(Config::with_platforms().with_redis(redis)).build().unwrap();
     assert_eq!(host.limiters().len(), 18);
     assert_eq!(host.limiter("jd").unwrap().cached_status().available, 5);
     // Each request about a limit creates its bucket. A limit that can wait is subscribed, and stays so.
@@ -205,8 +205,8 @@ async fn newest_configuration_is_active_whichever_process_uses_the_limit_first()
     let clock = Arc::new(ManualClock::default());
     let open = |burst| {
         clock.advance(1_000_000);
-        let limit = LimitConfig { quota: quota("10/s", burst), on_redis_failure: OnRedisFailure::Closed };
-        let redis = open_redis(&RedisConfig { decide_within: Duration::from_secs(5), ..server.config() });
+        let limit = LimitConfig::new(quota("10/s", burst)).with_on_redis_failure(OnRedisFailure::Closed);
+        let redis = open_redis(&server.config().with_decide_within(Duration::from_secs(5)));
         Limiter::shared(Arc::new(RedisLimit::with_clock(redis, "jd", limit, Arc::clone(&clock) as _)))
     };
     let (older, newer) = (open(100), open(20));
@@ -226,8 +226,8 @@ async fn newest_configuration_is_active_whichever_process_uses_the_limit_first()
 #[tokio::test]
 async fn read_only_process_creates_no_bucket_and_its_update_stays() {
     let server = RedisServer::start();
-    let limit = LimitConfig { quota: quota("10/s", 10), on_redis_failure: OnRedisFailure::Closed };
-    let redis = RedisConfig { decide_within: Duration::from_secs(5), ..server.config() };
+    let limit = LimitConfig::new(quota("10/s", 10)).with_on_redis_failure(OnRedisFailure::Closed);
+    let redis = server.config().with_decide_within(Duration::from_secs(5));
     let unused = limiter(&redis, "10/s", 10, OnRedisFailure::Closed);
     let reader = Limiter::shared(Arc::new(RedisLimit::read_only(open_redis(&redis), "jd", limit)));
     assert_eq!(reader.status().await.unwrap().burst, 10);
@@ -244,7 +244,7 @@ async fn configuration_can_be_applied_from_a_plain_thread() {
     let server = RedisServer::start();
     let host = |text: &str| {
         let config = Config::parse(text).unwrap();
-        Config { redis: Some(server.config()), ..config }
+        config.with_redis(server.config())
     };
     let running = Host::builder().config(host("")).build().unwrap();
     let edited = host("[limits]\nmine = { rate = '1/h', burst = 3 }\njd = { rate = '2/h', burst = 4 }\n");

@@ -281,7 +281,7 @@ async fn migrating_cluster_slot_loses_and_repeats_no_call() {
 }
 
 fn config(server: &RedisServer, flush_interval: Duration) -> Config {
-    let mut config = Config { redis: Some(server.config()), ..Config::default() };
+    let mut config = Config::default().with_redis(server.config());
     config.metrics.flush_interval = flush_interval;
     config
 }

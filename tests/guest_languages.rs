@@ -82,7 +82,7 @@ fn retry_policy_gives_the_expected_verdicts_in_every_language() {
 
 #[test]
 fn components_pass_the_cases_of_the_shipped_script() {
-    let config = Config { policies: policies_config(&shipped_policies_dir()), ..Config::with_platforms() };
+    let config = Config::with_platforms().with_policies(policies_config(&shipped_policies_dir()));
     for policy in components() {
         let cases = script().with_extension("test.toml");
         let tested = TestedPolicy { policy, cases, kind: Some(PolicyKind::Retry) };

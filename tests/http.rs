@@ -13,10 +13,9 @@ use tidegate_policy::Policies;
 use tower::ServiceExt;
 
 pub fn host() -> Host {
-    let policies = Policies::open(&tidegate_core::config::PoliciesConfig {
-        dir: concat!(env!("CARGO_MANIFEST_DIR"), "/../policies").into(),
-        ..Config::default().policies
-    });
+    let policies = Policies::open(
+        &tidegate_core::config::PoliciesConfig::default().with_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../policies")),
+    );
     Host::builder().config(tidegate_notify::shipped_config()).policies(policies).build().unwrap()
 }
 
@@ -173,8 +172,7 @@ async fn health_reports_quarantined_policies_and_an_unreadable_directory() {
     let script = "if code == \"9\" { throw \"no\" } abstain()";
     std::fs::write(root.join("retry/jd.rhai"), script).unwrap();
     let shipped = Config::default().policies;
-    let policies =
-        Policies::open(&tidegate_core::config::PoliciesConfig { dir: root.clone(), max_faults: 2, ..shipped });
+    let policies = Policies::open(&shipped.with_dir(root.clone()).with_max_faults(2));
     let host = Host::builder().policies(Arc::clone(&policies)).build().unwrap();
     let router = tidegate_server::http::router(host, None);
     let health = async || {

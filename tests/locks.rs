@@ -17,7 +17,9 @@ const MS: Duration = Duration::from_millis(1);
 
 /// Creates the host of one process, with locks in memory or in Redis.
 fn host(redis: Option<RedisConfig>) -> Host {
-    Host::builder().config(Config { redis, ..Config::default() }).build().unwrap()
+    let mut config = Config::default();
+    config.redis = redis;
+    Host::builder().config(config).build().unwrap()
 }
 
 fn lock(host: &Host, ttl: Duration) -> Lock {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use std::sync::Arc;
-use tidegate_core::config::{Config, PoliciesConfig};
+use tidegate_core::config::PoliciesConfig;
 use tidegate_core::{Action, AlertVerdict, Failure, FnHostView, HostView, Snapshot, Stats, Verdict};
 use tidegate_policy::{LoadedPolicy, Policies, load_one};
 
@@ -16,13 +16,7 @@ pub fn shipped_policies_dir() -> PathBuf {
 /// Returns the default configuration for policies in `dir`, with deadlines that are long enough for a busy machine.
 pub fn policies_config(dir: &Path) -> PoliciesConfig {
     let deadline = Duration::from_secs(60);
-    PoliciesConfig {
-        dir: dir.to_owned(),
-        retry_deadline: deadline,
-        alert_deadline: deadline,
-        admit_deadline: deadline,
-        ..Config::default().policies
-    }
+    PoliciesConfig::default().with_dir(dir).with_deadline(deadline)
 }
 
 /// Formats a verdict as the tables below write it: action, class and wait.

@@ -28,12 +28,10 @@ fn save(dir: &Path, name: &str, script: &str) {
 /// Returns the default configuration with additional lines of TOML.
 fn config(dir: &Path, lines: &str) -> PoliciesConfig {
     let parsed = Config::parse(lines).unwrap_or_else(|errors| panic!("{errors:?}")).policies;
-    PoliciesConfig {
-        max_faults: parsed.max_faults,
-        fault_window: parsed.fault_window,
-        overrides: parsed.overrides,
-        ..policies_config(dir)
-    }
+    let mut config = policies_config(dir).with_max_faults(parsed.max_faults);
+    config.fault_window = parsed.fault_window;
+    config.overrides = parsed.overrides;
+    config
 }
 
 fn failure(code: &str) -> Failure {

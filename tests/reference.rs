@@ -42,7 +42,7 @@ impl Env for ExampleEnv {
         value.map(|(_, value)| value.to_owned()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    fn file(&self, _: &Path) -> io::Result<String> {
+    fn read_file(&self, _: &Path) -> io::Result<String> {
         Err(io::ErrorKind::NotFound.into())
     }
 }

@@ -67,7 +67,7 @@ fn body_is_needed_as_long_as_the_previous_version_may_decide() {
 async fn send(host: &Host, dir: &Path, body: &str) -> (String, String) {
     let file = dir.join("decisions.ndjson");
     let policies = host.policies().unwrap();
-    policies.configure_decision_log(&DecisionsConfig { file: Some(file.clone()), sample_rate: 1.0, max_size: 1 << 30 });
+    policies.configure_decision_log(&DecisionsConfig::to_file(file.clone()).with_max_size(1 << 30));
     let bytes = body.to_owned();
     let platform = service_fn(move |_: Request<Body>| {
         let response = Response::builder().status(400).body(Body::from(bytes.clone())).unwrap();
@@ -106,7 +106,7 @@ fn decision_log_has_the_body_only_for_the_policies_that_read_it() {
     let (dir, policies) =
         open(&[("jd.rhai", r#"if body == "" { retry("quota") } else { abstain() }"#), ("default.rhai", READS_NOT)]);
     let file = dir.path().join("decisions.ndjson");
-    policies.configure_decision_log(&DecisionsConfig { file: Some(file.clone()), sample_rate: 1.0, max_size: 1 << 30 });
+    policies.configure_decision_log(&DecisionsConfig::to_file(file.clone()).with_max_size(1 << 30));
     let body = Some(r#"{ "code": 7, "session_key": "s3" }"#.to_owned());
     let _ = policies.classify(&Failure { platform: "jd".into(), body, ..Failure::default() });
     policies.configure_decision_log(&DecisionsConfig::off());

@@ -91,12 +91,12 @@ impl RedisServer {
 
     pub fn config(&self) -> RedisConfig {
         let prefix = self.prefix.clone();
-        RedisConfig { prefix, ..RedisConfig::single(&format!("redis://127.0.0.1:{}", self.port)) }
+        RedisConfig::single(format!("redis://127.0.0.1:{}", self.port)).with_prefix(prefix)
     }
 
     /// Returns a client with a timeout that is long enough for a slow machine.
     pub async fn redis(&self) -> Redis {
-        let config = RedisConfig { decide_within: Duration::from_secs(10), ..self.config() };
+        let config = self.config().with_decide_within(Duration::from_secs(10));
         open_redis(&config)
     }
 

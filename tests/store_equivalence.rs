@@ -390,7 +390,7 @@ fn redis_store_matches_memory_and_the_model() {
             let (setting, steps) = tree.current();
             let clock = Arc::new(ManualClock::default());
             let shared_clock: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
-            let limit = LimitConfig { quota: quota(setting), on_redis_failure: OnRedisFailure::Closed };
+            let limit = LimitConfig::new(quota(setting)).with_on_redis_failure(OnRedisFailure::Closed);
             let name = format!("case{case}");
             let limit = RedisLimit::with_clock(redis.clone(), &name, limit, shared_clock);
             assert_equal_results(setting, &steps, &clock, Some(&limit)).await;

@@ -10,8 +10,8 @@ use tidegate_core::config::RedisConfig;
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [url, prefix] = &arguments[..] else { panic!("expected URL PREFIX") };
-    let redis = RedisConfig { prefix: prefix.clone(), ..RedisConfig::single(url) };
-    let mut config = Config { redis: Some(redis), ..Config::default() };
+    let redis = RedisConfig::single(url.as_str()).with_prefix(prefix);
+    let mut config = Config::default().with_redis(redis);
     config.metrics.flush_interval = Duration::from_millis(100);
     let host = Host::builder().config(config).build().unwrap_or_else(|error| panic!("{error}"));
     tokio::spawn(host.clone().run(std::future::pending()));

@@ -18,9 +18,9 @@ async fn main() {
     let [url, prefix, milliseconds] = &arguments[..] else { panic!("expected URL PREFIX MILLISECONDS") };
     // The timeout is long, so that no process falls back to its local share on a slow machine.
     let decide_within = Duration::from_secs(5);
-    let redis = RedisConfig { prefix: prefix.clone(), decide_within, ..RedisConfig::single(url) };
+    let redis = RedisConfig::single(url.as_str()).with_prefix(prefix).with_decide_within(decide_within);
     // The limit that the test has set in Redis is active. The configuration itself has the limits of the preset.
-    let config = Config { redis: Some(redis), ..Config::with_platforms() };
+    let config = Config::with_platforms().with_redis(redis);
     let host = Host::builder().config(config).build().unwrap_or_else(|error| panic!("{error}"));
     let end = Instant::now() + Duration::from_millis(milliseconds.parse().unwrap_or_else(|_| panic!("{milliseconds}")));
     let mut callers = tokio::task::JoinSet::new();

@@ -11,8 +11,8 @@ use tidegate_core::config::RedisConfig;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [url, prefix, ttl_ms] = &arguments[..] else { panic!("expected URL PREFIX TTL_MS") };
-    let redis = RedisConfig { prefix: prefix.clone(), ..RedisConfig::single(url) };
-    let host = Host::builder().config(Config { redis: Some(redis), ..Config::default() }).build()?;
+    let redis = RedisConfig::single(url.as_str()).with_prefix(prefix);
+    let host = Host::builder().config(Config::default().with_redis(redis)).build()?;
     let lock = host.locks().lock("job")?.ttl(Duration::from_millis(ttl_ms.parse()?))?;
     let lease = lock.acquire(Duration::from_secs(20)).await?.ok_or("another process holds the lock")?;
     print_line(&lease.fencing_token().to_string())?;

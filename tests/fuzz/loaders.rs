@@ -4,8 +4,8 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_core::config::Parser;
 use tidegate_core::config::reader::Diagnostic;
-use tidegate_core::config::{Parser, PoliciesConfig};
 use tidegate_core::{Action, Class, Failure, Request, Snapshot, Stats, Verdict};
 use tidegate_policy::{Policies, PolicyKind};
 use tidegate_tests::corpus::{self, HostilePolicy};
@@ -26,7 +26,7 @@ impl TestDir {
             fs::create_dir(root.path().join(kind)).unwrap();
         }
         fs::write(root.path().join("retry/other.rhai"), "retry(\"transient\")").unwrap();
-        let mut config = PoliciesConfig { max_faults: u32::MAX, ..policies_config(root.path()) };
+        let mut config = policies_config(root.path()).with_max_faults(u32::MAX);
         config.limits.max_operations = 20_000;
         (config.retry_deadline, config.alert_deadline) = (Duration::from_millis(200), Duration::from_millis(200));
         config.admit_deadline = config.retry_deadline;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_core::Secret;
-use tidegate_core::config::{RedisConfig, RedisKind};
+use tidegate_core::config::RedisConfig;
 
 use super::RedisServer;
 
@@ -50,12 +49,9 @@ impl Cluster {
 
     /// Returns a configuration that names one node of the cluster.
     pub fn config(&self) -> RedisConfig {
-        RedisConfig {
-            kind: RedisKind::Cluster,
-            url: vec![Secret::new(format!("redis://127.0.0.1:{}", self.nodes[0].port))],
-            decide_within: Duration::from_millis(500),
-            ..self.nodes[0].config()
-        }
+        RedisConfig::cluster([format!("redis://127.0.0.1:{}", self.nodes[0].port)])
+            .with_prefix(&self.nodes[0].prefix)
+            .with_decide_within(Duration::from_millis(500))
     }
 
     /// Returns the index of the node that stores a key, and the key's slot.

@@ -44,8 +44,7 @@ impl Proxy {
 
     /// Returns the server's configuration with the address of the proxy.
     pub fn config(&self, server: &RedisServer) -> RedisConfig {
-        let url = RedisConfig::single(&format!("redis://127.0.0.1:{}", self.port)).url;
-        RedisConfig { url, ..server.config() }
+        RedisConfig::single(format!("redis://127.0.0.1:{}", self.port)).with_prefix(&server.prefix)
     }
 
     /// Drops the next reply and closes its connection.

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_core::Secret;
-use tidegate_core::config::{RedisConfig, RedisKind};
+use tidegate_core::config::RedisConfig;
 
 use super::RedisServer;
 
@@ -34,14 +33,10 @@ impl Sentinels {
 
     /// Returns a configuration that finds the master through the Sentinels.
     pub fn config(&self) -> RedisConfig {
-        let url = |sentinel: &RedisServer| Secret::new(format!("redis://127.0.0.1:{}", sentinel.port));
-        RedisConfig {
-            kind: RedisKind::Sentinel,
-            url: self.sentinels.iter().map(url).collect(),
-            master: MASTER_NAME.to_owned(),
-            decide_within: Duration::from_millis(500),
-            ..self.servers[0].config()
-        }
+        let urls = self.sentinels.iter().map(|sentinel| format!("redis://127.0.0.1:{}", sentinel.port));
+        RedisConfig::sentinel(urls, MASTER_NAME)
+            .with_prefix(&self.servers[0].prefix)
+            .with_decide_within(Duration::from_millis(500))
     }
 
     /// Starts a failover from the master to the replica.

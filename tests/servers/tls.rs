@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
-use tidegate_core::Secret;
 use tidegate_core::config::RedisConfig;
 
 use super::{RedisServer, free_port};
@@ -50,8 +49,8 @@ impl TlsServer {
 
     /// Returns a configuration that trusts the server's certificate authority.
     pub fn config(&self) -> RedisConfig {
-        let url = vec![Secret::new(format!("rediss://localhost:{}", self.tls_port))];
-        RedisConfig { url, tls_ca: Some(self.file("ca.pem")), ..self.server.config() }
+        let url = format!("rediss://localhost:{}", self.tls_port);
+        RedisConfig::single(url).with_tls_ca(self.file("ca.pem")).with_prefix(&self.server.prefix)
     }
 
     fn file(&self, name: &str) -> PathBuf {

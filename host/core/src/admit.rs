@@ -68,6 +68,30 @@ pub enum Admission {
     },
 }
 
+impl Admission {
+    /// Allows the request at this cost.
+    #[must_use]
+    pub const fn allow(cost: u32) -> Self {
+        Self::Allow { cost, scope: BTreeMap::new() }
+    }
+
+    /// Adds a label that selects additional limits of the platform. It has no effect on a verdict that does not allow
+    /// the request.
+    #[must_use]
+    pub fn with_scope(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        if let Self::Allow { scope, .. } = &mut self {
+            scope.insert(name.into(), value.into());
+        }
+        self
+    }
+
+    /// Denies the request, with a short reason and the HTTP status (400 to 599) for the caller.
+    #[must_use]
+    pub fn deny(reason: impl Into<String>, status: u16) -> Self {
+        Self::Deny { reason: reason.into(), status }
+    }
+}
+
 /// A policy that decides whether a request is allowed.
 pub trait AdmitPolicy: Send + Sync {
     /// Returns the verdict on a request.

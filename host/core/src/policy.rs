@@ -128,6 +128,14 @@ pub enum AlertVerdict {
     },
 }
 
+impl AlertVerdict {
+    /// Returns a verdict that the condition holds, with a text for the notification.
+    #[must_use]
+    pub fn firing(detail: impl Into<String>) -> Self {
+        Self::Firing { detail: Some(detail.into()) }
+    }
+}
+
 /// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -23,7 +23,7 @@ const MAX_UNITS_PER_US: u128 = MAX_LEVEL / 30_000_000;
 /// ```
 /// use tidegate_core::Rate;
 /// let rate: Rate = "300/m".parse()?;
-/// assert_eq!((rate.per_second(), rate.to_string()), (5.0, "300/m".to_owned()));
+/// assert_eq!((rate.tokens_per_second(), rate.to_string()), (5.0, "300/m".to_owned()));
 /// assert!("0/s".parse::<Rate>().is_err());
 /// # Ok::<(), tidegate_core::QuotaError>(())
 /// ```
@@ -90,7 +90,7 @@ impl Rate {
     /// Returns the tokens per second, for display. Decisions use integers.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "the number is only displayed")]
-    pub fn per_second(self) -> f64 {
+    pub fn tokens_per_second(self) -> f64 {
         self.tokens as f64 / self.period.as_secs_f64()
     }
 }

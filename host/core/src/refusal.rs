@@ -55,6 +55,12 @@ impl Refusal {
             Self::Never { .. } => None,
         }
     }
+
+    /// Returns whether the same cost never fits, so that a later attempt is refused too.
+    #[must_use]
+    pub const fn is_never(&self) -> bool {
+        matches!(self, Self::Never { .. })
+    }
 }
 
 impl fmt::Display for Refusal {

@@ -23,7 +23,7 @@ use tidegate_policy::scripts::{self, ParsedScript, ScriptSource, diagnostic, new
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
-/// # let mut config = tidegate_core::config::Config::default().policies;
+/// # let mut config = tidegate_core::config::PoliciesConfig::default();
 /// # config.dir = dir.path().to_owned();
 /// std::fs::write(dir.path().join("alerts.toml"), "[rules.errors]\ncondition = \"error_rate > 10\"\n").unwrap();
 /// let notes = tidegate_lint::review(&config);

@@ -34,7 +34,7 @@ const INITIAL_COMPILE_WAIT: Duration = Duration::from_secs(60);
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
 /// # std::fs::create_dir(dir.path().join("retry")).unwrap();
-/// # let mut config = tidegate_core::config::Config::default().policies;
+/// # let mut config = tidegate_core::config::PoliciesConfig::default();
 /// # config.dir = dir.path().to_owned();
 /// use tidegate_core::Failure;
 /// use tidegate_policy::Policies;

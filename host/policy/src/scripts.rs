@@ -9,7 +9,7 @@
 //! use tidegate_policy::scripts::{ParsedScript, new_engine, sources};
 //!
 //! # let dir = tempfile::tempdir().unwrap();
-//! # let mut config = tidegate_core::config::Config::default().policies;
+//! # let mut config = tidegate_core::config::PoliciesConfig::default();
 //! # config.dir = dir.path().to_owned();
 //! std::fs::write(dir.path().join("alerts.toml"), "[rules.errors]\ncondition = \"error_rate > 10\"\n")?;
 //! for source in sources(&config)? {

@@ -146,7 +146,8 @@ mod tests {
     use super::*;
 
     fn addresses(kind: RedisKind, url: &str, change: impl FnOnce(&mut RedisConfig)) -> Result<Vec<Address>, Error> {
-        let mut config = RedisConfig { kind, ..RedisConfig::single(url) };
+        let mut config = RedisConfig::single(url);
+        config.kind = kind;
         change(&mut config);
         Address::from_config(&config)
     }

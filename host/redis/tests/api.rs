@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate_core::config::{LimitConfig, RedisConfig};
-use tidegate_core::store::OnRedisFailure;
-use tidegate_core::{Clock, Quota, Secret, Timestamp};
+use tidegate_core::{Clock, Quota, Timestamp};
 use tidegate_redis::{
     Error, Health, Redis, RedisAlerts, RedisLimit, RedisLocks, RedisMetrics, RedisTicket, ServerHealth, ServerState,
 };
@@ -30,7 +29,7 @@ impl Clock for ManualClock {
 
 /// Returns the configuration of a server that does not exist.
 fn unavailable_server() -> RedisConfig {
-    RedisConfig { password: Some(Secret::new("geheim")), ..RedisConfig::single("redis://ann:geheim@127.0.0.1:1/0") }
+    RedisConfig::single("redis://ann:geheim@127.0.0.1:1/0").with_password("geheim")
 }
 
 #[test]
@@ -52,7 +51,7 @@ fn public_types_are_shared_between_threads_and_have_debug() {
 async fn debug_output_contains_no_secret() {
     let redis = Redis::open(&unavailable_server(), Arc::new(ManualClock::default())).unwrap();
     let quota = Quota::new("1/s".parse().unwrap(), 1).unwrap();
-    let limit = LimitConfig { quota, on_redis_failure: OnRedisFailure::Local };
+    let limit = LimitConfig::new(quota);
     let text = format!(
         "{redis:?} {:?} {:?} {:?} {:?} {:?}",
         redis.health(),
@@ -94,7 +93,7 @@ fn errors_name_the_setting_or_the_missing_runtime_and_their_source() {
     assert_eq!((error.setting_key(), error.is_no_runtime()), (Some("url"), false));
     assert!(std::error::Error::source(&error).is_none());
 
-    let error = open(RedisConfig { tls_ca: Some("/nowhere/ca.pem".into()), ..unavailable_server() });
+    let error = open(unavailable_server().with_tls_ca("/nowhere/ca.pem"));
     assert_eq!(
         (error.setting_key(), error.to_string().as_str()),
         (Some("tls_ca"), "tls_ca: cannot read /nowhere/ca.pem")

@@ -40,7 +40,7 @@ fn main() {
     let dir = std::env::temp_dir().join(format!("tidegate-bench-{}", std::process::id()));
     std::fs::create_dir_all(dir.join("retry")).unwrap();
     std::fs::write(dir.join("retry/jd.rhai"), "if status >= 500 { retry(\"transient\") } else { abstain() }").unwrap();
-    let mut config = tidegate_core::config::Config::default().policies;
+    let mut config = tidegate_core::config::PoliciesConfig::default();
     config.dir.clone_from(&dir);
     let policies = Policies::open(&config);
     let failure = |platform: &str| Failure { platform: platform.into(), status: Some(503), ..Failure::default() };

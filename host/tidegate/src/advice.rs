@@ -217,7 +217,8 @@ mod tests {
             (&transient, &last, any, Some(GiveUpReason::MaxAttempts)),
             (&transient, &late, any, Some(GiveUpReason::Deadline)),
         ];
-        let bounds = RetryConfig { max_attempts: 3, deadline: Duration::from_secs(10), ..bounds() };
+        let mut bounds = bounds();
+        (bounds.max_attempts, bounds.deadline) = (3, Duration::from_secs(10));
         for (verdict, failure, options, expected) in cases {
             let reason = match next_step(verdict, failure, options, &bounds, 0.5) {
                 NextStep::Retry(_) => None,

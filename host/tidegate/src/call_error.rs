@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::clock::millis_rounded_up;
-use tidegate_core::{Class, Failure, Refusal, Verdict};
+use tidegate_core::{Class, Failure, Verdict};
 
 use crate::advice::GiveUpReason;
 use crate::limit_set::LimitRefused;
@@ -82,7 +82,7 @@ impl<E> CallError<E> {
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Refused { refused, .. } => matches!(refused.refusal, Refusal::Never { .. }),
+            Self::Refused { refused, .. } => refused.refusal.is_never(),
             Self::GaveUp { verdict, .. } => verdict.class == Some(Class::Permanent),
         }
     }
@@ -171,6 +171,8 @@ impl<E: Error + 'static> Error for CallError<E> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_core::Refusal;
+
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);

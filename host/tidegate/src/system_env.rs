@@ -37,7 +37,7 @@ impl Env for SystemEnv {
         })
     }
 
-    fn file(&self, path: &Path) -> io::Result<String> {
+    fn read_file(&self, path: &Path) -> io::Result<String> {
         std::fs::read_to_string(self.dir.join(path))
     }
 }
@@ -49,8 +49,8 @@ mod tests {
     #[test]
     fn relative_path_starts_at_the_directory() {
         let env = SystemEnv::new(env!("CARGO_MANIFEST_DIR"));
-        assert!(env.file(Path::new("Cargo.toml")).unwrap().contains("name = \"tidegate\""));
-        assert_eq!(env.file(Path::new("not-there")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(env.read_file(Path::new("Cargo.toml")).unwrap().contains("name = \"tidegate\""));
+        assert_eq!(env.read_file(Path::new("not-there")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

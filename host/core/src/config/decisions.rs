@@ -7,6 +7,7 @@ use super::reader::{Section, number, parsed};
 
 /// The section `[decisions]`: whether and where the verdicts of policies are logged.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct DecisionsConfig {
     /// The log file, relative to the configuration file. Without it, nothing is logged.
     pub file: Option<PathBuf>,
@@ -17,6 +18,26 @@ pub struct DecisionsConfig {
 }
 
 impl DecisionsConfig {
+    /// Returns a configuration that logs every verdict to a file of at most 64 MiB.
+    #[must_use]
+    pub fn to_file(path: impl Into<PathBuf>) -> Self {
+        Self { file: Some(path.into()), ..Self::default() }
+    }
+
+    /// Sets the fraction of verdicts that is logged, 0 to 1.
+    #[must_use]
+    pub fn with_sample_rate(mut self, sample_rate: f64) -> Self {
+        self.sample_rate = sample_rate;
+        self
+    }
+
+    /// Sets the maximum size of the file, in bytes.
+    #[must_use]
+    pub fn with_max_size(mut self, bytes: u64) -> Self {
+        self.max_size = bytes;
+        self
+    }
+
     /// Returns a configuration that logs nothing.
     #[must_use]
     pub const fn off() -> Self {

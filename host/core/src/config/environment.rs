@@ -6,7 +6,7 @@ use std::path::Path;
 /// Reads the environment variables and files that a configuration refers to, such as `token_env` and `token_file`.
 ///
 /// `tidegate::SystemEnv` reads those of the process. [`NoEnv`] has none.
-pub trait Env {
+pub trait Env: Send + Sync {
     /// Returns the value of an environment variable.
     ///
     /// # Errors
@@ -17,7 +17,7 @@ pub trait Env {
     ///
     /// # Errors
     /// Returns the reason if the file cannot be read.
-    fn file(&self, path: &Path) -> io::Result<String>;
+    fn read_file(&self, path: &Path) -> io::Result<String>;
 }
 
 /// An environment without variables and files: a configuration that refers to one is rejected.
@@ -29,7 +29,7 @@ impl Env for NoEnv {
         Err(io::Error::new(io::ErrorKind::Unsupported, "this program does not give access to environment variables"))
     }
 
-    fn file(&self, _: &Path) -> io::Result<String> {
+    fn read_file(&self, _: &Path) -> io::Result<String> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "this program does not give access to files"))
     }
 }

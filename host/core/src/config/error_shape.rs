@@ -7,6 +7,7 @@ use super::reader::{Section, TomlValue, one_or_list, parsed, scalar_text};
 ///
 /// The object is an error if it is present and every condition that is given holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ErrorShape {
     /// The names from the top level of the body to the object; empty for the top level itself. If the path leads to a
     /// list, each item is an object. In XML, the first name is the name of the root element.
@@ -38,6 +39,7 @@ pub type FieldPath = Vec<String>;
 
 /// A field and some of its values, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FieldValues {
     /// The field.
     pub field: FieldPath,

@@ -15,6 +15,7 @@
 
 mod channels;
 mod decisions;
+mod defaults;
 mod environment;
 mod error_shape;
 mod limits;
@@ -49,6 +50,7 @@ pub use redis::{RedisConfig, RedisKind};
 ///
 /// `Config::default()` has no limits, no platforms, no channels and no Redis; every other setting has its default.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Config {
     /// The limits, by name. The limit of a platform has the name of the platform.
     pub limits: BTreeMap<String, LimitConfig>,
@@ -76,6 +78,7 @@ pub struct Config {
 
 /// A section `[limits.NAME]`: one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LimitConfig {
     /// The rate and the burst.
     pub quota: Quota,
@@ -86,6 +89,7 @@ pub struct LimitConfig {
 /// The requests to which an additional limit applies: the keys `platform` and `labels` of `[limits.NAME]`. The limit of
 /// the platform applies to these requests too.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LimitScope {
     /// The platform.
     pub platform: String,
@@ -93,7 +97,64 @@ pub struct LimitScope {
     pub labels: BTreeMap<String, String>,
 }
 
+impl LimitConfig {
+    /// Creates a limit that enforces this process's share of the quota while Redis is unavailable.
+    #[must_use]
+    pub const fn new(quota: Quota) -> Self {
+        Self { quota, on_redis_failure: OnRedisFailure::Local }
+    }
+
+    /// Sets what the limit does while Redis is unavailable.
+    #[must_use]
+    pub const fn with_on_redis_failure(mut self, mode: OnRedisFailure) -> Self {
+        self.on_redis_failure = mode;
+        self
+    }
+}
+
+impl From<Quota> for LimitConfig {
+    fn from(quota: Quota) -> Self {
+        Self::new(quota)
+    }
+}
+
+impl LimitScope {
+    /// Creates the scope of the requests to a platform that have all of these labels.
+    #[must_use]
+    pub fn new(platform: impl Into<String>, labels: BTreeMap<String, String>) -> Self {
+        Self { platform: platform.into(), labels }
+    }
+}
+
 impl Config {
+    /// Adds a limit, or replaces the limit of this name. The limit of a platform has the name of the platform.
+    ///
+    /// ```
+    /// use tidegate_core::Quota;
+    /// use tidegate_core::config::Config;
+    /// let quota = Quota::new("40/s".parse()?, 40)?;
+    /// let config = Config::default().with_limit("shop", quota);
+    /// assert_eq!(config.limits["shop"].quota, quota);
+    /// # Ok::<(), tidegate_core::QuotaError>(())
+    /// ```
+    #[must_use]
+    pub fn with_limit(mut self, name: impl Into<String>, limit: impl Into<LimitConfig>) -> Self {
+        self.limits.insert(name.into(), limit.into());
+        self
+    }
+
+    /// Sets the policy directory, and the limits and settings of policies.
+    #[must_use]
+    pub fn with_policies(self, policies: PoliciesConfig) -> Self {
+        Self { policies, ..self }
+    }
+
+    /// Sets the Redis that processes share.
+    #[must_use]
+    pub fn with_redis(self, redis: RedisConfig) -> Self {
+        Self { redis: Some(redis), ..self }
+    }
+
     /// Returns the names of the additional limits of `platform` that apply to a request with these labels.
     pub fn scoped_limits<'a>(
         &'a self,
@@ -145,14 +206,9 @@ impl Config {
     }
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self::built_in("")
-    }
-}
-
 /// The section `[retry]`: how failed calls are retried.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct RetryConfig {
     /// The maximum number of attempts of a call, including the first.
     pub max_attempts: u32,
@@ -164,6 +220,7 @@ pub struct RetryConfig {
 
 /// The section `[metrics]`: how calls are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MetricsConfig {
     /// The maximum number of endpoints of a platform that have their own metrics; the rest are counted as `other`.
     pub max_endpoints: usize,
@@ -173,6 +230,7 @@ pub struct MetricsConfig {
 
 /// The section `[alerting]`: how alert rules are evaluated.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AlertingConfig {
     /// How often every rule is evaluated.
     pub interval: Duration,
@@ -184,6 +242,7 @@ pub struct AlertingConfig {
 
 /// The section `[server]`: the HTTP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServerConfig {
     /// The address to listen on.
     pub listen: SocketAddr,

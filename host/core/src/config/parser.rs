@@ -18,7 +18,7 @@ static NO_CHANNEL_KINDS: ChannelKinds = ChannelKinds::new();
 /// # struct FakeEnv;
 /// # impl Env for FakeEnv {
 /// #     fn var(&self, _: &str) -> std::io::Result<String> { Ok("hunter2".to_owned()) }
-/// #     fn file(&self, _: &std::path::Path) -> std::io::Result<String> { NoEnv.file("".as_ref()) }
+/// #     fn read_file(&self, _: &std::path::Path) -> std::io::Result<String> { NoEnv.read_file("".as_ref()) }
 /// # }
 /// let config = Parser::new().env(&FakeEnv).parse("[server]\ntoken_env = \"TOKEN\"\n").unwrap();
 /// assert_eq!(config.server.token.unwrap().expose(), "hunter2");

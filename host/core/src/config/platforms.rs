@@ -9,6 +9,7 @@ use super::{ErrorShape, RetryConfig, parse};
 
 /// A section `[platforms.NAME]`: what is special about one platform.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct PlatformConfig {
     /// Where the platform puts errors in its responses, in order of precedence. If it is empty, only the HTTP status
     /// reports errors.

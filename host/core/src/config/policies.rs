@@ -17,6 +17,7 @@ const KINDS: [&str; 3] = ["retry", "alerts", "admit"];
 
 /// The sections `[policies]` and `[policy.NAME]`: the policy directory, and the limits and settings of policies.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct PoliciesConfig {
     /// The policy directory, relative to the configuration file.
     pub dir: PathBuf,
@@ -43,6 +44,7 @@ pub struct PoliciesConfig {
 
 /// The resources that a policy may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PolicyLimits {
     /// The maximum memory of a Wasm instance, in bytes.
     pub max_memory: usize,
@@ -74,6 +76,7 @@ pub enum Isolation {
 
 /// A section `[policy.NAME]`: the configuration of one policy.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct PolicyConfig {
     /// The deadline, if it differs from the deadline for the kind of the policy.
     pub deadline: Option<Duration>,
@@ -100,6 +103,7 @@ pub enum Setting {
 
 /// The configuration of one policy, with the values of `[policies]` where `[policy.NAME]` has none.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ResolvedPolicyConfig {
     /// The deadline of one evaluation.
     pub deadline: Duration,
@@ -109,7 +113,66 @@ pub struct ResolvedPolicyConfig {
     pub settings: Settings,
 }
 
+impl PolicyConfig {
+    /// Creates the configuration of a policy with these limits, the deadline for its kind and no settings.
+    #[must_use]
+    pub const fn new(limits: PolicyLimits) -> Self {
+        Self { deadline: None, limits, settings: Settings::new() }
+    }
+
+    /// Sets the deadline.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Adds a setting.
+    #[must_use]
+    pub fn with_setting(mut self, name: impl Into<String>, setting: Setting) -> Self {
+        self.settings.insert(name.into(), setting);
+        self
+    }
+}
+
 impl PoliciesConfig {
+    /// Sets the policy directory.
+    #[must_use]
+    pub fn with_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = dir.into();
+        self
+    }
+
+    /// Sets the deadline of one evaluation, for policies of every kind.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.retry_deadline = deadline;
+        self.alert_deadline = deadline;
+        self.admit_deadline = deadline;
+        self
+    }
+
+    /// Sets the number of faults within `fault_window` that quarantine a policy.
+    #[must_use]
+    pub fn with_max_faults(mut self, max_faults: u32) -> Self {
+        self.max_faults = max_faults;
+        self
+    }
+
+    /// Sets the cache directory for compiled components.
+    #[must_use]
+    pub fn with_cache(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.cache = Some(dir.into());
+        self
+    }
+
+    /// Sets the configuration of one policy, by its file name without extension, such as `retry/taobao`.
+    #[must_use]
+    pub fn with_override(mut self, name: impl Into<String>, policy: PolicyConfig) -> Self {
+        self.overrides.insert(name.into(), policy);
+        self
+    }
+
     /// Returns the configuration of the policy in a file such as `retry/taobao.rhai`. The extension does not matter,
     /// and a candidate (`retry/taobao.candidate.rhai`) has the configuration of its policy.
     #[must_use]

@@ -20,6 +20,7 @@ pub enum RedisKind {
 
 /// The section `[redis]`: the Redis deployment in which processes share their state.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RedisConfig {
     /// The kind of the deployment.
     pub kind: RedisKind,
@@ -43,18 +44,78 @@ pub struct RedisConfig {
 
 impl RedisConfig {
     /// Returns the configuration of one server at `url`, with the defaults for everything else.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_core::config::RedisConfig;
+    /// let redis = RedisConfig::single("redis://10.0.0.5:6379")
+    ///     .with_password("hunter2")
+    ///     .with_decide_within(Duration::from_millis(20));
+    /// assert_eq!(redis.prefix, "tidegate:");
+    /// ```
     #[must_use]
-    pub fn single(url: &str) -> Self {
+    pub fn single(url: impl Into<Secret>) -> Self {
+        Self::new(RedisKind::Single, [url], "")
+    }
+
+    /// Returns the configuration of the server that these Sentinels monitor under the name `master`.
+    #[must_use]
+    pub fn sentinel(urls: impl IntoIterator<Item = impl Into<Secret>>, master: impl Into<String>) -> Self {
+        Self::new(RedisKind::Sentinel, urls, master)
+    }
+
+    /// Returns the configuration of the cluster of these nodes. One node is enough; it reports the others.
+    #[must_use]
+    pub fn cluster(urls: impl IntoIterator<Item = impl Into<Secret>>) -> Self {
+        Self::new(RedisKind::Cluster, urls, "")
+    }
+
+    fn new(kind: RedisKind, urls: impl IntoIterator<Item = impl Into<Secret>>, master: impl Into<String>) -> Self {
         Self {
-            kind: RedisKind::Single,
-            url: vec![Secret::new(url)],
-            master: String::new(),
+            kind,
+            url: urls.into_iter().map(Into::into).collect(),
+            master: master.into(),
             username: None,
             password: None,
             tls_ca: None,
             prefix: PREFIX.to_owned(),
             decide_within: DECIDE_WITHIN,
         }
+    }
+
+    /// Sets the user, which replaces the user in the URL.
+    #[must_use]
+    pub fn with_username(mut self, username: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self
+    }
+
+    /// Sets the password, which replaces the password in the URL.
+    #[must_use]
+    pub fn with_password(mut self, password: impl Into<Secret>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Sets the PEM file with the certificates to trust instead of the public certificate authorities.
+    #[must_use]
+    pub fn with_tls_ca(mut self, file: impl Into<PathBuf>) -> Self {
+        self.tls_ca = Some(file.into());
+        self
+    }
+
+    /// Sets the prefix of every key.
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Sets the maximum time that a decision waits for Redis.
+    #[must_use]
+    pub fn with_decide_within(mut self, timeout: Duration) -> Self {
+        self.decide_within = timeout;
+        self
     }
 }
 

@@ -20,7 +20,7 @@ impl Env for FakeEnv {
         }
     }
 
-    fn file(&self, path: &Path) -> io::Result<String> {
+    fn read_file(&self, path: &Path) -> io::Result<String> {
         let contents = self.0.get(path.to_str().unwrap_or_default());
         contents.map(|text| (*text).to_owned()).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file"))
     }

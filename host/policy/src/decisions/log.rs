@@ -190,7 +190,7 @@ mod tests {
 
     fn log(sample_rate: f64, capacity: usize) -> (Arc<ActiveLog>, Receiver<DecisionRecord>) {
         let (queue, records) = sync_channel(capacity);
-        let config = DecisionsConfig { file: None, sample_rate, max_size: 1 };
+        let config = DecisionsConfig::off().with_sample_rate(sample_rate);
         let (decisions, counts, clock) = (AtomicU64::new(0), Arc::default(), Arc::new(SystemClock::start()));
         (Arc::new(ActiveLog { config, queue, decisions, counts, clock }), records)
     }

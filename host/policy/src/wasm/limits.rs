@@ -77,8 +77,10 @@ mod tests {
 
     /// Returns the limits of a policy with this memory and table size.
     fn limits(max_memory: usize, max_table_elements: usize) -> GuestLimits {
-        let limits = tidegate_core::config::Config::default().policies.limits;
-        GuestLimits::new(&PolicyLimits { max_memory, max_table_elements, ..limits })
+        let mut limits = tidegate_core::config::PoliciesConfig::default().limits;
+        limits.max_memory = max_memory;
+        limits.max_table_elements = max_table_elements;
+        GuestLimits::new(&limits)
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl limits::Host for GuestState {
         Ok(state.map(|state| limits::State {
             available: state.available,
             burst: state.burst,
-            rate: state.rate.per_second(),
+            rate: state.rate.tokens_per_second(),
             full_in_ms: millis(state.full_in),
         }))
     }

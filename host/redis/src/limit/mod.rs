@@ -337,7 +337,7 @@ impl LimitStore for RedisLimit {
 
     fn configure(&self, quota: Quota, on_failure: OnRedisFailure) {
         let mut state = self.0.state.lock();
-        state.configured = LimitConfig { quota, on_redis_failure: on_failure };
+        state.configured = LimitConfig::new(quota).with_on_redis_failure(on_failure);
         state.configured_at = self.0.clock.now();
         state.config_changed = true;
         drop(state);

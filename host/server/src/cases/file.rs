@@ -86,7 +86,7 @@ impl CaseFile {
         let mut config = config.clone();
         if let Some(settings) = &self.settings {
             let name = format!("{}/{}", kind.folder(), tested.platform());
-            let default = PolicyConfig { deadline: None, limits: config.limits, settings: Settings::new() };
+            let default = PolicyConfig::new(config.limits);
             config.overrides.entry(name).or_insert(default).settings.clone_from(settings);
         }
         config

@@ -82,7 +82,7 @@ impl PolicyUnderTest {
         }
         // A condition must not be quarantined here, even if every evaluation faults.
         let dir = policy.parent().unwrap_or(policy).to_owned();
-        let policies = Policies::open(&PoliciesConfig { dir, max_faults: u32::MAX, ..config.clone() });
+        let policies = Policies::open(&config.clone().with_dir(dir).with_max_faults(u32::MAX));
         let errors = policies.reload().rejected;
         if errors.is_empty() { Ok(Self::Rules(policies)) } else { Err(errors.join("\n")) }
     }

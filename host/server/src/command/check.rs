@@ -58,7 +58,8 @@ impl Check {
         if !dir.is_dir() {
             return Err(UsageError(format!("{}: policy directory not found", dir.display())));
         }
-        let config = Config { policies: PoliciesConfig { dir, ..config.policies.clone() }, ..config };
+        let policies = config.policies.clone().with_dir(dir);
+        let config = config.with_policies(policies);
         let policies = Policies::open(&config.policies);
         let rejected = policies.reload().rejected;
         let errors: Vec<_> = rejected.iter().flat_map(|file| file.lines()).map(str::to_owned).collect();

@@ -64,7 +64,7 @@ impl Replay {
         if !dir.is_dir() {
             return Err(UsageError(format!("{}: policy directory not found", dir.display())));
         }
-        let report = self.replay(&PoliciesConfig { dir, ..config }).map_err(UsageError)?;
+        let report = self.replay(&config.with_dir(dir)).map_err(UsageError)?;
         report.invalid_lines.iter().take(MAX_REPORTED_LINES).for_each(|message| print_error(message));
         if let Some(more @ 1..) = report.invalid_lines.len().checked_sub(MAX_REPORTED_LINES) {
             print_error(&output::count(more, "more invalid line"));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use tidegate::{Config, ConfigFile, Host};
 use tidegate_core::Secret;
-use tidegate_core::config::{DecisionsConfig, PoliciesConfig};
+use tidegate_core::config::DecisionsConfig;
 use tidegate_policy::Policies;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -82,7 +82,7 @@ impl Serve {
         if !dir.is_dir() {
             tracing::warn!(directory = %dir.display(), "policy directory not found, using the built-in fallback");
         }
-        let policies = Policies::open(&PoliciesConfig { dir, ..config.policies.clone() });
+        let policies = Policies::open(&config.policies.clone().with_dir(dir));
         let host = Host::builder().config(config).policies(Arc::clone(&policies)).build();
         let host = host.map_err(|error| match &file {
             Some(file) => UsageError(error.in_file(file.path()).to_string()),

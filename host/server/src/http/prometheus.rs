@@ -100,7 +100,7 @@ fn limits(page: &mut Page, host: &Host) {
     }
     page.family("tidegate_limit_rate", "gauge", "Refill rate in tokens per second.");
     for (platform, _, quota) in &limits {
-        page.sample("tidegate_limit_rate", &[("platform", platform)], quota.rate().per_second());
+        page.sample("tidegate_limit_rate", &[("platform", platform)], quota.rate().tokens_per_second());
     }
     page.family("tidegate_limit_burst", "gauge", "Maximum number of tokens in the bucket.");
     for (platform, status, _) in &limits {

@@ -114,7 +114,7 @@ mod tests {
             Ok("hunter2".to_owned())
         }
 
-        fn file(&self, _: &Path) -> io::Result<String> {
+        fn read_file(&self, _: &Path) -> io::Result<String> {
             Ok("hunter2".to_owned())
         }
     }

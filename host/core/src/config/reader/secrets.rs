@@ -92,7 +92,7 @@ fn from_var(value: &TomlValue<'_>) -> Option<(Secret, Origin)> {
 
 fn from_file(value: &TomlValue<'_>) -> Option<(Secret, Origin)> {
     let path = string(value)?;
-    let secret = match value.source.report.env.file(Path::new(&path)) {
+    let secret = match value.source.report.env.read_file(Path::new(&path)) {
         Ok(text) => trimmed_secret(value, text, &format!("the file {path}")),
         Err(error) => value.reject(&format!("the file {path} cannot be read: {error}")),
     };

@@ -20,7 +20,7 @@ pub fn register(engine: &mut Engine) {
     engine
         .register_get("available", |limit: &mut LimitStatus| limit.available as f64)
         .register_get("burst", |limit: &mut LimitStatus| float(limit.burst))
-        .register_get("rate", |limit: &mut LimitStatus| limit.rate.per_second())
+        .register_get("rate", |limit: &mut LimitStatus| limit.rate.tokens_per_second())
         .register_get("full_in_ms", |limit: &mut LimitStatus| float(millis(limit.full_in)))
         .register_fn("window", window)
         .register_fn("limit", limit)

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tidegate::{Config, Host, Limiter, Quota};
 use tidegate_core::clock::millis;
-use tidegate_core::config::RedisConfig;
 
 use super::measure;
 use super::server::RedisServer;
@@ -47,7 +46,7 @@ pub async fn redis(server: &RedisServer, duration: Duration) -> Result<Value, Us
 /// Measures checks while the server is stopped, how long it takes to detect that, and how long to recover.
 async fn unavailable(server: &RedisServer, duration: Duration) -> Result<Value, UsageError> {
     let mut config = server.config();
-    config.redis = config.redis.map(|redis| RedisConfig { decide_within: DECIDE_WITHIN, ..redis });
+    config.redis = config.redis.map(|redis| redis.with_decide_within(DECIDE_WITHIN));
     let limiter = limiter(config).await?;
     server.signal("-STOP").await?;
     let stopped_at = Instant::now();

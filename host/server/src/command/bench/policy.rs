@@ -70,7 +70,7 @@ impl Policy {
         let name = self.file.file_name().unwrap_or_default();
         fs::create_dir(dir.path().join(kind.folder())).map_err(failed)?;
         fs::copy(&self.file, dir.path().join(kind.folder()).join(name)).map_err(failed)?;
-        let config = PoliciesConfig { dir: dir.path().to_owned(), ..config };
+        let config = config.with_dir(dir.path());
         self.run(kind, &config, self.time.duration())
     }
 

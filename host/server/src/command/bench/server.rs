@@ -41,11 +41,11 @@ impl RedisServer {
 
     /// Returns the default configuration with the preset `platforms`, and this server as its Redis.
     pub fn config(&self) -> Config {
-        let mut redis = RedisConfig::single(&format!("redis://127.0.0.1:{}", self.port));
+        let mut redis = RedisConfig::single(format!("redis://127.0.0.1:{}", self.port));
         // The time is so long that Redis makes every decision: a slow reply is measured and not replaced by a local
         // decision.
         redis.decide_within = DECIDE_WITHIN;
-        Config { redis: Some(redis), ..Config::with_platforms() }
+        Config::with_platforms().with_redis(redis)
     }
 
     /// Sends a signal to the server: `-STOP` pauses it, `-CONT` resumes it.

@@ -39,8 +39,8 @@ impl Start {
             fs::write(file, with_unique_section(&component, number)).map_err(failed)?;
         }
         let configured = configuration(config_file(None).as_ref())?.policies;
-        let (cache, cache_size) = (Some(dir.path().join("cache")), u64::MAX);
-        let config = PoliciesConfig { dir: policies, cache, cache_size, ..configured };
+        let mut config = configured.with_dir(policies).with_cache(dir.path().join("cache"));
+        config.cache_size = u64::MAX;
         let (compiled_ms, cached_ms) = (load_ms(&config)?, load_ms(&config)?);
         Ok(json!({ "components": self.components, "compiled_ms": compiled_ms, "cached_ms": cached_ms }))
     }
