@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tidegate::channel::reader::{Section, integer};
-use tidegate::channel::{
-    Channel, ChannelContext, ChannelError, ChannelKinds, Notification, Notifier, Secret, SendFuture,
-};
-use tidegate::{ConfigFile, Host, Outcome};
+use tidegate::channel::{Channel, ChannelContext, ChannelError, ChannelKinds, Notifier, SendFuture};
+use tidegate::config::reader::{Section, integer};
+use tidegate::{ConfigFile, Host, Notification, Outcome, Secret};
 use tidegate_policy::Policies;
 use tokio::sync::mpsc;
 

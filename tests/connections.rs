@@ -11,6 +11,7 @@ use tidegate::SystemClock;
 use tidegate_core::config::RedisConfig;
 use tidegate_core::store::StoreError;
 use tidegate_lua::Script;
+use tidegate_redis::internals::RawRequests;
 use tidegate_redis::{Redis, ServerState};
 use tokio::time::timeout;
 

@@ -28,7 +28,7 @@ async fn both_stores(server: &RedisServer) -> [StoreFixture; 2] {
     clocks.iter().for_each(|clock| clock.advance(1_800_000_000_000_000));
     let [memory, redis] = clocks;
     let as_clock = |clock: &Arc<ManualClock>| Arc::clone(clock) as Arc<dyn Clock>;
-    let in_memory = Arc::new(tidegate::MemoryAlerts::new(as_clock(&memory)));
+    let in_memory = Arc::new(tidegate::internals::MemoryAlerts::new(as_clock(&memory)));
     let in_redis = Arc::new(RedisAlerts::with_clock(server.redis().await, as_clock(&redis)));
     [
         StoreFixture { name: "memory", clock: memory, store: in_memory },

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate::internals::redis;
 use tidegate::{AlertRecord, Host, Outcome};
 use tidegate_core::{Failure, FleetProcess};
 use tidegate_policy::Policies;
+use tidegate_redis::internals::RawRequests;
 
 use crate::fleet_leader::{FIRING, Fleet, RESOLVED, asked_until, record_calls, within_timeout};
 use crate::servers::{Proxy, RedisServer};
@@ -110,7 +112,7 @@ async fn quarantine_in_a_process_that_does_not_lead_is_an_ordinary_alert() {
     let mut fleet = Fleet::new(server.config());
     fleet.policies = open_policies(&fleet, dir.path());
     let (leader, _) = fleet.start();
-    server.wait_for_reply(&["EXISTS", &leader.redis().unwrap().keys().lock("tidegate:leader")], ":1").await;
+    server.wait_for_reply(&["EXISTS", &redis(&leader).unwrap().keys().lock("tidegate:leader")], ":1").await;
     fleet.policies = open_policies(&fleet, dir.path());
     let (standby, _) = fleet.start();
     let failure = Failure { platform: "jd".into(), code: Some("broken".into()), ..Failure::default() };

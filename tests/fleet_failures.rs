@@ -1,8 +1,8 @@
 //! Processes under full load while Redis fails: no call exceeds the limit, and no stale lock holder is accepted.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate::internals::shared_limiter;
 use tidegate::{Config, Host, Limiter, Quota};
 use tidegate_core::config::{LimitConfig, RedisConfig};
 use tidegate_core::store::OnRedisFailure;
@@ -19,7 +19,7 @@ const BURST: u128 = 20;
 fn limiter(redis: &RedisConfig) -> Limiter {
     let quota = Quota::new(format!("{RATE}/s").parse().unwrap(), BURST as u64).unwrap();
     let limit = LimitConfig::new(quota).with_on_redis_failure(OnRedisFailure::Closed);
-    Limiter::shared(Arc::new(RedisLimit::new(open_redis(redis), "jd", limit)))
+    shared_limiter(RedisLimit::new(open_redis(redis), "jd", limit))
 }
 
 /// Acquires repeatedly until `duration` is over. Returns the request and reply times of the allowed calls, in µs since

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tidegate::channel::ChannelConfig;
+use tidegate::internals::redis;
 use tidegate::{AlertRecord, Config, Host, Outcome};
 use tidegate_core::config::RedisConfig;
 use tidegate_core::notify::SendFuture;
@@ -102,7 +103,7 @@ pub async fn asked_until<T>(host: &Host, mut ask: impl AsyncFnMut() -> Option<T>
             if let Some(reply) = ask().await {
                 return reply;
             }
-            host.redis().unwrap().wait_until_available("").await;
+            redis(host).unwrap().ready().await;
             tokio::task::yield_now().await;
         }
     })

@@ -4,10 +4,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::{Config, Host, Limiter, Quota, Refusal};
+use tidegate::internals::shared_limiter;
+use tidegate::{Config, Host, Limiter, Quota, Refusal, SystemClock};
 use tidegate_core::config::{LimitConfig, RedisConfig};
-use tidegate_core::store::OnRedisFailure;
-use tidegate_redis::RedisLimit;
+use tidegate_core::store::{LimitStore, OnRedisFailure};
+use tidegate_redis::{Redis, RedisLimit};
 
 use crate::servers::{Proxy, RedisServer, open_redis};
 use crate::store_equivalence::ManualClock;
@@ -22,7 +23,7 @@ fn limiter(redis: &RedisConfig, rate: &str, burst: u64, on_redis_failure: OnRedi
     // At least one second, so that Redis is not regarded as unavailable on a slow machine.
     let decide_within = redis.decide_within.max(Duration::from_secs(1));
     let redis = open_redis(&redis.clone().with_decide_within(decide_within));
-    Limiter::shared(Arc::new(RedisLimit::new(redis, "jd", limit)))
+    shared_limiter(RedisLimit::new(redis, "jd", limit))
 }
 
 /// Asserts that no time window contains more allowed calls than the limit permits. A call counts in every window that
@@ -207,7 +208,7 @@ async fn newest_configuration_is_active_whichever_process_uses_the_limit_first()
         clock.advance(1_000_000);
         let limit = LimitConfig::new(quota("10/s", burst)).with_on_redis_failure(OnRedisFailure::Closed);
         let redis = open_redis(&server.config().with_decide_within(Duration::from_secs(5)));
-        Limiter::shared(Arc::new(RedisLimit::with_clock(redis, "jd", limit, Arc::clone(&clock) as _)))
+        shared_limiter(RedisLimit::with_clock(redis, "jd", limit, Arc::clone(&clock) as _))
     };
     let (older, newer) = (open(100), open(20));
     clock.advance(1_000_000);
@@ -229,10 +230,14 @@ async fn read_only_process_creates_no_bucket_and_its_update_stays() {
     let limit = LimitConfig::new(quota("10/s", 10)).with_on_redis_failure(OnRedisFailure::Closed);
     let redis = server.config().with_decide_within(Duration::from_secs(5));
     let unused = limiter(&redis, "10/s", 10, OnRedisFailure::Closed);
-    let reader = Limiter::shared(Arc::new(RedisLimit::read_only(open_redis(&redis), "jd", limit)));
+    let read_only = Redis::open_read_only(&redis, Arc::new(SystemClock::start())).unwrap();
+    let reader = RedisLimit::new(read_only, "jd", limit);
     assert_eq!(reader.status().await.unwrap().burst, 10);
     let bucket = format!("{}limit:{{jd}}", redis.prefix);
     assert_eq!(server.command(&["EXISTS", &bucket]).await, ":0\r\n", "a status creates no bucket");
+    reader.configure(quota("5/s", 5), OnRedisFailure::Closed);
+    reader.status().await.unwrap();
+    assert_eq!(server.command(&["EXISTS", &bucket]).await, ":0\r\n", "an edit of its configuration is not sent");
     reader.update(quota("1/h", 1)).await.unwrap();
     assert_eq!(unused.status().await.unwrap().burst, 1, "the first request of a process does not undo an update");
     let same = limiter(&redis, "10/s", 10, OnRedisFailure::Closed);

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config as RunnerConfig, TestRunner};
+use tidegate::internals::{exported_metrics, take_pending};
 use tidegate::{Config, Host, Metrics};
 use tidegate_core::store::MetricStore;
 use tidegate_core::{Clock, Outcome};
+use tidegate_redis::internals::RawRequests;
 use tidegate_redis::{Redis, RedisMetrics};
 
 use crate::servers::{Cluster, Proxy, RedisServer, open_redis};
@@ -34,11 +36,11 @@ struct Process {
 impl Process {
     fn new(redis: Redis, clock: &Arc<dyn Clock>) -> Self {
         let store = RedisMetrics::with_clock(redis, 100, Arc::clone(clock));
-        Self { local: Metrics::with_export(100, Arc::clone(clock)), store }
+        Self { local: exported_metrics(100, Arc::clone(clock)), store }
     }
 
     async fn flush(&self) {
-        self.store.add(self.local.take_pending()).await.unwrap();
+        self.store.add(take_pending(&self.local)).await.unwrap();
     }
 }
 
@@ -152,9 +154,9 @@ async fn daily_window_has_the_documented_key_and_fields() {
 
 /// Returns the metrics of `count` successful calls.
 fn successful_calls(count: u64) -> tidegate_core::store::MetricDeltas {
-    let metrics = Metrics::with_export(100, Arc::new(tidegate::SystemClock::start()));
+    let metrics = exported_metrics(100, Arc::new(tidegate::SystemClock::start()));
     (0..count).for_each(|_| metrics.record("jd", "e", Outcome::Success, Duration::from_millis(5)));
-    metrics.take_pending()
+    take_pending(&metrics)
 }
 
 async fn count(store: &RedisMetrics, range: Duration) -> u64 {
@@ -238,12 +240,12 @@ async fn rolled_up_minute_accepts_no_more_calls_when_a_clock_is_behind() {
 async fn endpoints_beyond_the_maximum_are_counted_as_other() {
     let server = RedisServer::start();
     let redis = server.redis().await;
-    let metrics = Metrics::with_export(100, Arc::new(tidegate::SystemClock::start()));
+    let metrics = exported_metrics(100, Arc::new(tidegate::SystemClock::start()));
     for name in ["a", "b", "c", "d", "a"] {
         metrics.record("jd", name, Outcome::Success, Duration::from_millis(5));
     }
     let store = RedisMetrics::new(redis, 2);
-    store.add(metrics.take_pending()).await.unwrap();
+    store.add(take_pending(&metrics)).await.unwrap();
     assert_eq!(store.endpoints().await.unwrap()["jd"], ["a", "b", "other"]);
     for (name, calls) in [(Some("a"), 2), (Some("other"), 2), (None, 5)] {
         assert_eq!(store.stats("jd", name, HOUR).await.unwrap().count, calls, "{name:?}");

@@ -1,6 +1,7 @@
 //! Failover: Sentinels, cluster nodes and slots that move to other servers.
 
 use tidegate_redis::ServerState;
+use tidegate_redis::internals::RawRequests;
 
 use super::load::Load;
 use super::{COUNT, assert_usable, count, integer_reply, open, within_timeout};

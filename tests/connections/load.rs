@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_redis::Redis;
+use tidegate_redis::internals::RawRequests;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 

@@ -17,7 +17,7 @@ use tidegate_core::store::{
 use tidegate_core::{Clock, StoreError, Timestamp};
 use tidegate_lua::{ALERTS_ADD_OFFLINE, ALERTS_RECORD_DELIVERY, ALERTS_STATES, ALERTS_WRITE, Script};
 
-use crate::Redis;
+use crate::client::Redis;
 use crate::codec::{decode_reply, encode_arg};
 
 /// The maximum duration of a request; no call to a platform waits for it.
@@ -54,7 +54,8 @@ impl RedisAlerts {
         Self { redis, clock: None }
     }
 
-    /// Creates a store that uses `clock`, for tests.
+    /// Creates a store that uses `clock` in place of the clock of the Redis server, for the tests of this workspace.
+    #[cfg(feature = "internals")]
     #[must_use]
     pub fn with_clock(redis: Redis, clock: Arc<dyn Clock>) -> Self {
         Self { redis, clock: Some(clock) }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use redis::{Cmd, Value};
 use tidegate_core::config::RedisConfig;
 use tidegate_core::store::Signal;
-use tidegate_core::{Clock, StoreError};
+use tidegate_core::{Clock, ProcessInfo, StoreError};
 use tidegate_lua::Script;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -20,10 +21,12 @@ use crate::health::Health;
 use crate::keys::Keys;
 use crate::node_connection::ConnectionContext;
 use crate::node_error::NodeError;
-use crate::presence::{self, Presence};
 use crate::script_hashes::ScriptHashes;
 use crate::subscriber::Subscriber;
 use crate::topology::Topology;
+
+/// Returns what a process says about itself.
+pub(crate) type ProcessInfoFn = Box<dyn Fn() -> ProcessInfo + Send + Sync>;
 
 /// A Redis client that all stores of a process share. Clones share its connections.
 ///
@@ -44,7 +47,8 @@ pub(crate) struct RedisInner {
     /// The last error with which a server rejected a command.
     last_rejection: Mutex<Option<String>>,
     pub(crate) processes: AtomicUsize,
-    pub(crate) presence: Presence,
+    /// What this process says about itself with each heartbeat.
+    pub(crate) process_info: ArcSwapOption<ProcessInfoFn>,
     /// Whether this process reads what others share and is not one of them.
     read_only: bool,
     runtime: Handle,
@@ -58,33 +62,15 @@ impl Drop for RedisInner {
 }
 
 impl Redis {
-    /// Creates a client and starts to connect in the background. Must be called within a tokio runtime.
-    ///
-    /// The stores of the client use `clock` for the times of this process.
-    ///
-    /// # Errors
-    /// Returns an error if the configuration is invalid, or if the calling thread is not in a tokio runtime.
-    pub fn open(config: &RedisConfig, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        Self::open_as(config, clock, false)
-    }
-
-    /// Creates a client like [`Redis::open`] for a process that is not one of those that share the limits, such as a
-    /// command that prints them. It sends no heartbeat, so it does not reduce the local shares of the others.
-    ///
-    /// # Errors
-    /// Returns an error if the configuration is invalid, or if the calling thread is not in a tokio runtime.
-    pub fn open_read_only(config: &RedisConfig, clock: Arc<dyn Clock>) -> Result<Self, Error> {
-        Self::open_as(config, clock, true)
-    }
-
-    fn open_as(config: &RedisConfig, clock: Arc<dyn Clock>, read_only: bool) -> Result<Self, Error> {
+    /// Creates a client and starts to connect in the background. It sends no heartbeats yet.
+    pub(crate) fn connect(config: &RedisConfig, clock: Arc<dyn Clock>, read_only: bool) -> Result<Self, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime())?;
         let keys = Keys::new(&config.prefix);
         let context = Arc::new(ConnectionContext::new(clock, config.decide_within));
         let topology = Arc::new(Topology::open(config, &keys, Arc::clone(&context))?);
         let subscriber = Arc::new(Subscriber::new(config.decide_within));
         let subscriber_task = tokio::spawn(Arc::clone(&subscriber).run(Arc::clone(&topology))).abort_handle();
-        let redis = Self(Arc::new(RedisInner {
+        Ok(Self(Arc::new(RedisInner {
             topology,
             context,
             subscriber,
@@ -94,13 +80,11 @@ impl Redis {
             unavailable_errors: AtomicU64::new(0),
             last_rejection: Mutex::new(None),
             processes: AtomicUsize::new(1),
-            presence: Presence::default(),
+            process_info: ArcSwapOption::empty(),
             read_only,
             runtime,
             subscriber_task,
-        }));
-        tokio::spawn(presence::send_heartbeats(Arc::downgrade(&redis.0)));
-        Ok(redis)
+        })))
     }
 
     /// Returns the health of the connections. It contains no secret.
@@ -119,8 +103,13 @@ impl Redis {
         }
     }
 
+    /// Waits until every known server is available; returns at once if they are available already.
+    pub async fn ready(&self) {
+        self.0.topology.ready().await;
+    }
+
     /// Waits until the server that has this key is available; returns at once if it is available already.
-    pub async fn wait_until_available(&self, key: &str) {
+    pub(crate) async fn wait_until_available(&self, key: &str) {
         self.0.topology.wait_until_available(key).await;
     }
 
@@ -203,12 +192,10 @@ impl Redis {
     }
 }
 
-/// Requests of stores. They are public for the tests of this workspace, and not part of the public API.
-#[doc(hidden)]
+/// Requests of stores.
 impl Redis {
     /// Returns the builder of keys with the configured prefix.
-    #[must_use]
-    pub fn keys(&self) -> &Keys {
+    pub(crate) fn keys(&self) -> &Keys {
         &self.0.keys
     }
 
@@ -216,7 +203,7 @@ impl Redis {
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable (the script may or may not have run) or rejects the script.
-    pub async fn run(&self, script: &Script, keys: &[String], args: &[Vec<u8>]) -> Result<Value, StoreError> {
+    pub(crate) async fn run(&self, script: &Script, keys: &[String], args: &[Vec<u8>]) -> Result<Value, StoreError> {
         self.run_within(self.decide_within(), script, keys, args).await
     }
 
@@ -226,7 +213,7 @@ impl Redis {
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable or rejects one of the commands.
-    pub async fn read(
+    pub(crate) async fn read(
         &self,
         within: Duration,
         tag_key: &str,
@@ -245,8 +232,7 @@ impl Redis {
     /// Returns a signal that fires at each message of a channel, and once when the subscription is established.
     ///
     /// It does not wait for the subscription.
-    #[must_use]
-    pub fn signal(&self, channel: &str) -> Box<dyn Signal> {
+    pub(crate) fn signal(&self, channel: &str) -> Box<dyn Signal> {
         self.0.subscriber.signal(channel)
     }
 }

@@ -129,6 +129,27 @@ impl Cluster {
         node_reason.or_else(|| self.migrating_slots.get(slot).map(|unavailable| unavailable.reason))
     }
 
+    /// Waits until every known node can be used.
+    pub async fn ready(&self) {
+        let mut state = self.state();
+        loop {
+            let nodes: Option<Vec<_>> = match &*state.borrow_and_update() {
+                ClusterState::Mapped(map) => Some(map.nodes().cloned().collect()),
+                ClusterState::Discovering(_) | ClusterState::Unavailable(_) => None,
+            };
+            let all_available = async {
+                let Some(nodes) = &nodes else { return std::future::pending().await };
+                for node in nodes {
+                    node.connection.wait_until_available().await;
+                }
+            };
+            tokio::select! {
+                () = all_available => return,
+                _ = state.changed() => {}
+            }
+        }
+    }
+
     /// Waits until the node that has the key can be used.
     pub async fn wait_until_available(&self, key: &str) {
         let slot = slots::slot(key);

@@ -45,6 +45,8 @@ mod codec;
 mod connection;
 mod error;
 mod health;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod keys;
 mod limit;
 mod lock;
@@ -52,6 +54,7 @@ mod metrics;
 mod migrating_slots;
 mod node_connection;
 mod node_error;
+mod open;
 mod presence;
 mod script_hashes;
 mod slots;

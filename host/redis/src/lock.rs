@@ -12,7 +12,7 @@ use tidegate_lua::Script;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::Redis;
+use crate::client::Redis;
 
 /// How long a request is repeated if its reply is lost.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(1);

@@ -5,13 +5,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use redis::Value;
 use tidegate_core::{FleetProcess, ProcessInfo, StoreError};
 use tokio::time::sleep;
 
-use crate::Redis;
-use crate::client::RedisInner;
+use crate::client::{Redis, RedisInner};
 use crate::codec::{decode_reply, encode_arg};
 
 /// The time between two heartbeats.
@@ -22,19 +20,15 @@ const EXPIRY_US: u64 = 10_000_000;
 /// The maximum duration of a request; no call to a platform waits for it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The part of a client that sends heartbeats.
-#[derive(Default)]
-pub struct Presence {
-    info: ArcSwapOption<Box<dyn Fn() -> ProcessInfo + Send + Sync>>,
-}
-
 impl Redis {
-    /// Sets what this process says about itself. The function is called for each heartbeat, every two seconds.
+    /// Sets what this process says about itself. The function is called for each heartbeat, every two seconds; it
+    /// replaces the function of an earlier call. A client that [is read-only](Self::is_read_only) says nothing.
     pub fn announce(&self, info: impl Fn() -> ProcessInfo + Send + Sync + 'static) {
-        self.0.presence.info.store(Some(Arc::new(Box::new(info))));
+        self.0.process_info.store(Some(Arc::new(Box::new(info))));
     }
 
-    /// Returns the processes of the fleet, by id: every process with a heartbeat in the last 10 s.
+    /// Returns the processes of the fleet, by id: every process with a heartbeat in the last 10 s. A process whose client
+    /// [is read-only](Self::is_read_only) is not one of them.
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable.
@@ -55,7 +49,7 @@ impl Redis {
 
     /// Sends one heartbeat.
     async fn send_heartbeat(&self) {
-        let info = self.0.presence.info.load().as_ref().map_or_else(unannounced, |info| info());
+        let info = self.0.process_info.load().as_ref().map_or_else(unannounced, |info| info());
         let info = serde_json::to_vec(&info).unwrap_or_default();
         let process = if self.is_read_only() { "" } else { self.process() };
         let keys = [self.keys().processes(), self.keys().processes_info()];

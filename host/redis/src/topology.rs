@@ -59,6 +59,14 @@ impl Topology {
         }
     }
 
+    /// Waits until every known server can be used.
+    pub async fn ready(&self) {
+        match self {
+            Self::SingleNode(node) => node.wait_until_available().await,
+            Self::Cluster(cluster) => cluster.ready().await,
+        }
+    }
+
     /// Returns why the server that has the key is unavailable; `None` if it may be available.
     pub fn unavailable_reason(&self, key: &str) -> Option<Arc<str>> {
         match self {

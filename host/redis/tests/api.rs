@@ -70,7 +70,7 @@ async fn durations_of_states_are_measured_with_the_clock_of_the_process() {
     assert_eq!((redis.health().state, redis.health().state_duration_ms), (ServerState::Connecting, 0));
     // The wait ends with a timeout, because the server never becomes available.
     while redis.health().state != ServerState::Unavailable {
-        let _ = timeout(Duration::from_millis(10), redis.wait_until_available("")).await;
+        let _ = timeout(Duration::from_millis(10), redis.ready()).await;
     }
     assert_eq!(redis.health().state_duration_ms, 0);
     clock.0.store(5_000_000, Ordering::Relaxed);

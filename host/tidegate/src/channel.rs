@@ -17,11 +17,9 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use tidegate::channel::{
-//!     Channel, ChannelContext, ChannelError, ChannelKinds, Notification, Notifier, NotifyError, Secret, SendFuture,
-//! };
-//! use tidegate::channel::reader::{Section, integer};
-//! use tidegate::{ConfigFile, Host};
+//! use tidegate::channel::{Channel, ChannelContext, ChannelError, ChannelKinds, Notifier, NotifyError, SendFuture};
+//! use tidegate::config::reader::{Section, integer};
+//! use tidegate::{ConfigFile, Host, Notification, Secret};
 //!
 //! /// The settings. A reload compares them to find out whether the channel changed.
 //! #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +71,6 @@
 //!
 //! A channel that needs no section can be added in code: see [`ChannelConfig::from_notifier`].
 
-pub use tidegate_core::config::{Channel, ChannelConfig, ChannelContext, ChannelError, ChannelKinds, reader};
+pub use tidegate_core::config::{Channel, ChannelConfig, ChannelContext, ChannelError, ChannelKinds};
 pub use tidegate_core::notify::SendFuture;
-pub use tidegate_core::{Notification, Notifier, NotifyError, Secret, Severity, Transition};
+pub use tidegate_core::{Notifier, NotifyError};

@@ -58,9 +58,8 @@ impl ConfigError {
         Self { file: None, kind: Arc::new(kind) }
     }
 
-    /// Adds the file that contains the configuration to the message, for an error of `Builder::build` or `Host::apply`.
-    #[must_use]
-    pub fn in_file(self, file: &Path) -> Self {
+    /// Adds the file that contains the configuration to the message.
+    pub(crate) fn in_file(self, file: &Path) -> Self {
         Self { file: Some(file.to_owned()), ..self }
     }
 

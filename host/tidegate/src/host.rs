@@ -31,7 +31,7 @@ use crate::stores::Stores;
 /// The services of one process: limits, retries, metrics, locks and alerts. Clones share the same services.
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # tokio::runtime::HostBuilder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// let config = tidegate::Config::with_platforms();
 /// let host = tidegate::Host::builder().config(config).build().unwrap();
 /// assert!(host.limiter("taobao").unwrap().check(1).await.is_ok());
@@ -69,7 +69,7 @@ impl fmt::Debug for Host {
 
 /// Builds a [`Host`]. Every setting has a default.
 #[derive(Default)]
-pub struct Builder {
+pub struct HostBuilder {
     config: Config,
     clock: Option<Arc<dyn Clock>>,
     read_only: bool,
@@ -77,16 +77,16 @@ pub struct Builder {
     policies: Option<Arc<Policies>>,
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for HostBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("HostBuilder")
             .field("config", &self.config)
             .field("read_only", &self.read_only)
             .finish_non_exhaustive()
     }
 }
 
-impl Builder {
+impl HostBuilder {
     /// Sets the configuration. The default is `Config::default()`, which has no limits.
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
@@ -110,7 +110,22 @@ impl Builder {
         self
     }
 
-    /// Sets the policies. Without policies, the built-in fallback classifies failures, and there are no alerts.
+    /// Sets the policies. Without policies, the built-in fallback classifies failures, and there are no alerts: the host
+    /// does not read the policy directory of the configuration by itself.
+    ///
+    /// The policies read the metrics, the limits and the clock of the host. A registry that is shared by two hosts reads
+    /// those of the host that was built last.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use tidegate::{Config, Host, Policies};
+    /// let config = Config::with_platforms();
+    /// let policies = Policies::open(&config.policies);
+    /// let host = Host::builder().config(config).policies(policies).build()?;
+    /// assert!(host.policies().is_some());
+    /// # Ok::<(), tidegate::ConfigError>(())
+    /// # }).unwrap();
+    /// ```
     #[cfg(feature = "policies")]
     #[must_use]
     pub fn policies(mut self, policies: Arc<Policies>) -> Self {
@@ -118,13 +133,14 @@ impl Builder {
         self
     }
 
-    /// Builds the host. Must be called within a tokio runtime.
+    /// Builds the host. A configuration with `[redis]` requires a tokio runtime.
     ///
     /// If the configuration has `[redis]`, limits, locks, metrics and alerts are stored there. Redis need not be
     /// reachable yet. The channels of the configuration are opened, and alerts are sent to them while [`Host::run`] runs.
     ///
     /// # Errors
-    /// Returns an error if a channel cannot be opened or the `[redis]` settings are invalid.
+    /// Returns an error if a channel cannot be opened, if the `[redis]` settings are invalid, or if there are any and the
+    /// calling thread is not in a tokio runtime.
     pub fn build(self) -> Result<Host, ConfigError> {
         #[cfg(feature = "policies")]
         if let (Some(policies), Some(clock)) = (&self.policies, &self.clock) {
@@ -179,8 +195,8 @@ impl Builder {
 impl Host {
     /// Returns a builder for a host.
     #[must_use]
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
     }
 
     /// Returns the limiter of a platform, or of an additional limit by its name.
@@ -243,10 +259,16 @@ impl Host {
         self.0.calls.config.load_full()
     }
 
-    /// Returns the Redis client; `None` if the configuration has no `[redis]`.
+    /// Returns the health of the connections to Redis; `None` if the configuration has no `[redis]`.
     #[cfg(feature = "redis")]
     #[must_use]
-    pub fn redis(&self) -> Option<&tidegate_redis::Redis> {
+    pub fn redis_health(&self) -> Option<tidegate_redis::Health> {
+        self.redis().map(tidegate_redis::Redis::health)
+    }
+
+    /// Returns the Redis client.
+    #[cfg(feature = "redis")]
+    pub(crate) fn redis(&self) -> Option<&tidegate_redis::Redis> {
         self.0.stores.redis()
     }
 
@@ -270,10 +292,10 @@ impl Host {
         &self.0.calls.clock
     }
 
-    /// Returns whether a policy that may classify failures of this platform reads [`Failure::body`](tidegate_core::Failure::body). Otherwise the
-    /// caller may omit the body.
-    #[must_use]
-    pub fn reads_body(&self, platform: &str) -> bool {
+    /// Returns whether a policy that may classify failures of this platform reads the body. Otherwise the caller may omit
+    /// it.
+    #[cfg(feature = "tower")]
+    pub(crate) fn reads_body(&self, platform: &str) -> bool {
         #[cfg(feature = "policies")]
         if let Some(policies) = self.policies() {
             return policies.reads_body(platform);

@@ -44,9 +44,10 @@
 //! | --- | --- | --- |
 //! | `rhai` | yes | policies as Rhai scripts |
 //! | `wasm` | yes | policies as Wasm components |
-//! | `tower` | yes | the module `tower`, and `read_failure` for platform responses |
+//! | `tower` | yes | the modules `tower` and `response`, and `Host::read_failure` for responses of platforms |
 //! | `redis` | no | limits, locks, metrics and alerts that processes share through Redis |
 //! | `policies` | yes | the policy registry, reload and alerting; `rhai` and `wasm` enable it |
+//! | `internals` | no | what the tests of tidegate's workspace and its server need; exempt from semantic versioning |
 //!
 //! The types that users of the host need are here; [`tidegate_core`] has those with which one implements a store, a policy
 //! or a clock for tests.
@@ -73,6 +74,8 @@ mod error;
 mod evaluator;
 mod fleet;
 mod host;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod limit_set;
 mod limiter;
 mod limiters;
@@ -84,7 +87,7 @@ mod process_view;
 #[cfg(feature = "policies")]
 mod reload;
 #[cfg(feature = "tower")]
-mod response;
+pub mod response;
 #[cfg(test)]
 mod send_sync;
 mod stores;
@@ -96,7 +99,7 @@ pub mod tower;
 pub use admission::{AdmitError, Admitted, Denied};
 pub use advice::{Advice, CallOptions, GiveUpReason, NextStep};
 #[cfg(feature = "policies")]
-pub use alerts::{ActiveAlert, Alerts, MemoryAlerts};
+pub use alerts::{ActiveAlert, Alerts};
 pub use call_error::{CallError, RetryableError};
 pub use clock::SystemClock;
 pub use config_error::ConfigError;
@@ -105,39 +108,39 @@ pub use config_file::ConfigFile;
 pub use config_status::ConfigStatus;
 pub use error::UnknownPlatform;
 pub use evaluator::Classification;
-pub use host::{Builder, Host};
+pub use host::{Host, HostBuilder};
 pub use limit_set::{LimitRefused, Reservations};
 pub use limiter::{Limiter, Reservation};
 pub use lock::{Lease, Lock, LockError, Locks};
 pub use metrics::{Metrics, Recorder};
 pub use pipeline::{Attempt, Retry};
-#[cfg(feature = "tower")]
-pub use response::{complete_failure, read_failure};
 pub use system_env::SystemEnv;
 pub use tidegate_core::config::Config;
-pub use tidegate_core::store::{AlertRecord, Delivery, LockGrant, LockHeld, LockInfo, LockRequest};
+pub use tidegate_core::store::{AlertRecord, Delivery, LockGrant, LockHeld, LockInfo, LockRequest, RoutedNotification};
 pub use tidegate_core::{
-    Action, Allowed, Backoff, Class, Clock, Failure, FailureKind, Fault, FaultKind, FleetProcess, LimitStatus,
-    Notification, Notifier, NotifyError, OnRedisFailure, Outcome, ProcessInfo, Quota, QuotaError, Rate, Refusal,
-    Request, ReservationId, Severity, Stats, StoreError, Timestamp, Transition, Verdict,
+    Action, Admission, Allowed, Backoff, BuiltinAlert, Class, Clock, Failure, FailureKind, Fault, FaultKind,
+    FleetProcess, LimitStatus, Notification, OnRedisFailure, Outcome, ProcessInfo, Quota, QuotaError, Rate, Refusal,
+    Request, ReservationId, Secret, Severity, Stats, StoreError, Timestamp, Transition, Verdict,
 };
 #[cfg(feature = "policies")]
+pub use tidegate_core::{AlertPolicy, AlertTiming, AlertVerdict, HostView, Snapshot};
+#[cfg(feature = "policies")]
 pub use tidegate_policy::{
-    DecisionsStatus, Generation, Policies, PolicyDecision, PolicyStatus, ReloadReport, Rule, RuleScope, Watch,
+    DecisionsStatus, Difference, Differences, Generation, Policies, PolicyDecision, PolicyHashes, PolicyStatus,
+    ReloadReport, Rule, RuleScope, Watch,
 };
 
-/// The types of a [`Config`], and those with which a program adds a channel kind.
+/// The types of a [`Config`], and those that read one.
 pub mod config {
-    pub use tidegate_core::config::reader::{Diagnostic, EffectiveValue, Origin, Section};
     pub use tidegate_core::config::{
-        AlertingConfig, Channel, ChannelConfig, ChannelContext, ChannelError, ChannelKinds, Config, DecisionsConfig,
-        Env, ErrorShape, LimitConfig, LimitScope, MetricsConfig, NoEnv, Parser, PlatformConfig, PoliciesConfig,
-        PolicyConfig, RedisConfig, RetryConfig, ServerConfig,
+        AlertingConfig, DecisionsConfig, Env, ErrorShape, FieldPath, FieldValues, Isolation, LimitConfig, LimitScope,
+        MetricsConfig, NamePattern, NoEnv, Parser, PlatformConfig, PoliciesConfig, PolicyConfig, PolicyLimits,
+        RedisConfig, RedisKind, ResolvedPolicyConfig, RetryConfig, ServerConfig, Setting, Settings, reader,
     };
 }
 
-/// The health of the connection to Redis; see [`Host::redis`].
+/// The health of the connections to Redis; see [`Host::redis_health`].
 #[cfg(feature = "redis")]
 pub mod redis {
-    pub use tidegate_redis::{Health, Redis, ServerHealth, ServerState};
+    pub use tidegate_redis::{Health, ServerHealth, ServerState};
 }

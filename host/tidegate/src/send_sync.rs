@@ -32,7 +32,6 @@ assert_send_sync_debug!(
     BlockingLock,
     BlockingReservations,
     BlockingRetry,
-    Builder,
     CallError<Failure>,
     CallOptions,
     Classification,
@@ -41,6 +40,7 @@ assert_send_sync_debug!(
     Denied,
     GiveUpReason,
     Host,
+    HostBuilder,
     Lease,
     LimitRefused,
     Limiter,
@@ -60,7 +60,7 @@ assert_send_sync_debug!(
 
 #[cfg(feature = "policies")]
 const _: () = {
-    assert_send_sync_debug!(ActiveAlert, Alerts, ConfigStatus, MemoryAlerts, Policies);
+    assert_send_sync_debug!(ActiveAlert, Alerts, ConfigStatus, Policies);
 };
 
 #[cfg(feature = "tower")]

@@ -20,9 +20,6 @@ pub struct Stores {
     clock: Arc<dyn Clock>,
     #[cfg(feature = "redis")]
     redis: Option<Redis>,
-    /// Whether limits in Redis stay unchanged, even if the configuration differs.
-    #[cfg(feature = "redis")]
-    read_only: bool,
 }
 
 impl Stores {
@@ -34,7 +31,7 @@ impl Stores {
             open(config, Arc::clone(clock)).map_err(|error| redis_error(&error))
         };
         let redis = config.redis.as_ref().map(open).transpose()?;
-        Ok(Self { clock: Arc::clone(clock), redis, read_only })
+        Ok(Self { clock: Arc::clone(clock), redis })
     }
 
     /// Rejects `[redis]` in a build without Redis. If it were ignored, every process would have limits of its own.
@@ -51,8 +48,7 @@ impl Stores {
     pub fn limiter(&self, platform: &str, limit: LimitConfig) -> Limiter {
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
-            let new_limit = if self.read_only { RedisLimit::read_only } else { RedisLimit::new };
-            return Limiter::shared(Arc::new(new_limit(redis.clone(), platform, limit)));
+            return Limiter::shared(RedisLimit::new(redis.clone(), platform, limit));
         }
         Limiter::new(limit.quota, Arc::clone(&self.clock))
     }

@@ -15,7 +15,7 @@ use tidegate_core::config::LimitConfig;
 use tidegate_core::store::{LimitStore, OnRedisFailure, Signal, StoreError, StoreReservation};
 use tidegate_core::{Clock, LimitStatus, Quota, Refusal, ReservationId, Ticket, Timestamp};
 
-use crate::Redis;
+use crate::client::Redis;
 use batch::{BatchHeader, Batcher, LimitOp, UnclaimedReply};
 use local_share::{LocalShare, RETRY_AFTER};
 use reply::{BucketState, OpOutcome, OpReply, format_quota};
@@ -87,36 +87,33 @@ impl fmt::Debug for RedisLimit {
 }
 
 impl RedisLimit {
-    /// Creates the limit of `platform`. It sends nothing to Redis until it is used; the first request contains its
-    /// configuration.
+    /// Creates the limit of `platform`. It sends nothing to Redis until it is used.
+    ///
+    /// The first request contains its configuration, unless the client [is read-only](Redis::is_read_only). In this case
+    /// the quota in Redis is unchanged.
     #[must_use]
     pub fn new(redis: Redis, platform: &str, limit: LimitConfig) -> Self {
         let clock = Arc::clone(redis.clock());
-        Self::open(redis, platform, limit, true, clock, None)
+        Self::open(redis, platform, limit, clock, None)
     }
 
-    /// Creates the limit of `platform` without sending its configuration. The quota in Redis is unchanged.
-    #[must_use]
-    pub fn read_only(redis: Redis, platform: &str, limit: LimitConfig) -> Self {
-        let clock = Arc::clone(redis.clock());
-        Self::open(redis, platform, limit, false, clock, None)
-    }
-
-    /// Creates a limit that uses `clock` instead of the clocks of the client and of the Redis server, for tests.
+    /// Creates a limit that uses `clock` in place of the clocks of the client and of the Redis server, for the tests of
+    /// this workspace.
+    #[cfg(feature = "internals")]
     #[must_use]
     pub fn with_clock(redis: Redis, platform: &str, limit: LimitConfig, clock: Arc<dyn Clock>) -> Self {
         let script_clock = Some(Arc::clone(&clock));
-        Self::open(redis, platform, limit, true, clock, script_clock)
+        Self::open(redis, platform, limit, clock, script_clock)
     }
 
     fn open(
         redis: Redis,
         platform: &str,
         limit: LimitConfig,
-        config_changed: bool,
         clock: Arc<dyn Clock>,
         script_clock: Option<Arc<dyn Clock>>,
     ) -> Self {
+        let config_changed = !redis.is_read_only();
         let keys = redis.keys();
         let channel = keys.limit_changed(platform);
         Self(Arc::new(LimitInner {
@@ -339,7 +336,7 @@ impl LimitStore for RedisLimit {
         let mut state = self.0.state.lock();
         state.configured = LimitConfig::new(quota).with_on_redis_failure(on_failure);
         state.configured_at = self.0.clock.now();
-        state.config_changed = true;
+        state.config_changed = !self.0.redis.is_read_only();
         drop(state);
         drop(self.0.enqueue(LimitOp::Status));
     }

@@ -17,7 +17,7 @@ use tidegate_core::{Clock, Stats, StoreError};
 use tidegate_lua::{METRICS_ADD, METRICS_NAMES, METRICS_PENDING, METRICS_ROLL, Script};
 use tokio::task::JoinSet;
 
-use crate::Redis;
+use crate::client::Redis;
 use crate::codec::{decode_reply, encode_arg};
 use pending_batches::{MetricBatch, PendingBatches};
 
@@ -65,7 +65,8 @@ impl RedisMetrics {
         Self::open(redis, max_endpoints, None)
     }
 
-    /// Creates a store that uses `clock`, for tests.
+    /// Creates a store that uses `clock` in place of the clock of the Redis server, for the tests of this workspace.
+    #[cfg(feature = "internals")]
     #[must_use]
     pub fn with_clock(redis: Redis, max_endpoints: usize, clock: Arc<dyn Clock>) -> Self {
         Self::open(redis, max_endpoints, Some(clock))

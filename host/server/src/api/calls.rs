@@ -151,8 +151,7 @@ pub async fn record(host: &Host, call: CallReport) -> Result<Option<CallAdvice>,
         retry_after_ms: report.retry_after_ms,
         body: report.body,
     };
-    let mut failure = tidegate::complete_failure(&host.config(), failure);
-    failure.body.take_if(|_| !host.reads_body(&failure.platform));
+    let failure = host.complete_failure(failure);
     let options = CallOptions::default()
         .idempotent(call.idempotent)
         .refreshes_credentials(call.refreshes_credentials)

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 use tidegate::Host;
-use tidegate_redis::Redis;
 use utoipa::ToSchema;
 
 use super::redis::RedisState;
@@ -80,9 +79,9 @@ pub fn check(host: &Host) -> HealthResponse {
     let generation = generation.as_ref().map_or(0, |generation| generation.number());
     let config = host.config_status();
     let config = ConfigSummary { reloads: config.reloads, stale: config.stale.is_some() };
-    let redis = host.redis().map(Redis::health);
-    let redis =
-        redis.map(|redis| RedisSummary { state: redis.state.into(), state_duration_ms: redis.state_duration_ms });
+    let redis = host
+        .redis_health()
+        .map(|redis| RedisSummary { state: redis.state.into(), state_duration_ms: redis.state_duration_ms });
     let status = match &redis {
         Some(redis) if redis.state != RedisState::Up => HealthStatus::Degraded,
         _ if stale + quarantined > 0 || !readable || config.stale => HealthStatus::Stale,

@@ -183,10 +183,10 @@ impl From<ServerHealth> for RedisServerHealth {
 
 /// Returns the health of the Redis connection, including server names, and the processes that share the Redis.
 pub async fn status(host: &Host) -> RedisResponse {
-    match host.redis() {
-        Some(redis) => {
-            let fleet = redis.fleet().await.ok();
-            RedisResponse::Configured(Box::new(RedisHealth::new(redis.health(), fleet)))
+    match host.redis_health() {
+        Some(health) => {
+            let fleet = host.fleet().await.ok();
+            RedisResponse::Configured(Box::new(RedisHealth::new(health, fleet)))
         }
         None => RedisResponse::NotConfigured(NoRedis { configured: false }),
     }

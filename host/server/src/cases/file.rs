@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tidegate::Config;
+use tidegate::response::complete_failure;
 use tidegate_core::config::reader::{self, Section, parsed, scalar, spanned_string, string};
 use tidegate_core::config::{PoliciesConfig, PolicyConfig, Settings};
 use tidegate_core::{Failure, HostView, LimitStatus, Request, Stats};
@@ -143,7 +144,7 @@ impl Case {
         let platform = if failure.platform.is_empty() { platform } else { &failure.platform };
         let at_ms = failure.at_ms.max(self.at_ms);
         let failure = Failure { platform: platform.to_owned(), at_ms, ..failure.clone() };
-        tidegate::complete_failure(config, failure)
+        complete_failure(config, failure)
     }
 
     /// Returns the failure that a response describes, or `None` if the call succeeded.

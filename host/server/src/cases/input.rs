@@ -8,6 +8,7 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use tidegate::Config;
+use tidegate::response::{ResponseParts, read_failure};
 use tidegate_core::{Failure, HostView, Snapshot, Stats};
 
 use super::view::FixedView;
@@ -74,7 +75,8 @@ impl PlatformResponse {
     #[must_use]
     pub fn failure(&self, config: &Config, platform: &str, at_ms: u64) -> Option<Failure> {
         let body = self.body.as_bytes();
-        let failure = tidegate::read_failure(config, platform, self.status, &self.headers, body, at_ms)?;
+        let response = ResponseParts::new(self.status, &self.headers, body).with_at_ms(at_ms);
+        let failure = read_failure(config, platform, response)?;
         Some(failure.with_body(body))
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use tidegate::Host;
+use tidegate::internals::redis;
 
 use super::UsageError;
 use crate::api::alerts::{AlertsRequest, AlertsResponse};
@@ -123,9 +124,9 @@ impl Client {
         match self {
             Self::Server(server) => server.send(server.request(Method::GET, &["redis"])).await,
             Self::Redis(host) => {
-                if let Some(redis) = host.redis() {
+                if let Some(redis) = redis(host) {
                     // Wait for the first connection: before it, the health is only "connecting".
-                    let _ = tokio::time::timeout(REDIS_TIMEOUT, redis.wait_until_available("")).await;
+                    let _ = tokio::time::timeout(REDIS_TIMEOUT, redis.ready()).await;
                 }
                 Ok(api::redis::status(host).await)
             }

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidegate::Config;
+use tidegate::response::complete_failure;
 use tidegate_core::{Failure, Fault, FnHostView, HostView, Request, Stats};
 use tidegate_policy::{LoadedPolicy, PolicyKind, load_one};
 
@@ -97,7 +98,7 @@ impl Eval {
             let name = self.policy.file_name().unwrap_or_default().to_string_lossy();
             failure.platform = name.split('.').next().unwrap_or_default().to_owned();
         }
-        Ok(tidegate::complete_failure(config, failure))
+        Ok(complete_failure(config, failure))
     }
 }
 

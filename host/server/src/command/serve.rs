@@ -85,7 +85,7 @@ impl Serve {
         let policies = Policies::open(&config.policies.clone().with_dir(dir));
         let host = Host::builder().config(config).policies(Arc::clone(&policies)).build();
         let host = host.map_err(|error| match &file {
-            Some(file) => UsageError(error.in_file(file.path()).to_string()),
+            Some(file) => UsageError(format!("{}: {error}", file.path().display())),
             None => UsageError(error.to_string()),
         })?;
         let listener = TcpListener::bind(address)

@@ -8,7 +8,7 @@ use http::HeaderName;
 use http::header::CONTENT_TYPE;
 use tidegate::{ActiveAlert, Host};
 use tidegate_policy::{Policies, PolicyStatus};
-use tidegate_redis::{Redis, ServerState};
+use tidegate_redis::ServerState;
 
 use crate::api::ApiError;
 
@@ -124,7 +124,7 @@ fn alerts(page: &mut Page, active: &[ActiveAlert]) {
 }
 
 fn redis(page: &mut Page, host: &Host) {
-    let Some(health) = host.redis().map(Redis::health) else { return };
+    let Some(health) = host.redis_health() else { return };
     page.family("tidegate_redis_up", "gauge", "1 if the Redis server is usable, 0 otherwise.");
     for server in &health.servers {
         let labels = [("server", server.server.as_deref().unwrap_or("unknown"))];

@@ -80,9 +80,8 @@ impl Limiter {
 
     /// Creates a limiter whose bucket is in Redis.
     #[cfg(feature = "redis")]
-    #[must_use]
-    pub fn shared(limit: Arc<RedisLimit>) -> Self {
-        Self(LimiterStore::Redis(limit))
+    pub(crate) fn shared(limit: RedisLimit) -> Self {
+        Self(LimiterStore::Redis(Arc::new(limit)))
     }
 
     /// Takes `cost` tokens if they are available now.

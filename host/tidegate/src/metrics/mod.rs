@@ -80,8 +80,7 @@ impl Metrics {
 
     /// Creates empty metrics that also keep the counts for [`take_pending`](Self::take_pending), which the caller must
     /// call regularly.
-    #[must_use]
-    pub fn with_export(max_endpoints: usize, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn with_export(max_endpoints: usize, clock: Arc<dyn Clock>) -> Self {
         Self::create(max_endpoints, clock, true)
     }
 
@@ -92,8 +91,7 @@ impl Metrics {
 
     /// Returns the counts since the previous call of this method, for export to a shared store. The result is empty
     /// unless the metrics were created by [`with_export`](Self::with_export).
-    #[must_use]
-    pub fn take_pending(&self) -> MetricDeltas {
+    pub(crate) fn take_pending(&self) -> MetricDeltas {
         let now_ms = self.0.clock.unix_ms();
         let series = self.0.series.read().clone();
         let deltas = series.into_iter().map(|(platform, endpoints)| {

@@ -29,9 +29,50 @@ const POLICY_HEADERS: [&str; 8] = [
     "x-ratelimit-reset",
 ];
 
+/// A response of a platform.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ResponseParts<'a> {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The body, or its first 64 KiB.
+    pub body: &'a [u8],
+    /// The time at which the response arrived, in milliseconds since 1970; 0 if unknown.
+    pub at_ms: u64,
+}
+
+impl<'a> ResponseParts<'a> {
+    /// Creates a response that arrived at an unknown time.
+    #[must_use]
+    pub const fn new(status: StatusCode, headers: &'a HeaderMap, body: &'a [u8]) -> Self {
+        Self { status, headers, body, at_ms: 0 }
+    }
+
+    /// Sets the time at which the response arrived, in milliseconds since 1970.
+    #[must_use]
+    pub const fn with_at_ms(self, at_ms: u64) -> Self {
+        Self { at_ms, ..self }
+    }
+}
+
 impl Host {
     /// Returns the failure that a response of a platform describes, or `None` if the call succeeded; see
     /// [`read_failure`]. The failure has the body if a policy of the platform reads it.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use http::{HeaderMap, StatusCode};
+    /// use tidegate::{Config, Host};
+    /// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
+    /// let body = br#"{"error_response": {"code": 7, "msg": "App Call Limited"}}"#;
+    /// let failure = host.read_failure("taobao", StatusCode::OK, &HeaderMap::new(), body).unwrap();
+    /// assert_eq!(failure.code.as_deref(), Some("7"));
+    /// let body = br#"{"trade_get_response": {}}"#;
+    /// assert_eq!(host.read_failure("taobao", StatusCode::OK, &HeaderMap::new(), body), None);
+    /// # });
+    /// ```
     #[must_use]
     pub fn read_failure(
         &self,
@@ -40,8 +81,18 @@ impl Host {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Option<Failure> {
-        let failure = read_failure(&self.config(), platform, status, headers, body, self.clock().unix_ms())?;
+        let response = ResponseParts { status, headers, body, at_ms: self.clock().unix_ms() };
+        let failure = read_failure(&self.config(), platform, response)?;
         Some(if self.reads_body(platform) { failure.with_body(body) } else { failure })
+    }
+
+    /// Completes a failure that a caller reports; see [`complete_failure`]. The failure keeps its body if a policy of the
+    /// platform reads it.
+    #[must_use]
+    pub fn complete_failure(&self, failure: Failure) -> Failure {
+        let mut failure = complete_failure(&self.config(), failure);
+        failure.body.take_if(|_| !self.reads_body(&failure.platform));
+        failure
     }
 }
 
@@ -49,26 +100,22 @@ impl Host {
 ///
 /// It searches the first 64 KiB of the body, as JSON or XML. The error shapes of the platform in `config` say where the
 /// error is; without shapes, only the HTTP status reports errors. The failure does not contain the body; to add it, call
-/// [`Failure::with_body`]. `at_ms` is the time at which the response arrived, in milliseconds since 1970; 0 if unknown.
+/// [`Failure::with_body`].
 ///
 /// ```
 /// use http::{HeaderMap, StatusCode};
+/// use tidegate::response::{ResponseParts, read_failure};
 /// let text = "limits.shop = { rate = '10/s', burst = 10 }\n\
 ///             platforms.shop.error = { at = '/err', code = 'no', message = 'text' }";
 /// let config = tidegate::Config::parse(text).unwrap();
-/// let body = br#"{"err": {"no": 7, "text": "too many calls"}}"#;
-/// let failure = tidegate::read_failure(&config, "shop", StatusCode::OK, &HeaderMap::new(), body, 0).unwrap();
+/// let (headers, body) = (HeaderMap::new(), br#"{"err": {"no": 7, "text": "too many calls"}}"#);
+/// let response = ResponseParts::new(StatusCode::OK, &headers, body);
+/// let failure = read_failure(&config, "shop", response).unwrap();
 /// assert_eq!((failure.code.as_deref(), failure.message.as_deref()), (Some("7"), Some("too many calls")));
 /// ```
 #[must_use]
-pub fn read_failure(
-    config: &Config,
-    platform: &str,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &[u8],
-    at_ms: u64,
-) -> Option<Failure> {
+pub fn read_failure(config: &Config, platform: &str, response: ResponseParts<'_>) -> Option<Failure> {
+    let ResponseParts { status, headers, body, at_ms } = response;
     let shapes = config.error_shapes(platform);
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     // A partial result that lists errors for the missing part is a success.
@@ -104,7 +151,7 @@ pub fn read_failure(
 ///     body: Some(r#"{"error_response": {"code": 7, "msg": "App Call Limited"}}"#.into()),
 ///     ..Failure::default()
 /// };
-/// let failure = tidegate::complete_failure(&Config::with_platforms(), reported);
+/// let failure = tidegate::response::complete_failure(&Config::with_platforms(), reported);
 /// assert_eq!((failure.retry_after_ms, failure.code.as_deref()), (Some(7_000), Some("7")));
 /// ```
 #[must_use]

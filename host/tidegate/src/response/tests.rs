@@ -65,7 +65,7 @@ fn error_codes_are_extracted_for_each_platform() {
     let config = Config::with_platforms();
     for (platform, status, body, expected) in ROWS {
         let status = StatusCode::from_u16(*status).unwrap();
-        let failure = read_failure(&config, platform, status, &HeaderMap::new(), body.as_bytes(), 0);
+        let failure = read_failure(&config, platform, ResponseParts::new(status, &HeaderMap::new(), body.as_bytes()));
         let code = failure.map_or("-".to_owned(), |failure| failure.code.unwrap_or_default());
         assert_eq!(code, *expected, "{platform}: {body}");
     }
@@ -76,8 +76,12 @@ fn failures_have_the_policy_headers_only_and_the_parsed_wait() {
     let headers = [("retry-after", "7"), ("set-cookie", "secret"), ("x-amzn-errortype", "Throttled")];
     let headers = headers.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     let headers: HeaderMap = headers.collect::<Vec<(http::HeaderName, http::HeaderValue)>>().into_iter().collect();
-    let failure =
-        read_failure(&Config::with_platforms(), "amazon", StatusCode::TOO_MANY_REQUESTS, &headers, b"", 0).unwrap();
+    let failure = read_failure(
+        &Config::with_platforms(),
+        "amazon",
+        ResponseParts::new(StatusCode::TOO_MANY_REQUESTS, &headers, b""),
+    )
+    .unwrap();
     assert_eq!(failure.retry_after_ms, Some(7_000));
     assert_eq!(failure.headers.len(), 2, "{:?}", failure.headers);
     assert_eq!(failure.code.as_deref(), Some("Throttled"), "the header is used because the body has no code");
@@ -85,8 +89,11 @@ fn failures_have_the_policy_headers_only_and_the_parsed_wait() {
 
 /// Returns the code and the message that are read from the body of an HTTP 200 response (`-` for a success).
 fn read(platform: &str, body: impl AsRef<[u8]>) -> String {
-    let failure =
-        read_failure(&Config::with_platforms(), platform, StatusCode::OK, &HeaderMap::new(), body.as_ref(), 0);
+    let failure = read_failure(
+        &Config::with_platforms(),
+        platform,
+        ResponseParts::new(StatusCode::OK, &HeaderMap::new(), body.as_ref()),
+    );
     let describe = |failure: Failure| {
         format!("{} {}", failure.code.unwrap_or_default(), failure.message.unwrap_or_default()).trim().to_owned()
     };
@@ -252,7 +259,8 @@ fn configured_shapes_find_the_error() {
         ("[]", r#"{"err":{"no":7}}"#, "-"),
     ];
     for (error, body, expected) in rows {
-        let failure = read_failure(&shop(error), "shop", StatusCode::OK, &HeaderMap::new(), body.as_bytes(), 0);
+        let failure =
+            read_failure(&shop(error), "shop", ResponseParts::new(StatusCode::OK, &HeaderMap::new(), body.as_bytes()));
         let fields = |Failure { code, sub_code, message, .. }| {
             [code, sub_code, message].map(Option::unwrap_or_default).join("|")
         };
@@ -281,7 +289,7 @@ fn headers_contain_errors_that_the_body_does_not() {
         let names = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         let names: HeaderMap = names.collect::<Vec<(http::HeaderName, http::HeaderValue)>>().into_iter().collect();
         let status = StatusCode::from_u16(status).unwrap();
-        let failure = read_failure(&shop(error), "shop", status, &names, body.as_bytes(), 0);
+        let failure = read_failure(&shop(error), "shop", ResponseParts::new(status, &names, body.as_bytes()));
         let fields = |Failure { code, sub_code, message, .. }| {
             [code, sub_code, message].map(Option::unwrap_or_default).join("|")
         };
@@ -296,7 +304,9 @@ fn configured_headers_are_added_to_those_that_policies_read() {
     let headers = [("x-trace", "t"), ("retry-after", "7"), ("set-cookie", "secret")];
     let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     let headers: HeaderMap = Vec::<(http::HeaderName, http::HeaderValue)>::from(headers).into_iter().collect();
-    let read = |platform| read_failure(&config, platform, StatusCode::BAD_GATEWAY, &headers, b"", 0).unwrap().headers;
+    let read = |platform| {
+        read_failure(&config, platform, ResponseParts::new(StatusCode::BAD_GATEWAY, &headers, b"")).unwrap().headers
+    };
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(read("shop"), [pair("retry-after", "7"), pair("x-trace", "t")]);
     assert_eq!(read("other"), [pair("retry-after", "7")]);
