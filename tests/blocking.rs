@@ -49,7 +49,7 @@ fn retried_call_may_use_other_services() {
         if attempt.number < 3 { Err(Failure { status: Some(503), ..Failure::default() }) } else { Ok("done") }
     });
     assert_eq!((result.unwrap(), attempts), ("done", vec![1, 2, 3]));
-    assert_eq!(host.services().metrics().get("pdd", Some("e"), Duration::from_secs(60)).errors, 2);
+    assert_eq!(host.host().metrics().stats("pdd", Some("e"), Duration::from_secs(60)).errors, 2);
 }
 
 #[test]
@@ -104,10 +104,9 @@ fn thread_can_classify_admit_and_reserve() {
 fn dropped_lease_releases_the_lock_to_a_waiting_thread() {
     let host = host();
     let (first_lock, second_lock) = (host.lock("job").unwrap(), host.lock("job").unwrap());
-    let lease = first_lock.try_acquire().unwrap().unwrap();
-    assert!(lease.is_held() && second_lock.try_acquire().unwrap().is_none());
-    let waiting =
-        std::thread::spawn(move || second_lock.acquire(Duration::from_secs(20)).unwrap().unwrap().fencing_token());
+    let lease = first_lock.try_acquire().unwrap();
+    assert!(lease.is_held() && second_lock.try_acquire().unwrap_err().lock_error().unwrap().held().is_some());
+    let waiting = std::thread::spawn(move || second_lock.acquire(Duration::from_secs(20)).unwrap().fencing_token());
     let first_token = lease.fencing_token();
     drop(lease);
     assert!(waiting.join().unwrap() > first_token);
@@ -129,7 +128,7 @@ fn blocking_call_inside_a_runtime_returns_an_error() {
             assert!(matches!(inside_runtime, Err(BlockingCallError::Blocking(error)) if error.is_inside_runtime()));
             assert!(BlockingHost::start(|| tidegate::Host::builder().build()).is_err());
             // The async services still work here, and the last handle may be dropped inside a runtime.
-            assert!(host.services().limiter("jd").unwrap().check(1).await.is_ok());
+            assert!(host.host().limiter("jd").unwrap().check(1).await.is_ok());
         });
     }
     drop(limiter);

@@ -102,11 +102,11 @@ async fn stale_lock_holder_is_rejected_after_a_failover() {
     let config = sentinels.config();
     let host = || Host::builder().config(Config::default().with_redis(config.clone())).build().unwrap();
     let (first, second) = (host(), host());
-    let lock = |host: &Host| host.locks().lock("job").unwrap().ttl(Duration::from_secs(2)).unwrap();
+    let lock = |host: &Host| host.locks().lock("job").unwrap().with_ttl(Duration::from_secs(2)).unwrap();
     let mut resource = FencedResource::default();
 
     let timeout = Duration::from_secs(60);
-    let mut old_lease = lock(&first).acquire(timeout).await.unwrap().unwrap();
+    let mut old_lease = lock(&first).acquire(timeout).await.unwrap();
     assert!(resource.accepts(old_lease.fencing_token()));
     // The new master knows neither the lock nor its last token, as if its replication had stopped earlier.
     let [master, replica] = &mut sentinels.servers;
@@ -116,7 +116,7 @@ async fn stale_lock_holder_is_rejected_after_a_failover() {
     let acquired = async {
         loop {
             // The store returns errors until the replica becomes the master.
-            if let Ok(Some(lease)) = lock(&second).acquire(timeout).await {
+            if let Ok(lease) = lock(&second).acquire(timeout).await {
                 return lease;
             }
         }
@@ -134,6 +134,6 @@ async fn stale_lock_holder_is_rejected_after_a_failover() {
     assert!(!old_lease.is_held() && new_lease.is_held());
 
     drop(new_lease);
-    old_lease = lock(&first).acquire(timeout).await.unwrap().unwrap();
+    old_lease = lock(&first).acquire(timeout).await.unwrap();
     assert!(resource.accepts(old_lease.fencing_token()), "the current holder is accepted");
 }

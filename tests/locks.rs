@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tidegate::{Config, Host, Lock};
+use tidegate::{Config, Host, Lock, LockHolder};
 use tidegate_core::config::RedisConfig;
 use tidegate_core::store::LockRequest;
 
@@ -23,7 +23,7 @@ fn host(redis: Option<RedisConfig>) -> Host {
 }
 
 fn lock(host: &Host, ttl: Duration) -> Lock {
-    host.locks().lock("orders: {taobao} é").unwrap().ttl(ttl).unwrap()
+    host.locks().lock("orders: {taobao} é").unwrap().with_ttl(ttl).unwrap()
 }
 
 /// Defines each test twice: with two handles to one host in memory, and with two hosts that share a Redis server.
@@ -53,10 +53,10 @@ macro_rules! in_both_stores {
 in_both_stores! {
     release_wakes_the_waiting_process(first, second) {
         let (mine, theirs) = (lock(&first, LONG), lock(&second, LONG));
-        let lease = mine.acquire(LONG).await.unwrap().unwrap();
+        let lease = mine.acquire(LONG).await.unwrap();
         assert!(lease.is_held());
-        assert!(theirs.try_acquire().await.unwrap().is_none());
-        let waiting = tokio::spawn(async move { theirs.acquire(LONG).await.unwrap().unwrap().fencing_token() });
+        assert!(theirs.try_acquire().await.unwrap_err().held().is_some());
+        let waiting = tokio::spawn(async move { theirs.acquire(LONG).await.unwrap().fencing_token() });
         tokio::task::yield_now().await;
         let first_token = lease.fencing_token();
         assert!(lease.release().await.unwrap());
@@ -67,57 +67,57 @@ in_both_stores! {
 
     reentrant_lock_is_released_with_its_last_lease(first, second) {
         let (mine, theirs) = (lock(&first, LONG), lock(&second, LONG));
-        let outer = mine.acquire(LONG).await.unwrap().unwrap();
-        let inner = mine.clone().try_acquire().await.unwrap().unwrap();
+        let outer = mine.acquire(LONG).await.unwrap();
+        let inner = mine.clone().try_acquire().await.unwrap();
         assert_eq!(inner.fencing_token(), outer.fencing_token());
         drop(outer);
         assert!(inner.is_held());
-        assert!(theirs.try_acquire().await.unwrap().is_none());
+        assert!(theirs.try_acquire().await.unwrap_err().held().is_some());
         assert!(inner.release().await.unwrap());
-        assert!(theirs.try_acquire().await.unwrap().is_some());
+        assert!(theirs.try_acquire().await.is_ok());
     }
 
     named_owner_holds_the_lock_in_every_process(first, second) {
-        let mine = lock(&first, LONG).owner("shop 7").unwrap();
-        let same = lock(&second, LONG).owner("shop 7").unwrap();
-        let lease = mine.try_acquire().await.unwrap().unwrap();
-        let same_lease = same.try_acquire().await.unwrap().unwrap();
+        let mine = lock(&first, LONG).with_owner("shop 7").unwrap();
+        let same = lock(&second, LONG).with_owner("shop 7").unwrap();
+        let lease = mine.try_acquire().await.unwrap();
+        let same_lease = same.try_acquire().await.unwrap();
         assert_eq!(lease.fencing_token(), same_lease.fencing_token());
         assert_eq!(first.locks().list().await.unwrap()[0].depth, 2);
         assert!(lease.release().await.unwrap());
-        assert!(lock(&first, LONG).try_acquire().await.unwrap().is_none(), "one lease still holds the lock");
+        assert!(lock(&first, LONG).try_acquire().await.unwrap_err().held().is_some(), "one lease still holds the lock");
         assert!(same_lease.release().await.unwrap());
         assert!(first.locks().list().await.unwrap().is_empty());
     }
 
     dropped_lease_releases_the_lock_and_stops_its_extension(first, second) {
-        let lease = lock(&first, 300 * MS).try_acquire().await.unwrap().unwrap();
+        let lease = lock(&first, 300 * MS).try_acquire().await.unwrap();
         drop(lease);
-        let next = lock(&second, LONG).acquire(LONG).await.unwrap().unwrap();
+        let next = lock(&second, LONG).acquire(LONG).await.unwrap();
         // If the extension of the dropped lease continued, this lease would end early, or another owner would get the
         // lock.
         for _ in 0..8 {
-            assert!(lock(&first, LONG).acquire(50 * MS).await.unwrap().is_none());
+            assert!(lock(&first, LONG).acquire(50 * MS).await.unwrap_err().held().is_some());
         }
         assert!(next.is_held() && next.release().await.unwrap());
     }
 
     aborted_waiters_do_not_block_the_lock(first, second) {
-        let lease = lock(&first, LONG).try_acquire().await.unwrap().unwrap();
+        let lease = lock(&first, LONG).try_acquire().await.unwrap();
         let waits: Vec<_> = (0..5).map(|_| {
             let theirs = lock(&second, LONG);
-            tokio::spawn(async move { theirs.acquire(LONG).await.unwrap().is_some() })
+            tokio::spawn(async move { theirs.acquire(LONG).await.is_ok() })
         }).collect();
         tokio::task::yield_now().await;
         waits.iter().for_each(|wait| wait.abort());
         lease.release().await.unwrap();
-        assert!(lock(&second, LONG).acquire(LONG / 2).await.unwrap().is_some());
+        assert!(lock(&second, LONG).acquire(LONG / 2).await.is_ok());
     }
 
     lease_is_extended_beyond_its_ttl(first, second) {
-        let lease = lock(&first, 200 * MS).try_acquire().await.unwrap().unwrap();
+        let lease = lock(&first, 200 * MS).try_acquire().await.unwrap();
         // Another owner waits for the lock for several times the TTL.
-        assert!(lock(&second, 200 * MS).acquire(900 * MS).await.unwrap().is_none());
+        assert!(lock(&second, 200 * MS).acquire(900 * MS).await.unwrap_err().held().is_some());
         assert!(lease.is_held());
     }
 
@@ -129,7 +129,7 @@ in_both_stores! {
             let mine = lock(if number % 2 == 0 { &first } else { &second }, LONG);
             let (inside, served, last) = (Arc::clone(&inside), Arc::clone(&served), Arc::clone(&last));
             contenders.spawn(async move {
-                let lease = mine.acquire(LONG).await.unwrap().expect("every contender gets the lock in time");
+                let lease = mine.acquire(LONG).await.expect("every contender gets the lock in time");
                 assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two contenders hold the lock");
                 assert!(last.swap(lease.fencing_token(), Ordering::SeqCst) < lease.fencing_token());
                 tokio::task::yield_now().await;
@@ -143,9 +143,9 @@ in_both_stores! {
     }
 
     forcibly_released_lease_reports_the_loss_and_leaves_the_next_lease_alone(first, second) {
-        let lease = lock(&first, 300 * MS).try_acquire().await.unwrap().unwrap();
+        let lease = lock(&first, 300 * MS).try_acquire().await.unwrap();
         assert!(second.locks().force_release("orders: {taobao} é").await.unwrap());
-        let next = lock(&second, LONG).try_acquire().await.unwrap().unwrap();
+        let next = lock(&second, LONG).try_acquire().await.unwrap();
         tokio::time::timeout(LONG, lease.lost()).await.unwrap();
         assert!(!lease.is_held());
         assert!(!lease.release().await.unwrap(), "the lease no longer holds the lock");
@@ -162,15 +162,16 @@ in_both_stores! {
         let error = second.locks().acquire_for(other_owner, LONG, MS).await.unwrap_err();
         assert!(error.held().unwrap().ttl > LONG / 2 && !error.is_unavailable());
         let token = grant.fencing_token;
-        assert!(second.locks().extend_for("job", "python", token, LONG).await.unwrap());
-        assert!(!second.locks().extend_for("job", "python", token + 1, LONG).await.unwrap());
-        assert!(!second.locks().extend_for("job", "rust", token, LONG).await.unwrap());
+        let holder = |owner, fencing_token| LockHolder { name: "job", owner, fencing_token };
+        for (owner, token, is_held) in [("python", token, true), ("python", token + 1, false), ("rust", token, false)] {
+            assert_eq!(second.locks().extend_for(holder(owner, token), LONG).await.unwrap(), is_held);
+        }
         let info = second.locks().list().await.unwrap().remove(0);
         assert_eq!((info.name.as_str(), info.owner.as_str()), ("job", "python"));
         assert_eq!((info.fencing_token, info.depth), (token, 1));
         assert!((1..=20_000).contains(&info.ttl_ms));
-        assert_eq!(second.locks().release_for(request("2"), token).await.unwrap(), Some(0));
-        assert_eq!(second.locks().release_for(request("3"), token).await.unwrap(), None);
+        assert_eq!(second.locks().release_for(holder("python", token), "2").await.unwrap(), Some(0));
+        assert_eq!(second.locks().release_for(holder("python", token), "3").await.unwrap(), None);
     }
 }
 
@@ -191,7 +192,7 @@ async fn invalid_lock_arguments_are_rejected() {
         let error = locks.acquire_for(request(id), ttl, LONG).await.unwrap_err();
         assert!(error.is_invalid() && error.to_string().contains(expected), "{error}");
     }
-    assert!(locks.lock("a").unwrap().ttl(99 * MS).is_err());
+    assert!(locks.lock("a").unwrap().with_ttl(99 * MS).is_err());
 }
 
 #[tokio::test]
@@ -202,13 +203,13 @@ async fn lost_reply_neither_increases_the_depth_nor_loses_the_lock() {
     let mine = lock(&first, LONG);
     for _ in 0..10 {
         proxy.drop_next_reply();
-        let lease = mine.acquire(LONG).await.unwrap().unwrap();
+        let lease = mine.acquire(LONG).await.unwrap();
         assert_eq!(second.locks().list().await.unwrap()[0].depth, 1);
         proxy.drop_next_reply();
         let _ = lease.release().await.unwrap();
-        assert!(lock(&second, LONG).try_acquire().await.unwrap().is_some(), "the lock is released completely");
+        assert!(lock(&second, LONG).try_acquire().await.is_ok(), "the lock is released completely");
         // The lease above was dropped. Wait until it is released before the next round starts.
-        assert!(lock(&second, LONG).acquire(LONG).await.unwrap().is_some());
+        assert!(lock(&second, LONG).acquire(LONG).await.is_ok());
     }
 }
 
@@ -217,8 +218,8 @@ async fn redis_pause_longer_than_the_ttl_loses_the_lease_and_a_shorter_one_does_
     let server = RedisServer::start();
     let first = host(Some(server.config()));
     let (short, long) =
-        (lock(&first, 500 * MS), first.locks().lock("second").unwrap().ttl(Duration::from_secs(30)).unwrap());
-    let (short, long) = (short.try_acquire().await.unwrap().unwrap(), long.try_acquire().await.unwrap().unwrap());
+        (lock(&first, 500 * MS), first.locks().lock("second").unwrap().with_ttl(Duration::from_secs(30)).unwrap());
+    let (short, long) = (short.try_acquire().await.unwrap(), long.try_acquire().await.unwrap());
     server.pause();
     // The first extension of the long lease is not due yet, so only the short lease is lost.
     tokio::time::timeout(LONG, short.lost()).await.unwrap();
@@ -303,7 +304,7 @@ async fn fencing_token_rejects_writes_of_a_stopped_or_killed_holder() {
     assert_eq!(stopped.status(), "held");
     stopped.signal("-STOP");
     let mine = host(Some(redis.clone())).locks().lock("job").unwrap();
-    let lease = mine.acquire(LONG).await.unwrap().expect("the TTL of the stopped holder expires");
+    let lease = mine.acquire(LONG).await.expect("the TTL of the stopped holder expires");
     assert!(resource.write(lease.fencing_token(), "next"));
     stopped.signal("-CONT");
     assert_eq!(stopped.status(), "lost", "the holder detects the loss when it continues");
@@ -314,7 +315,7 @@ async fn fencing_token_rejects_writes_of_a_stopped_or_killed_holder() {
     let token: u64 = killed.read_line().parse().unwrap();
     assert!(resource.write(token, "killed"));
     killed.signal("-KILL");
-    let lease = mine.acquire(LONG).await.unwrap().expect("the TTL of the killed holder expires");
+    let lease = mine.acquire(LONG).await.expect("the TTL of the killed holder expires");
     assert!(resource.write(lease.fencing_token(), "last"));
     assert!(resource.accepted.is_sorted_by_key(|(token, _)| *token));
     assert_eq!(resource.accepted.len(), 4);

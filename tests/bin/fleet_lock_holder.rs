@@ -13,8 +13,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [url, prefix, ttl_ms] = &arguments[..] else { panic!("expected URL PREFIX TTL_MS") };
     let redis = RedisConfig::single(url.as_str()).with_prefix(prefix);
     let host = Host::builder().config(Config::default().with_redis(redis)).build()?;
-    let lock = host.locks().lock("job")?.ttl(Duration::from_millis(ttl_ms.parse()?))?;
-    let lease = lock.acquire(Duration::from_secs(20)).await?.ok_or("another process holds the lock")?;
+    let lock = host.locks().lock("job")?.with_ttl(Duration::from_millis(ttl_ms.parse()?))?;
+    let lease = lock.acquire(Duration::from_secs(20)).await?;
     print_line(&lease.fencing_token().to_string())?;
     for line in std::io::stdin().lock().lines() {
         line?;

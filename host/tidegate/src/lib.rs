@@ -111,7 +111,7 @@ pub use evaluator::Classification;
 pub use host::{Host, HostBuilder};
 pub use limit_set::{LimitRefused, Reservations};
 pub use limiter::{Limiter, Reservation};
-pub use lock::{Lease, Lock, LockError, Locks};
+pub use lock::{Lease, Lock, LockError, LockHolder, Locks};
 pub use metrics::{Metrics, Recorder};
 pub use pipeline::{Attempt, Retry};
 pub use system_env::SystemEnv;

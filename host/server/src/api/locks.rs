@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidegate::Host;
+use tidegate::{Host, LockHolder};
 use tidegate_core::clock::millis;
 use tidegate_core::store::{LockGrant, LockInfo, LockRequest};
 use utoipa::ToSchema;
@@ -178,7 +178,8 @@ pub async fn acquire(host: &Host, name: &str, request: AcquireLockRequest) -> Re
 /// Returns an error if the owner lost the lock, a value is invalid, or Redis is unavailable.
 pub async fn extend(host: &Host, name: &str, request: ExtendLockRequest) -> Result<ExtendedLock, ApiError> {
     let ExtendLockRequest { owner, fencing_token, ttl_ms } = request;
-    if host.locks().extend_for(name, &owner, fencing_token, Duration::from_millis(ttl_ms)).await? {
+    let holder = LockHolder { name, owner: &owner, fencing_token };
+    if host.locks().extend_for(holder, Duration::from_millis(ttl_ms)).await? {
         return Ok(ExtendedLock { ttl_ms });
     }
     Err(lost_lock())
@@ -190,8 +191,8 @@ pub async fn extend(host: &Host, name: &str, request: ExtendLockRequest) -> Resu
 /// Returns an error if the owner lost the lock, a value is invalid, or Redis is unavailable.
 pub async fn release(host: &Host, name: &str, request: ReleaseLockRequest) -> Result<ReleasedLock, ApiError> {
     let id = request.id.unwrap_or_else(random_id);
-    let lock = LockRequest { name, owner: &request.owner, id: &id };
-    let depth = host.locks().release_for(lock, request.fencing_token).await?.ok_or_else(lost_lock)?;
+    let holder = LockHolder { name, owner: &request.owner, fencing_token: request.fencing_token };
+    let depth = host.locks().release_for(holder, &id).await?.ok_or_else(lost_lock)?;
     Ok(ReleasedLock { depth })
 }
 

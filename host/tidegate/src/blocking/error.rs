@@ -1,5 +1,9 @@
 //! The error of the blocking API.
 
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
 use tidegate_core::{Refusal, StoreError};
 
 use crate::admission::{AdmitError, Denied};
@@ -20,8 +24,8 @@ pub(super) enum BlockingErrorKind {
          use the async methods of tidegate::Host there"
     )]
     InsideRuntime,
-    #[error("could not start the background runtime: {0}")]
-    RuntimeNotStarted(String),
+    #[error("could not start the background runtime")]
+    RuntimeNotStarted(#[source] Arc<io::Error>),
     #[error("the host has shut down")]
     ShutDown,
     #[error(transparent)]
@@ -54,6 +58,24 @@ impl BlockingError {
             BlockingErrorKind::Refused(refusal) => Some(*refusal),
             BlockingErrorKind::LimitRefused(refused) => Some(refused.refusal),
             _ => None,
+        }
+    }
+
+    /// Returns the error of the lock, if a lock is why the call failed.
+    #[must_use]
+    pub const fn lock_error(&self) -> Option<&LockError> {
+        match &self.0 {
+            BlockingErrorKind::Lock(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Returns how long to wait before the same call is made again, if that is known: the wait that a limit requires.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self.refusal() {
+            Some(refusal) => refusal.retry_after(),
+            None => None,
         }
     }
 

@@ -15,12 +15,24 @@ pub struct BlockingLock {
 }
 
 impl BlockingLock {
+    /// Returns the name of the lock.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    /// Returns the name of the owner.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        self.inner.owner()
+    }
+
     /// Sets how long the lock stays held after its last extension.
     ///
     /// # Errors
     /// Returns an error if the TTL is shorter than 100 ms or longer than a day.
-    pub fn ttl(mut self, ttl: Duration) -> Result<Self, BlockingError> {
-        self.inner = self.inner.ttl(ttl)?;
+    pub fn with_ttl(mut self, ttl: Duration) -> Result<Self, BlockingError> {
+        self.inner = self.inner.with_ttl(ttl)?;
         Ok(self)
     }
 
@@ -28,26 +40,33 @@ impl BlockingLock {
     ///
     /// # Errors
     /// Returns an error if the name is empty, longer than 200 bytes, or contains control characters.
-    pub fn owner(mut self, owner: &str) -> Result<Self, BlockingError> {
-        self.inner = self.inner.owner(owner)?;
+    pub fn with_owner(mut self, owner: &str) -> Result<Self, BlockingError> {
+        self.inner = self.inner.with_owner(owner)?;
         Ok(self)
     }
 
-    /// Acquires the lock without waiting. Returns `None` if another owner holds it.
+    /// Acquires the lock without waiting.
     ///
     /// # Errors
-    /// Returns an error if Redis is unavailable, or if called inside an async runtime.
-    pub fn try_acquire(&self) -> Result<Option<BlockingLease>, BlockingError> {
+    /// Returns the errors of [`BlockingLock::acquire`].
+    pub fn try_acquire(&self) -> Result<BlockingLease, BlockingError> {
         self.acquire(Duration::ZERO)
     }
 
-    /// Waits at most `timeout` for the lock. Returns `None` if another owner held it the whole time.
+    /// Waits at most `timeout` for the lock.
     ///
     /// # Errors
-    /// Returns an error if Redis is unavailable, or if called inside an async runtime.
-    pub fn acquire(&self, timeout: Duration) -> Result<Option<BlockingLease>, BlockingError> {
+    /// Returns an error with [`BlockingError::lock_error`] if another owner held the lock the whole time
+    /// ([`LockError::held`](crate::LockError::held)) or Redis is unavailable. Returns an error if called inside an async
+    /// runtime.
+    pub fn acquire(&self, timeout: Duration) -> Result<BlockingLease, BlockingError> {
         let lease = self.background.wait(self.inner.acquire(timeout))??;
-        Ok(lease.map(|inner| BlockingLease { inner: Some(inner), background: Arc::clone(&self.background) }))
+        Ok(BlockingLease {
+            name: lease.name().to_owned(),
+            fencing_token: lease.fencing_token(),
+            inner: Some(lease),
+            background: Arc::clone(&self.background),
+        })
     }
 }
 
@@ -55,16 +74,24 @@ impl BlockingLock {
 #[derive(Debug)]
 #[must_use = "dropping a lease releases its lock"]
 pub struct BlockingLease {
+    name: String,
+    fencing_token: u64,
     /// `Some` until the release.
     inner: Option<Lease>,
     background: Arc<BackgroundRuntime>,
 }
 
 impl BlockingLease {
+    /// Returns the name of the lock.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Returns the fencing token, which is greater than the token of every earlier grant.
     #[must_use]
-    pub fn fencing_token(&self) -> u64 {
-        self.inner.as_ref().map_or(0, Lease::fencing_token)
+    pub const fn fencing_token(&self) -> u64 {
+        self.fencing_token
     }
 
     /// Returns whether this lease still holds the lock, so that no other owner can.

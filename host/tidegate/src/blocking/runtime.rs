@@ -1,6 +1,7 @@
 //! The runtime of the background thread, on which callers wait for the async API.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Runtime};
@@ -36,7 +37,7 @@ impl BackgroundRuntime {
             .thread_name("tidegate")
             .enable_all()
             .build()
-            .map_err(|error| BlockingErrorKind::RuntimeNotStarted(error.to_string()))?;
+            .map_err(|error| BlockingErrorKind::RuntimeNotStarted(Arc::new(error)))?;
         let host = runtime.block_on(async { build() })?;
         let (stop, stopped) = oneshot::channel::<()>();
         let running = runtime.spawn(host.clone().run(async {

@@ -12,7 +12,7 @@ use super::lease::{Grant, HeldLock, Lease};
 use super::queue::LockQueues;
 use super::request::{LockError, check_name, check_ttl, new_request_id};
 
-/// The TTL of a lock unless [`Lock::ttl`] sets another.
+/// The TTL of a lock unless [`Lock::with_ttl`] sets another.
 const DEFAULT_TTL: Duration = Duration::from_secs(30);
 
 /// A lock and its owner. A handle and its clones are one owner.
@@ -48,11 +48,23 @@ impl Lock {
         Self { queues, name: name.into(), owner: owner.into(), ttl: DEFAULT_TTL, owner_state: Arc::default() }
     }
 
+    /// Returns the name of the lock.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the name of the owner.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// Sets how long the lock stays held after its last extension. The lease extends it at every third of this time.
     ///
     /// # Errors
     /// Returns an error if the TTL is shorter than 100 ms or longer than a day.
-    pub fn ttl(mut self, ttl: Duration) -> Result<Self, LockError> {
+    pub fn with_ttl(mut self, ttl: Duration) -> Result<Self, LockError> {
         check_ttl(ttl)?;
         self.ttl = ttl;
         Ok(self)
@@ -63,36 +75,44 @@ impl Lock {
     ///
     /// # Errors
     /// Returns an error if the name is empty, longer than 200 bytes, or contains control characters.
-    pub fn owner(mut self, owner: &str) -> Result<Self, LockError> {
+    pub fn with_owner(mut self, owner: &str) -> Result<Self, LockError> {
         check_name("lock owner", owner)?;
         self.owner = owner.into();
         self.owner_state = Arc::default();
         Ok(self)
     }
 
-    /// Acquires the lock without waiting. Returns `None` if another owner holds it.
+    /// Acquires the lock without waiting.
     ///
     /// # Errors
-    /// Returns an error if the store is unavailable.
-    pub async fn try_acquire(&self) -> Result<Option<Lease>, LockError> {
+    /// Returns the errors of [`Lock::acquire`].
+    ///
+    /// # Panics
+    /// Panics if called outside of a tokio runtime.
+    pub async fn try_acquire(&self) -> Result<Lease, LockError> {
         self.acquire(Duration::ZERO).await
     }
 
-    /// Waits at most `timeout` for the lock. Returns `None` if another owner held it the whole time.
+    /// Waits at most `timeout` for the lock.
     ///
     /// Within one process, waiting callers acquire the lock in order of arrival. Dropping the future cancels the wait
     /// and releases the lock if it was just granted.
     ///
     /// # Errors
+    /// Returns an error with [`LockError::held`] if another owner held the lock the whole time.
+    ///
     /// Returns an error if the store is unavailable. The store may have granted the lock nevertheless. In this case
     /// only this handle can acquire the lock until the TTL has passed.
-    pub async fn acquire(&self, timeout: Duration) -> Result<Option<Lease>, LockError> {
+    ///
+    /// # Panics
+    /// Panics if called outside of a tokio runtime.
+    pub async fn acquire(&self, timeout: Duration) -> Result<Lease, LockError> {
         if let Some(lease) = self.current_lease() {
-            return Ok(Some(lease));
+            return Ok(lease);
         }
         match self.queues.acquire(&self.name, &self.owner, timeout, || self.try_once()).await? {
-            LockReply::Granted(lease) => Ok(Some(lease)),
-            LockReply::Held(_) => Ok(None),
+            LockReply::Granted(lease) => Ok(lease),
+            LockReply::Held(held) => Err(LockError::another_owner(held)),
         }
     }
 

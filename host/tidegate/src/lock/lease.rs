@@ -34,6 +34,12 @@ impl Lease {
         Self(held)
     }
 
+    /// Returns the name of the lock.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.extender.grant.name
+    }
+
     /// Returns the fencing token, which is greater than the token of every earlier grant.
     ///
     /// A protected resource stores the greatest token that it has received and rejects requests with a smaller one.
@@ -52,6 +58,22 @@ impl Lease {
     }
 
     /// Waits until the lock is lost.
+    ///
+    /// Use it to stop work that needs the lock:
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # async fn synchronize_orders() {}
+    /// let host = tidegate::Host::builder().build().unwrap();
+    /// let lease = host.locks().lock("orders:taobao")?.try_acquire().await?;
+    /// tokio::select! {
+    ///     () = synchronize_orders() => {}
+    ///     () = lease.lost() => eprintln!("stopped: the lock is lost"),
+    /// }
+    /// lease.release().await?;
+    /// # Ok::<(), tidegate::LockError>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// It completes before the TTL has passed, so no other owner has acquired the lock by then. It can complete late if
     /// the process was suspended or the lock was released by force; a fencing token protects against both.

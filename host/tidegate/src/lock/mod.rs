@@ -19,7 +19,7 @@ pub use handle::Lock;
 pub use lease::Lease;
 pub(crate) use memory::MemoryLocks;
 use queue::LockQueues;
-pub use request::LockError;
+pub use request::{LockError, LockHolder};
 use request::{check_name, check_request, check_ttl};
 
 /// The locks of one process, or of all processes that share a Redis. Clones share the same locks.
@@ -29,12 +29,11 @@ use request::{check_name, check_request, check_ttl};
 /// use std::time::Duration;
 /// let host = tidegate::Host::builder().build().unwrap();
 /// let lock = host.locks().lock("orders:taobao")?;
-/// if let Some(lease) = lock.acquire(Duration::from_secs(5)).await? {
-///     // … write with lease.fencing_token(), and stop if !lease.is_held()
-///     assert!(lease.is_held());
-///     assert!(host.locks().lock("orders:taobao")?.try_acquire().await?.is_none());
-///     lease.release().await?;
-/// }
+/// let lease = lock.acquire(Duration::from_secs(5)).await?;
+/// // … write with lease.fencing_token(), and stop if !lease.is_held()
+/// let busy = host.locks().lock("orders:taobao")?.try_acquire().await.unwrap_err();
+/// assert!(busy.held().is_some_and(|held| held.ttl <= Duration::from_secs(30)));
+/// lease.release().await?;
 /// # Ok::<(), tidegate::LockError>(())
 /// # }).unwrap();
 /// ```
@@ -84,24 +83,29 @@ impl Locks {
         }
     }
 
-    /// Extends a lock of an owner in another process, so that it expires no sooner than `ttl` from now. Returns false
-    /// if the owner no longer holds it.
+    /// Extends a lock that an owner in another process holds, so that it expires no sooner than `ttl` from now. Returns
+    /// false if the owner no longer holds it.
     ///
     /// # Errors
     /// Returns an error if the TTL is invalid or the store is unavailable.
-    pub async fn extend_for(&self, name: &str, owner: &str, token: u64, ttl: Duration) -> Result<bool, LockError> {
+    pub async fn extend_for(&self, holder: LockHolder<'_>, ttl: Duration) -> Result<bool, LockError> {
+        let LockHolder { name, owner, fencing_token } = holder;
         check_ttl(ttl)?;
-        Ok(self.0.store.extend(name, owner, token, ttl).await?)
+        Ok(self.0.store.extend(name, owner, fencing_token, ttl).await?)
     }
 
-    /// Releases a lock of an owner in another process. Returns how many acquisitions of that owner remain, or `None` if
-    /// it no longer held the lock.
+    /// Releases a lock that an owner in another process holds. Returns how many acquisitions of that owner remain, or
+    /// `None` if it no longer held the lock.
+    ///
+    /// `id` distinguishes the request from other requests of the same owner, so a repeated request counts once.
     ///
     /// # Errors
     /// Returns an error if name, owner or id is invalid, or if the store is unavailable.
-    pub async fn release_for(&self, request: LockRequest<'_>, token: u64) -> Result<Option<u32>, LockError> {
+    pub async fn release_for(&self, holder: LockHolder<'_>, id: &str) -> Result<Option<u32>, LockError> {
+        let LockHolder { name, owner, fencing_token } = holder;
+        let request = LockRequest { name, owner, id };
         check_request(request)?;
-        Ok(self.0.store.release(request, token).await?)
+        Ok(self.0.store.release(request, fencing_token).await?)
     }
 
     /// Returns the locks that are held now, sorted by name.

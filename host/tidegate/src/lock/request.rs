@@ -30,6 +30,17 @@ enum LockErrorKind {
     Held(LockHeld),
 }
 
+/// A lock that an owner in another process holds; see [`Locks::extend_for`](crate::Locks::extend_for).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockHolder<'a> {
+    /// The name of the lock.
+    pub name: &'a str,
+    /// The owner that holds it.
+    pub owner: &'a str,
+    /// The fencing token of the grant.
+    pub fencing_token: u64,
+}
+
 impl LockError {
     fn invalid(message: impl Into<String>) -> Self {
         Self(LockErrorKind::Invalid(message.into()))

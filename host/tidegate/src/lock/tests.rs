@@ -111,11 +111,11 @@ fn faulty_store() -> (Arc<FaultyStore>, Locks) {
 }
 
 fn job_lock(locks: &Locks) -> Lock {
-    locks.lock("job").unwrap().ttl(TTL).unwrap()
+    locks.lock("job").unwrap().with_ttl(TTL).unwrap()
 }
 
 async fn acquire(lock: &Lock) -> Lease {
-    lock.try_acquire().await.unwrap().unwrap()
+    lock.try_acquire().await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,7 +123,7 @@ async fn loss_is_reported_before_another_owner_can_acquire_the_lock() {
     for failure in [ConnectionFailure::Unavailable, ConnectionFailure::Hanging] {
         for ttl in [100 * MS, 1_500 * MS, TTL] {
             let (store, locks) = faulty_store();
-            let lease = acquire(&job_lock(&locks).ttl(ttl).unwrap()).await;
+            let lease = acquire(&job_lock(&locks).with_ttl(ttl).unwrap()).await;
             store.fail_with(failure);
             let since = Instant::now();
             lease.lost().await;
@@ -234,7 +234,7 @@ async fn release_completes_in_the_background_after_a_dropped_future_or_an_outage
 
     // Although the replies are lost, the inner lease is released only once: the outer acquisition stays.
     let (outer, inner) =
-        (acquire(&lock.clone().owner("shop").unwrap()).await, acquire(&lock.owner("shop").unwrap()).await);
+        (acquire(&lock.clone().with_owner("shop").unwrap()).await, acquire(&lock.with_owner("shop").unwrap()).await);
     store.release_ids.lock().clear();
     store.fail_with(ConnectionFailure::LostReplies);
     drop(inner);
@@ -251,7 +251,7 @@ async fn waiting_callers_retry_on_release_and_when_the_ttl_has_passed() {
     let waits: Vec<_> = (0..20)
         .map(|_| {
             let lock = job_lock(&locks);
-            tokio::spawn(async move { lock.acquire(Duration::MAX).await.unwrap().unwrap() })
+            tokio::spawn(async move { lock.acquire(Duration::MAX).await.unwrap() })
         })
         .collect();
     sleep(TTL * 10).await;
@@ -281,7 +281,7 @@ async fn a_dropped_waiter_blocks_no_other_waiter() {
         let mut waits: Vec<_> = (0..3)
             .map(|_| {
                 let lock = job_lock(&locks);
-                tokio::spawn(async move { lock.acquire(TTL).await.unwrap().unwrap().release().await.unwrap() })
+                tokio::spawn(async move { lock.acquire(TTL).await.unwrap().release().await.unwrap() })
             })
             .collect();
         sleep(MS).await;
@@ -299,13 +299,13 @@ async fn a_dropped_waiter_blocks_no_other_waiter() {
 #[tokio::test(start_paused = true)]
 async fn an_owner_does_not_queue_behind_callers_that_wait_for_it() {
     let (_, locks) = faulty_store();
-    let named = || job_lock(&locks).owner("shop").unwrap();
+    let named = || job_lock(&locks).with_owner("shop").unwrap();
     let outer = acquire(&named()).await;
     let other = job_lock(&locks);
-    let waiting = tokio::spawn(async move { other.acquire(TTL).await.unwrap().is_some() });
+    let waiting = tokio::spawn(async move { other.acquire(TTL).await.is_ok() });
     sleep(MS).await;
     let since = Instant::now();
-    let inner = named().acquire(TTL).await.unwrap().unwrap();
+    let inner = named().acquire(TTL).await.unwrap();
     assert_eq!((since.elapsed(), inner.fencing_token()), (Duration::ZERO, outer.fencing_token()));
     drop((outer, inner));
     assert!(waiting.await.unwrap());
@@ -314,7 +314,7 @@ async fn an_owner_does_not_queue_behind_callers_that_wait_for_it() {
 #[tokio::test(start_paused = true)]
 async fn a_shorter_ttl_of_the_same_owner_does_not_shorten_the_lock() {
     let (store, locks) = faulty_store();
-    let named = |ttl| job_lock(&locks).owner("shop").unwrap().ttl(ttl).unwrap();
+    let named = |ttl| job_lock(&locks).with_owner("shop").unwrap().with_ttl(ttl).unwrap();
     let long = acquire(&named(TTL)).await;
     let short = acquire(&named(TTL / 100)).await;
     sleep(TTL / 200).await;

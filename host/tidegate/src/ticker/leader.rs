@@ -34,7 +34,7 @@ impl Host {
         if self.is_read_only() {
             return;
         }
-        let lock = match self.locks().lock(LEADER_LOCK).and_then(|lock| lock.ttl(TTL)) {
+        let lock = match self.locks().lock(LEADER_LOCK).and_then(|lock| lock.with_ttl(TTL)) {
             Ok(lock) => lock,
             Err(error) => return tracing::error!(%error, "leader lock cannot be created"),
         };
@@ -91,8 +91,8 @@ async fn become_leader(lock: &Lock, alerting: &mut Alerting) -> Lease {
         let wait_for_reply = alerting.is_redis_unavailable() || alerting.was_leader();
         let wait = if wait_for_reply { Duration::ZERO } else { STANDBY_WAIT };
         let result = match lock.acquire(wait).await {
-            Ok(Some(lease)) => return lease,
-            Ok(None) => alerting.record_other_leader().await,
+            Ok(lease) => return lease,
+            Err(error) if error.held().is_some() => alerting.record_other_leader().await,
             Err(error) => Err(store_error(error)),
         };
         if let Err(error) = result {

@@ -17,11 +17,11 @@ async fn pairs(config: Config, duration: Duration) -> Result<Value, UsageError> 
     let locks = (0..measure::CALLERS).map(|caller| host.locks().lock(&format!("bench {caller}")));
     let locks: Vec<_> = locks.collect::<Result<_, _>>().map_err(|error| failed(&error))?;
     // The measured loop ignores failures. Acquire one lock first, so that a lock that does not work is an error.
-    let _ = locks[0].try_acquire().await.map_err(|error| failed(&error))?.ok_or_else(|| failed(&"the lock is held"))?;
+    drop(locks[0].try_acquire().await.map_err(|error| failed(&error))?);
     let acquire_and_release = move |caller: usize| {
         let lock = locks[caller].clone();
         async move {
-            if let Ok(Some(lease)) = lock.acquire(duration).await {
+            if let Ok(lease) = lock.acquire(duration).await {
                 let _ = lease.release().await;
             }
         }
