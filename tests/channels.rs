@@ -150,7 +150,7 @@ async fn alert_reaches_a_channel_of_an_own_kind_before_and_after_a_reload() {
     assert_eq!(fixture.messages.recv().await.unwrap(), "1: [warning] errors firing: shop");
 
     fixture.save("kind = 'pager'\nnumber = 2\nkey_file = 'key'");
-    host.reload_config(&fixture.file);
+    host.reload_config(&fixture.file).unwrap();
     record(Outcome::Success, 1000);
     assert_eq!(fixture.messages.recv().await.unwrap(), "2: [warning] errors resolved: shop");
     assert_eq!(fixture.opened(), 2);
@@ -164,12 +164,12 @@ async fn unchanged_channel_stays_open_and_a_channel_that_cannot_be_opened_change
     let host = fixture.host();
     // The same key from a file, and another limit.
     fixture.save("kind = 'pager'\nnumber = 1\nkey_file = 'key'\n[limits.other]\nrate = '1/s'\nburst = 1");
-    host.reload_config(&fixture.file);
+    host.reload_config(&fixture.file).unwrap();
     assert!(host.limiter("other").is_ok());
     assert_eq!((host.config_status().reloads, fixture.opened()), (1, 1));
 
     fixture.save("kind = 'pager'\nnumber = 13\nkey = 'hunter2'");
-    host.reload_config(&fixture.file);
+    host.reload_config(&fixture.file).unwrap_err();
     let expected = format!("{}: channels.oncall: pager 13 is out of order", fixture.name());
     assert_eq!(host.config_status().stale, Some(expected));
     assert!(host.limiter("other").is_ok(), "the previous configuration stays active");

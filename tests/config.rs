@@ -45,7 +45,7 @@ async fn edited_rate_becomes_active_and_keeps_spent_tokens() {
     assert_eq!(rate(&host, "jd"), "7/s, burst 7");
     assert!(host.limiter("jd").unwrap().check(5).await.is_ok());
     file.save(&CONFIG.replace("7/s", "9/s").replace("burst = 7", "burst = 9"));
-    host.reload_config(&file.config());
+    host.reload_config(&file.config()).unwrap();
     assert_eq!(rate(&host, "jd"), "9/s, burst 9");
     assert_eq!(host.limiter("jd").unwrap().cached_status().available, 2);
     assert_eq!(host.config_status().reloads, 1);
@@ -56,10 +56,10 @@ async fn edited_startup_setting_needs_a_restart_until_the_edit_is_reverted() {
     let file = TestFile::new(CONFIG);
     let host = file.host();
     file.save(&format!("{CONFIG}\n[server]\ntoken = \"another\"\n[policies]\ndir = \"elsewhere\"\n"));
-    host.reload_config(&file.config());
+    host.reload_config(&file.config()).unwrap();
     assert_eq!(host.config_status().needs_restart, ["[server]", "[policies] dir"]);
     file.save(&CONFIG.replace("7/s", "9/s"));
-    host.reload_config(&file.config());
+    host.reload_config(&file.config()).unwrap();
     assert_eq!(host.config_status().needs_restart, [""; 0]);
 }
 
@@ -68,16 +68,16 @@ async fn invalid_file_is_rejected_as_a_whole_with_its_location() {
     let file = TestFile::new(CONFIG);
     let host = file.host();
     file.save(&CONFIG.replace("7/s", "9/s").replace("rate = \"1/s\"", "rate = \"0/s\""));
-    host.reload_config(&file.config());
+    host.reload_config(&file.config()).unwrap_err();
     assert_eq!(rate(&host, "jd"), "7/s, burst 7", "no part of the invalid file is applied");
     let stale = host.config_status().stale.unwrap();
     assert!(stale.contains("tidegate.toml:4:17: limits.mine.rate: a rate must be above zero"), "{stale}");
     file.save("");
-    host.reload_config(&file.config());
+    host.reload_config(&file.config()).unwrap_err();
     assert!(host.config_status().stale.unwrap().contains("the file is empty"));
     assert_eq!(rate(&host, "jd"), "7/s, burst 7", "the limit is unchanged");
     file.save(CONFIG);
-    host.reload_config(&file.config());
+    host.reload_config(&file.config()).unwrap();
     assert_eq!(host.config_status().stale, None);
 }
 
@@ -87,7 +87,7 @@ async fn runtime_update_survives_an_edit_of_another_limit() {
     let host = file.host();
     host.limiter("jd").unwrap().update(Quota::new("3/s".parse().unwrap(), 3).unwrap()).await.unwrap();
     file.save(&CONFIG.replace("rate = \"1/s\"", "rate = \"2/s\""));
-    host.reload_config(&file.config());
+    host.reload_config(&file.config()).unwrap();
     assert_eq!((rate(&host, "jd").as_str(), rate(&host, "mine").as_str()), ("3/s, burst 3", "2/s, burst 1"));
 }
 
@@ -97,7 +97,7 @@ async fn limits_are_added_and_removed_with_the_file() {
     let host = file.host();
     assert!(host.limiter("mine").unwrap().check(1).await.is_ok());
     file.save("presets = [\"platforms\"]\n[limits]\nyours = { rate = \"1/s\", burst = 1 }\n");
-    host.reload_config(&file.config());
+    host.reload_config(&file.config()).unwrap();
     assert!(host.limiter("mine").is_err());
     assert_eq!(rate(&host, "yours"), "1/s, burst 1");
     assert_eq!(
@@ -106,7 +106,7 @@ async fn limits_are_added_and_removed_with_the_file() {
         "the limit of the preset applies again"
     );
     file.save(CONFIG);
-    host.reload_config(&file.config());
+    host.reload_config(&file.config()).unwrap();
     assert_eq!(
         host.limiter("mine").unwrap().cached_status().available,
         0,
@@ -119,7 +119,7 @@ async fn saved_file_is_reloaded_automatically() {
     let slow = "[limits]\njd = { rate = \"1/29s\", burst = 1 }\n";
     let file = TestFile::new(slow);
     let host = file.host();
-    let _watch = host.follow_config(file.config()).unwrap();
+    let _watch = host.follow_config(&file.config()).unwrap();
     let limiter = host.limiter("jd").unwrap();
     assert!(limiter.check(1).await.is_ok());
     // This caller waits almost 30 seconds, unless the new rate wakes it.
@@ -141,12 +141,12 @@ async fn platform_that_returns_keeps_its_spent_tokens() {
         host.limiter("jd").unwrap().reset().await.unwrap();
         assert!(host.limiter("jd").unwrap().check(4).await.is_ok());
         file.save(&without);
-        host.reload_config(&file.config());
+        host.reload_config(&file.config()).unwrap();
         assert_eq!(host.config_status().stale, None, "{without}");
         assert!(host.limiter("jd").is_err(), "{without}");
         assert!(host.config().error_shapes("jd").is_empty(), "{without}");
         file.save(PRESET);
-        host.reload_config(&file.config());
+        host.reload_config(&file.config()).unwrap();
         assert_eq!(host.limiter("jd").unwrap().cached_status().available, 1, "{without}");
         assert_eq!(host.config().error_shapes("jd").len(), 2, "{without}");
     }
@@ -168,10 +168,10 @@ async fn edited_error_shapes_apply_to_the_next_response() {
     };
     assert_eq!(code().as_deref(), Some("7"));
     file.save(&text("number"));
-    host.reload_config(&file.config());
+    host.reload_config(&file.config()).unwrap();
     assert_eq!(code().as_deref(), Some("8"));
     file.save(&text("/number"));
-    host.reload_config(&file.config());
+    host.reload_config(&file.config()).unwrap_err();
     assert_eq!(code().as_deref(), Some("8"), "an invalid shape is rejected");
     assert!(
         host.config_status().stale.unwrap().contains("tidegate.toml:2:46: platforms.shop.error.code: expected a field")

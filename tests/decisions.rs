@@ -291,7 +291,7 @@ async fn edited_configuration_turns_the_log_on_and_off() {
     let failure = Failure { platform: "jd".into(), code: Some("7".into()), ..Failure::default() };
     host.classify(&failure).await;
     save("[decisions]\nfile = 'on.ndjson'\n");
-    host.reload_config(&toml);
+    host.reload_config(&toml).unwrap();
     assert_eq!(
         host.policies().unwrap().decision_log_status().file,
         Some(fixture.file("on.ndjson")),
@@ -299,10 +299,10 @@ async fn edited_configuration_turns_the_log_on_and_off() {
     );
     host.classify(&failure).await;
     save("[decisions]\nfile = 'other.ndjson'\nsample_rate = 0.0\n");
-    host.reload_config(&toml);
+    host.reload_config(&toml).unwrap();
     host.classify(&failure).await;
     save("[decisions]\nsample_rate = 2\nfile = 'third.ndjson'\n");
-    host.reload_config(&toml);
+    host.reload_config(&toml).unwrap_err();
     let stale = host.config_status().stale.unwrap();
     assert!(stale.contains("2:15: decisions.sample_rate: expected a number from 0 to 1, found 2"), "{stale}");
     assert_eq!(
@@ -311,7 +311,7 @@ async fn edited_configuration_turns_the_log_on_and_off() {
         "the previous log stays active"
     );
     save("# off again\n");
-    host.reload_config(&toml);
+    host.reload_config(&toml).unwrap();
     host.classify(&failure).await;
     assert_eq!(read_lines(&fixture.file("on.ndjson")).len(), 1);
     assert!(!fixture.file("other.ndjson").exists() && !fixture.file("third.ndjson").exists());

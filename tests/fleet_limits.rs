@@ -254,7 +254,7 @@ async fn configuration_can_be_applied_from_a_plain_thread() {
     let running = Host::builder().config(host("")).build().unwrap();
     let edited = host("[limits]\nmine = { rate = '1/h', burst = 3 }\njd = { rate = '2/h', burst = 4 }\n");
     // A plain thread, like the one that watches the configuration file.
-    std::thread::scope(|threads| threads.spawn(|| running.apply(edited)).join().unwrap()).unwrap();
+    std::thread::scope(|threads| threads.spawn(|| running.apply_config(edited)).join().unwrap()).unwrap();
     assert_eq!(running.limiter("mine").unwrap().status().await.unwrap().burst, 3);
     let other = limiter(&server.config(), "2/h", 4, OnRedisFailure::Closed);
     assert_eq!(other.status().await.unwrap().rate.to_string(), "2/h");

@@ -86,7 +86,7 @@ async fn failed_request_is_retried_until_it_succeeds() {
     )
     .await;
     assert_eq!((exchange.status(), exchange.sent, exchange.header(ATTEMPTS_HEADER)), (200, 3, "3"));
-    let stats = host.metrics().get("taobao", Some("/x"), Duration::from_secs(60));
+    let stats = host.metrics().stats("taobao", Some("/x"), Duration::from_secs(60));
     assert_eq!((stats.count, stats.errors), (3, 2));
 }
 

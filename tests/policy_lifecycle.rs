@@ -155,7 +155,7 @@ fn invalid_settings_leave_the_old_settings_active() {
     assert_eq!(verdict(), (Some(Class::Throttled), Some(60_000), "cn".to_owned()));
     let set = |settings: &str| {
         let lines = format!("[policy.'retry/taobao']\nsettings = {{ {settings} }}");
-        policies.configure(&config(dir.path(), &lines)).rejected
+        policies.apply_config(&config(dir.path(), &lines)).rejected
     };
     assert_eq!(set("max_wait = 5, region = 'sg'"), [""; 0]);
     let good = (Some(Class::Throttled), Some(5_000), "sg".to_owned());

@@ -49,7 +49,7 @@ async fn main() -> Result<(), String> {
     let file = options.config.as_deref().map(config_file);
     let host = build_host(file.as_ref())?;
     // Dropping these guards at the end of `main` stops the file watchers.
-    let _config_watch = file.map(|file| host.follow_config(file)).transpose().map_err(to_message)?;
+    let _config_watch = file.as_ref().map(|file| host.follow_config(file)).transpose().map_err(to_message)?;
     let _policies_watch = host.follow_policies().map_err(to_message)?;
     let (stop, stopped) = tokio::sync::watch::channel(());
     let alerts = tokio::spawn(host.clone().run(wait_for_stop(stopped)));
@@ -200,7 +200,7 @@ retry = { base_delay = '1ms', max_delay = '1ms' }
         };
         assert_eq!(call("/shop/busy").await, ("2".to_owned(), r#"{"orders":[]}"#.to_owned()));
         assert_eq!(call("/shop/closed").await, ("1".to_owned(), r#"{"err":{"no":8,"text":"closed"}}"#.to_owned()));
-        let errors = |endpoint| host.metrics().get("shop", Some(endpoint), Duration::from_secs(60)).errors;
+        let errors = |endpoint| host.metrics().stats("shop", Some(endpoint), Duration::from_secs(60)).errors;
         assert_eq!((errors("/busy"), errors("/closed")), (1, 1));
     }
 }

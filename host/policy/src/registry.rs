@@ -108,7 +108,7 @@ impl Policies {
     /// reports why.
     ///
     /// The directory, the cache and the memory reserved for Wasm instances stay as they were at the start.
-    pub fn configure(&self, config: &PoliciesConfig) -> ReloadReport {
+    pub fn apply_config(&self, config: &PoliciesConfig) -> ReloadReport {
         self.config.store(Arc::new(config.clone()));
         self.reload()
     }

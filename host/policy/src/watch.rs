@@ -28,9 +28,21 @@ const POLL_INTERVAL: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 #[must_use = "the watch ends when its guard is dropped"]
 pub struct Watch {
+    _thread: Option<WatchThread>,
+}
+
+#[derive(Debug)]
+struct WatchThread {
     stop: Arc<AtomicBool>,
     wake: SyncSender<()>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Returns a guard that watches nothing.
+    pub const fn none() -> Self {
+        Self { _thread: None }
+    }
 }
 
 /// Calls `on_change` in a background thread: once at the start, after events around `paths`, and every 2 s.
@@ -48,10 +60,10 @@ pub fn watch(paths: Vec<PathBuf>, on_change: impl FnMut() + Send + 'static) -> i
     let watch_loop =
         WatchLoop { dirs: WatchedDirs::new(paths, wake.clone()), wakeups, stop: Arc::clone(&stop), on_change };
     let thread = std::thread::Builder::new().name("tidegate-watch".to_owned()).spawn(move || watch_loop.run())?;
-    Ok(Watch { stop, wake, thread: Some(thread) })
+    Ok(Watch { _thread: Some(WatchThread { stop, wake, thread: Some(thread) }) })
 }
 
-impl Drop for Watch {
+impl Drop for WatchThread {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         // If the channel is full, the thread wakes up anyway; if it is closed, the thread has ended.

@@ -26,7 +26,10 @@ impl Host {
     /// Classifies a failed call: returns the verdict of the platform's policy, of `retry/default`, or of the fallback.
     ///
     /// A policy runs on tokio's blocking pool. If the future is dropped, the evaluation still ends, and its verdict is
-    /// discarded. Must be called within a tokio runtime.
+    /// discarded.
+    ///
+    /// # Panics
+    /// Panics if called outside of a tokio runtime.
     pub async fn classify(&self, failure: &Failure) -> Classification {
         self.call_context().policies.classify(Arc::new(failure.clone())).await
     }
@@ -46,6 +49,9 @@ impl Host {
     /// assert_eq!(advice.delay(), None, "the platform may have executed the call");
     /// # });
     /// ```
+    ///
+    /// # Panics
+    /// Panics if called outside of a tokio runtime.
     pub async fn advise(&self, failure: &Failure, options: CallOptions) -> Advice {
         let context = self.call_context();
         advise(context, Arc::new(failure.clone()), options, &context.retry_config(&failure.platform)).await
@@ -54,8 +60,7 @@ impl Host {
     /// Evaluates the admission policy of the request's platform and selects the limits that apply. It takes nothing from
     /// the limits.
     ///
-    /// A policy runs on tokio's blocking pool; a platform without an admission policy needs no hop to it. Must be called
-    /// within a tokio runtime.
+    /// A policy runs on tokio's blocking pool; a platform without an admission policy needs no hop to it.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -72,6 +77,9 @@ impl Host {
     ///
     /// # Errors
     /// Returns an error if a policy denied the request, or if the configuration has no limit for the platform.
+    ///
+    /// # Panics
+    /// Panics if called outside of a tokio runtime.
     pub async fn admit(&self, request: &Request) -> Result<Admitted, AdmitError> {
         admit(self.call_context(), request).await
     }

@@ -19,7 +19,7 @@ use crate::system_env::SystemEnv;
 /// let file = ConfigFile::new("tidegate.toml"); // .channel_kinds(tidegate_notify::channel_kinds())
 /// let host = Host::builder().config(file.read()?).build()?;
 /// # #[cfg(feature = "rhai")]
-/// let watch = host.follow_config(file)?; // activates the file whenever it changes, until `watch` is dropped
+/// let watch = host.follow_config(&file)?; // activates the file whenever it changes, until `watch` is dropped
 /// # Ok(())
 /// # }
 /// ```

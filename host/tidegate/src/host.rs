@@ -312,16 +312,26 @@ impl Host {
     /// Changes of `[server]`, `[metrics]`, `[redis]`, and the policy directory and cache take effect only after a
     /// restart.
     ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use tidegate::{Config, Host};
+    /// let host = Host::builder().config(Config::parse("limits.shop = { rate = '5/s', burst = 5 }").unwrap()).build()?;
+    /// host.apply_config(Config::parse("limits.shop = { rate = '9/s', burst = 9 }").unwrap())?;
+    /// assert_eq!(host.limiter("shop").unwrap().quota().to_string(), "9/s, burst 9");
+    /// # Ok::<(), tidegate::ConfigError>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if a channel cannot be opened. In this case nothing changes.
-    pub fn apply(&self, config: Config) -> Result<(), ConfigError> {
+    pub fn apply_config(&self, config: Config) -> Result<(), ConfigError> {
         #[cfg(feature = "policies")]
         self.0.alerts.set_channels(&config.channels, self.clock())?;
         let old = self.config();
         self.0.calls.limiters.apply(&old.limits, &config.limits);
         #[cfg(feature = "policies")]
         if let Some(policies) = self.policies().filter(|_| config.policies != old.policies) {
-            policies.configure(&config.policies);
+            policies.apply_config(&config.policies);
         }
         #[cfg(feature = "policies")]
         if let Some(policies) = self.policies().filter(|_| config.decisions != old.decisions) {

@@ -157,6 +157,9 @@ impl Retry {
     /// # Errors
     /// Returns [`CallError::Refused`] if a limit refuses the first attempt. Returns [`CallError::GaveUp`] with the last
     /// error if the policy, the maximum number of attempts, the deadline or a limit does not allow another attempt.
+    ///
+    /// # Panics
+    /// Panics if called outside of a tokio runtime.
     pub async fn run<T, E, F>(self, call: impl FnMut(Attempt) -> F) -> Result<T, CallError<E>>
     where
         E: RetryableError,
@@ -188,6 +191,9 @@ impl Retry {
     ///
     /// # Errors
     /// Returns the errors of [`Retry::run`].
+    ///
+    /// # Panics
+    /// Panics if called outside of a tokio runtime.
     pub async fn run_with<T, E, F>(
         self,
         describe: impl Fn(&E) -> Failure,
@@ -339,7 +345,7 @@ mod tests {
         let result: Result<(), CallError<Failure>> = retry.run(async |_| unreachable!("the limit is exhausted")).await;
         let error = result.unwrap_err();
         assert!(error.is_refused() && error.retry_after().is_some() && !error.is_permanent(), "{error:?}");
-        assert_eq!(host.metrics().get("jd", Some("e"), Duration::from_secs(60)).limited, 1);
+        assert_eq!(host.metrics().stats("jd", Some("e"), Duration::from_secs(60)).limited, 1);
     }
 
     /// Sets the bounds of a call.

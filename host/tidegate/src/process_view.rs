@@ -16,7 +16,7 @@ pub struct ProcessView {
 
 impl HostView for ProcessView {
     fn window(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Stats {
-        self.metrics.get(platform, endpoint, range)
+        self.metrics.stats(platform, endpoint, range)
     }
 
     fn limit(&self, name: &str) -> Option<LimitStatus> {

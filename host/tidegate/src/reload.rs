@@ -31,19 +31,21 @@ impl Host {
         self.0.config_status.lock().clone()
     }
 
-    /// Reads the file and activates it if it changed. If it is rejected, the previous configuration stays active and
-    /// [`Host::config_status`] has the reason.
-    pub fn reload_config(&self, file: &ConfigFile) {
-        let old = self.config();
-        let error = self.activate(file, &old).err().map(|error| error.to_string());
-        let changed = !Arc::ptr_eq(&old, &self.config());
+    /// Reads the file and activates it if it changed. Returns whether the configuration changed.
+    ///
+    /// # Errors
+    /// Returns an error if the file is rejected. The previous configuration stays active, and [`Host::config_status`] has
+    /// the reason too.
+    pub fn reload_config(&self, file: &ConfigFile) -> Result<bool, ConfigError> {
+        let result = self.activate(file);
         let mut status = self.0.config_status.lock();
-        status.reloads += u64::from(changed);
-        match &error {
-            Some(error) if status.stale.as_ref() != Some(error) => {
+        let stale = result.as_ref().err().map(ToString::to_string);
+        match &result {
+            Err(error) if status.stale != stale => {
                 tracing::error!(file = %file.path().display(), %error, "configuration rejected, the previous one stays active");
             }
-            None if changed => {
+            Ok(true) => {
+                status.reloads += 1;
                 tracing::info!(file = %file.path().display(), "configuration activated");
                 status.needs_restart = needs_restart(&self.0.initial_config, &self.config());
                 if !status.needs_restart.is_empty() {
@@ -52,37 +54,40 @@ impl Host {
             }
             _ => {}
         }
-        status.stale = error;
+        status.stale = stale;
+        result
     }
 
-    /// Activates the file if it differs from the active configuration.
-    fn activate(&self, file: &ConfigFile, active: &Config) -> Result<(), ConfigError> {
+    /// Activates the file if it differs from the active configuration. Returns whether it does.
+    fn activate(&self, file: &ConfigFile) -> Result<bool, ConfigError> {
         let text = file.read_text()?;
         let config = file.parse(&text)?;
-        if config == *active {
-            return Ok(());
+        if config == *self.config() {
+            return Ok(false);
         }
         // An editor that truncates the file before it writes, or a full disk, leaves an empty file. It is not
         // activated, because it would reset every setting.
-        let result = if text.trim().is_empty() { Err(ConfigError::empty()) } else { self.apply(config) };
-        result.map_err(|error| error.in_file(file.path()))
+        let result = if text.trim().is_empty() { Err(ConfigError::empty()) } else { self.apply_config(config) };
+        result.map(|()| true).map_err(|error| error.in_file(file.path()))
     }
 
-    /// Reloads the configuration whenever the file changes, until the returned guard is dropped.
+    /// Reloads the configuration whenever the file changes, until the returned guard is dropped. Errors are logged, and
+    /// [`Host::config_status`] has them.
     ///
     /// # Errors
     /// Returns an error if the watcher thread cannot be started.
-    pub fn follow_config(&self, file: ConfigFile) -> std::io::Result<Watch> {
-        let host = self.clone();
-        watch(vec![file.path().to_owned()], move || host.reload_config(&file))
+    pub fn follow_config(&self, file: &ConfigFile) -> std::io::Result<Watch> {
+        let (host, file) = (self.clone(), file.clone());
+        watch(vec![file.path().to_owned()], move || drop(host.reload_config(&file)))
     }
 
-    /// Reloads the policies whenever their directory changes, until the returned guard is dropped.
+    /// Reloads the policies whenever their directory changes, until the returned guard is dropped. Without policies,
+    /// nothing is watched.
     ///
     /// # Errors
     /// Returns an error if the watcher thread cannot be started.
-    pub fn follow_policies(&self) -> std::io::Result<Option<Watch>> {
-        self.policies().map(Policies::watch).transpose()
+    pub fn follow_policies(&self) -> std::io::Result<Watch> {
+        self.policies().map_or_else(|| Ok(Watch::none()), Policies::watch)
     }
 }
 

@@ -93,7 +93,7 @@ impl Serve {
             .map_err(|error| UsageError(format!("cannot listen on {address}: {error}")))?;
         let bound = listener.local_addr().map_err(|error| UsageError(error.to_string()))?;
         // Watching for changes stops when these guards are dropped, at the end of this function.
-        let _config = file.map(|file| host.follow_config(file)).transpose().map_err(watch_error)?;
+        let _config = file.as_ref().map(|file| host.follow_config(file)).transpose().map_err(watch_error)?;
         let _policies = host.follow_policies().map_err(watch_error)?;
 
         let (stop_http, stop_host) = (CancellationToken::new(), CancellationToken::new());

@@ -81,7 +81,7 @@ fn calls(page: &mut Page, host: &Host) {
     page.family(name, "summary", "Duration of attempts. Quantiles cover the last 5 minutes and are accurate to 1 %.");
     for (platform, endpoint, totals) in &endpoints {
         let labels = [("platform", platform.as_str()), ("endpoint", endpoint.as_str())];
-        let recent = host.metrics().get(platform, Some(endpoint), QUANTILE_WINDOW);
+        let recent = host.metrics().stats(platform, Some(endpoint), QUANTILE_WINDOW);
         for (quantile, millis) in [("0.5", recent.p50), ("0.95", recent.p95), ("0.99", recent.p99)] {
             page.sample(name, &[labels[0], labels[1], ("quantile", quantile)], millis / 1e3);
         }

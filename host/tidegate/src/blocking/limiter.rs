@@ -53,6 +53,18 @@ impl BlockingLimiter {
         Ok(self.background.wait(self.inner.cancel(id))??)
     }
 
+    /// Returns the quota that this process received last, without a request to the store.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        self.inner.quota()
+    }
+
+    /// Returns the state that this process received last, without a request to the store.
+    #[must_use]
+    pub fn cached_status(&self) -> LimitStatus {
+        self.inner.cached_status()
+    }
+
     /// Returns the current state of the limit.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ use runtime::BackgroundRuntime;
 /// A host for threads that may block. Clones share the same services; dropping the last clone shuts them down.
 #[derive(Clone, Debug)]
 pub struct BlockingHost {
-    services: Host,
+    host: Host,
     background: Arc<BackgroundRuntime>,
 }
 
@@ -52,15 +52,15 @@ impl BlockingHost {
     /// # Errors
     /// Returns an error if called inside an async runtime, if the thread cannot be started, or if `build` fails.
     pub fn start(build: impl FnOnce() -> Result<Host, ConfigError>) -> Result<Self, BlockingError> {
-        let (background, services) = BackgroundRuntime::start(build)?;
-        Ok(Self { services, background: Arc::new(background) })
+        let (background, host) = BackgroundRuntime::start(build)?;
+        Ok(Self { host, background: Arc::new(background) })
     }
 
     /// Returns the async host with the same services; its non-async methods (configuration, metrics, policies) can also
     /// be used from blocking threads.
     #[must_use]
-    pub fn services(&self) -> &Host {
-        &self.services
+    pub fn host(&self) -> &Host {
+        &self.host
     }
 
     /// Returns the limiter of a platform.
@@ -68,7 +68,7 @@ impl BlockingHost {
     /// # Errors
     /// Returns an error if the configuration has no limit for the platform.
     pub fn limiter(&self, platform: &str) -> Result<BlockingLimiter, BlockingError> {
-        Ok(BlockingLimiter { inner: self.services.limiter(platform)?, background: Arc::clone(&self.background) })
+        Ok(BlockingLimiter { inner: self.host.limiter(platform)?, background: Arc::clone(&self.background) })
     }
 
     /// Returns a call to a platform; [`BlockingRetry::run`] makes it and retries it.
@@ -76,7 +76,7 @@ impl BlockingHost {
     /// # Errors
     /// Returns an error if the configuration has no limit for the platform.
     pub fn retry(&self, platform: &str) -> Result<BlockingRetry, BlockingError> {
-        Ok(BlockingRetry { inner: self.services.retry(platform)?, background: Arc::clone(&self.background) })
+        Ok(BlockingRetry { inner: self.host.retry(platform)?, background: Arc::clone(&self.background) })
     }
 
     /// Classifies a failed call; see [`Host::classify`].
@@ -84,7 +84,7 @@ impl BlockingHost {
     /// # Errors
     /// Returns an error if called inside an async runtime.
     pub fn classify(&self, failure: &Failure) -> Result<Classification, BlockingError> {
-        self.background.wait(self.services.classify(failure))
+        self.background.wait(self.host.classify(failure))
     }
 
     /// Decides whether to retry a failed attempt; see [`Host::advise`].
@@ -92,7 +92,7 @@ impl BlockingHost {
     /// # Errors
     /// Returns an error if called inside an async runtime.
     pub fn advise(&self, failure: &Failure, options: CallOptions) -> Result<Advice, BlockingError> {
-        self.background.wait(self.services.advise(failure, options))
+        self.background.wait(self.host.advise(failure, options))
     }
 
     /// Evaluates the admission policy of the request's platform and selects the limits that apply; see [`Host::admit`].
@@ -101,7 +101,7 @@ impl BlockingHost {
     /// Returns an error if a policy denied the request ([`BlockingError::denied`]), if the configuration has no limit for
     /// the platform, or if called inside an async runtime.
     pub fn admit(&self, request: &Request) -> Result<BlockingAdmitted, BlockingError> {
-        let inner = self.background.wait(self.services.admit(request))??;
+        let inner = self.background.wait(self.host.admit(request))??;
         Ok(BlockingAdmitted { inner, background: Arc::clone(&self.background) })
     }
 
@@ -110,7 +110,7 @@ impl BlockingHost {
     /// # Errors
     /// Returns an error if the name is empty, longer than 200 bytes, or contains control characters.
     pub fn lock(&self, name: &str) -> Result<BlockingLock, BlockingError> {
-        Ok(BlockingLock { inner: self.services.locks().lock(name)?, background: Arc::clone(&self.background) })
+        Ok(BlockingLock { inner: self.host.locks().lock(name)?, background: Arc::clone(&self.background) })
     }
 
     /// Returns the statistics of the last `range`, for one endpoint or for the whole platform.
@@ -118,7 +118,7 @@ impl BlockingHost {
     /// # Errors
     /// Returns an error if Redis is unavailable, or if called inside an async runtime.
     pub fn stats(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Result<Stats, BlockingError> {
-        Ok(self.background.wait(self.services.stats(platform, endpoint, range))??)
+        Ok(self.background.wait(self.host.stats(platform, endpoint, range))??)
     }
 
     /// Returns the latest alert notifications, newest first and at most `limit`, for one platform or for all.
@@ -131,7 +131,7 @@ impl BlockingHost {
         platform: Option<&str>,
         limit: usize,
     ) -> Result<Vec<tidegate_core::store::AlertRecord>, BlockingError> {
-        Ok(self.background.wait(self.services.alerts().history(platform, limit))??)
+        Ok(self.background.wait(self.host.alerts().history(platform, limit))??)
     }
 
     /// Returns the rules whose condition is true now.
@@ -140,6 +140,6 @@ impl BlockingHost {
     /// Returns an error if Redis is unavailable, or if called inside an async runtime.
     #[cfg(feature = "policies")]
     pub fn active_alerts(&self) -> Result<Vec<ActiveAlert>, BlockingError> {
-        Ok(self.background.wait(self.services.alerts().active())??)
+        Ok(self.background.wait(self.host.alerts().active())??)
     }
 }

@@ -20,7 +20,7 @@ impl FleetMetrics {
     pub async fn stats(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Result<Stats, StoreError> {
         match &self.shared {
             Some(store) => store.stats(platform, endpoint, range).await,
-            None => Ok(self.local.get(platform, endpoint, range)),
+            None => Ok(self.local.stats(platform, endpoint, range)),
         }
     }
 

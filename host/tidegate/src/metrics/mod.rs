@@ -30,7 +30,7 @@ pub const MAX_NAME_LENGTH: usize = 128;
 /// use tidegate::{Metrics, Outcome, SystemClock};
 /// let metrics = Metrics::new(100, Arc::new(SystemClock::start()));
 /// metrics.record("taobao", "taobao.trade.get", Outcome::Success, Duration::from_millis(120));
-/// let hour = metrics.get("taobao", None, Duration::from_secs(3600));
+/// let hour = metrics.stats("taobao", None, Duration::from_secs(3600));
 /// assert_eq!((hour.count, hour.error_rate), (1, 0.0));
 /// ```
 #[derive(Clone)]
@@ -128,7 +128,7 @@ impl Metrics {
     /// The window is widened to whole minutes (for ranges up to an hour), hours (up to a day) or days. The result
     /// contains its start and end.
     #[must_use]
-    pub fn get(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Stats {
+    pub fn stats(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Stats {
         let matches: Vec<Arc<Series>> = self.0.series.read().get(platform).map_or_else(Vec::new, |endpoints| {
             let selected = endpoints.iter().filter(|(name, _)| endpoint.is_none_or(|endpoint| endpoint == *name));
             selected.map(|(_, series)| Arc::clone(series)).collect()
@@ -181,9 +181,9 @@ mod tests {
             metrics.record("jd", endpoint, Outcome::Success, Duration::from_millis(5));
         }
         assert_eq!(metrics.endpoints()["jd"], ["a", "b", OTHER_ENDPOINT]);
-        assert_eq!(metrics.get("jd", Some("a"), HOUR).count, 2);
-        assert_eq!(metrics.get("jd", Some(OTHER_ENDPOINT), HOUR).count, 2);
-        assert_eq!(metrics.get("jd", None, HOUR).count, 5);
+        assert_eq!(metrics.stats("jd", Some("a"), HOUR).count, 2);
+        assert_eq!(metrics.stats("jd", Some(OTHER_ENDPOINT), HOUR).count, 2);
+        assert_eq!(metrics.stats("jd", None, HOUR).count, 5);
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
         let metrics = Metrics::new(9, Arc::new(SystemClock::start()));
         let name = "é".repeat(1_000);
         (0..100).for_each(|_| metrics.record("jd", &name, Outcome::Success, Duration::MAX));
-        let stats = metrics.get("jd", None, HOUR);
+        let stats = metrics.stats("jd", None, HOUR);
         assert_eq!((stats.count, stats.total_ms), (100, 100.0 * 86_400_000.0));
         assert_eq!(metrics.endpoints()["jd"], ["é".repeat(MAX_NAME_LENGTH / 2)]);
     }
@@ -206,9 +206,9 @@ mod tests {
                     (0..10_000).for_each(|_| recorder.record(Outcome::Error, Duration::from_millis(3)));
                 });
             }
-            (0..100).for_each(|_| drop(metrics.get("pdd", None, HOUR)));
+            (0..100).for_each(|_| drop(metrics.stats("pdd", None, HOUR)));
         });
-        let stats = metrics.get("pdd", None, HOUR);
+        let stats = metrics.stats("pdd", None, HOUR);
         assert_eq!((stats.errors, stats.total_ms), (40_000, 120_000.0));
     }
 
@@ -260,7 +260,7 @@ mod tests {
             for range in [HOUR, HOUR * 24, HOUR * 24 * 7, HOUR * 24 * 30] {
                 let now = clock.unix_ms();
                 let (count, succeeded, from, times) = reference_stats(&calls, now, range);
-                let stats = metrics.get("jd", None, range);
+                let stats = metrics.stats("jd", None, range);
                 prop_assert_eq!((stats.count, stats.success, stats.errors), (count, succeeded, count - succeeded));
                 prop_assert_eq!((stats.from_ms, stats.to_ms), (from, now));
                 for (q, estimate) in [(0.5, stats.p50), (0.95, stats.p95), (0.99, stats.p99)] {

@@ -22,7 +22,23 @@ impl Host {
     /// at the end, it exports the counts of this process to the shared metrics. Of the processes that share a Redis,
     /// only the leader evaluates rules. Another process takes over within 2 s if the leader dies, and at once if it
     /// shuts down. Both intervals are read again for each tick, so a change of the configuration applies from the next
-    /// tick.
+    /// tick. Without this call, no alert is raised, and the metrics of this process are not exported.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+    /// use tokio_util::sync::CancellationToken;
+    /// let host = tidegate::Host::builder().build()?;
+    /// let stop = CancellationToken::new();
+    /// let background = tokio::spawn(host.clone().run(stop.clone().cancelled_owned()));
+    /// // … the program uses the host
+    /// stop.cancel();
+    /// background.await.unwrap();
+    /// # Ok::<(), tidegate::ConfigError>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// Panics if called outside of a tokio runtime.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let stopped = CancellationToken::new();
         let stop = async {

@@ -61,7 +61,7 @@ impl TickStats {
 impl StatsSource for TickStats {
     fn get(&self, platform: &str, endpoint: Option<&str>, range: Duration) -> Option<Stats> {
         if self.fleet.shared.is_none() {
-            return Some(self.fleet.local.get(platform, endpoint, range));
+            return Some(self.fleet.local.stats(platform, endpoint, range));
         }
         let query = (platform.to_owned(), endpoint.map(str::to_owned), range);
         if let Some(result) = self.results.lock().get(&query) {
