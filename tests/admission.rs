@@ -46,7 +46,7 @@ fn host(dir: &Path) -> Host {
 }
 
 fn request(endpoint: &str) -> Request {
-    Request { platform: "pdd".into(), endpoint: endpoint.into(), ..Request::default() }
+    Request::new("pdd").with_endpoint(endpoint)
 }
 
 #[test]
@@ -57,10 +57,10 @@ fn admission_script_allows_denies_or_abstains() {
     let deny = Admission::Deny { reason: "closed for the night".into(), status: 503 };
     assert_eq!(admit("closed").verdict, deny);
     assert_eq!((admit("goods").verdict, &*admit("goods").by), (Admission::Default, "fallback"));
-    let with_label = Request { labels: [("seller".to_owned(), "7".to_owned())].into(), ..request("orders") };
+    let with_label = request("orders").with_labels([("seller".to_owned(), "7".to_owned())].into());
     let scope = [("api".to_owned(), "orders".to_owned()), ("seller".to_owned(), "7!".to_owned())].into();
     assert_eq!(policies.admit(&with_label).verdict, Admission::Allow { cost: 2, scope });
-    let with_cost_header = Request { headers: vec![("x-cost".into(), "3".into())], ..request("header") };
+    let with_cost_header = request("header").with_headers([("x-cost", "3")]);
     assert_eq!(policies.admit(&with_cost_header).verdict, Admission::Allow { cost: 3, scope: [].into() });
     for (endpoint, kind) in [("free", FaultKind::Type), ("loop", FaultKind::Operations)] {
         let decided = admit(endpoint);
@@ -103,7 +103,7 @@ async fn request_that_is_not_admitted_returns_the_reason() {
         ("closed for the night", 503, "admit/pdd.rhai")
     );
     assert_eq!(error.to_string(), "admit/pdd.rhai denied the request: closed for the night");
-    let error = host.admit(&Request { platform: "pdx".into(), ..request("orders") }).await.unwrap_err();
+    let error = host.admit(&Request::new("pdx")).await.unwrap_err();
     assert!(error.is_unknown_platform() && error.denied().is_none());
 }
 

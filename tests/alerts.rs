@@ -27,7 +27,7 @@ impl Notifier for TestChannel {
         Box::pin(async move {
             if failing {
                 let message = "the service is busy".to_owned();
-                return Err(NotifyError { message, transient: true, retry_after: Some(Duration::from_secs(3)) });
+                return Err(NotifyError::transient(message).with_retry_after(Duration::from_secs(3)));
             }
             // This fails only if the receiver was dropped, which happens at the end of the test.
             let _ = self.messages.send(notification.title());

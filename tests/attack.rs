@@ -115,7 +115,7 @@ fn config(dir: &Path, hostile: &HostilePolicy, profile: LimitProfile) -> Policie
 fn call_valid_policy(policies: &Policies, started: &Barrier, done: &AtomicBool) -> (u64, Option<String>) {
     let expected = [Verdict::retry(Class::Transient), Verdict::give_up(Class::Permanent)]
         .map(|verdict| verdict.with_reason("valid"));
-    let failures = [1, 2].map(|attempt| Failure { platform: "valid".into(), attempt, ..Failure::default() });
+    let failures = [1, 2].map(|attempt| Failure::default().with_platform("valid").with_attempt(attempt));
     let (mut calls, mut wrong_decision) = (0, None);
     while !done.load(Ordering::Relaxed) {
         for (failure, expected) in failures.iter().zip(&expected) {
@@ -150,7 +150,9 @@ impl HostView for FixedView {
 }
 
 fn stats() -> Stats {
-    Stats { count: 666, errors: 400, error_rate: 0.6, ..Stats::default() }
+    let mut stats = Stats::default();
+    (stats.count, stats.errors, stats.error_rate) = (666, 400, 0.6);
+    stats
 }
 
 struct AttackRun<'a> {
@@ -245,9 +247,13 @@ impl AttackRun<'_> {
             PolicyKind::Retry => self.policies.classify(&failure(hostile)).fault.map_or(Ok(()), Err),
             PolicyKind::Admit => self.policies.admit(&request(hostile)).fault.map_or(Ok(()), Err),
             PolicyKind::Alert => {
-                let stats = if hostile { stats() } else { Stats { count: 100, ..Stats::default() } };
+                let mut stats = stats();
+                if !hostile {
+                    stats = Stats::default();
+                    stats.count = 100;
+                }
                 let view: Arc<dyn HostView> = Arc::new(FixedView(stats.clone()));
-                let snapshot = Snapshot { platform: PLATFORM.into(), endpoint: None, stats };
+                let snapshot = Snapshot::new(PLATFORM, stats);
                 let rules = self.policies.rules();
                 rules.first().map_or(Ok(()), |rule| rule.policy.evaluate(&snapshot, &view).map(drop))
             }
@@ -315,18 +321,16 @@ pub fn percentile(durations: &[Duration], percent: usize) -> Option<Duration> {
 
 fn failure(hostile: bool) -> Failure {
     let message = if hostile { "attack" } else { "normal" };
-    Failure {
-        platform: PLATFORM.into(),
-        attempt: if hostile { 2 } else { 1 },
-        status: Some(503),
-        sub_code: hostile.then(|| "assault".into()),
-        message: Some(message.into()),
-        body: Some(message.into()),
-        ..Failure::default()
-    }
+    let mut failure = Failure::response(503)
+        .with_platform(PLATFORM)
+        .with_attempt(if hostile { 2 } else { 1 })
+        .with_message(message)
+        .with_body(message.as_bytes());
+    failure.sub_code = hostile.then(|| "assault".into());
+    failure
 }
 
 fn request(hostile: bool) -> Request {
     let method = if hostile { "ATTACK" } else { "GET" };
-    Request { platform: PLATFORM.into(), method: method.into(), ..Request::default() }
+    Request::new(PLATFORM).with_method(method)
 }

@@ -46,7 +46,7 @@ fn retried_call_may_use_other_services() {
     let result = host.retry("pdd").unwrap().endpoint("e").run(|attempt| {
         attempts.push(attempt.number);
         assert!(host.limiter("jd").unwrap().check(0).is_ok());
-        if attempt.number < 3 { Err(Failure { status: Some(503), ..Failure::default() }) } else { Ok("done") }
+        if attempt.number < 3 { Err(Failure::response(503)) } else { Ok("done") }
     });
     assert_eq!((result.unwrap(), attempts), ("done", vec![1, 2, 3]));
     assert_eq!(host.host().metrics().stats("pdd", Some("e"), Duration::from_secs(60)).errors, 2);
@@ -54,10 +54,7 @@ fn retried_call_may_use_other_services() {
 
 #[test]
 fn permanent_failure_gives_up_after_one_attempt() {
-    let result = host()
-        .retry("pdd")
-        .unwrap()
-        .run(|_| -> Result<(), _> { Err(Failure { status: Some(404), ..Failure::default() }) });
+    let result = host().retry("pdd").unwrap().run(|_| -> Result<(), _> { Err(Failure::response(404)) });
     let error = result.unwrap_err();
     assert!(error.call_error().is_some_and(|error| error.attempts() == 1 && error.is_permanent()), "{error}");
     assert!(host().limiter("unknown").is_err());
@@ -67,7 +64,7 @@ fn permanent_failure_gives_up_after_one_attempt() {
 fn bounds_of_a_call_and_its_idempotency_apply() {
     let host = host();
     let attempts = |retry: BlockingRetry| {
-        let error = retry.run(|_| -> Result<(), _> { Err(Failure { status: Some(503), ..Failure::default() }) });
+        let error = retry.run(|_| -> Result<(), _> { Err(Failure::response(503)) });
         error.unwrap_err().call_error().unwrap().attempts()
     };
     let retry = || host.retry("pdd").unwrap();
@@ -79,13 +76,13 @@ fn bounds_of_a_call_and_its_idempotency_apply() {
 #[test]
 fn thread_can_classify_admit_and_reserve() {
     let host = host();
-    let down = Failure { platform: "pdd".into(), status: Some(503), ..Failure::default() };
+    let down = Failure::response(503).with_platform("pdd");
     assert_eq!(&*host.classify(&down).unwrap().policy, "fallback");
     assert!(host.advise(&down, CallOptions::default()).unwrap().delay().is_some());
     let limiter = host.limiter("pdd").unwrap();
     limiter.update(quota("1/h", 5)).unwrap();
     limiter.reset().unwrap();
-    let request = Request { platform: "pdd".into(), ..Request::default() };
+    let request = Request::new("pdd");
     let admitted = host.admit(&request).unwrap();
     assert_eq!(admitted.check().unwrap().remaining, 4);
     let reservations = admitted.reserve(Duration::ZERO).unwrap();
@@ -96,7 +93,7 @@ fn thread_can_classify_admit_and_reserve() {
     limiter.cancel(&reservation.id.unwrap()).unwrap();
     assert!(host.retry("pdd").unwrap().admitted(admitted).run(|_| Ok::<_, Failure>(())).is_ok());
     assert_eq!(limiter.status().unwrap().available, 3);
-    let unknown = Request { platform: "pdx".into(), ..Request::default() };
+    let unknown = Request::new("pdx");
     assert!(host.admit(&unknown).unwrap_err().is_unknown_platform());
 }
 

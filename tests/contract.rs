@@ -13,7 +13,7 @@ use tidegate_policy::wasm::WasmEngine;
 use tidegate_policy::{Error, LoadedPolicy, PolicyKind};
 use tidegate_tests::corpus::HostilePolicy;
 
-use crate::policies::empty_view;
+use crate::policies::{empty_view, stats_with};
 
 fn frozen(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("frozen").join(name)).unwrap()
@@ -55,14 +55,18 @@ fn view(stats: Stats) -> Arc<dyn HostView> {
 }
 
 fn failure(code: &str) -> Failure {
-    Failure { platform: "jd".to_owned(), status: Some(200), code: Some(code.to_owned()), ..Failure::default() }
+    Failure::response(200).with_platform("jd").with_code(code)
 }
 
 #[test]
 fn retry_policy_of_contract_0_1_0_still_decides() {
     let loaded = load(PolicyKind::Retry, &frozen("retry-0.1.0.wasm"), &with_settings([])).unwrap();
     let policy = loaded.into_retry().unwrap();
-    let verdict = |code| Verdict { reason: None, ..policy.classify(&failure(code), &empty_view()).unwrap() };
+    let verdict = |code| {
+        let mut verdict = policy.classify(&failure(code), &empty_view()).unwrap();
+        verdict.reason = None;
+        verdict
+    };
     assert_eq!(verdict("52101"), Verdict::retry(Class::Throttled).with_delay(Duration::from_secs(1)));
     assert_eq!(verdict("20032"), Verdict::give_up(Class::Auth));
     assert_eq!(verdict("99999"), Verdict::abstain());
@@ -73,10 +77,13 @@ fn retry_policy_of_contract_0_1_0_still_decides() {
 fn core_module_of_contract_0_1_0_still_reads_windows() {
     let loaded = load(PolicyKind::Alert, &frozen("alert-0.1.0.wasm"), &with_settings([])).unwrap();
     let policy = loaded.into_alert().unwrap();
-    let stats = Stats { error_rate: 0.2, ..Stats::default() };
-    let snapshot = Snapshot { platform: "jd".to_owned(), endpoint: None, stats };
-    let evaluate =
-        |error_rate| policy.evaluate(&snapshot, &view(Stats { error_rate, errors: 7, ..Stats::default() })).unwrap();
+    let mut stats = Stats::default();
+    stats.error_rate = 0.2;
+    let snapshot = Snapshot::new("jd", stats);
+    let evaluate = |error_rate| {
+        let stats = stats_with(|stats| (stats.error_rate, stats.errors) = (error_rate, 7));
+        policy.evaluate(&snapshot, &view(stats)).unwrap()
+    };
     assert_eq!(evaluate(0.05), AlertVerdict::Quiet);
     assert_eq!(evaluate(0.2), AlertVerdict::Firing { detail: Some("7 errors in the hour of jd".to_owned()) });
 }
@@ -95,11 +102,10 @@ fn component_of_contract_0_1_0_rejects_settings() {
 fn retry_policy_of_contract_0_2_0_still_uses_all_of_its_contract() {
     let config = with_settings([("longest_ms", Setting::Number(500.0))]);
     let policy = load(PolicyKind::Retry, &frozen("retry-0.2.0.wasm"), &config).unwrap().into_retry().unwrap();
-    let classify =
-        |failure: &Failure| policy.classify(failure, &view(Stats { errors: 7, ..Stats::default() })).unwrap();
+    let classify = |failure: &Failure| policy.classify(failure, &view(stats_with(|stats| stats.errors = 7))).unwrap();
     let throttled = |ms| Verdict::retry(Class::Throttled).with_delay(Duration::from_millis(ms)).with_reason("wait");
-    assert_eq!(classify(&Failure { at_ms: 7, ..failure("throttled") }), throttled(7));
-    assert_eq!(classify(&Failure { retry_after_ms: Some(900), ..failure("throttled") }), throttled(500));
+    assert_eq!(classify(&failure("throttled").with_at_ms(7)), throttled(7));
+    assert_eq!(classify(&failure("throttled").with_retry_after(Duration::from_millis(900))), throttled(500));
     assert_eq!(classify(&failure("window")), Verdict::give_up(Class::Permanent).with_reason("7 errors"));
     assert_eq!(classify(&failure("limit")), Verdict::give_up(Class::Quota).with_reason("Some(3)"));
     assert_eq!(classify(&failure("log")), Verdict::give_up(Class::Auth));
@@ -121,9 +127,9 @@ fn alert_condition_of_contract_0_2_0_still_uses_all_of_its_contract() {
     let config = with_settings([("max_error_rate", Setting::Number(0.3))]);
     let policy = load(PolicyKind::Alert, &frozen("alert-0.2.0.wasm"), &config).unwrap().into_alert().unwrap();
     let evaluate = |error_rate, endpoint: Option<&str>| {
-        let stats = Stats { error_rate, errors: 7, ..Stats::default() };
-        let snapshot =
-            Snapshot { platform: "jd".to_owned(), endpoint: endpoint.map(str::to_owned), stats: stats.clone() };
+        let stats = stats_with(|stats| (stats.error_rate, stats.errors) = (error_rate, 7));
+        let mut snapshot = Snapshot::new("jd", stats.clone());
+        snapshot.endpoint = endpoint.map(str::to_owned);
         policy.evaluate(&snapshot, &view(stats)).unwrap()
     };
     let firing = |detail: &str| AlertVerdict::Firing { detail: Some(detail.to_owned()) };
@@ -138,9 +144,8 @@ fn admission_policy_of_contract_0_2_0_still_uses_all_of_its_contract() {
     let policy = load(PolicyKind::Admit, &frozen("admit-0.2.0.wasm"), &config).unwrap().into_admit().unwrap();
     let admit = |endpoint: &str, seller: &str| {
         let labels = BTreeMap::from([("seller".to_owned(), seller.to_owned())]);
-        let request =
-            Request { platform: "jd".to_owned(), endpoint: endpoint.to_owned(), labels, ..Request::default() };
-        policy.admit(&request, &view(Stats { count: 9, ..Stats::default() })).unwrap()
+        let request = Request::new("jd").with_endpoint(endpoint).with_labels(labels);
+        policy.admit(&request, &view(stats_with(|stats| stats.count = 9))).unwrap()
     };
     let allow = |cost| Admission::Allow { cost, scope: BTreeMap::new() };
     let scope = BTreeMap::from([("api".to_owned(), "GET".to_owned())]);
@@ -157,7 +162,8 @@ fn retry_policy_that_imports_the_response_reads_its_body() {
     let policy = load(PolicyKind::Retry, &bytes, &with_settings([])).unwrap().into_retry().unwrap();
     assert!(policy.reads_body());
     let classify = |body: Option<&str>| {
-        let failure = Failure { body: body.map(str::to_owned), ..failure("7") };
+        let mut failure = failure("7");
+        failure.body = body.map(str::to_owned);
         policy.classify(&failure, &empty_view()).unwrap()
     };
     let reason = |text: &str| Verdict::give_up(Class::Permanent).with_reason(text);

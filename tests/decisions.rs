@@ -28,7 +28,10 @@ struct FixedView;
 
 impl HostView for FixedView {
     fn window(&self, _: &str, _: Option<&str>, range: Duration) -> Stats {
-        Stats { count: range.as_secs(), error_rate: 0.2, ..Stats::default() }
+        let mut stats = Stats::default();
+        stats.count = range.as_secs();
+        stats.error_rate = 0.2;
+        stats
     }
 
     fn limit(&self, name: &str) -> Option<LimitStatus> {
@@ -74,7 +77,7 @@ impl LogFixture {
     }
 
     fn classify(&self, code: &str) -> String {
-        let failure = Failure { platform: "jd".into(), code: Some(code.into()), ..Failure::default() };
+        let failure = Failure::default().with_platform("jd").with_code(code);
         self.policies.classify(&failure).by.to_string()
     }
 
@@ -105,10 +108,13 @@ const LARGE_SIZE: u64 = 1 << 30;
 fn every_policy_that_decides_writes_a_line() {
     let fixture = LogFixture::with_log(1.0, LARGE_SIZE);
     assert_eq!((fixture.classify("7"), fixture.classify("8")), ("retry/jd.rhai".into(), "retry/default.rhai".into()));
-    let request = Request { platform: "jd".into(), endpoint: "orders".into(), ..Request::default() };
+    let request = Request::new("jd").with_endpoint("orders");
     let _ = fixture.policies.admit(&request);
-    let stats = Stats { count: 10, errors: 5, error_rate: 0.5, ..Stats::default() };
-    let snapshot = Snapshot { platform: "jd".into(), endpoint: None, stats };
+    let mut stats = Stats::default();
+    stats.count = 10;
+    stats.errors = 5;
+    stats.error_rate = 0.5;
+    let snapshot = Snapshot::new("jd", stats);
     let view: Arc<dyn HostView> = Arc::new(FixedView);
     for rule in fixture.policies.rules().iter() {
         rule.policy.evaluate(&snapshot, &view).unwrap();
@@ -227,7 +233,7 @@ fn existing_log_file_is_appended_to() {
 #[test]
 fn dropping_the_policies_writes_pending_lines() {
     let LogFixture { dir, policies } = LogFixture::with_log(1.0, LARGE_SIZE);
-    let failure = Failure { platform: "jd".into(), code: Some("7".into()), ..Failure::default() };
+    let failure = Failure::default().with_platform("jd").with_code("7");
     for _ in 0..100 {
         let _ = policies.classify(&failure);
     }
@@ -241,18 +247,13 @@ fn secrets_are_masked_in_headers_labels_and_messages() {
     let pair = |name: &str| (name.to_owned(), "hunter2".to_owned());
     let headers = ["authorization", "cookie", "proxy-authorization", "x-api-key", "x-shop-token"].map(pair);
     let labels = ["client_secret", "password", "sign"].map(pair).into();
-    let _ = fixture.policies.admit(&Request {
-        platform: "jd".into(),
-        headers: headers.clone().into(),
-        labels,
-        ..Request::default()
-    });
-    let _ = fixture.policies.classify(&Failure {
-        platform: "jd".into(),
-        headers: headers.into(),
-        message: Some("no connection to https://gw/router?method=x&session=hunter2&sign=hunter2".into()),
-        ..Failure::default()
-    });
+    let _ = fixture.policies.admit(&Request::new("jd").with_labels(labels).with_headers(headers.clone()));
+    let _ = fixture.policies.classify(
+        &Failure::default()
+            .with_platform("jd")
+            .with_headers(headers)
+            .with_message("no connection to https://gw/router?method=x&session=hunter2&sign=hunter2"),
+    );
     let lines = fixture.close_and_read();
     assert_eq!(lines.len(), 3);
     let text = json!(lines).to_string();
@@ -288,7 +289,7 @@ async fn edited_configuration_turns_the_log_on_and_off() {
     let save = |text: &str| fs::write(toml.path(), text).unwrap();
     save("# defaults\n");
     let host = Host::builder().config(toml.read().unwrap()).policies(Arc::clone(&fixture.policies)).build().unwrap();
-    let failure = Failure { platform: "jd".into(), code: Some("7".into()), ..Failure::default() };
+    let failure = Failure::default().with_platform("jd").with_code("7");
     host.classify(&failure).await;
     save("[decisions]\nfile = 'on.ndjson'\n");
     host.reload_config(&toml).unwrap();

@@ -7,9 +7,10 @@ use tidegate_core::store::{
     AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStore, Delivery, OfflineAlerts, OfflineState,
     RoutedNotification,
 };
-use tidegate_core::{AlertState, AlertTiming, Clock, Notification, Severity, Stats, Timestamp, Transition};
+use tidegate_core::{AlertState, AlertTiming, Clock, Notification, Severity, Timestamp, Transition};
 use tidegate_redis::RedisAlerts;
 
+use crate::policies::stats_with;
 use crate::servers::RedisServer;
 use crate::store_equivalence::ManualClock;
 
@@ -37,17 +38,11 @@ async fn both_stores(server: &RedisServer) -> [StoreFixture; 2] {
 }
 
 fn notification(platform: &str, number: u64, channels: &[&str]) -> RoutedNotification {
-    let notification = Notification {
-        rule: "high".to_owned(),
-        severity: Severity::Critical,
-        platform: platform.to_owned(),
-        endpoint: None,
-        transition: Transition::Firing,
-        condition: "error_rate > 0.1".to_owned(),
-        detail: Some(number.to_string()),
-        stats: Stats { error_rate: 0.5, ..Stats::default() },
-        at_ms: 1_800_000_000_000 + number,
-    };
+    let notification = Notification::new("high", Severity::Critical, platform, Transition::Firing)
+        .with_condition("error_rate > 0.1")
+        .with_detail(number.to_string())
+        .with_stats(stats_with(|stats| stats.error_rate = 0.5))
+        .with_at_ms(1_800_000_000_000 + number);
     RoutedNotification { notification, channels: channels.iter().map(|name| (*name).to_owned()).collect() }
 }
 
@@ -119,7 +114,7 @@ async fn states_return_the_last_written_values_and_the_time_of_the_store() {
         let current = store.states_as_leader(1).await.unwrap().unwrap();
         assert_eq!((current.now, current.unix_ms, current.states.len()), (clock.now(), clock.unix_ms(), 0), "{name}");
         let mut state = AlertState::default();
-        let timing = AlertTiming { hold: Duration::ZERO, cooldown: DAY };
+        let timing = AlertTiming::new(Duration::ZERO, DAY);
         assert_eq!(state.step(true, timing, current.now), Some(Transition::Firing));
         let entry =
             AlertEntry { state, severity: Severity::Info, last_notification: Some(notification("jd", 1, &["a"])) };
@@ -141,7 +136,7 @@ const RENAMED_FIELDS: [(&str, &str); 3] =
 #[test]
 fn alert_state_of_an_earlier_build_is_read() {
     let mut state = AlertState::default();
-    let timing = AlertTiming { hold: Duration::ZERO, cooldown: DAY };
+    let timing = AlertTiming::new(Duration::ZERO, DAY);
     assert_eq!(state.step(true, timing, ManualClock::default().now()), Some(Transition::Firing));
     let last_notification = Some(notification("jd", 1, &["a"]));
     let entry = AlertEntry { state, severity: Severity::Info, last_notification };
@@ -242,7 +237,7 @@ async fn offline_notifications_are_added_once_at_their_time_with_their_deliverie
 
 /// Returns an entry that fires and was notified last at this second, or that is inactive since.
 fn entry(last_notified: u64, fires: bool) -> AlertEntry {
-    let (mut state, timing) = (AlertState::default(), AlertTiming { hold: Duration::ZERO, cooldown: DAY });
+    let (mut state, timing) = (AlertState::default(), AlertTiming::new(Duration::ZERO, DAY));
     let now = Timestamp::from_micros(last_notified * 1_000_000);
     assert_eq!(state.step(true, timing, now), Some(Transition::Firing));
     if !fires {

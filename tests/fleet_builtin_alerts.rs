@@ -115,7 +115,7 @@ async fn quarantine_in_a_process_that_does_not_lead_is_an_ordinary_alert() {
     server.wait_for_reply(&["EXISTS", &redis(&leader).unwrap().keys().lock("tidegate:leader")], ":1").await;
     fleet.policies = open_policies(&fleet, dir.path());
     let (standby, _) = fleet.start();
-    let failure = Failure { platform: "jd".into(), code: Some("broken".into()), ..Failure::default() };
+    let failure = Failure::default().with_platform("jd").with_code("broken");
     for _ in 0..standby.config().policies.max_faults {
         assert_eq!(&*standby.policies().unwrap().classify(&failure).by, "fallback");
     }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tidegate_core::{AlertPolicy, FnHostView, HostView, Snapshot, Stats};
 use tidegate_policy::{Error, load_one};
 
-use crate::policies::policies_config;
+use crate::policies::{policies_config, stats_with};
 
 /// Numbers that are equal, nearly equal or far apart, infinity, and NaN.
 const NUMBERS: [f64; 12] = [
@@ -54,7 +54,14 @@ fn condition() -> impl Strategy<Value = String> {
 fn stats() -> impl Strategy<Value = Stats> {
     let value = || prop::sample::select(&NUMBERS[..]);
     (0..30_u64, 0..30_u64, value(), value(), value(), value()).prop_map(|(count, errors, error_rate, rps, p50, p95)| {
-        Stats { count, errors, error_rate, rps, p50, p95, ..Stats::default() }
+        stats_with(|stats| {
+            stats.count = count;
+            stats.errors = errors;
+            stats.error_rate = error_rate;
+            stats.rps = rps;
+            stats.p50 = p50;
+            stats.p95 = p95;
+        })
     })
 }
 
@@ -78,7 +85,7 @@ proptest! {
         let (formula, script) = (load(dir.path(), "a.rhai", &text), load(dir.path(), "b.rhai", &script_text));
         if let (Ok(formula), Ok(script)) = (formula, script) {
             for stats in samples {
-                let snapshot = Snapshot { platform: "taobao".into(), endpoint: None, stats: stats.clone() };
+                let snapshot = Snapshot::new("taobao", stats.clone());
                 let view: Arc<dyn HostView> = Arc::new(FnHostView(move |_| stats.clone()));
                 let evaluate = |policy: &Arc<dyn AlertPolicy>| policy.evaluate(&snapshot, &view).map_err(|fault| fault.kind);
                 prop_assert_eq!(evaluate(&formula), evaluate(&script), "{} on {:?}", text, snapshot.stats);

@@ -117,7 +117,12 @@ fn pdd_failures() -> Vec<Failure> {
             for retry_after_ms in [None, Some(0), Some(1), Some(999), Some(10_001), Some((1 << 53) - 1)] {
                 let (platform, kind) = ("pdd".to_owned(), FailureKind::Response);
                 let (status, code) = (Some(200), code.clone());
-                failures.push(Failure { platform, kind, status, code, attempt, retry_after_ms, ..Failure::default() });
+                let mut failure = Failure::default().with_platform(platform).with_attempt(attempt);
+                failure.kind = kind;
+                failure.status = status;
+                failure.code = code;
+                failure.retry_after_ms = retry_after_ms;
+                failures.push(failure);
             }
         }
     }

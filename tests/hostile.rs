@@ -85,8 +85,10 @@ fn fault_of_an_inline_condition_has_its_position_in_the_rules_file() {
     std::fs::write(dir.path().join("alerts.toml"), rule).unwrap();
     let policies = Policies::open(&policies_config(dir.path()));
     let evaluate = |count| {
-        let stats = Stats { count, error_rate: 0.2, ..Stats::default() };
-        let snapshot = Snapshot { platform: "target".into(), endpoint: None, stats };
+        let mut stats = Stats::default();
+        stats.count = count;
+        stats.error_rate = 0.2;
+        let snapshot = Snapshot::new("target", stats);
         policies.rules()[0].policy.evaluate(&snapshot, &empty_view())
     };
     let fault = evaluate(7).unwrap_err();
@@ -122,7 +124,7 @@ fn retry(engine: &WasmEngine, path: &str) -> Arc<dyn RetryPolicy> {
 }
 
 fn attempt(policy: &Arc<dyn RetryPolicy>, attempt: u32) -> Result<Verdict, Fault> {
-    policy.classify(&Failure { platform: "pdd".to_owned(), attempt, ..Failure::default() }, &empty_view())
+    policy.classify(&Failure::default().with_platform("pdd").with_attempt(attempt), &empty_view())
 }
 
 #[test]
@@ -176,7 +178,9 @@ fn alert_condition_reads_another_window() {
     let evaluate = |error_rate| {
         let windows = move |range| {
             assert_eq!(range, Duration::from_secs(3_600));
-            Stats { error_rate, ..Stats::default() }
+            let mut stats = Stats::default();
+            stats.error_rate = error_rate;
+            stats
         };
         let view: Arc<dyn HostView> = Arc::new(FnHostView(windows));
         policy.evaluate(&Snapshot::default(), &view)

@@ -181,7 +181,7 @@ async fn health_reports_quarantined_policies_and_an_unreadable_directory() {
     };
     assert_eq!(health().await, (json!("ok"), json!(0), json!(true)));
     for _ in 0..2 {
-        let failure = tidegate_core::Failure { platform: "jd".into(), code: Some("9".into()), ..Default::default() };
+        let failure = tidegate_core::Failure::default().with_platform("jd").with_code("9");
         assert!(policies.classify(&failure).fault.is_some());
     }
     assert_eq!(health().await, (json!("stale"), json!(1), json!(true)));

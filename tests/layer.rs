@@ -198,7 +198,7 @@ async fn platform_has_its_own_retry_bounds() {
     let exchange = send(&host, get("/taobao/x"), vec![response(503, "down")]).await;
     assert_eq!((exchange.status(), exchange.sent), (503, 2));
     assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
-    let down = tidegate::Failure { platform: "jd".into(), status: Some(503), attempt: 2, ..Default::default() };
+    let down = tidegate::Failure::response(503).with_platform("jd").with_attempt(2);
     let advice = host.advise(&down, tidegate::CallOptions::default()).await;
     assert!(advice.delay().is_some(), "other platforms have the bounds of [retry]");
 }

@@ -19,6 +19,13 @@ pub fn policies_config(dir: &Path) -> PoliciesConfig {
     PoliciesConfig::default().with_dir(dir).with_deadline(deadline)
 }
 
+/// Returns the statistics of a window without calls, with some fields changed.
+pub fn stats_with(change: impl FnOnce(&mut Stats)) -> Stats {
+    let mut stats = Stats::default();
+    change(&mut stats);
+    stats
+}
+
 /// Formats a verdict as the tables below write it: action, class and wait.
 pub fn verdict_text(verdict: &Verdict) -> String {
     let action = match verdict.action {
@@ -130,7 +137,7 @@ fn burn_rate_fires_only_with_both_windows_high_and_enough_calls() {
     else {
         panic!("not an alert condition")
     };
-    let stats = |count, error_rate| Stats { count, error_rate, ..Stats::default() };
+    let stats = |count, error_rate| stats_with(|stats| (stats.count, stats.error_rate) = (count, error_rate));
     let rows = [
         // current error rate, calls in the last hour, error rate of the last hour, fires
         (0.5, 1_000, 0.4, true),
@@ -141,7 +148,7 @@ fn burn_rate_fires_only_with_both_windows_high_and_enough_calls() {
         (0.0, 0, 0.0, false),
     ];
     for (now, count, hour, fires) in rows {
-        let snapshot = Snapshot { platform: "jd".into(), endpoint: None, stats: stats(50, now) };
+        let snapshot = Snapshot::new("jd", stats(50, now));
         let windows = move |range: Duration| {
             assert_eq!(range, Duration::from_secs(3_600));
             stats(count, hour)

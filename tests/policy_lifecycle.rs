@@ -35,7 +35,7 @@ fn config(dir: &Path, lines: &str) -> PoliciesConfig {
 }
 
 fn failure(code: &str) -> Failure {
-    Failure { platform: "taobao".into(), status: Some(503), code: Some(code.into()), ..Failure::default() }
+    Failure::response(503).with_platform("taobao").with_code(code)
 }
 
 /// Returns the deciding policy and the reason of its verdict, as `POLICY: REASON`.
@@ -135,7 +135,7 @@ fn policy_can_override_a_limit() {
     let lines = "[policy.'retry/taobao']\nmax_operations = 500";
     let policies = Policies::open(&config(dir.path(), lines));
     assert_eq!(policies.classify(&failure("long")).fault.map(|fault| fault.kind), Some(FaultKind::Operations));
-    let other = Failure { platform: "jd".into(), ..failure("long") };
+    let other = failure("long").with_platform("jd");
     assert_eq!(&*policies.classify(&other).by, "retry/jd.rhai");
 }
 
@@ -203,7 +203,7 @@ fn difference_contains_no_secrets() {
     save(dir.path(), "taobao.candidate.rhai", "retry(\"auth\")");
     let policies = Policies::open(&config(dir.path(), ""));
     let headers = vec![("authorization".to_owned(), "Bearer hunter2".to_owned())];
-    let _ = policies.classify(&Failure { message: Some("at /x?token=hunter2".into()), headers, ..failure("7") });
+    let _ = policies.classify(&failure("7").with_message("at /x?token=hunter2").with_headers(headers));
     let json = serde_json::to_string(&differences(&policies, 1)).unwrap();
     assert!(json.contains("authorization") && !json.contains("hunter2"), "{json}");
 }

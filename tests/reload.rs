@@ -81,7 +81,7 @@ impl WatchedPolicies {
 
 /// Returns the reason of the verdict for `taobao`, or `fallback` if no policy decided.
 fn reason(policies: &Policies) -> String {
-    let failure = Failure { platform: "taobao".into(), status: Some(503), ..Failure::default() };
+    let failure = Failure::response(503).with_platform("taobao");
     let decision = policies.classify(&failure);
     if &*decision.by == "fallback" { "fallback".to_owned() } else { decision.verdict.reason.unwrap_or_default() }
 }
@@ -99,8 +99,10 @@ fn stale_error(policies: &Policies, path: &str) -> String {
 
 /// Returns the rules that fire at an error rate.
 fn firing_rules(policies: &Policies, error_rate: f64) -> Vec<String> {
-    let stats = Stats { count: 100, error_rate, ..Stats::default() };
-    let snapshot = Snapshot { platform: "taobao".into(), endpoint: None, stats: stats.clone() };
+    let mut stats = Stats::default();
+    stats.count = 100;
+    stats.error_rate = error_rate;
+    let snapshot = Snapshot::new("taobao", stats.clone());
     let view: Arc<dyn HostView> = Arc::new(FnHostView(move |_| stats.clone()));
     let fires = |verdict| matches!(verdict, AlertVerdict::Firing { .. });
     let rules = policies.rules();
@@ -299,7 +301,7 @@ fn call_in_progress_finishes_on_its_generation() {
     let old = policies.generation();
     dir.write("retry/taobao.rhai", BETTER);
     policies.reload();
-    let failure = Failure { platform: "taobao".into(), ..Failure::default() };
+    let failure = Failure::default().with_platform("taobao");
     assert_eq!(old.classify(&failure).verdict.reason.as_deref(), Some("good"));
     assert_eq!(policies.classify(&failure).verdict.reason.as_deref(), Some("better"));
 }

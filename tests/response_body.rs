@@ -108,7 +108,9 @@ fn decision_log_has_the_body_only_for_the_policies_that_read_it() {
     let file = dir.path().join("decisions.ndjson");
     policies.configure_decision_log(&DecisionsConfig::to_file(file.clone()).with_max_size(1 << 30));
     let body = Some(r#"{ "code": 7, "session_key": "s3" }"#.to_owned());
-    let _ = policies.classify(&Failure { platform: "jd".into(), body, ..Failure::default() });
+    let mut failure = Failure::default().with_platform("jd");
+    failure.body = body;
+    let _ = policies.classify(&failure);
     policies.configure_decision_log(&DecisionsConfig::off());
     let text = fs::read_to_string(&file).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -47,7 +47,11 @@ fn retry_policies() {
     let bytes = component("scripted_retry.wat");
     let loaded = engine.load(PolicyKind::Retry, "retry/x.wasm", &bytes, &config.resolve("retry/x.wasm"));
     let policy = loaded.unwrap().into_retry().unwrap();
-    let call = |sub_code| policy.classify(&Failure { sub_code, ..Failure::default() }, &empty_view());
+    let call = |sub_code| {
+        let mut failure = Failure::default();
+        failure.sub_code = sub_code;
+        policy.classify(&failure, &empty_view())
+    };
     let text = |length: u32| {
         [[1, 1, 4, 0, 0, 0, 0, 0], [0; 8], [0; 8]]
             .concat()
@@ -80,7 +84,11 @@ fn conditions() {
     let bytes = component("scripted_alert.wat");
     let loaded = engine.load(PolicyKind::Alert, "alerts/x.wasm", &bytes, &config.resolve("alerts/x.wasm"));
     let policy = loaded.unwrap().into_alert().unwrap();
-    let call = |endpoint| policy.evaluate(&Snapshot { endpoint, ..Snapshot::default() }, &empty_view());
+    let call = |endpoint| {
+        let mut snapshot = Snapshot::default();
+        snapshot.endpoint = endpoint;
+        policy.evaluate(&snapshot, &empty_view())
+    };
     let text = |length| [[1, 0, 0, 0], [1, 0, 0, 0], bytes_of(144), bytes_of(length)].concat();
     fuzz("conditions", seeds(&[&[0], &[1], &text(3), &text(70_000)]), |input| {
         match call(Some(encode(input))) {
@@ -99,7 +107,7 @@ fn admissions() {
     let bytes = component("scripted_admit.wat");
     let loaded = engine.load(PolicyKind::Admit, "admit/x.wasm", &bytes, &config.resolve("admit/x.wasm"));
     let policy = loaded.unwrap().into_admit().unwrap();
-    let call = |endpoint| policy.admit(&Request { endpoint, ..Request::default() }, &empty_view());
+    let call = |endpoint| policy.admit(&Request::default().with_endpoint(endpoint), &empty_view());
     let allow = |cost, labels| [bytes_of(1), bytes_of(cost), bytes_of(144), bytes_of(labels)].concat();
     let deny = |length, status| [bytes_of(2), bytes_of(144), bytes_of(length), bytes_of(status)].concat();
     let rows =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::config::Parser;
-use tidegate_core::config::reader::Diagnostic;
+use tidegate_core::config::reader::{Diagnostic, Position};
 use tidegate_core::{Action, Class, Failure, Request, Snapshot, Stats, Verdict};
 use tidegate_policy::{Policies, PolicyKind};
 use tidegate_tests::corpus::{self, HostilePolicy};
@@ -53,28 +53,30 @@ impl TestDir {
         for line in errors.split(&format!("{file}:")).skip(1) {
             let mut parts = line.splitn(3, ':');
             let mut number = || parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
-            assert_position_in(&Diagnostic { line: number(), column: number(), message: line.to_owned() }, text);
+            assert_position_in(&Diagnostic::new(Position { line: number(), column: number() }, line), text);
         }
     }
 
     /// Calls all policies. The valid policy returns its verdict as always; the others return a verdict or a fault.
     fn call_policies(&self) {
-        let failure = |platform: &str, attempt| Failure { platform: platform.into(), attempt, ..Failure::default() };
+        let failure = |platform: &str, attempt| Failure::default().with_platform(platform).with_attempt(attempt);
         let other = self.policies.classify(&failure("other", 1));
         assert_eq!((other.verdict, other.fault), (Verdict::retry(Class::Transient), None));
-        let attack = Failure { message: Some("attack".into()), status: Some(429), ..failure("fuzz", 2) };
+        let attack = failure("fuzz", 2).with_message("attack").with_status(429);
         for failure in [failure("fuzz", 1), attack] {
             let decision = self.policies.classify(&failure);
             assert!(decision.verdict.action == Action::Default || decision.verdict.class.is_some(), "{decision:?}");
             assert_valid_fault(decision.fault.map(|fault| fault.message));
         }
         for method in ["GET", "ATTACK"] {
-            let request = Request { platform: "fuzz".into(), method: method.into(), ..Request::default() };
+            let request = Request::new("fuzz").with_method(method);
             assert_valid_fault(self.policies.admit(&request).fault.map(|fault| fault.message));
         }
         for rule in &*self.policies.rules() {
-            let stats = Stats { count: 666, error_rate: 0.6, ..Stats::default() };
-            let snapshot = Snapshot { platform: "fuzz".into(), endpoint: None, stats };
+            let mut stats = Stats::default();
+            stats.count = 666;
+            stats.error_rate = 0.6;
+            let snapshot = Snapshot::new("fuzz", stats);
             assert_valid_fault(rule.policy.evaluate(&snapshot, &empty_view()).err().map(|fault| fault.message));
         }
     }

@@ -16,6 +16,7 @@ use crate::{Fault, HostView};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "an object")]
+#[non_exhaustive]
 pub struct Request {
     /// The platform.
     pub platform: String,
@@ -42,6 +43,62 @@ impl Default for Request {
             headers: Vec::new(),
             labels: BTreeMap::new(),
         }
+    }
+}
+
+impl Request {
+    /// Creates a `GET` request to a platform.
+    ///
+    /// ```
+    /// use tidegate_core::Request;
+    /// let request = Request::new("pdd").with_endpoint("orders").with_label("seller", "7");
+    /// assert_eq!((request.method.as_str(), request.labels["seller"].as_str()), ("GET", "7"));
+    /// ```
+    #[must_use]
+    pub fn new(platform: impl Into<String>) -> Self {
+        Self { platform: platform.into(), ..Self::default() }
+    }
+
+    /// Sets the endpoint.
+    #[must_use]
+    pub fn with_endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoint = endpoint.into();
+        self
+    }
+
+    /// Sets the HTTP method, in upper case.
+    #[must_use]
+    pub fn with_method(mut self, method: impl Into<String>) -> Self {
+        self.method = method.into();
+        self
+    }
+
+    /// Sets the time at which the request arrived, in milliseconds since 1970.
+    #[must_use]
+    pub fn with_at_ms(mut self, at_ms: u64) -> Self {
+        self.at_ms = at_ms;
+        self
+    }
+
+    /// Adds headers. Their names are converted to lower case.
+    #[must_use]
+    pub fn with_headers(mut self, headers: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
+        self.headers.extend(crate::failure::lower_case_names(headers));
+        self
+    }
+
+    /// Adds a label.
+    #[must_use]
+    pub fn with_label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets the labels.
+    #[must_use]
+    pub fn with_labels(mut self, labels: BTreeMap<String, String>) -> Self {
+        self.labels = labels;
+        self
     }
 }
 

@@ -35,11 +35,20 @@ impl Severity {
 
 /// The times that control when a rule sends notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AlertTiming {
     /// How long the condition must hold before the rule fires.
     pub hold: Duration,
     /// The minimum time between two notifications that say that the rule fires.
     pub cooldown: Duration,
+}
+
+impl AlertTiming {
+    /// Creates the times of a rule.
+    #[must_use]
+    pub const fn new(hold: Duration, cooldown: Duration) -> Self {
+        Self { hold, cooldown }
+    }
 }
 
 /// A change of an alert that causes a notification.
@@ -88,7 +97,7 @@ enum AlertPhase {
 /// ```
 /// use std::time::Duration;
 /// use tidegate_core::{AlertState, Timestamp, AlertTiming, Transition};
-/// let timing = AlertTiming { hold: Duration::ZERO, cooldown: Duration::from_secs(300) };
+/// let timing = AlertTiming::new(Duration::ZERO, Duration::from_secs(300));
 /// let mut state = AlertState::default();
 /// let at = |s: u64| Timestamp::from_micros(s * 1_000_000);
 /// assert_eq!(state.step(true, timing, at(0)), Some(Transition::Firing));

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::clock::millis;
+
 /// The outcome of a call, as metrics count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,6 +44,7 @@ pub enum FailureKind {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "an object")]
+#[non_exhaustive]
 pub struct Failure {
     /// The platform.
     pub platform: String,
@@ -93,6 +96,17 @@ impl Default for Failure {
     }
 }
 
+/// Returns headers whose names are in lower case.
+pub(crate) fn lower_case_names(
+    headers: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
+) -> impl Iterator<Item = (String, String)> {
+    headers.into_iter().map(|(name, value)| {
+        let mut name = name.into();
+        name.make_ascii_lowercase();
+        (name, value.into())
+    })
+}
+
 /// Deserializes headers from a list of pairs, or from a table as in case files and in the decision log. Names are
 /// converted to lower case.
 ///
@@ -105,12 +119,10 @@ pub fn deserialize_headers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(St
         Pairs(Vec<(String, String)>),
         Table(BTreeMap<String, String>),
     }
-    let mut headers = match Headers::deserialize(from)? {
-        Headers::Pairs(pairs) => pairs,
-        Headers::Table(table) => table.into_iter().collect(),
-    };
-    headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
-    Ok(headers)
+    Ok(match Headers::deserialize(from)? {
+        Headers::Pairs(pairs) => lower_case_names(pairs).collect(),
+        Headers::Table(table) => lower_case_names(table).collect(),
+    })
 }
 
 /// The maximum size of the body of a failure, in bytes.
@@ -121,12 +133,113 @@ const MAX_STRING_SIZE: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
 
 impl Failure {
+    /// Creates the failure of a response with this HTTP status.
+    ///
+    /// ```
+    /// use tidegate_core::Failure;
+    /// let failure = Failure::response(200).with_platform("taobao").with_code("7").with_message("App Call Limited");
+    /// assert_eq!(failure.to_string(), r#"HTTP 200, code "7": App Call Limited"#);
+    /// ```
+    #[must_use]
+    pub fn response(status: u16) -> Self {
+        Self { status: Some(status), ..Self::default() }
+    }
+
+    /// Creates the failure of a call without a response within its timeout.
+    #[must_use]
+    pub fn timeout() -> Self {
+        Self { kind: FailureKind::Timeout, ..Self::default() }
+    }
+
+    /// Creates the failure of a call whose connection failed.
+    #[must_use]
+    pub fn connection() -> Self {
+        Self { kind: FailureKind::Connection, ..Self::default() }
+    }
+
+    /// Sets the platform.
+    #[must_use]
+    pub fn with_platform(mut self, platform: impl Into<String>) -> Self {
+        self.platform = platform.into();
+        self
+    }
+
+    /// Sets the endpoint.
+    #[must_use]
+    pub fn with_endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoint = endpoint.into();
+        self
+    }
+
+    /// Sets the number of the failed attempt; the first is 1.
+    #[must_use]
+    pub fn with_attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
+    /// Sets the time since the first attempt started.
+    #[must_use]
+    pub fn with_elapsed(mut self, elapsed: Duration) -> Self {
+        self.elapsed_ms = millis(elapsed);
+        self
+    }
+
+    /// Sets the time of the failure, in milliseconds since 1970.
+    #[must_use]
+    pub fn with_at_ms(mut self, at_ms: u64) -> Self {
+        self.at_ms = at_ms;
+        self
+    }
+
+    /// Sets the HTTP status.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Sets the error code of the platform.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// Sets the error sub-code of the platform.
+    #[must_use]
+    pub fn with_sub_code(mut self, sub_code: impl Into<String>) -> Self {
+        self.sub_code = Some(sub_code.into());
+        self
+    }
+
+    /// Sets the error message of the platform.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+
+    /// Adds headers of the response. Their names are converted to lower case.
+    #[must_use]
+    pub fn with_headers(mut self, headers: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
+        self.headers.extend(lower_case_names(headers));
+        self
+    }
+
+    /// Sets the wait that the platform requires before the next attempt.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after_ms = Some(millis(wait));
+        self
+    }
+
     /// Truncates the failure to the size that policies get: 64 headers, 64 KiB of the body, and 8 KiB of each other
     /// string.
     ///
     /// ```
     /// use tidegate_core::Failure;
-    /// let failure = Failure { message: Some("x".repeat(9_000)), ..Failure::default() };
+    /// let failure = Failure::default().with_message("x".repeat(9_000));
     /// assert_eq!(failure.truncated().message.unwrap().len(), 8_192);
     /// ```
     #[must_use]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// What a process says about itself to the other processes of the fleet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct ProcessInfo {
     /// The name of the machine or container; empty if it is unknown.
     pub host: String,
@@ -20,8 +21,17 @@ pub struct ProcessInfo {
     pub quarantined: Vec<String>,
 }
 
+impl ProcessInfo {
+    /// Creates the information about a process without policies.
+    #[must_use]
+    pub fn new(host: impl Into<String>, pid: u32, version: impl Into<String>) -> Self {
+        Self { host: host.into(), pid, version: version.into(), ..Self::default() }
+    }
+}
+
 /// One process of the fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct FleetProcess {
     /// The random id of the process.
     pub id: String,
@@ -30,4 +40,12 @@ pub struct FleetProcess {
     /// What the process says about itself.
     #[serde(flatten)]
     pub info: ProcessInfo,
+}
+
+impl FleetProcess {
+    /// Creates an entry of the fleet.
+    #[must_use]
+    pub fn new(id: impl Into<String>, is_self: bool, info: ProcessInfo) -> Self {
+        Self { id: id.into(), is_self, info }
+    }
 }

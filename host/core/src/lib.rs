@@ -34,7 +34,7 @@
 //! assert!(bucket.check(1, now).is_ok());
 //!
 //! // A call that failed with HTTP 503 is worth another attempt.
-//! let failure = Failure { status: Some(503), ..Failure::default() };
+//! let failure = Failure::response(503);
 //! assert_eq!(fallback::classify(&failure).action, Action::Retry);
 //! # Ok::<(), tidegate_core::QuotaError>(())
 //! ```

@@ -10,6 +10,7 @@ use crate::{Severity, Stats, Transition};
 
 /// A notification about one rule and one platform or endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Notification {
     /// The name of the rule.
     pub rule: String,
@@ -32,6 +33,68 @@ pub struct Notification {
 }
 
 impl Notification {
+    /// Creates a notification without condition, detail and statistics.
+    ///
+    /// ```
+    /// use tidegate_core::{Notification, Severity, Transition};
+    /// let notification = Notification::new("slow", Severity::Warning, "jd", Transition::Firing).with_endpoint("orders");
+    /// assert_eq!(notification.title(), "[warning] slow firing: jd orders");
+    /// ```
+    #[must_use]
+    pub fn new(
+        rule: impl Into<String>,
+        severity: Severity,
+        platform: impl Into<String>,
+        transition: Transition,
+    ) -> Self {
+        Self {
+            rule: rule.into(),
+            severity,
+            platform: platform.into(),
+            endpoint: None,
+            transition,
+            condition: String::new(),
+            detail: None,
+            stats: Stats::default(),
+            at_ms: 0,
+        }
+    }
+
+    /// Sets the endpoint.
+    #[must_use]
+    pub fn with_endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoint = Some(endpoint.into());
+        self
+    }
+
+    /// Sets the text of the rule's condition.
+    #[must_use]
+    pub fn with_condition(mut self, condition: impl Into<String>) -> Self {
+        self.condition = condition.into();
+        self
+    }
+
+    /// Sets the detail.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Sets the statistics.
+    #[must_use]
+    pub fn with_stats(mut self, stats: Stats) -> Self {
+        self.stats = stats;
+        self
+    }
+
+    /// Sets the time of the evaluation, in milliseconds since 1970.
+    #[must_use]
+    pub fn with_at_ms(mut self, at_ms: u64) -> Self {
+        self.at_ms = at_ms;
+        self
+    }
+
     /// Returns a summary in one line, for a title or a log.
     #[must_use]
     pub fn title(&self) -> String {
@@ -44,31 +107,46 @@ impl Notification {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct NotifyError {
-    /// The message. It contains no secrets, because users see it.
-    pub message: String,
-    /// Whether another attempt may succeed.
-    pub transient: bool,
-    /// The wait that the receiver asked for.
-    pub retry_after: Option<Duration>,
+    message: String,
+    is_transient: bool,
+    retry_after: Option<Duration>,
 }
 
 impl NotifyError {
-    /// Creates an error after which another attempt may succeed.
+    /// Creates an error after which another attempt may succeed. Users see the message, so it must contain no secrets.
     #[must_use]
     pub fn transient(message: impl Into<String>) -> Self {
-        Self { message: message.into(), transient: true, retry_after: None }
+        Self { message: message.into(), is_transient: true, retry_after: None }
     }
 
-    /// Creates an error that every further attempt would have too.
+    /// Creates an error that every further attempt would have too. Users see the message, so it must contain no secrets.
     #[must_use]
     pub fn permanent(message: impl Into<String>) -> Self {
-        Self { message: message.into(), transient: false, retry_after: None }
+        Self { message: message.into(), is_transient: false, retry_after: None }
     }
 
-    /// Sets the wait that the receiver asked for, if it asked for one.
+    /// Sets the wait that the receiver asked for.
     #[must_use]
-    pub fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
-        Self { retry_after, ..self }
+    pub fn with_retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
+    /// Returns the message.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Returns whether another attempt may succeed.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        self.is_transient
+    }
+
+    /// Returns the wait that the receiver asked for.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 }
 

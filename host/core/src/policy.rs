@@ -66,6 +66,7 @@ pub enum Action {
 /// assert_eq!(serde_json::to_string(&verdict).unwrap(), r#"{"action":"retry","class":"throttled","after_ms":2000}"#);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Verdict {
     /// The advice.
     pub action: Action,
@@ -97,6 +98,12 @@ impl Verdict {
     #[must_use]
     pub const fn abstain() -> Self {
         Self { action: Action::Default, class: None, after_ms: None, reason: None }
+    }
+
+    /// Returns the minimum delay.
+    #[must_use]
+    pub fn delay(&self) -> Option<Duration> {
+        self.after_ms.map(Duration::from_millis)
     }
 
     /// Sets the minimum delay.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The statistics of a time window. Rates are fractions of 1, times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Stats {
     /// The attempts: calls that were sent, including retries.
     pub count: u64,
@@ -61,6 +62,7 @@ impl Default for Stats {
 /// The input of an alert rule: the statistics of a platform, or of one of its endpoints, over the rule's window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Snapshot {
     /// The platform.
     pub platform: String,
@@ -69,4 +71,19 @@ pub struct Snapshot {
     /// The statistics.
     #[serde(flatten)]
     pub stats: Stats,
+}
+
+impl Snapshot {
+    /// Creates the snapshot of a platform.
+    #[must_use]
+    pub fn new(platform: impl Into<String>, stats: Stats) -> Self {
+        Self { platform: platform.into(), endpoint: None, stats }
+    }
+
+    /// Sets the endpoint.
+    #[must_use]
+    pub fn with_endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoint = Some(endpoint.into());
+        self
+    }
 }

@@ -212,21 +212,20 @@ impl SampleGenerator {
         times.sort_by(f64::total_cmp);
         let ratio = |part: f64, whole: f64, default: f64| if whole > 0.0 { part / whole } else { default };
         let if_called = |stat: f64| if count > 0.0 { stat } else { 0.0 };
-        Stats {
-            count: count as u64,
-            errors: errors as u64,
-            success: (count - errors) as u64,
-            limited: limited as u64,
-            error_rate: ratio(errors, count, 0.0),
-            success_rate: ratio(count - errors, count, 1.0),
-            limited_rate: ratio(limited, count + limited, 0.0),
-            total_ms: if_called(get("total_ms").unwrap_or(count * times[0])),
-            rps: if_called(get("rps").unwrap_or(count / 300.0)),
-            p50: if_called(times[0]),
-            p95: if_called(times[1]),
-            p99: if_called(times[2]),
-            ..Stats::default()
-        }
+        let mut stats = Stats::default();
+        stats.count = count as u64;
+        stats.errors = errors as u64;
+        stats.success = (count - errors) as u64;
+        stats.limited = limited as u64;
+        stats.error_rate = ratio(errors, count, 0.0);
+        stats.success_rate = ratio(count - errors, count, 1.0);
+        stats.limited_rate = ratio(limited, count + limited, 0.0);
+        stats.total_ms = if_called(get("total_ms").unwrap_or(count * times[0]));
+        stats.rps = if_called(get("rps").unwrap_or(count / 300.0));
+        stats.p50 = if_called(times[0]);
+        stats.p95 = if_called(times[1]);
+        stats.p99 = if_called(times[2]);
+        stats
     }
 
     #[expect(

@@ -57,17 +57,10 @@ mod tests {
 
     #[test]
     fn notification_without_a_window_has_no_statistics() {
-        let mut notification = Notification {
-            rule: "redis_unavailable".to_owned(),
-            severity: Severity::Critical,
-            platform: "redis".to_owned(),
-            endpoint: None,
-            transition: Transition::Firing,
-            condition: "the last leader cannot reach Redis".to_owned(),
-            detail: Some("connection refused".to_owned()),
-            stats: Stats::default(),
-            at_ms: 1_795_406_400_000,
-        };
+        let mut notification = Notification::new("redis_unavailable", Severity::Critical, "redis", Transition::Firing)
+            .with_condition("the last leader cannot reach Redis")
+            .with_detail("connection refused")
+            .with_at_ms(1_795_406_400_000);
         let expected = [
             ("Condition", "the last leader cannot reach Redis".to_owned()),
             ("Detail", "connection refused".to_owned()),

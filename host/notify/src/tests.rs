@@ -36,29 +36,20 @@ impl Clock for TestClock {
 }
 
 pub fn notification() -> Notification {
-    let stats = Stats {
-        count: 200,
-        errors: 25,
-        limited: 3,
-        error_rate: 0.125,
-        p50: 80.4,
-        p95: 410.0,
-        p99: 900.0,
-        from_ms: 1_795_406_100_000,
-        to_ms: 1_795_406_400_000,
-        ..Stats::default()
-    };
-    Notification {
-        rule: "high_error_rate".into(),
-        severity: Severity::Critical,
-        platform: "taobao".into(),
-        endpoint: None,
-        transition: Transition::Firing,
-        condition: "error_rate > 0.1".into(),
-        detail: None,
-        stats,
-        at_ms: 1_795_406_400_000,
-    }
+    let mut stats = Stats::default();
+    stats.count = 200;
+    stats.errors = 25;
+    stats.limited = 3;
+    stats.error_rate = 0.125;
+    stats.p50 = 80.4;
+    stats.p95 = 410.0;
+    stats.p99 = 900.0;
+    stats.from_ms = 1_795_406_100_000;
+    stats.to_ms = 1_795_406_400_000;
+    Notification::new("high_error_rate", Severity::Critical, "taobao", Transition::Firing)
+        .with_condition("error_rate > 0.1")
+        .with_stats(stats)
+        .with_at_ms(1_795_406_400_000)
 }
 
 pub fn open(channel: &impl Channel) -> Arc<dyn Notifier> {

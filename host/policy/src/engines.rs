@@ -138,8 +138,7 @@ impl Engines {
         text: &SpannedString,
         config: &ResolvedPolicyConfig,
     ) -> Result<Arc<dyn AlertPolicy>, Vec<Diagnostic>> {
-        let (at, message) = (text.at, unsupported(Language::Rhai, file));
-        Err(vec![Diagnostic { line: at.line, column: at.column, message }])
+        Err(vec![Diagnostic::new(text.at, unsupported(Language::Rhai, file))])
     }
 
     /// Prepares a file for loading, and waits at most `compile_wait` for it. A longer compilation continues in the

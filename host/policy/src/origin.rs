@@ -37,8 +37,8 @@ impl Origin {
     /// Returns the diagnostic with its position in the file.
     pub fn locate(&self, diagnostic: Diagnostic) -> Diagnostic {
         let Some(text) = &self.inside else { return diagnostic };
-        let at = text.position(diagnostic.line, diagnostic.column);
-        Diagnostic { line: at.line, column: at.column, message: diagnostic.message }
+        let at = text.position(diagnostic.at.line, diagnostic.at.column);
+        Diagnostic::new(at, diagnostic.message)
     }
 
     /// Formats a diagnostic as `file:line:column: message`.

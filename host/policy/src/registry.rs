@@ -40,7 +40,7 @@ const INITIAL_COMPILE_WAIT: Duration = Duration::from_secs(60);
 /// use tidegate_policy::Policies;
 ///
 /// let policies = Policies::open(&config);
-/// let failure = Failure { platform: "taobao".into(), status: Some(503), ..Failure::default() };
+/// let failure = Failure::response(503).with_platform("taobao");
 /// assert_eq!(&*policies.classify(&failure).by, "fallback");
 ///
 /// std::fs::write(config.dir.join("retry/taobao.rhai"), "if status >= 500 { retry(\"transient\") } else { abstain() }");

@@ -63,7 +63,7 @@ impl Rule {
         Self {
             name: name.into(),
             severity: DEFAULT_SEVERITY,
-            timing: AlertTiming { hold: Duration::ZERO, cooldown: DEFAULT_COOLDOWN },
+            timing: AlertTiming::new(Duration::ZERO, DEFAULT_COOLDOWN),
             window: DEFAULT_WINDOW,
             min_samples: DEFAULT_MIN_SAMPLES,
             channels: Vec::new(),
@@ -146,7 +146,7 @@ impl RuleReader<'_> {
         let scope = section.optional("scope", parsed(scope)).unwrap_or(RuleScope::Platform);
         let platforms = section.optional("platforms", list(string)).unwrap_or_default();
         let (condition, policy) = condition?;
-        let timing = AlertTiming { hold, cooldown };
+        let timing = AlertTiming::new(hold, cooldown);
         let name = name.to_owned();
         Some(Rule { name, severity, timing, window, min_samples, channels, scope, platforms, condition, policy })
     }

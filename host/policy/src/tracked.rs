@@ -256,7 +256,7 @@ mod tests {
         let policy: TrackedPolicy<dyn RetryPolicy> =
             TrackedPolicy::new(policy_id(), Arc::new(RepeatingPolicy), context, None);
         let message = r#"expected a number, found '{"access_token":"hunter2"}'"#;
-        let failure = Failure { message: Some(message.to_owned()), ..Failure::default() };
+        let failure = Failure::default().with_message(message);
         let expected = r#"expected a number, found '{"access_token":"***"}'"#;
         assert_eq!(policy.classify(&failure, &view()).unwrap_err().message, expected);
         assert_eq!(counters.last_fault().map(|fault| fault.message), Some(expected.to_owned()));

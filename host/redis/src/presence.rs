@@ -38,11 +38,10 @@ impl Redis {
         let replies = self.read(REQUEST_TIMEOUT, &key, &[command]).await?;
         let processes: BTreeMap<String, String> =
             decode_reply("HGETALL", replies.into_iter().next().unwrap_or(Value::Nil))?;
-        let process = |(id, text): (String, String)| FleetProcess {
-            is_self: id == self.process(),
-            id,
+        let process = |(id, text): (String, String)| {
+            let is_self = id == self.process();
             // A process of another version may say something else.
-            info: serde_json::from_str(&text).unwrap_or_default(),
+            FleetProcess::new(id, is_self, serde_json::from_str(&text).unwrap_or_default())
         };
         Ok(processes.into_iter().map(process).collect())
     }
@@ -72,5 +71,5 @@ pub async fn send_heartbeats(inner: Weak<RedisInner>) {
 
 /// Returns what a process says about itself that has not called [`Redis::announce`].
 fn unannounced() -> ProcessInfo {
-    ProcessInfo { pid: std::process::id(), ..ProcessInfo::default() }
+    ProcessInfo::new("", std::process::id(), "")
 }

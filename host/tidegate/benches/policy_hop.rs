@@ -43,7 +43,7 @@ fn main() {
     let mut config = tidegate_core::config::PoliciesConfig::default();
     config.dir.clone_from(&dir);
     let policies = Policies::open(&config);
-    let failure = |platform: &str| Failure { platform: platform.into(), status: Some(503), ..Failure::default() };
+    let failure = |platform: &str| Failure::response(503).with_platform(platform);
     let (with_policy, without) = (failure("jd"), failure("pdd"));
 
     let inline = measure_each(|| drop(policies.classify(&with_policy)));

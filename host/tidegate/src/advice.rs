@@ -174,7 +174,6 @@ fn delay(verdict: &Verdict, attempt: u32, bounds: &RetryConfig, random: f64) -> 
 
 #[cfg(test)]
 mod tests {
-    use tidegate_core::FailureKind;
 
     use super::*;
 
@@ -200,11 +199,8 @@ mod tests {
         let transient = Verdict::retry(Class::Transient);
         let (any, fresh) = (CallOptions::default(), CallOptions::default().refreshes_credentials(true));
         let once = CallOptions::default().idempotent(false);
-        let (first, last) = (Failure::default(), Failure { attempt: 3, ..Failure::default() });
-        let (late, silent) = (
-            Failure { elapsed_ms: 9_500, ..Failure::default() },
-            Failure { kind: FailureKind::Timeout, ..Failure::default() },
-        );
+        let (first, last) = (Failure::default(), Failure::default().with_attempt(3));
+        let (late, silent) = (Failure::default().with_elapsed(Duration::from_millis(9_500)), Failure::timeout());
         let cases = [
             (&transient, &first, any, None),
             (&Verdict::give_up(Class::Transient), &first, any, Some(GiveUpReason::Verdict)),

@@ -32,7 +32,7 @@ impl RetryableError for Failure {
 /// use std::{error::Error, time::Duration};
 /// use tidegate::{Config, Failure, Host};
 /// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
-/// let busy = Failure { status: Some(429), retry_after_ms: Some(3_600_000), ..Failure::default() };
+/// let busy = Failure::response(429).with_retry_after(Duration::from_millis(3_600_000));
 /// let error = host.retry("jd").unwrap().run(async |_| Err::<(), _>(busy.clone())).await.unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     fn gave_up(verdict: Verdict, reason: GiveUpReason) -> CallError<Failure> {
-        let error = Failure { status: Some(503), ..Failure::default() };
+        let error = Failure::response(503);
         CallError::GaveUp { error, verdict, policy: "retry/jd.rhai".into(), reason, attempts: 4 }
     }
 

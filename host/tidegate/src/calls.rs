@@ -42,7 +42,7 @@ impl Host {
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// use tidegate::{CallOptions, Class, Config, Failure, Host};
     /// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
-    /// let down = Failure { platform: "jd".into(), status: Some(503), ..Failure::default() };
+    /// let down = Failure::response(503).with_platform("jd");
     /// let advice = host.advise(&down, CallOptions::default()).await;
     /// assert_eq!((advice.verdict.class, advice.delay().is_some()), (Some(Class::Transient), true));
     /// let advice = host.advise(&down, CallOptions::default().idempotent(false)).await;
@@ -66,7 +66,7 @@ impl Host {
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// use tidegate::{Config, Host, Request};
     /// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
-    /// let request = Request { platform: "pdd".into(), ..Request::default() };
+    /// let request = Request::new("pdd");
     /// let admitted = host.admit(&request).await?;
     /// assert_eq!((admitted.cost(), admitted.limits().count()), (None, 1));
     /// let reservations = admitted.reserve(std::time::Duration::ZERO).await.unwrap();

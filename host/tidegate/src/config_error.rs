@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "policies")]
 use tidegate_core::config::ChannelError;
-use tidegate_core::config::reader::Diagnostic;
+use tidegate_core::config::reader::{Diagnostic, Position};
 
 /// Why a configuration cannot be activated: its file cannot be read, its text has mistakes, or a channel or the Redis
 /// client cannot be opened.
@@ -38,7 +38,7 @@ impl ConfigError {
     #[cfg(feature = "policies")]
     pub(crate) fn empty() -> Self {
         let message = "the file is empty; to use the defaults, write a comment into it".to_owned();
-        Self::invalid(vec![Diagnostic { line: 1, column: 1, message }])
+        Self::invalid(vec![Diagnostic::new(Position::START, message)])
     }
 
     pub(crate) fn invalid(diagnostics: Vec<Diagnostic>) -> Self {
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_line_names_the_file_and_the_cause() {
-        let diagnostic = |line| Diagnostic { line, column: 5, message: "limits.a: `burst` is missing".to_owned() };
+        let diagnostic = |line| Diagnostic::new(Position { line, column: 5 }, "limits.a: `burst` is missing");
         let rows = [
             (
                 ConfigError::invalid(vec![diagnostic(1), diagnostic(2)]),

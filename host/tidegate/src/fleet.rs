@@ -28,7 +28,7 @@ impl Host {
         if let Some(redis) = self.redis() {
             return redis.fleet().await;
         }
-        Ok(vec![FleetProcess { id: String::new(), is_self: true, info: self.process_info() }])
+        Ok(vec![FleetProcess::new("", true, self.process_info())])
     }
 
     /// Sends what this process says about itself with its heartbeats.
@@ -40,18 +40,16 @@ impl Host {
     }
 
     fn process_info(&self) -> ProcessInfo {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        let info = ProcessInfo { host: HOST_NAME.clone(), pid: std::process::id(), version, ..ProcessInfo::default() };
+        let info = ProcessInfo::new(HOST_NAME.as_str(), std::process::id(), env!("CARGO_PKG_VERSION"));
         #[cfg(feature = "policies")]
         if let Some(policies) = self.policies() {
+            let mut info = info;
             let generation = policies.generation();
             let quarantined = generation.status().into_iter().filter(|status| status.quarantined.is_some());
-            return ProcessInfo {
-                policies_hash: Some(generation.hashes().policies.clone()),
-                rules_hash: Some(generation.hashes().rules.clone()),
-                quarantined: quarantined.map(|status| status.path).take(MAX_QUARANTINED).collect(),
-                ..info
-            };
+            info.policies_hash = Some(generation.hashes().policies.clone());
+            info.rules_hash = Some(generation.hashes().rules.clone());
+            info.quarantined = quarantined.map(|status| status.path).take(MAX_QUARANTINED).collect();
+            return info;
         }
         info
     }

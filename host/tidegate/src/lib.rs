@@ -27,7 +27,7 @@
 //!     .retry("taobao")?
 //!     .endpoint("taobao.trade.get")
 //!     .run(|attempt| async move {
-//!         if attempt.number == 1 { Err(Failure { status: Some(503), ..Failure::default() }) } else { Ok("a trade") }
+//!         if attempt.number == 1 { Err(Failure::response(503)) } else { Ok("a trade") }
 //!     })
 //!     .await;
 //! assert_eq!(trade.unwrap(), "a trade");

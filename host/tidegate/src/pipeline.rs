@@ -35,7 +35,7 @@ pub struct Attempt {
 /// use tidegate::{Config, Failure, Host};
 /// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
 /// let order = host.retry("jd")?.endpoint("orders.create").idempotent(false).max_attempts(2).wait(Duration::ZERO);
-/// let down = Failure { status: Some(503), ..Failure::default() };
+/// let down = Failure::response(503);
 /// let error = order.run(async |_| Err::<(), _>(down.clone())).await.unwrap_err();
 /// assert_eq!(error.attempts(), 1, "the platform may have created the order");
 /// # Ok::<(), tidegate::UnknownPlatform>(())
@@ -174,12 +174,11 @@ impl Retry {
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
     /// use std::io::{Error, ErrorKind};
-    /// use tidegate::{Config, Failure, FailureKind, Host};
+    /// use tidegate::{Config, Failure, Host};
     /// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
-    /// let describe = |error: &Error| Failure {
-    ///     kind: if error.kind() == ErrorKind::TimedOut { FailureKind::Timeout } else { FailureKind::Connection },
-    ///     message: Some(error.to_string()),
-    ///     ..Failure::default()
+    /// let describe = |error: &Error| match error.kind() {
+    ///     ErrorKind::TimedOut => Failure::timeout().with_message(error.to_string()),
+    ///     _ => Failure::connection().with_message(error.to_string()),
     /// };
     /// let result = host.retry("jd").unwrap().run_with(describe, async |attempt| match attempt.number {
     ///     1 => Err(Error::from(ErrorKind::TimedOut)),
@@ -249,7 +248,12 @@ impl Retry {
     fn describe(&self, failure: Failure, attempt: u32, elapsed_ms: u64) -> Failure {
         let (platform, endpoint) = (self.platform.clone(), self.endpoint.clone());
         let at_ms = self.context.clock.unix_ms();
-        Failure { platform, endpoint, attempt, elapsed_ms, at_ms, ..failure }
+        failure
+            .with_platform(platform)
+            .with_endpoint(endpoint)
+            .with_attempt(attempt)
+            .with_elapsed(Duration::from_millis(elapsed_ms))
+            .with_at_ms(at_ms)
     }
 }
 
@@ -265,7 +269,7 @@ mod tests {
     }
 
     fn status(status: u16) -> Failure {
-        Failure { status: Some(status), ..Failure::default() }
+        Failure::response(status)
     }
 
     /// Runs a call whose attempts end with these statuses (200 is success). Returns its result, the number of attempts
@@ -312,7 +316,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_requested_wait_beyond_the_deadline_ends_the_call_at_once() {
         let start = Instant::now();
-        let failure = Failure { status: Some(429), retry_after_ms: Some(3_600_000), ..Failure::default() };
+        let failure = Failure::response(429).with_retry_after(Duration::from_millis(3_600_000));
         let result: Result<(), _> = host().retry("jd").unwrap().run(|_| std::future::ready(Err(failure.clone()))).await;
         let error = result.unwrap_err();
         assert_eq!((error.attempts(), error.retry_after()), (1, Some(Duration::from_secs(3_600))));

@@ -75,20 +75,39 @@ pub struct Position {
     pub column: usize,
 }
 
+impl Position {
+    /// The start of a file.
+    pub const START: Self = Self { line: 1, column: 1 };
+}
+
+/// Writes `line:column`.
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
 /// One mistake in a file, displayed as `line:column: message`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Diagnostic {
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in characters, from 1.
-    pub column: usize,
+    /// Where the mistake is.
+    pub at: Position,
     /// The message, which starts with the path of the key: what was expected, what was found, how to fix it.
     pub message: String,
 }
 
+impl Diagnostic {
+    /// Creates a diagnostic.
+    #[must_use]
+    pub fn new(at: Position, message: impl Into<String>) -> Self {
+        Self { at, message: message.into() }
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.line, self.column, self.message)
+        write!(f, "{}: {}", self.at, self.message)
     }
 }
 
@@ -144,7 +163,7 @@ pub(crate) fn read_layers<T>(
     drop(top);
     let mut diagnostics = report.diagnostics.take();
     // The parser guesses the values of a line with a syntax error, so other diagnostics of that line are removed.
-    diagnostics.retain(|diagnostic| !syntax_errors.iter().any(|error| error.line == diagnostic.line));
+    diagnostics.retain(|diagnostic| !syntax_errors.iter().any(|error| error.at.line == diagnostic.at.line));
     diagnostics.extend(syntax_errors);
     diagnostics.sort();
     match value {
@@ -178,8 +197,7 @@ impl Source<'_> {
     }
 
     fn diagnostic(&self, offset: usize, message: String) -> Diagnostic {
-        let Position { line, column } = self.position(offset);
-        Diagnostic { line, column, message }
+        Diagnostic { at: self.position(offset), message }
     }
 
     fn report(&self, offset: usize, path: &str, message: &str) {

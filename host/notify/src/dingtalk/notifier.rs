@@ -61,7 +61,7 @@ impl DingTalkNotifier {
 
     async fn deliver(&self, notification: &Notification) -> Result<(), NotifyError> {
         let queue_full = "too many messages are queued: DingTalk accepts 20 per minute from one robot";
-        let full = |wait| NotifyError::transient(queue_full).with_retry_after(Some(wait));
+        let full = |wait| NotifyError::transient(queue_full).with_retry_after(wait);
         self.limiter.acquire().await.map_err(full)?;
         let request =
             self.client.post(self.signed_url(self.clock.unix_ms())).header("content-type", "application/json");
@@ -90,7 +90,11 @@ impl DingTalkNotifier {
             let is_transient = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
             let message = format!("DingTalk responded with HTTP {}", status.as_u16());
             return Err(if is_transient {
-                NotifyError::transient(message).with_retry_after(retry_after)
+                let error = NotifyError::transient(message);
+                match retry_after {
+                    Some(wait) => error.with_retry_after(wait),
+                    None => error,
+                }
             } else {
                 NotifyError::permanent(message)
             });
@@ -119,7 +123,7 @@ impl DingTalkNotifier {
         let errmsg = redacted(errmsg, &self.secrets());
         let message = format!("DingTalk rejected the message with errcode {errcode}: {hint} ({errmsg})");
         match errcode {
-            130_101 => NotifyError::transient(message).with_retry_after(Some(RATE_LIMIT_BLOCK)),
+            130_101 => NotifyError::transient(message).with_retry_after(RATE_LIMIT_BLOCK),
             _ => NotifyError::permanent(message),
         }
     }

@@ -143,8 +143,8 @@ async fn each_error_says_whether_and_when_to_retry() {
         let webhook = Webhook::default();
         webhook.respond(status, header, body);
         let error = send_error(&*dingtalk(webhook.serve().await, Some(SIGNING_SECRET))).await;
-        assert_eq!((error.transient, error.retry_after), (transient, retry_after), "{status} {error}");
-        assert!(error.message.contains(message), "{status} {error}");
+        assert_eq!((error.is_transient(), error.retry_after()), (transient, retry_after), "{status} {error}");
+        assert!(error.message().contains(message), "{status} {error}");
     }
 }
 
@@ -162,7 +162,7 @@ async fn message_that_would_wait_too_long_is_not_sent() {
     }
     let notifier = DingTalkNotifier::new(&channel(webhook.serve().await, None), clock, limiter).unwrap();
     let error = send_error(&notifier).await;
-    assert_eq!((error.transient, error.retry_after), (true, Some(Duration::from_secs(606))));
+    assert_eq!((error.is_transient(), error.retry_after()), (true, Some(Duration::from_secs(606))));
     assert_eq!(webhook.received.lock().unwrap().len(), 0);
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
 }
@@ -187,7 +187,7 @@ async fn webhook_that_never_responds_times_out_after_ten_seconds() {
     let notifier = dingtalk(webhook, None);
     let start = Instant::now();
     let error = send_error(&*notifier).await;
-    assert!(error.transient, "{error}");
+    assert!(error.is_transient(), "{error}");
     assert!((TIMEOUT..TIMEOUT + Duration::from_secs(1)).contains(&start.elapsed()), "{:?}", start.elapsed());
 }
 
@@ -197,7 +197,7 @@ async fn unreachable_webhook_is_a_transient_error() {
     let webhook = format!("http://{}/?access_token={HIDDEN}", listener.local_addr().unwrap());
     drop(listener);
     let error = send_error(&*dingtalk(webhook, Some(HIDDEN))).await;
-    assert!(error.transient && error.message.contains("cannot be reached"), "{error}");
+    assert!(error.is_transient() && error.message().contains("cannot be reached"), "{error}");
 }
 
 #[test]

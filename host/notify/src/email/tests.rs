@@ -120,8 +120,8 @@ async fn each_smtp_error_is_classified_as_transient_or_permanent() {
     for (command, reply, transient, message) in rows {
         let (mail, _) = channel(MailSink { script: (command, reply), extension: "AUTH PLAIN" }, false).await;
         let error = send_error(&*mail).await;
-        assert_eq!((error.transient, error.retry_after), (transient, None), "{command} {reply}: {error}");
-        assert!(error.message.contains(message), "{command} {reply}: {error}");
+        assert_eq!((error.is_transient(), error.retry_after()), (transient, None), "{command} {reply}: {error}");
+        assert!(error.message().contains(message), "{command} {reply}: {error}");
     }
 }
 
@@ -129,7 +129,7 @@ async fn each_smtp_error_is_classified_as_transient_or_permanent() {
 async fn nothing_is_sent_without_starttls_if_it_is_required() {
     let (mail, received) = channel(MailSink { script: ("never", ""), extension: "AUTH PLAIN" }, true).await;
     let error = send_error(&*mail).await;
-    assert!(!error.transient && error.message.contains("STARTTLS is not supported"), "{error}");
+    assert!(!error.is_transient() && error.message().contains("STARTTLS is not supported"), "{error}");
     let verbs = |received: &Mutex<Vec<String>>| -> Vec<String> {
         received.lock().unwrap().iter().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect()
     };
@@ -138,7 +138,7 @@ async fn nothing_is_sent_without_starttls_if_it_is_required() {
     let (mail, received) =
         channel(MailSink { script: ("STARTTLS", "454 no TLS today"), extension: "STARTTLS" }, true).await;
     let error = send_error(&*mail).await;
-    assert!(error.transient && error.message.contains("no TLS today"), "{error}");
+    assert!(error.is_transient() && error.message().contains("no TLS today"), "{error}");
     assert_eq!(verbs(&received)[..2], ["EHLO", "STARTTLS"]);
     assert!(verbs(&received)[2..].iter().all(|verb| verb == "QUIT"), "{received:?}");
 }
@@ -149,7 +149,7 @@ async fn mail_server_that_never_responds_times_out_after_ten_seconds() {
     let notifier = open(&email(listener.local_addr().unwrap().port(), false));
     let start = Instant::now();
     let error = send_error(&*notifier).await;
-    assert!(error.transient, "{error}");
+    assert!(error.is_transient(), "{error}");
     assert!((TIMEOUT..TIMEOUT + Duration::from_secs(1)).contains(&start.elapsed()), "{:?}", start.elapsed());
 }
 
@@ -159,7 +159,7 @@ async fn unreachable_mail_server_is_a_transient_error() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let error = send_error(&*open(&email(port, false))).await;
-    assert!(error.transient && error.message.contains("cannot be reached"), "{error}");
+    assert!(error.is_transient() && error.message().contains("cannot be reached"), "{error}");
 }
 
 #[test]

@@ -142,8 +142,7 @@ mod tests {
     #[test]
     fn failure_has_the_form_of_case_files() {
         let headers = [("x-b", "1\n"), ("x-a", "2"), ("x-b", "3")];
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let failure = Failure { platform: "jd".into(), code: Some("7".into()), headers, ..Failure::default() };
+        let failure = Failure::default().with_platform("jd").with_code("7").with_headers(headers);
         let verdict = Verdict::retry(tidegate_core::Class::Quota).with_reason("the day");
         let expected = json!({
             "at_ms": 5, "kind": "retry", "policy": "retry/jd.rhai", "generation": 3,
@@ -160,7 +159,7 @@ mod tests {
     #[test]
     fn body_is_logged_with_masked_secrets() {
         let body = |text: &str| {
-            let failure = Failure { body: Some(text.to_owned()), ..Failure::default() };
+            let failure = Failure::default().with_body(text.as_bytes());
             line(LoggedDecision::Retry(failure, Ok(Verdict::abstain())))["input"]["body"].clone()
         };
         assert_eq!(body("{ \"code\": 7 }\n"), json!("{ \"code\": 7 }\n"));
@@ -182,7 +181,7 @@ mod tests {
         let headers = vec![pair("authorization", "Bearer hunter2"), pair("x-shop", "7")];
         let labels = [pair("seller", "7"), pair("access_token", "hunter2")].into();
         let scope = [pair("app_secret", "hunter2")].into();
-        let request = Request { headers, labels, ..Request::default() };
+        let request = Request::default().with_headers(headers).with_labels(labels);
         let line = line(LoggedDecision::Admit(request, Ok(Admission::Allow { cost: 2, scope })));
         assert_eq!(line["input"]["headers"], json!({ "authorization": "***", "x-shop": "7" }));
         assert_eq!(line["input"]["labels"], json!({ "seller": "7", "access_token": "***" }));

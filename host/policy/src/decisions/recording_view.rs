@@ -67,8 +67,11 @@ mod tests {
 
     #[test]
     fn first_read_of_each_window_is_recorded_up_to_the_maximum() {
-        let host: Arc<dyn HostView> =
-            Arc::new(FnHostView(|range: Duration| Stats { count: range.as_secs(), ..Stats::default() }));
+        let host: Arc<dyn HostView> = Arc::new(FnHostView(|range: Duration| {
+            let mut stats = Stats::default();
+            stats.count = range.as_secs();
+            stats
+        }));
         let view = RecordingView::new(&host);
         for minutes in [60, 5, 60] {
             assert_eq!(view.window("jd", None, Duration::from_secs(60 * minutes)).count, 60 * minutes);

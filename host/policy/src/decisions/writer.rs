@@ -175,7 +175,7 @@ mod tests {
     /// Returns a decision whose line has exactly this many bytes.
     fn record(bytes: usize) -> DecisionRecord {
         let with_message = |message: String| {
-            let failure = Failure { message: Some(message), ..Failure::default() };
+            let failure = Failure::default().with_message(message);
             let id = PolicyId { path: "retry/x.rhai".into(), rule: None, generation: 1 };
             let decision = LoggedDecision::Retry(failure, Ok(Verdict::abstain()));
             DecisionRecord { at_ms: 1, id, decision, reads: ViewReads::default(), took_ns: 1 }

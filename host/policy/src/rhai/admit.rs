@@ -20,14 +20,12 @@ impl ScriptKind for AdmitKind {
     const KIND: PolicyKind = PolicyKind::Admit;
 
     fn samples() -> Vec<(&'static str, Request)> {
-        let full = Request {
-            platform: "sample".into(),
-            endpoint: "orders".into(),
-            method: "POST".into(),
-            at_ms: 1_763_913_600_000,
-            headers: vec![("x-tenant".into(), "7".into())],
-            labels: [("seller".to_owned(), "7".to_owned())].into(),
-        };
+        let full = Request::new("sample")
+            .with_endpoint("orders")
+            .with_method("POST")
+            .with_at_ms(1_763_913_600_000)
+            .with_labels([("seller".to_owned(), "7".to_owned())].into())
+            .with_headers([("x-tenant", "7")]);
         vec![("an empty request", Request::default()), ("a request with every field", full)]
     }
 

@@ -61,22 +61,20 @@ impl ScriptKind for AlertKind {
 
     fn samples() -> Vec<(&'static str, Snapshot)> {
         let empty = Stats::default();
-        let busy = Stats {
-            count: 1_000,
-            success: 800,
-            errors: 200,
-            limited: 50,
-            total_ms: 250_000.0,
-            error_rate: 0.2,
-            success_rate: 0.8,
-            limited_rate: 50.0 / 1_050.0,
-            rps: 1_000.0 / 300.0,
-            p50: 200.0,
-            p95: 900.0,
-            p99: 2_000.0,
-            ..Stats::default()
-        };
-        let snapshot = |stats| Snapshot { platform: "sample".into(), endpoint: Some("orders".into()), stats };
+        let mut busy = Stats::default();
+        busy.count = 1_000;
+        busy.success = 800;
+        busy.errors = 200;
+        busy.limited = 50;
+        busy.total_ms = 250_000.0;
+        busy.error_rate = 0.2;
+        busy.success_rate = 0.8;
+        busy.limited_rate = 50.0 / 1_050.0;
+        busy.rps = 1_000.0 / 300.0;
+        busy.p50 = 200.0;
+        busy.p95 = 900.0;
+        busy.p99 = 2_000.0;
+        let snapshot = |stats| Snapshot::new("sample", stats).with_endpoint("orders");
         vec![("an empty window", snapshot(empty)), ("a busy window", snapshot(busy))]
     }
 

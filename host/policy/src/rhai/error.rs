@@ -5,7 +5,7 @@ use std::time::Duration;
 use rhai::{EvalAltResult, Position};
 use tidegate_core::FaultKind;
 use tidegate_core::config::PolicyLimits;
-use tidegate_core::config::reader::Diagnostic;
+use tidegate_core::config::reader::{self, Diagnostic};
 
 use super::messages;
 
@@ -38,14 +38,14 @@ impl ScriptError {
 
     /// Returns the error as a diagnostic that names the sample on which it occurred.
     pub fn on_sample(self, sample: &str) -> Diagnostic {
-        let message = format!("{} (sample input: {sample})", self.diagnostic.message);
-        Diagnostic { message, ..self.diagnostic }
+        Diagnostic::new(self.diagnostic.at, format!("{} (sample input: {sample})", self.diagnostic.message))
     }
 }
 
 /// Creates a diagnostic at a position of the script; a missing position means the start of the script.
 pub fn diagnostic(at: Position, message: impl Into<String>) -> Diagnostic {
-    Diagnostic { line: at.line().unwrap_or(1), column: at.position().unwrap_or(1), message: message.into() }
+    let at = reader::Position { line: at.line().unwrap_or(1), column: at.position().unwrap_or(1) };
+    Diagnostic::new(at, message)
 }
 
 /// Returns the diagnostic for an error of a script that ran without a deadline.

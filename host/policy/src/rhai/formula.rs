@@ -215,7 +215,11 @@ mod tests {
 
     #[test]
     fn conditions_over_statistics_become_formulas() {
-        let stats = Stats { count: 40, errors: 4, error_rate: 0.1, p95: 250.0, ..Stats::default() };
+        let mut stats = Stats::default();
+        stats.count = 40;
+        stats.errors = 4;
+        stats.error_rate = 0.1;
+        stats.p95 = 250.0;
         let rows = [
             ("error_rate > 0.05", true),
             ("error_rate > 0.1", false),

@@ -1,6 +1,7 @@
 //! Retry policies: the variables describe a failure; the last value of the script is the verdict.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rhai::{Dynamic, ImmutableString};
 use tidegate_core::{Failure, FailureKind, Fault, HostView, RetryPolicy, Verdict};
@@ -20,25 +21,22 @@ impl ScriptKind for RetryKind {
     const KIND: PolicyKind = PolicyKind::Retry;
 
     fn samples() -> Vec<(&'static str, Failure)> {
-        let full = Failure {
-            platform: "sample".into(),
-            endpoint: "orders".into(),
-            elapsed_ms: 120,
-            at_ms: 1_763_913_600_000,
-            status: Some(200),
-            code: Some("7".into()),
-            sub_code: Some("isv.sample".into()),
-            message: Some("This ban will last for 3 more seconds".into()),
-            headers: vec![("x-request-id".into(), "1".into())],
-            retry_after_ms: Some(3_000),
-            body: Some("{\"code\": 7}".into()),
-            ..Failure::default()
-        };
-        let with_status = |status| Failure { status: Some(status), attempt: 2, ..full.clone() };
+        let full = Failure::response(200)
+            .with_platform("sample")
+            .with_endpoint("orders")
+            .with_elapsed(Duration::from_millis(120))
+            .with_at_ms(1_763_913_600_000)
+            .with_code("7")
+            .with_sub_code("isv.sample")
+            .with_message("This ban will last for 3 more seconds")
+            .with_retry_after(Duration::from_millis(3_000))
+            .with_body(b"{\"code\": 7}")
+            .with_headers([("x-request-id", "1")]);
+        let with_status = |status| full.clone().with_status(status).with_attempt(2);
         vec![
             ("an empty failure", Failure::default()),
-            ("a timeout", Failure { kind: FailureKind::Timeout, ..Failure::default() }),
-            ("a broken connection", Failure { kind: FailureKind::Connection, ..Failure::default() }),
+            ("a timeout", Failure::timeout()),
+            ("a broken connection", Failure::connection()),
             ("a failure with status 503", with_status(503)),
             ("a failure with status 401", with_status(401)),
             ("a failure with every field", full),

@@ -24,7 +24,11 @@ fn policy_config() -> ResolvedPolicyConfig {
 }
 
 fn view() -> Arc<dyn HostView> {
-    Arc::new(FnHostView(|range: Duration| Stats { p95: range.as_secs_f64(), ..Stats::default() }))
+    Arc::new(FnHostView(|range: Duration| {
+        let mut stats = Stats::default();
+        stats.p95 = range.as_secs_f64();
+        stats
+    }))
 }
 
 fn load_retry(
@@ -69,20 +73,17 @@ fn assert_alert_rejected(script: &str, expected: &str) {
 
 #[test]
 fn retry_script_reads_every_field_of_a_failure() {
-    let failure = Failure {
-        platform: "taobao".into(),
-        endpoint: "orders".into(),
-        attempt: 2,
-        elapsed_ms: 1_500,
-        status: Some(503),
-        code: Some("15".into()),
-        sub_code: Some("isp.x".into()),
-        message: Some("wait 2 seconds".into()),
-        headers: vec![("x-next".into(), "7".into())],
-        retry_after_ms: Some(250),
-        body: Some("<error/>".into()),
-        ..Failure::default()
-    };
+    let failure = Failure::response(503)
+        .with_platform("taobao")
+        .with_endpoint("orders")
+        .with_attempt(2)
+        .with_elapsed(Duration::from_millis(1_500))
+        .with_code("15")
+        .with_sub_code("isp.x")
+        .with_message("wait 2 seconds")
+        .with_retry_after(Duration::from_millis(250))
+        .with_body(b"<error/>")
+        .with_headers([("x-next", "7")]);
     let rows = [
         ("platform", "taobao"),
         ("endpoint", "orders"),
@@ -142,7 +143,7 @@ fn scripts_can_use_functions_arrays_and_maps() {
         if busy(status) && codes.some(|c| c == "8" || c == "9") && code in codes { return retry("throttled", words.later); }
         switch code { "7" => retry("throttled", words.soon), _ => give_up("permanent") }
     "#;
-    let failure = |status, code: &str| Failure { status: Some(status), code: Some(code.into()), ..Failure::default() };
+    let failure = |status, code: &str| Failure::response(status).with_code(code);
     let rows = [(429, "7", Some(5_000)), (503, "8", Some(5_000)), (200, "7", Some(100)), (429, "9", None)];
     for (status, code, wait) in rows {
         assert_eq!(retry(script, &failure(status, code)).after_ms, wait, "{status} {code}");
@@ -151,8 +152,12 @@ fn scripts_can_use_functions_arrays_and_maps() {
 
 #[test]
 fn alert_script_returns_a_boolean_or_a_string() {
-    let stats = Stats { count: 10, errors: 2, error_rate: 0.2, p95: 80.0, ..Stats::default() };
-    let snapshot = Snapshot { platform: "taobao".into(), endpoint: None, stats };
+    let mut stats = Stats::default();
+    stats.count = 10;
+    stats.errors = 2;
+    stats.error_rate = 0.2;
+    stats.p95 = 80.0;
+    let snapshot = Snapshot::new("taobao", stats);
     let firing = |detail: Option<&str>| AlertVerdict::Firing { detail: detail.map(str::to_owned) };
     let rows = [
         ("error_rate > 0.1", firing(None)),
@@ -320,7 +325,7 @@ fn fault_has_a_position_and_a_message() {
     let script = "let x = platform;\nif x == \"real\" { throw \"boom\" }\nabstain()";
     let policy = load_retry(script, Origin::file("retry/x.rhai"), &policy_config())
         .unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let fault = policy.classify(&Failure { platform: "real".into(), ..Failure::default() }, &view()).unwrap_err();
+    let fault = policy.classify(&Failure::default().with_platform("real"), &view()).unwrap_err();
     assert_eq!((fault.kind, fault.message.as_str()), (FaultKind::Trap, "retry/x.rhai:2:18: the script threw \"boom\""));
 }
 

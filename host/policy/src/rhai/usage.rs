@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
 
-use tidegate_core::config::reader::{Diagnostic, with_suggestion};
+use tidegate_core::config::reader::{Diagnostic, Position, with_suggestion};
 use tidegate_core::config::{Setting, Settings};
 
 /// The variables, functions and settings that a script uses.
@@ -87,7 +87,7 @@ impl Usage {
             }
             Some(_) => None,
         });
-        let problems: Vec<_> = messages.map(|message| Diagnostic { line: 1, column: 1, message }).collect();
+        let problems: Vec<_> = messages.map(|message| Diagnostic::new(Position::START, message)).collect();
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 }

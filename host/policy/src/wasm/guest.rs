@@ -198,7 +198,7 @@ mod tests {
     }
 
     fn decide(guests: &Guests<Failure>, attempt: u32, deadline: Duration) -> Result<Verdict, Fault> {
-        guests.decide(Some(deadline), &Failure { attempt, ..Failure::default() }, |_| {})
+        guests.decide(Some(deadline), &Failure::default().with_attempt(attempt), |_| {})
     }
 
     #[test]

@@ -11,14 +11,11 @@ impl PolicyInput for Failure {
     const WORLD: World = World { name: "retry", export: "classify", input: "failure", has_response: true };
 
     fn sample() -> Self {
-        Self {
-            platform: "sample".to_owned(),
-            endpoint: "sample".to_owned(),
-            status: Some(503),
-            message: Some("Service Unavailable".to_owned()),
-            body: Some("{\"message\": \"Service Unavailable\"}".to_owned()),
-            ..Self::default()
-        }
+        Self::response(503)
+            .with_platform("sample")
+            .with_endpoint("sample")
+            .with_message("Service Unavailable")
+            .with_body(b"{\"message\": \"Service Unavailable\"}")
     }
 
     fn scope(&self) -> (&str, Option<&str>) {
@@ -47,22 +44,20 @@ impl PolicyInput for Snapshot {
     const WORLD: World = World { name: "alert", export: "evaluate", input: "snapshot", has_response: false };
 
     fn sample() -> Self {
-        let stats = Stats {
-            count: 100,
-            success: 95,
-            errors: 5,
-            total_ms: 12_000.0,
-            error_rate: 0.05,
-            success_rate: 0.95,
-            rps: 100.0 / 60.0,
-            p50: 100.0,
-            p95: 300.0,
-            p99: 900.0,
-            from_ms: 1_700_000_000_000,
-            to_ms: 1_700_000_060_000,
-            ..Stats::default()
-        };
-        Self { platform: "sample".to_owned(), endpoint: None, stats }
+        let mut stats = Stats::default();
+        stats.count = 100;
+        stats.success = 95;
+        stats.errors = 5;
+        stats.total_ms = 12_000.0;
+        stats.error_rate = 0.05;
+        stats.success_rate = 0.95;
+        stats.rps = 100.0 / 60.0;
+        stats.p50 = 100.0;
+        stats.p95 = 300.0;
+        stats.p99 = 900.0;
+        stats.from_ms = 1_700_000_000_000;
+        stats.to_ms = 1_700_000_060_000;
+        Self::new("sample", stats)
     }
 
     fn scope(&self) -> (&str, Option<&str>) {
@@ -84,7 +79,7 @@ impl PolicyInput for Request {
     const WORLD: World = World { name: "admit", export: "admit", input: "request", has_response: false };
 
     fn sample() -> Self {
-        Self { platform: "sample".to_owned(), endpoint: "sample".to_owned(), ..Self::default() }
+        Self::new("sample").with_endpoint("sample")
     }
 
     fn scope(&self) -> (&str, Option<&str>) {

@@ -56,7 +56,12 @@ impl Guest<Failure> for Retry {
             retry::Class::Auth => Class::Auth,
             retry::Class::Permanent => Class::Permanent,
         });
-        Ok(Verdict { action, class, after_ms: verdict.after_ms, reason: verdict.reason.map(cut) })
+        let mut converted = Verdict::abstain();
+        converted.action = action;
+        converted.class = class;
+        converted.after_ms = verdict.after_ms;
+        converted.reason = verdict.reason.map(cut);
+        Ok(converted)
     }
 }
 

@@ -161,7 +161,12 @@ pub fn verdict_from_wit(verdict: retry::Verdict) -> Verdict {
         retry::Class::Auth => Class::Auth,
         retry::Class::Permanent => Class::Permanent,
     });
-    Verdict { action, class, after_ms: verdict.after_ms, reason: verdict.reason.map(cut) }
+    let mut converted = Verdict::abstain();
+    converted.action = action;
+    converted.class = class;
+    converted.after_ms = verdict.after_ms;
+    converted.reason = verdict.reason.map(cut);
+    converted
 }
 
 pub fn snapshot_to_wit(snapshot: &Snapshot) -> alert::Snapshot<'_> {

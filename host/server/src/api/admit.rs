@@ -99,8 +99,12 @@ pub struct DeniedRequest {
 /// Returns an error if the platform is unknown.
 pub async fn admit(host: &Host, request: AdmitRequest) -> Result<AdmitResponse, ApiError> {
     let AdmitRequest { platform, endpoint, method, headers, labels, wait_ms } = request;
-    let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-    let request = Request { platform, endpoint, method, at_ms: host.clock().unix_ms(), headers, labels };
+    let request = Request::new(platform)
+        .with_endpoint(endpoint)
+        .with_method(method)
+        .with_at_ms(host.clock().unix_ms())
+        .with_headers(headers)
+        .with_labels(labels);
     let admitted = match host.admit(&request).await {
         Ok(admitted) => admitted,
         Err(error) => return denied(&error).map(AdmitResponse::Denied),

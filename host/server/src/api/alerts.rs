@@ -103,7 +103,7 @@ pub struct NotificationInfo {
 impl From<AlertRecord> for NotificationInfo {
     fn from(record: AlertRecord) -> Self {
         let AlertRecord { routed: RoutedNotification { notification, channels }, deliveries, id } = record;
-        let Notification { rule, severity, platform, endpoint, transition, condition, detail, stats, at_ms } =
+        let Notification { rule, severity, platform, endpoint, transition, condition, detail, stats, at_ms, .. } =
             notification;
         let deliveries = deliveries.into_iter().map(DeliveryInfo::from).collect();
         let stats = stats.into();

@@ -136,21 +136,20 @@ pub async fn record(host: &Host, call: CallReport) -> Result<Option<CallAdvice>,
     let duration = Duration::from_secs_f64(call.duration_ms / 1e3);
     host.metrics().record(&call.platform, &call.endpoint, call.outcome, duration);
     let Some(report) = call.failure else { return Ok(None) };
-    let failure = Failure {
-        platform: call.platform,
-        endpoint: call.endpoint,
-        kind: report.kind,
-        attempt: call.attempt,
-        elapsed_ms: call.elapsed_ms,
-        at_ms: host.clock().unix_ms(),
-        status: report.status,
-        code: report.code,
-        sub_code: report.sub_code,
-        message: report.message,
-        headers: report.headers,
-        retry_after_ms: report.retry_after_ms,
-        body: report.body,
-    };
+    let mut failure = Failure::default()
+        .with_platform(call.platform)
+        .with_endpoint(call.endpoint)
+        .with_attempt(call.attempt)
+        .with_elapsed(Duration::from_millis(call.elapsed_ms))
+        .with_at_ms(host.clock().unix_ms());
+    failure.kind = report.kind;
+    failure.status = report.status;
+    failure.code = report.code;
+    failure.sub_code = report.sub_code;
+    failure.message = report.message;
+    failure.headers = report.headers;
+    failure.retry_after_ms = report.retry_after_ms;
+    failure.body = report.body;
     let failure = host.complete_failure(failure);
     let options = CallOptions::default()
         .idempotent(call.idempotent)

@@ -115,8 +115,8 @@ pub struct RedisProcess {
 }
 
 impl From<FleetProcess> for RedisProcess {
-    fn from(FleetProcess { id, is_self, info }: FleetProcess) -> Self {
-        let ProcessInfo { host, pid, version, policies_hash, rules_hash, quarantined } = info;
+    fn from(FleetProcess { id, is_self, info, .. }: FleetProcess) -> Self {
+        let ProcessInfo { host, pid, version, policies_hash, rules_hash, quarantined, .. } = info;
         Self { id, is_self, host, pid, version, policies_hash, rules_hash, quarantined }
     }
 }

@@ -23,21 +23,20 @@ pub fn failure(input: &mut Section<'_>) -> Failure {
         ("response", FailureKind::Response),
     ];
     let attempt = input.optional("attempt", integer(1..=u32::MAX.into())).and_then(|count| u32::try_from(count).ok());
-    Failure {
-        platform: input.optional("platform", string).unwrap_or_default(),
-        endpoint: input.optional("endpoint", string).unwrap_or_default(),
-        kind: input.optional("kind", choice(&kinds)).unwrap_or_default(),
-        attempt: attempt.unwrap_or(1),
-        elapsed_ms: whole(input, "elapsed_ms").unwrap_or(0),
-        at_ms: whole(input, "at_ms").unwrap_or(0),
-        status: status(input),
-        code: input.optional("code", string),
-        sub_code: input.optional("sub_code", string),
-        message: input.optional("message", string),
-        headers: lower_case_names(input.values("headers", string)),
-        retry_after_ms: whole(input, "retry_after_ms"),
-        body: input.optional("body", string),
-    }
+    let mut failure = Failure::default().with_attempt(attempt.unwrap_or(1));
+    failure.platform = input.optional("platform", string).unwrap_or_default();
+    failure.endpoint = input.optional("endpoint", string).unwrap_or_default();
+    failure.kind = input.optional("kind", choice(&kinds)).unwrap_or_default();
+    failure.elapsed_ms = whole(input, "elapsed_ms").unwrap_or(0);
+    failure.at_ms = whole(input, "at_ms").unwrap_or(0);
+    failure.status = status(input);
+    failure.code = input.optional("code", string);
+    failure.sub_code = input.optional("sub_code", string);
+    failure.message = input.optional("message", string);
+    failure.headers = lower_case_names(input.values("headers", string));
+    failure.retry_after_ms = whole(input, "retry_after_ms");
+    failure.body = input.optional("body", string);
+    failure
 }
 
 /// Reads an HTTP response of a platform.
@@ -58,23 +57,20 @@ pub fn response(input: &mut Section<'_>) -> Option<PlatformResponse> {
 
 /// Reads a request. Its platform is empty if the case does not name one.
 pub fn request(input: &mut Section<'_>) -> Request {
-    Request {
-        platform: input.optional("platform", string).unwrap_or_default(),
-        endpoint: input.optional("endpoint", string).unwrap_or_default(),
-        method: input.optional("method", string).unwrap_or_else(|| Request::default().method),
-        at_ms: whole(input, "at_ms").unwrap_or(0),
-        headers: lower_case_names(input.values("headers", string)),
-        labels: input.values("labels", string),
-    }
+    let mut request = Request::new(input.optional("platform", string).unwrap_or_default())
+        .with_endpoint(input.optional("endpoint", string).unwrap_or_default())
+        .with_method(input.optional("method", string).unwrap_or_else(|| Request::default().method))
+        .with_at_ms(whole(input, "at_ms").unwrap_or(0))
+        .with_labels(input.values("labels", string));
+    request.headers = lower_case_names(input.values("headers", string));
+    request
 }
 
 /// Reads the snapshot that a condition is evaluated on.
 pub fn snapshot(input: &mut Section<'_>) -> Snapshot {
-    Snapshot {
-        platform: input.optional("platform", string).unwrap_or_default(),
-        endpoint: input.optional("endpoint", string),
-        stats: stats(input),
-    }
+    let mut snapshot = Snapshot::new(input.optional("platform", string).unwrap_or_default(), stats(input));
+    snapshot.endpoint = input.optional("endpoint", string);
+    snapshot
 }
 
 /// Reads additional windows, by range.
@@ -112,28 +108,24 @@ fn limit(input: &mut Section<'_>) -> LimitStatus {
 }
 
 fn stats(input: &mut Section<'_>) -> Stats {
+    let mut stats = Stats::default();
     let mut float = |name| input.optional(name, number(f64::MIN..=f64::MAX)).unwrap_or_default();
-    let [total_ms, error_rate, success_rate] = ["total_ms", "error_rate", "success_rate"].map(&mut float);
-    let [limited_rate, rps, p50, p95, p99] = ["limited_rate", "rps", "p50", "p95", "p99"].map(&mut float);
+    stats.total_ms = float("total_ms");
+    stats.error_rate = float("error_rate");
+    stats.success_rate = float("success_rate");
+    stats.limited_rate = float("limited_rate");
+    stats.rps = float("rps");
+    stats.p50 = float("p50");
+    stats.p95 = float("p95");
+    stats.p99 = float("p99");
     let mut count = |name| whole(input, name).unwrap_or_default();
-    let [count, success, errors, limited, from_ms, to_ms] =
-        ["count", "success", "errors", "limited", "from_ms", "to_ms"].map(&mut count);
-    Stats {
-        count,
-        success,
-        errors,
-        limited,
-        total_ms,
-        error_rate,
-        success_rate,
-        limited_rate,
-        rps,
-        p50,
-        p95,
-        p99,
-        from_ms,
-        to_ms,
-    }
+    stats.count = count("count");
+    stats.success = count("success");
+    stats.errors = count("errors");
+    stats.limited = count("limited");
+    stats.from_ms = count("from_ms");
+    stats.to_ms = count("to_ms");
+    stats
 }
 
 /// Reads the expected fields of a verdict. They have the same form as in the verdict's JSON.

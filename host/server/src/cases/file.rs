@@ -143,7 +143,7 @@ impl Case {
     pub(super) fn failure(&self, config: &Config, failure: &Failure, platform: &str) -> Failure {
         let platform = if failure.platform.is_empty() { platform } else { &failure.platform };
         let at_ms = failure.at_ms.max(self.at_ms);
-        let failure = Failure { platform: platform.to_owned(), at_ms, ..failure.clone() };
+        let failure = failure.clone().with_platform(platform).with_at_ms(at_ms);
         complete_failure(config, failure)
     }
 
@@ -160,7 +160,9 @@ impl Case {
     /// Returns the request, with the platform and time of the case filled in.
     pub(super) fn request(&self, request: &Request, platform: &str) -> Request {
         let platform = if request.platform.is_empty() { platform } else { &request.platform };
-        Request { platform: platform.to_owned(), at_ms: request.at_ms.max(self.at_ms), ..request.clone() }
+        let mut request = request.clone().with_at_ms(request.at_ms.max(self.at_ms));
+        request.platform = platform.to_owned();
+        request
     }
 }
 

@@ -27,11 +27,13 @@ impl<'de> Deserialize<'de> for AlertInput {
     /// Reads the fields of the statistics beside the others. Unlike the derived code for `flatten`, errors name them.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut fields = Map::deserialize(deserializer)?;
-        let platform = take(&mut fields, "platform")?;
+        let platform: String = take(&mut fields, "platform")?;
         let endpoint = take(&mut fields, "endpoint")?;
         let windows = take(&mut fields, "windows")?;
         let stats = read_value(Value::Object(fields)).map_err(D::Error::custom)?;
-        Ok(Self { snapshot: Snapshot { platform, endpoint, stats }, windows })
+        let mut snapshot = Snapshot::new(platform, stats);
+        snapshot.endpoint = endpoint;
+        Ok(Self { snapshot, windows })
     }
 }
 

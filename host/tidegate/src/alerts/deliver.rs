@@ -159,11 +159,11 @@ async fn send(
             Err(error) => error,
         };
         tracing::warn!(channel, attempts, %error, "alert not delivered");
-        if !error.transient || attempts >= MAX_ATTEMPTS {
-            return Some(failed(channel, attempts, error.message));
+        if !error.is_transient() || attempts >= MAX_ATTEMPTS {
+            return Some(failed(channel, attempts, error.to_string()));
         }
         let backoff = BACKOFF.delay(attempts, rand::random());
-        let wait = error.retry_after.unwrap_or_default().min(MAX_REQUESTED_WAIT).max(backoff);
+        let wait = error.retry_after().unwrap_or_default().min(MAX_REQUESTED_WAIT).max(backoff);
         stop.run_until_cancelled(sleep(wait)).await?;
     }
     unreachable!("the range of attempts has no end")
@@ -177,7 +177,7 @@ mod tests {
     use tidegate_core::config::ChannelConfig;
     use tidegate_core::notify::SendFuture;
     use tidegate_core::store::{AlertChanges, AlertStates, AlertStore, OfflineAlerts, RoutedNotification, StoreFuture};
-    use tidegate_core::{Clock, Severity, Stats, StoreError, Transition};
+    use tidegate_core::{Clock, Severity, StoreError, Transition};
 
     use super::*;
     use crate::SystemClock;
@@ -234,17 +234,9 @@ mod tests {
         let (alerts, notifier) = (Alerts::new(Arc::new(store)), Arc::new(CountingNotifier(0.into(), panics)));
         let channel = ChannelConfig::from_notifier(Arc::clone(&notifier) as Arc<dyn Notifier>);
         alerts.set_channels(&[("a".to_owned(), channel)].into(), &clock).unwrap();
-        let notification = Notification {
-            rule: "r".to_owned(),
-            severity: Severity::Info,
-            platform: "jd".to_owned(),
-            endpoint: None,
-            transition: Transition::Firing,
-            condition: "true".to_owned(),
-            detail: None,
-            stats: Stats::default(),
-            at_ms: u64::MAX,
-        };
+        let notification = Notification::new("r", Severity::Info, "jd", Transition::Firing)
+            .with_condition("true")
+            .with_at_ms(u64::MAX);
         let mut changes = AlertChanges::default();
         changes.notifications.push(RoutedNotification { notification, channels: vec!["a".to_owned()] });
         let mut deliveries = Deliveries::default();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tidegate_core::store::{AlertChanges, AlertKey, AlertStates, RoutedNotification};
-use tidegate_core::{AlertVerdict, HostView, Notification, Snapshot, Stats, Transition};
+use tidegate_core::store::{AlertChanges, AlertKey, AlertStates};
+use tidegate_core::{AlertVerdict, HostView, Snapshot, Stats, Transition};
 use tidegate_policy::{Rule, RuleScope};
 
 use super::builtin::is_builtin;
@@ -57,7 +57,8 @@ fn evaluate_scope(
     changes: &mut AlertChanges,
 ) {
     let Some(stats) = context.stats.get(&key.platform, key.endpoint.as_deref(), rule.window) else { return };
-    let snapshot = Snapshot { platform: key.platform.clone(), endpoint: key.endpoint.clone(), stats };
+    let mut snapshot = Snapshot::new(key.platform.clone(), stats);
+    snapshot.endpoint = key.endpoint.clone();
     // If the statistics are not available or the policy faults, the state stays unchanged: neither means that the
     // platform has a problem or has recovered. The fault is counted and shown in the status of the policy.
     let Some(verdict) = evaluate_rule(rule, &snapshot, context) else { return };
@@ -101,14 +102,12 @@ fn remove_obsolete(rules: &[Rule], current: &AlertStates, changes: &mut AlertCha
     for (key, entry) in current.states.iter().filter(|(key, _)| !is_current(key)) {
         changes.states.insert(key.clone(), None);
         let last = entry.last_notification.clone().filter(|last| last.notification.transition != Transition::Resolved);
-        changes.notifications.extend(last.map(|RoutedNotification { notification, channels }| RoutedNotification {
-            notification: Notification {
-                transition: Transition::Resolved,
-                detail: Some("the rule was removed or no longer covers this platform or endpoint".to_owned()),
-                at_ms: current.unix_ms,
-                ..notification
-            },
-            channels,
+        changes.notifications.extend(last.map(|mut last| {
+            last.notification.transition = Transition::Resolved;
+            last.notification.detail =
+                Some("the rule was removed or no longer covers this platform or endpoint".to_owned());
+            last.notification.at_ms = current.unix_ms;
+            last
         }));
     }
 }
@@ -160,7 +159,9 @@ mod tests {
 
     impl StatsSource for CallCounts {
         fn get(&self, _: &str, _: Option<&str>, range: Duration) -> Option<Stats> {
-            Some(Stats { count: (self.0)(range)?, ..Stats::default() })
+            let mut stats = Stats::default();
+            stats.count = (self.0)(range)?;
+            Some(stats)
         }
     }
 

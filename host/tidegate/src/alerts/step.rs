@@ -33,17 +33,12 @@ pub(super) fn step(
     let transition = state.step(evaluation.holds, settings.timing, current.now);
     let mut last_notification = old.and_then(|entry| entry.last_notification.clone());
     if let Some(transition) = transition {
-        let notification = Notification {
-            rule: settings.name.to_owned(),
-            severity: settings.severity,
-            platform: key.platform.clone(),
-            endpoint: key.endpoint.clone(),
-            transition,
-            condition: settings.condition.to_owned(),
-            detail: evaluation.detail,
-            stats: evaluation.stats,
-            at_ms: current.unix_ms,
-        };
+        let mut notification = Notification::new(settings.name, settings.severity, key.platform.clone(), transition)
+            .with_condition(settings.condition)
+            .with_stats(evaluation.stats)
+            .with_at_ms(current.unix_ms);
+        notification.endpoint = key.endpoint.clone();
+        notification.detail = evaluation.detail;
         let routed = RoutedNotification { notification, channels: settings.channels.to_vec() };
         last_notification = Some(routed.clone());
         changes.notifications.push(routed);

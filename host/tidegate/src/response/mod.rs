@@ -10,9 +10,9 @@ mod tests;
 
 use extract::{ErrorExtractor, ErrorFields, from_headers};
 use http::{HeaderMap, StatusCode};
+use tidegate_core::Failure;
 use tidegate_core::config::{Config, ErrorShape};
 use tidegate_core::failure::MAX_BODY_SIZE;
-use tidegate_core::{Failure, FailureKind};
 
 use crate::Host;
 
@@ -124,18 +124,13 @@ pub fn read_failure(config: &Config, platform: &str, response: ResponseParts<'_>
         return None;
     }
     let ErrorFields { code, sub_code, message } = error.unwrap_or_else(|| header_fields(shapes, header));
-    Some(Failure {
-        platform: platform.to_owned(),
-        kind: FailureKind::Response,
-        at_ms,
-        status: Some(status.as_u16()),
-        code,
-        sub_code,
-        message,
-        headers: policy_headers(config, platform, headers),
-        retry_after_ms: retry_after::from_headers(headers, at_ms),
-        ..Failure::default()
-    })
+    let mut failure = Failure::response(status.as_u16()).with_platform(platform).with_at_ms(at_ms);
+    failure.code = code;
+    failure.sub_code = sub_code;
+    failure.message = message;
+    failure.headers = policy_headers(config, platform, headers);
+    failure.retry_after_ms = retry_after::from_headers(headers, at_ms);
+    Some(failure)
 }
 
 /// Completes a failure that a caller reports, as if it had been read from the response: `retry_after_ms` from the
@@ -145,12 +140,10 @@ pub fn read_failure(config: &Config, platform: &str, response: ResponseParts<'_>
 ///
 /// ```
 /// use tidegate::{Config, Failure};
-/// let reported = Failure {
-///     platform: "taobao".into(),
-///     headers: vec![("Retry-After".into(), "7".into())],
-///     body: Some(r#"{"error_response": {"code": 7, "msg": "App Call Limited"}}"#.into()),
-///     ..Failure::default()
-/// };
+/// let reported = Failure::default()
+///     .with_platform("taobao")
+///     .with_headers([("Retry-After", "7")])
+///     .with_body(br#"{"error_response": {"code": 7, "msg": "App Call Limited"}}"#);
 /// let failure = tidegate::response::complete_failure(&Config::with_platforms(), reported);
 /// assert_eq!((failure.retry_after_ms, failure.code.as_deref()), (Some(7_000), Some("7")));
 /// ```
@@ -164,9 +157,11 @@ pub fn complete_failure(config: &Config, mut failure: Failure) -> Failure {
     let error = body.and_then(|body| find_error(shapes, body.as_bytes(), header));
     let error = error.unwrap_or_else(|| header_fields(shapes, header));
     let retry_after_ms = failure.retry_after_ms.or_else(|| retry_after::from_values(header, failure.at_ms));
-    let given = ErrorFields { code: failure.code, sub_code: failure.sub_code, message: failure.message };
-    let ErrorFields { code, sub_code, message } = given.or(error);
-    Failure { code, sub_code, message, retry_after_ms, ..failure }.truncated()
+    failure.retry_after_ms = retry_after_ms;
+    failure.code = failure.code.or(error.code);
+    failure.sub_code = failure.sub_code.or(error.sub_code);
+    failure.message = failure.message.or(error.message);
+    failure.truncated()
 }
 
 /// Returns code, sub code and message if the body, or a header, contains an error.

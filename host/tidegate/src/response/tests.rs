@@ -196,8 +196,8 @@ fn reported_failure_is_completed_like_a_response() {
     const NOON_MS: u64 = 1_795_435_200_000;
     let config = Config::with_platforms();
     let complete = |ms, headers: &[(&str, &str)]| {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let reported = Failure { at_ms: NOON_MS, retry_after_ms: ms, headers, ..Failure::default() };
+        let mut reported = Failure::default().with_at_ms(NOON_MS).with_headers(headers.iter().copied());
+        reported.retry_after_ms = ms;
         complete_failure(&config, reported)
     };
     assert_eq!(complete(None, &[("Retry-After", "7")]).retry_after_ms, Some(7_000));
@@ -213,7 +213,9 @@ fn explicit_fields_of_a_reported_failure_take_precedence_over_the_body() {
     let body = r#"{"error_response":{"code":7,"sub_code":"s","msg":"m"}}"#;
     let complete = |code: Option<&str>, body: Option<&str>| {
         let (code, body) = (code.map(str::to_owned), body.map(str::to_owned));
-        let reported = Failure { platform: "taobao".into(), code, body, ..Failure::default() };
+        let mut reported = Failure::default().with_platform("taobao");
+        reported.code = code;
+        reported.body = body;
         let Failure { code, sub_code, message, .. } = complete_failure(&config, reported);
         [code, sub_code, message].map(Option::unwrap_or_default).join(" ")
     };

@@ -117,17 +117,12 @@ mod tests {
     /// Returns a fleet from `policies hash`, `rules hash` and `quarantined policy` of each process; "" is none.
     fn fleet(processes: &[[&str; 3]]) -> Vec<FleetProcess> {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let process = |(pid, [policies, rules, quarantined]): (u32, &[&str; 3])| FleetProcess {
-            id: pid.to_string(),
-            is_self: pid == 1,
-            info: ProcessInfo {
-                host: "a".to_owned(),
-                pid,
-                policies_hash: text(policies),
-                rules_hash: text(rules),
-                quarantined: text(quarantined).into_iter().collect(),
-                ..ProcessInfo::default()
-            },
+        let process = |(pid, [policies, rules, quarantined]): (u32, &[&str; 3])| {
+            let mut info = ProcessInfo::new("a", pid, "");
+            info.policies_hash = text(policies);
+            info.rules_hash = text(rules);
+            info.quarantined = text(quarantined).into_iter().collect();
+            FleetProcess::new(pid.to_string(), pid == 1, info)
         };
         (1..).zip(processes).map(process).collect()
     }

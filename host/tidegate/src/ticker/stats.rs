@@ -112,7 +112,9 @@ mod tests {
                 if !replies {
                     std::future::pending::<()>().await;
                 }
-                Ok(Stats { count: range.as_secs(), ..Stats::default() })
+                let mut stats = Stats::default();
+                stats.count = range.as_secs();
+                Ok(stats)
             })
         }
 

@@ -95,7 +95,8 @@ impl FailedAttempt {
 
     fn without_response(error: &BoxError) -> Self {
         let kind = if is_timeout(&**error) { FailureKind::Timeout } else { FailureKind::Connection };
-        let failure = Failure { kind, message: Some(error.to_string()), ..Failure::default() };
+        let mut failure = Failure::default().with_message(error.to_string());
+        failure.kind = kind;
         Self { failure, response: None }
     }
 }

@@ -130,14 +130,13 @@ impl Layer {
         let configured = configured.filter(|name| !self.exposed_headers.iter().any(|exposed| exposed == name));
         let names = exposed.chain(configured);
         let present = names.filter_map(|name| Some((name, parts.headers.get(name)?.to_str().ok()?)));
-        tidegate_core::Request {
-            platform: route.platform.clone(),
-            endpoint: route.endpoint.clone(),
-            method: parts.method.as_str().to_owned(),
-            at_ms: self.host.clock().unix_ms(),
-            headers: present.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            labels: route.labels.clone(),
-        }
+        let mut request = tidegate_core::Request::new(route.platform.clone())
+            .with_endpoint(route.endpoint.clone())
+            .with_method(parts.method.as_str())
+            .with_at_ms(self.host.clock().unix_ms())
+            .with_labels(route.labels.clone());
+        request.headers = present.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        request
     }
 }
 

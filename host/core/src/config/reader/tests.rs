@@ -182,8 +182,8 @@ proptest! {
             x
         });
         for diagnostic in result.err().unwrap_or_default() {
-            let line = random.split('\n').nth(diagnostic.line - 1);
-            prop_assert!(line.is_some_and(|line| diagnostic.column <= line.chars().count() + 1), "{diagnostic}");
+            let line = random.split('\n').nth(diagnostic.at.line - 1);
+            prop_assert!(line.is_some_and(|line| diagnostic.at.column <= line.chars().count() + 1), "{diagnostic}");
         }
     }
 

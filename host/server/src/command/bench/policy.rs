@@ -102,18 +102,15 @@ impl Policy {
 
     fn retry(&self, policies: &Policies, duration: Duration) -> Result<Value, UsageError> {
         let platform = file_name(&self.file).split('.').next().unwrap_or_default().to_owned();
-        let default = Failure {
-            platform: platform.clone(),
-            endpoint: "orders.list".to_owned(),
-            status: Some(200),
-            code: Some(CODE.to_owned()),
-            message: Some("called too often".to_owned()),
-            ..Failure::default()
-        };
-        let failure = Failure { platform, ..self.read_input()?.unwrap_or(default) };
+        let default = Failure::response(200)
+            .with_platform(platform.clone())
+            .with_endpoint("orders.list")
+            .with_code(CODE)
+            .with_message("called too often");
+        let failure = self.read_input()?.unwrap_or(default).with_platform(platform);
         let mut results = each(duration, || drop(black_box(policies.classify(black_box(&failure)))));
         let by_message_length = MESSAGE_LENGTHS.map(|length| {
-            let failure = Failure { message: Some("x".repeat(length)), ..failure.clone() };
+            let failure = failure.clone().with_message("x".repeat(length));
             let results = each(duration / 8, || drop(black_box(policies.classify(black_box(&failure)))));
             json!({ "message_bytes": length, "p50_ns": results["p50_ns"] })
         });
@@ -122,8 +119,13 @@ impl Policy {
     }
 
     fn alert(&self, policies: &Policies, duration: Duration) -> Result<Value, UsageError> {
-        let stats = Stats { count: 100, success: 95, errors: 5, error_rate: 0.05, p95: 300.0, ..Stats::default() };
-        let default = Snapshot { platform: "sample".to_owned(), endpoint: None, stats };
+        let mut stats = Stats::default();
+        stats.count = 100;
+        stats.success = 95;
+        stats.errors = 5;
+        stats.error_rate = 0.05;
+        stats.p95 = 300.0;
+        let default = Snapshot::new("sample", stats);
         let snapshot = self.read_input()?.map_or(default, |input: AlertInput| input.snapshot);
         let rules = policies.rules();
         let rule = rules.first().ok_or_else(|| UsageError(format!("{}: not loaded", self.file.display())))?;
@@ -134,8 +136,9 @@ impl Policy {
 
     fn admit(&self, policies: &Policies, duration: Duration) -> Result<Value, UsageError> {
         let platform = file_name(&self.file).split('.').next().unwrap_or_default().to_owned();
-        let default = Request { platform: platform.clone(), endpoint: "orders.list".to_owned(), ..Request::default() };
-        let request = Request { platform, ..self.read_input()?.unwrap_or(default) };
+        let default = Request::new(platform.clone()).with_endpoint("orders.list");
+        let mut request = self.read_input()?.unwrap_or(default);
+        request.platform = platform;
         Ok(each(duration, || drop(black_box(policies.admit(black_box(&request))))))
     }
 

@@ -166,7 +166,7 @@ fn wait_until_active(generations: &Receiver<Arc<Generation>>, number: u64) -> Re
 
 /// Evaluates the policy until `stop` is set, and checks every verdict.
 fn evaluate_until_stopped(policies: &Policies, counts: &CallerCounts, is_script: bool) {
-    let failure = Failure { platform: PLATFORM.to_owned(), code: Some("52101".to_owned()), ..Failure::default() };
+    let failure = Failure::default().with_platform(PLATFORM).with_code("52101");
     let mut last = 0;
     while !counts.stop.load(Ordering::Relaxed) {
         let decision = policies.classify(&failure);

@@ -90,7 +90,7 @@ impl Notifier for Inbox {
         let mut failures = self.failures.lock();
         let result = if *failures > 0 {
             *failures -= 1;
-            Err(NotifyError { message: "busy".to_owned(), transient: true, retry_after: None })
+            Err(NotifyError::transient("busy"))
         } else {
             self.messages.lock().push(format_transition(notification));
             Ok(())
