@@ -108,7 +108,7 @@ async fn firing_and_resolved_are_each_notified_once() {
     alerting.record_calls(100, 0);
     assert_eq!(alerting.next_message().await, "[critical] high_error_rate resolved: jd");
     let history = alerting.host.alerts().history(Some("jd"), 10).await.unwrap();
-    let states: Vec<_> = history.iter().map(|record| record.routed.notification.transition.name()).collect();
+    let states: Vec<_> = history.iter().map(|record| record.routed.notification.transition.as_str()).collect();
     assert_eq!(states, ["resolved", "firing"]);
     assert!(alerting.host.alerts().history(Some("pdd"), 10).await.unwrap().is_empty());
 }

@@ -222,7 +222,7 @@ impl AttackRun<'_> {
             report.attack_times.push(started_at.elapsed());
             report.outcome = match &result {
                 Ok(()) => "verdict".to_owned(),
-                Err(fault) => format!("fault {}", fault.kind.name()),
+                Err(fault) => format!("fault {}", fault.kind),
             };
             if let Err(fault) = &result {
                 faults += 1;

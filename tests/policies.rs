@@ -33,7 +33,7 @@ pub fn verdict_text(verdict: &Verdict) -> String {
         Action::GiveUp => "give up",
         Action::Default => "abstain",
     };
-    let class = verdict.class.map(|class| format!(" {class:?}").to_lowercase()).unwrap_or_default();
+    let class = verdict.class.map(|class| format!(" {class}")).unwrap_or_default();
     let wait = verdict.after_ms.map(|ms| format!(" after {ms}")).unwrap_or_default();
     format!("{action}{class}{wait}")
 }
@@ -57,7 +57,7 @@ fn shipped_policies_load_without_errors_and_have_four_rules() {
     assert_eq!(names, ["error_budget", "high_error_rate", "mostly_limited", "slow"]);
     let high = &rules[1];
     assert_eq!(high.condition, "error_rate > 0.1");
-    assert_eq!((high.severity.name(), high.timing.cooldown), ("critical", Duration::from_secs(300)));
+    assert_eq!((high.severity.as_str(), high.timing.cooldown), ("critical", Duration::from_secs(300)));
     assert_eq!(high.channels, ["dingtalk", "email"]);
 }
 

@@ -97,8 +97,6 @@ fn hostile(ending: &str) -> Vec<HostilePolicy> {
     policies.filter(|file| !format!("{:?}", file.expected).contains("ran longer")).collect()
 }
 
-const KINDS: [PolicyKind; 3] = [PolicyKind::Retry, PolicyKind::Alert, PolicyKind::Admit];
-
 #[test]
 fn scripts() {
     let dir = TestDir::new();
@@ -106,7 +104,7 @@ fn scripts() {
     let mut seeds = files(&root().join("policies"), ".rhai");
     seeds.extend(hostile(".rhai").into_iter().map(|file| file.bytes));
     fuzz("scripts", seeds, |input| {
-        for kind in KINDS {
+        for &kind in PolicyKind::ALL {
             let path = format!("{}/fuzz.rhai", kind.folder());
             if let Some(error) = dir.save(&path, input) {
                 dir.assert_positions(&path, &error, &String::from_utf8_lossy(input));

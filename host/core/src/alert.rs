@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 
 /// The severity of an alert rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// For information; needs no action.
     Info,
@@ -18,20 +17,7 @@ pub enum Severity {
     Critical,
 }
 
-impl Severity {
-    /// Every severity, least severe first.
-    pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
-
-    /// Returns the name that rules use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-}
+crate::text_enum!(Severity { Info => "info", Warning => "warning", Critical => "critical" });
 
 /// The times that control when a rule sends notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +38,8 @@ impl AlertTiming {
 }
 
 /// A change of an alert that causes a notification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Transition {
     /// The rule fires.
     Firing,
@@ -63,17 +49,7 @@ pub enum Transition {
     Resolved,
 }
 
-impl Transition {
-    /// Returns the name for notifications.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Firing => "firing",
-            Self::StillFiring => "still firing",
-            Self::Resolved => "resolved",
-        }
-    }
-}
+crate::text_enum!(Transition { Firing => "firing", StillFiring => "still_firing", Resolved => "resolved" });
 
 // Redis may hold states that an earlier build wrote under the names `told` and `last_told`. They are still read, because
 // one unreadable state would stop the evaluation of all rules.

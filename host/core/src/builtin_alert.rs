@@ -12,6 +12,7 @@ const COOLDOWN: Duration = Duration::from_secs(300);
 /// Its states, notifications and history are those of any other alert. The subject of the alert takes the place of the
 /// platform in an [`AlertKey`](crate::store::AlertKey) and a [`Notification`](crate::Notification).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum BuiltinAlert {
     /// The leader cannot use the Redis that processes share. The subject is `redis`.
     RedisUnavailable,
@@ -21,26 +22,13 @@ pub enum BuiltinAlert {
     PoliciesDiffer,
 }
 
+crate::text_enum!(BuiltinAlert {
+    RedisUnavailable => "redis_unavailable",
+    PolicyQuarantined => "policy_quarantined",
+    PoliciesDiffer => "policies_differ",
+});
+
 impl BuiltinAlert {
-    /// Every built-in alert.
-    pub const ALL: [Self; 3] = [Self::RedisUnavailable, Self::PolicyQuarantined, Self::PoliciesDiffer];
-
-    /// Returns the built-in alert of this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|alert| alert.name() == name)
-    }
-
-    /// Returns the name, which takes the place of a rule's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::RedisUnavailable => "redis_unavailable",
-            Self::PolicyQuarantined => "policy_quarantined",
-            Self::PoliciesDiffer => "policies_differ",
-        }
-    }
-
     /// Returns the severity.
     #[must_use]
     pub const fn severity(self) -> Severity {

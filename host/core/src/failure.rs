@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::clock::millis;
 
 /// The outcome of a call, as metrics count it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Outcome {
     /// The call succeeded.
     Success,
@@ -21,9 +21,11 @@ pub enum Outcome {
     Limited,
 }
 
+crate::text_enum!(Outcome { Success => "success", Error => "error", Limited => "limited" });
+
 /// The kind of a failure.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FailureKind {
     /// No response within the timeout. The platform may have executed the call.
     Timeout,
@@ -33,6 +35,8 @@ pub enum FailureKind {
     #[default]
     Response,
 }
+
+crate::text_enum!(FailureKind { Timeout => "timeout", Connection => "connection", Response => "response" });
 
 /// A failed attempt in plain values: the input of a retry policy.
 ///

@@ -59,6 +59,8 @@ pub mod secret;
 pub mod sketch;
 pub mod stats;
 pub mod store;
+#[doc(hidden)]
+pub mod text_enum;
 pub mod units;
 pub mod window;
 
@@ -80,3 +82,4 @@ pub use secret::Secret;
 pub use sketch::Sketch;
 pub use stats::{Snapshot, Stats};
 pub use store::{LimitStatus, OnRedisFailure, StoreError};
+pub use text_enum::ParseNameError;

@@ -99,7 +99,8 @@ impl Notification {
     #[must_use]
     pub fn title(&self) -> String {
         let scope = self.endpoint.as_ref().map_or(String::new(), |endpoint| format!(" {endpoint}"));
-        format!("[{}] {} {}: {}{scope}", self.severity.name(), self.rule, self.transition.name(), self.platform)
+        let transition = self.transition.as_str().replace('_', " ");
+        format!("[{}] {} {transition}: {}{scope}", self.severity, self.rule, self.platform)
     }
 }
 

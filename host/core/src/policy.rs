@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::{Failure, HostView, Snapshot};
 
 /// The class of a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Class {
     /// Too many calls at the moment. Retry later, after the delay that the platform requests.
     Throttled,
@@ -24,29 +24,16 @@ pub enum Class {
     Permanent,
 }
 
-impl Class {
-    /// Returns the name that policies, JSON and the decision log use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Throttled => "throttled",
-            Self::Quota => "quota",
-            Self::Transient => "transient",
-            Self::Auth => "auth",
-            Self::Permanent => "permanent",
-        }
-    }
-}
-
-impl fmt::Display for Class {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+crate::text_enum!(Class {
+    Throttled => "throttled",
+    Quota => "quota",
+    Transient => "transient",
+    Auth => "auth",
+    Permanent => "permanent",
+});
 
 /// The advice of a retry policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Retry the call.
     Retry,
@@ -55,6 +42,8 @@ pub enum Action {
     /// The policy abstains, and the next one decides: `retry/default`, then the fallback.
     Default,
 }
+
+crate::text_enum!(Action { Retry => "retry", GiveUp => "give_up", Default => "default" });
 
 /// The verdict of a retry policy. The host enforces `max_attempts` and `deadline` of the configuration, whatever the
 /// verdict is.
@@ -144,8 +133,8 @@ impl AlertVerdict {
 }
 
 /// The kind of a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum FaultKind {
     /// The policy ran longer than its deadline.
     Deadline,
@@ -159,22 +148,13 @@ pub enum FaultKind {
     Type,
 }
 
-impl FaultKind {
-    /// Every kind, in the order of declaration.
-    pub const ALL: [Self; 5] = [Self::Deadline, Self::Operations, Self::Memory, Self::Trap, Self::Type];
-
-    /// Returns the name that metrics and the policy status use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Deadline => "deadline",
-            Self::Operations => "operations",
-            Self::Memory => "memory",
-            Self::Trap => "trap",
-            Self::Type => "type",
-        }
-    }
-}
+crate::text_enum!(FaultKind {
+    Deadline => "deadline",
+    Operations => "operations",
+    Memory => "memory",
+    Trap => "trap",
+    Type => "type",
+});
 
 /// The maximum size of a fault's message, in bytes. A message may contain text and function names of a script, which
 /// have no limit.
@@ -203,7 +183,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind.name(), self.message)
+        write!(f, "{}: {}", self.kind, self.message)
     }
 }
 

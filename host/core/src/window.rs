@@ -7,6 +7,7 @@ use crate::{Sketch, Stats};
 
 /// The length of the windows in which counts are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Resolution {
     /// One minute.
     Minute,
@@ -16,10 +17,9 @@ pub enum Resolution {
     Day,
 }
 
-impl Resolution {
-    /// Every resolution, from the finest to the coarsest.
-    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
+crate::text_enum!(Resolution { Minute => "minute", Hour => "hour", Day => "day" });
 
+impl Resolution {
     /// Returns the length of a window, in milliseconds.
     pub const fn millis(self) -> u64 {
         match self {

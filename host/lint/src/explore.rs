@@ -208,7 +208,7 @@ fn verdict_label(verdict: &Verdict) -> String {
         Action::GiveUp => "give up",
         Action::Default => ABSTAINS,
     };
-    let class = verdict.class.map(|class| format!(", {class:?}").to_lowercase()).unwrap_or_default();
+    let class = verdict.class.map(|class| format!(", {class}")).unwrap_or_default();
     let wait = if verdict.after_ms.is_some() { ", with a wait" } else { "" };
     format!("{action}{class}{wait}")
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Stmt};
-use tidegate_policy::scripts::{FAILURE_KINDS, LIMIT_FIELDS, ParsedScript, STATS, Tokens, ValueType};
+use tidegate_core::FailureKind;
+use tidegate_policy::scripts::{LIMIT_FIELDS, ParsedScript, STATS, Tokens, ValueType};
 
 use crate::constants::Constants;
 use crate::value::SampleValue;
@@ -72,7 +73,7 @@ impl SampleFields {
     pub fn extended(&self, value: &SampleValue) -> Vec<SampleValue> {
         match value {
             SampleValue::String(text)
-                if !text.is_empty() && text.len() < MAX_EXTENDED && !FAILURE_KINDS.contains(&text.as_str()) =>
+                if !text.is_empty() && text.len() < MAX_EXTENDED && !FailureKind::NAMES.contains(&text.as_str()) =>
             {
                 let extended = self.parts.iter().flat_map(|part| [format!("{text} {part}"), format!("{text}{part}")]);
                 extended.map(SampleValue::String).collect()
@@ -129,7 +130,7 @@ impl SampleFields {
 fn input(name: &str, value_type: ValueType, constants: &Constants) -> SampleField {
     let strings = |all: &[&str]| all.iter().map(|text| SampleValue::String((*text).to_owned())).collect::<Vec<_>>();
     let (typical, values) = match name {
-        "kind" => (SampleValue::String("response".to_owned()), strings(&FAILURE_KINDS)),
+        "kind" => (SampleValue::String("response".to_owned()), strings(FailureKind::NAMES)),
         "method" => {
             let methods = constants.strings.iter().filter(|text| text.chars().all(|c| c.is_ascii_uppercase()));
             let known = strings(&["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]);

@@ -45,7 +45,7 @@ impl Counters {
     /// Returns the number of faults by kind. Kinds without faults are omitted.
     pub fn faults(&self) -> BTreeMap<&'static str, u64> {
         let counts = FaultKind::ALL.iter().zip(&self.faults);
-        let counts = counts.map(|(kind, count)| (kind.name(), count.load(Ordering::Relaxed)));
+        let counts = counts.map(|(kind, count)| (kind.as_str(), count.load(Ordering::Relaxed)));
         counts.filter(|(_, count)| *count > 0).collect()
     }
 

@@ -185,6 +185,5 @@ fn format_lines(origin: &Origin, diagnostics: Vec<Diagnostic>) -> String {
 
 #[cfg(not(all(feature = "rhai", feature = "wasm")))]
 fn unsupported(language: Language, file: &str) -> String {
-    let name = language.name();
-    format!("{file}: this program was built without {name} policies; build it with the feature `{name}`")
+    format!("{file}: this program was built without {language} policies; build it with the feature `{language}`")
 }

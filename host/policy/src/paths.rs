@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use tidegate_core::text_enum;
+
 /// The file of the alert rules.
 pub const RULES: &str = "alerts.toml";
 /// The part of a file name, before the extension, that marks a candidate. A candidate runs beside the active policy and
@@ -20,6 +22,8 @@ pub enum PolicyKind {
     Admit,
 }
 
+text_enum!(PolicyKind { Retry => "retry", Alert => "alert", Admit => "admit" });
+
 impl PolicyKind {
     /// Returns the directory of the policies of this kind.
     #[must_use]
@@ -34,17 +38,14 @@ impl PolicyKind {
     /// Returns the kind of a file by its directory: `retry`, `alerts` or `admit`.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
-        match path.parent()?.file_name()?.to_str()? {
-            "retry" => Some(Self::Retry),
-            "alerts" => Some(Self::Alert),
-            "admit" => Some(Self::Admit),
-            _ => None,
-        }
+        let folder = path.parent()?.file_name()?.to_str()?;
+        Self::ALL.iter().copied().find(|kind| kind.folder() == folder)
     }
 }
 
 /// The language of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Language {
     /// A Rhai script.
     Rhai,
@@ -52,22 +53,12 @@ pub enum Language {
     Wasm,
 }
 
+text_enum!(Language { Rhai => "rhai", Wasm => "wasm" });
+
 impl Language {
     /// Returns the language of a file by its extension.
     pub fn of(name: &str) -> Option<Self> {
-        match name.rsplit_once('.')?.1 {
-            "rhai" => Some(Self::Rhai),
-            "wasm" => Some(Self::Wasm),
-            _ => None,
-        }
-    }
-
-    /// Returns the name that the policy status uses.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rhai => "rhai",
-            Self::Wasm => "wasm",
-        }
+        name.rsplit_once('.')?.1.parse().ok()
     }
 }
 

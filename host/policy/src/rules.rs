@@ -10,7 +10,7 @@ use tidegate_core::config::ResolvedPolicyConfig;
 use tidegate_core::config::reader::{
     self, Diagnostic, Section, SpannedString, duration, integer, list, parsed, string, with_suggestion,
 };
-use tidegate_core::{AlertPolicy, AlertTiming, BuiltinAlert, Severity};
+use tidegate_core::{AlertPolicy, AlertTiming, BuiltinAlert, Severity, text_enum};
 
 use crate::decisions::PolicyId;
 use crate::engines::Engines;
@@ -24,12 +24,15 @@ const DEFAULT_MIN_SAMPLES: u64 = 1;
 
 /// What a rule is evaluated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RuleScope {
     /// Each platform as a whole.
     Platform,
     /// Each endpoint of each platform.
     Endpoint,
 }
+
+text_enum!(RuleScope { Platform => "platform", Endpoint => "endpoint" });
 
 /// One rule of `alerts.toml`.
 #[non_exhaustive]
@@ -130,11 +133,11 @@ impl RuleReader<'_> {
     }
 
     fn rule(&self, name: &str, section: &mut Section<'_>, condition_errors: &RefCell<Vec<Diagnostic>>) -> Option<Rule> {
-        if BuiltinAlert::from_name(name).is_some() {
+        if name.parse::<BuiltinAlert>().is_ok() {
             section.reject("this is the name of a built-in alert; choose another name");
         }
         let condition = self.condition(name, section, condition_errors);
-        let severity = section.optional("severity", parsed(severity)).unwrap_or(DEFAULT_SEVERITY);
+        let severity = section.optional("severity", parsed(str::parse::<Severity>)).unwrap_or(DEFAULT_SEVERITY);
         let window = section.optional("window", duration).unwrap_or(DEFAULT_WINDOW);
         if window.is_zero() {
             section.reject_value("window", "expected a window above zero, such as \"5m\"");
@@ -143,7 +146,7 @@ impl RuleReader<'_> {
         let cooldown = section.optional("cooldown", duration).unwrap_or(DEFAULT_COOLDOWN);
         let min_samples = section.optional("min_samples", integer(0..=u64::MAX)).unwrap_or(DEFAULT_MIN_SAMPLES);
         let channels = section.optional("channels", list(string)).unwrap_or_default();
-        let scope = section.optional("scope", parsed(scope)).unwrap_or(RuleScope::Platform);
+        let scope = section.optional("scope", parsed(str::parse::<RuleScope>)).unwrap_or(RuleScope::Platform);
         let platforms = section.optional("platforms", list(string)).unwrap_or_default();
         let (condition, policy) = condition?;
         let timing = AlertTiming::new(hold, cooldown);
@@ -202,18 +205,5 @@ impl RuleReader<'_> {
                 Err(with_suggestion(message, path, &known))
             }
         }
-    }
-}
-
-fn severity(name: &str) -> Result<Severity, String> {
-    let severity = Severity::ALL.into_iter().find(|severity| severity.name() == name);
-    severity.ok_or_else(|| format!("expected \"info\", \"warning\" or \"critical\", found {name:?}"))
-}
-
-fn scope(name: &str) -> Result<RuleScope, String> {
-    match name {
-        "platform" => Ok(RuleScope::Platform),
-        "endpoint" => Ok(RuleScope::Endpoint),
-        other => Err(format!("expected \"platform\" or \"endpoint\", found {other:?}")),
     }
 }

@@ -31,8 +31,8 @@ use crate::files;
 use crate::origin::Origin;
 use crate::paths::{Language, PolicyKind, RULES};
 pub use crate::rhai::{
-    CallContext, CallView, Contract, FAILURE_KINDS, FunctionBody, InferredTypes, LIMIT_FIELDS, Literal, ParsedScript,
-    STATS, StatGetter, Tokens, ValueType, diagnostic, error_diagnostic, new_engine, optimize, truncate,
+    CallContext, CallView, Contract, FunctionBody, InferredTypes, LIMIT_FIELDS, Literal, ParsedScript, STATS,
+    StatGetter, Tokens, ValueType, diagnostic, error_diagnostic, new_engine, optimize, truncate,
 };
 
 /// The text of one script, and where it comes from: a file, or a condition in `alerts.toml`.

@@ -267,7 +267,7 @@ impl PolicySlot {
         let path = self.good.as_ref().map_or(&self.path, |good| &good.attempt.path);
         StatusEntry {
             path: path.clone(),
-            language: Language::of(path).map_or("toml", Language::name),
+            language: Language::of(path).map_or("toml", Language::as_str),
             generation: self.good.as_ref().map(|good| good.generation),
             hash: self.good.as_ref().map(|good| good.attempt.hash.clone()),
             stale: self.stale.clone(),

@@ -1,12 +1,12 @@
 //! The health of the Redis connections, for status pages and metrics.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tidegate_core::Timestamp;
 use tidegate_core::clock::millis;
+use tidegate_core::text_enum;
 
 use crate::cluster_nodes::ClusterState;
 use crate::node_connection::{ConnectionState, NodeConnection, Outage};
@@ -42,8 +42,8 @@ pub struct Health {
 }
 
 /// Whether a server, or all servers together, can be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ServerState {
     /// The first connection is being made.
     #[default]
@@ -56,24 +56,12 @@ pub enum ServerState {
     Unavailable,
 }
 
-impl ServerState {
-    /// Returns the name that status pages show, such as `up`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Connecting => "connecting",
-            Self::Up => "up",
-            Self::Degraded => "degraded",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
-
-impl fmt::Display for ServerState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+text_enum!(ServerState {
+    Connecting => "connecting",
+    Up => "up",
+    Degraded => "degraded",
+    Unavailable => "unavailable",
+});
 
 /// The health of the connection to one server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

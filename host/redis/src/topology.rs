@@ -32,7 +32,6 @@ impl Topology {
             Self::SingleNode(NodeConnection::new(source, probe_key, context, Arc::new(Notify::new())))
         };
         Ok(match config.kind {
-            RedisKind::Single => single_node(AddressSource::Fixed(addresses[0].clone())),
             RedisKind::Sentinel => single_node(AddressSource::Sentinels(Sentinels {
                 server: addresses[0].monitored_server(config),
                 sentinels: addresses.iter().map(Address::sentinel).collect(),
@@ -40,6 +39,7 @@ impl Topology {
                 last_used: tokio::sync::Mutex::default(),
             })),
             RedisKind::Cluster => Self::Cluster(Cluster::new(addresses, keys.clone(), context)),
+            _ => single_node(AddressSource::Fixed(addresses[0].clone())),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::parse::check_name;
-use super::reader::{self, NamedTable, Section, SpannedString, choice, integer, parsed, with_suggestion};
+use super::reader::{self, NamedTable, Section, SpannedString, integer, parsed, with_suggestion};
 use super::{LimitConfig, LimitScope};
 use crate::{OnRedisFailure, Quota, Rate};
 
@@ -65,8 +65,8 @@ pub(super) fn read_limits(top: &mut Section<'_>, platforms: &[(SpannedString, Na
 fn read_limit(section: &mut Section<'_>) -> Option<(LimitConfig, Option<LimitScope>)> {
     let rate = section.required("rate", parsed(str::parse::<Rate>));
     let burst = section.required("burst", integer(1..=u64::MAX));
-    let modes = [OnRedisFailure::Open, OnRedisFailure::Closed, OnRedisFailure::Local].map(|mode| (mode.name(), mode));
-    let on_redis_failure = section.optional("on_redis_failure", choice(&modes)).unwrap_or_default();
+    let on_redis_failure =
+        section.optional("on_redis_failure", parsed(str::parse::<OnRedisFailure>)).unwrap_or_default();
     let platform = section.optional("platform", reader::string);
     let labels = section.values("labels", reader::string);
     if platform.is_some() == labels.is_empty() {

@@ -142,8 +142,8 @@ fn read_alerting(section: &mut Section<'_>, channels: &[&str]) -> Option<Alertin
 /// Reads `[alerting.channels]`: the names of channels for each built-in alert.
 fn read_builtin_channels(section: &mut Section<'_>, channels: &[&str]) -> BTreeMap<BuiltinAlert, Vec<String>> {
     let channel = parse_channel(channels);
-    let mut read = |alert: BuiltinAlert| section.optional(alert.name(), list(|value| parsed(&channel)(value)));
-    BuiltinAlert::ALL.into_iter().filter_map(|alert| Some((alert, read(alert)?))).collect()
+    let mut read = |alert: BuiltinAlert| section.optional(alert.as_str(), list(|value| parsed(&channel)(value)));
+    BuiltinAlert::ALL.iter().filter_map(|alert| Some((*alert, read(*alert)?))).collect()
 }
 
 fn read_server(section: &mut Section<'_>) -> Option<ServerConfig> {

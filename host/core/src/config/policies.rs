@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::reader::{Section, SpannedString, choice, integer, parsed, positive_duration, scalar};
+use super::reader::{Section, SpannedString, integer, parsed, positive_duration, scalar};
 
 /// The page size of a Wasm memory, in bytes.
 const WASM_PAGE: u64 = 64 << 10;
@@ -66,6 +66,7 @@ pub struct PolicyLimits {
 
 /// Whether an evaluation can read the state that earlier evaluations left in a Wasm instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Isolation {
     /// An instance serves many evaluations.
     #[default]
@@ -73,6 +74,8 @@ pub enum Isolation {
     /// Every evaluation gets a new instance.
     Fresh,
 }
+
+crate::text_enum!(Isolation { Reuse => "reuse", Fresh => "fresh" });
 
 /// A section `[policy.NAME]`: the configuration of one policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -228,7 +231,7 @@ fn read_limits(section: &mut Section<'_>) -> Option<PolicyLimits> {
     let max_memory = section.required("max_memory", parsed(parse_memory_size));
     let max_table_elements = section.required("max_table_elements", integer(1..=1_000_000));
     let max_instances = section.required("max_instances", integer(1..=256));
-    let isolation = section.required("isolation", choice(&[("reuse", Isolation::Reuse), ("fresh", Isolation::Fresh)]));
+    let isolation = section.required("isolation", parsed(str::parse::<Isolation>));
     let max_operations = section.required("max_operations", integer(1..=u64::MAX));
     let max_call_depth = section.required("max_call_depth", integer(1..=32));
     let max_string_size = section.required("max_string_size", parsed(parse_size));

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::reader::{Section, choice, parsed, positive_duration, string};
+use super::reader::{Section, parsed, positive_duration, string};
 use crate::Secret;
 
 /// The kind of a Redis deployment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RedisKind {
     /// One server.
     #[default]
@@ -17,6 +18,8 @@ pub enum RedisKind {
     /// A cluster.
     Cluster,
 }
+
+crate::text_enum!(RedisKind { Single => "single", Sentinel => "sentinel", Cluster => "cluster" });
 
 /// The section `[redis]`: the Redis deployment in which processes share their state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,11 +129,8 @@ const PREFIX: &str = "tidegate:";
 /// too short for a caller to notice.
 const DECIDE_WITHIN: Duration = Duration::from_millis(50);
 
-const KINDS: [(&str, RedisKind); 3] =
-    [("single", RedisKind::Single), ("sentinel", RedisKind::Sentinel), ("cluster", RedisKind::Cluster)];
-
 pub(super) fn read_redis(section: &mut Section<'_>) -> Option<RedisConfig> {
-    let kind = section.required("kind", choice(&KINDS));
+    let kind = section.required("kind", parsed(str::parse::<RedisKind>));
     let url = section.required_secret("url");
     let master = section.optional("master", parsed(parse_non_empty));
     let username = section.optional("username", string);

@@ -10,8 +10,8 @@ use crate::clock::millis;
 use crate::{Quota, Rate, Refusal, ReservationId};
 
 /// What a limit does while the Redis that processes share is unavailable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OnRedisFailure {
     /// Allow every call.
     Open,
@@ -22,17 +22,7 @@ pub enum OnRedisFailure {
     Local,
 }
 
-impl OnRedisFailure {
-    /// Returns the name that configurations use.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Closed => "closed",
-            Self::Local => "local",
-        }
-    }
-}
+crate::text_enum!(OnRedisFailure { Open => "open", Closed => "closed", Local => "local" });
 
 /// A cost that a store reserved, and the time until the call may be sent.
 #[derive(Debug)]

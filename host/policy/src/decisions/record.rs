@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
-use tidegate_core::{Admission, AlertVerdict, Failure, Fault, Request, Snapshot, Verdict};
+use tidegate_core::{Admission, AlertVerdict, Failure, Fault, FaultKind, Request, Snapshot, Verdict};
 
 use super::mask::mask;
 use super::recording_view::ViewReads;
@@ -60,7 +60,7 @@ struct LogLine<'a> {
 
 #[derive(Serialize)]
 struct LoggedFault<'a> {
-    kind: &'static str,
+    kind: FaultKind,
     message: &'a str,
 }
 
@@ -81,7 +81,7 @@ impl DecisionRecord {
         };
         let (verdict, fault) = match result {
             Ok(verdict) => (Some(clean(verdict)), None),
-            Err(fault) => (None, Some(LoggedFault { kind: fault.kind.name(), message: &fault.message })),
+            Err(fault) => (None, Some(LoggedFault { kind: fault.kind, message: &fault.message })),
         };
         let line = LogLine {
             at_ms: self.at_ms,

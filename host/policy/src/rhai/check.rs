@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
+use tidegate_core::Class;
 use tidegate_core::config::Setting;
 use tidegate_core::config::reader::{Diagnostic, nearest_name, with_suggestion};
 use tidegate_core::units::parse_duration;
 
 use super::bodies::FunctionBody;
-use super::contract::{CLASSES, Contract, FunctionArities, LIMIT_FIELDS, STATS, ValueType};
+use super::contract::{Contract, FunctionArities, LIMIT_FIELDS, STATS, ValueType};
 use super::error::diagnostic;
 use super::parsed::ParsedScript;
 use super::pitfalls;
@@ -194,11 +195,10 @@ impl ScriptCheck<'_> {
 
     /// Checks `retry("throttled", 5000, "why")`: the class, then the wait, then the reason.
     fn verdict(&mut self, call: &FnCallExpr) {
-        let classes = CLASSES.map(|(name, _)| name);
         if let Some(Expr::StringConstant(class, at)) = call.args.first()
-            && !classes.contains(&class.as_str())
+            && !Class::NAMES.contains(&class.as_str())
         {
-            self.report(*at, with_suggestion(format!("unknown class {class:?}"), class, &classes));
+            self.report(*at, with_suggestion(format!("unknown class {class:?}"), class, Class::NAMES));
         }
         let Some(wait) = call.args.get(1) else { return };
         let at = wait.start_position();

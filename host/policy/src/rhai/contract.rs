@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use rhai::Engine;
-use tidegate_core::{Class, Stats};
+use tidegate_core::Stats;
 
 use crate::paths::PolicyKind;
 
@@ -100,18 +100,6 @@ pub const STATS: [(&str, StatGetter); 12] = [
 
 /// The properties of the result of `limit`.
 pub const LIMIT_FIELDS: [&str; 4] = ["available", "burst", "rate", "full_in_ms"];
-
-/// The values of the variable `kind`.
-pub const FAILURE_KINDS: [&str; 3] = ["timeout", "connection", "response"];
-
-/// The failure classes by name.
-pub const CLASSES: [(&str, Class); 5] = [
-    ("throttled", Class::Throttled),
-    ("quota", Class::Quota),
-    ("transient", Class::Transient),
-    ("auth", Class::Auth),
-    ("permanent", Class::Permanent),
-];
 
 impl Contract {
     /// Returns the contract of the scripts of one kind.

@@ -1,9 +1,10 @@
 //! Turns the parser's errors into diagnostics that say how to fix the script.
 
 use rhai::{LexError, ParseError, ParseErrorType, Position};
+use tidegate_core::Class;
 use tidegate_core::config::reader::{Diagnostic, nearest_name, with_suggestion};
 
-use super::contract::{CLASSES, Contract};
+use super::contract::Contract;
 use super::error::diagnostic;
 use super::messages;
 
@@ -26,7 +27,7 @@ pub fn explain(error: &ParseError, text: &str, contract: &Contract) -> Diagnosti
 
 fn unknown_variable(name: &str, contract: &Contract) -> String {
     let message = format!("unknown variable `{name}`");
-    if CLASSES.iter().any(|(class, _)| *class == name) {
+    if Class::NAMES.contains(&name) {
         return format!("{message}; write a class in quotes: \"{name}\"");
     }
     let inputs: Vec<_> = contract.inputs.iter().map(|(name, _)| *name).collect();

@@ -23,7 +23,7 @@ mod usage;
 mod values;
 
 pub use self::bodies::FunctionBody;
-pub use self::contract::{Contract, FAILURE_KINDS, LIMIT_FIELDS, STATS, StatGetter, ValueType};
+pub use self::contract::{Contract, LIMIT_FIELDS, STATS, StatGetter, ValueType};
 pub use self::engine::new_engine;
 pub use self::error::{diagnostic, error_diagnostic};
 pub use self::parsed::{ParsedScript, optimize};

@@ -2,10 +2,11 @@
 //! false, and results that are never used.
 
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
+use tidegate_core::FailureKind;
 use tidegate_core::config::reader::with_suggestion;
 
 use super::bodies::FunctionBody;
-use super::contract::{FAILURE_KINDS, LIMIT_FIELDS, STATS, ValueType};
+use super::contract::{LIMIT_FIELDS, STATS, ValueType};
 use super::tokens::{Literal, Tokens};
 use super::types::InferredTypes;
 
@@ -141,8 +142,8 @@ fn is_failure_kind(value: &Expr, types: &InferredTypes) -> bool {
 }
 
 fn unknown_kind_message(value: &str) -> Option<String> {
-    let message = || with_suggestion(format!("`kind` is never {value:?}"), value, &FAILURE_KINDS);
-    (!FAILURE_KINDS.contains(&value)).then(message)
+    let message = || with_suggestion(format!("`kind` is never {value:?}"), value, FailureKind::NAMES);
+    (!FailureKind::NAMES.contains(&value)).then(message)
 }
 
 fn arithmetic(operator: &str, left: &Expr, right: &Expr, at: Position, types: &InferredTypes) -> Pitfalls {

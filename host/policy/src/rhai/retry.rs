@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rhai::{Dynamic, ImmutableString};
-use tidegate_core::{Failure, FailureKind, Fault, HostView, RetryPolicy, Verdict};
+use tidegate_core::{Failure, Fault, HostView, RetryPolicy, Verdict};
 
-use super::contract::FAILURE_KINDS;
 use super::loader::{CallInput, ScriptKind, ScriptPolicy};
 use super::values::{float, string, string_or_empty, type_label};
 use crate::paths::PolicyKind;
@@ -48,11 +47,7 @@ impl ScriptKind for RetryKind {
         match index {
             0 => string(&failure.platform),
             1 => string(&failure.endpoint),
-            2 => string(match failure.kind {
-                FailureKind::Timeout => FAILURE_KINDS[0],
-                FailureKind::Connection => FAILURE_KINDS[1],
-                FailureKind::Response => FAILURE_KINDS[2],
-            }),
+            2 => string(failure.kind.as_str()),
             3 => string_or_empty(failure.code.as_deref()),
             4 => string_or_empty(failure.sub_code.as_deref()),
             5 => string_or_empty(failure.message.as_deref()),

@@ -43,7 +43,7 @@ pub fn time_name(resolution: Resolution, at_ms: u64) -> String {
     let format = match resolution {
         Resolution::Minute => return (at_ms / resolution.millis()).to_string(),
         Resolution::Hour => "%FT%H",
-        Resolution::Day => "%F",
+        _ => "%F",
     };
     // No clock exceeds the year 9999, the last one of the calendar.
     let at = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX);

@@ -154,7 +154,7 @@ impl From<ServerState> for RedisState {
             ServerState::Connecting => Self::Connecting,
             ServerState::Up => Self::Up,
             ServerState::Degraded => Self::Degraded,
-            ServerState::Unavailable => Self::Unavailable,
+            _ => Self::Unavailable,
         }
     }
 }

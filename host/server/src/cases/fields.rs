@@ -8,25 +8,20 @@ use serde_json::{Map, Value};
 use tidegate_core::config::Setting;
 use tidegate_core::config::reader::{self, Section, choice, integer, number, parsed, scalar, string};
 use tidegate_core::units::parse_duration;
-use tidegate_core::{Failure, FailureKind, FaultKind, LimitStatus, Quota, Rate, Request, Snapshot, Stats};
+use tidegate_core::{
+    Action, Class, Failure, FailureKind, FaultKind, LimitStatus, Quota, Rate, Request, Snapshot, Stats,
+};
 use tidegate_policy::PolicyKind;
 
 use super::input::PlatformResponse;
 
-const CLASSES: [&str; 5] = ["throttled", "quota", "transient", "auth", "permanent"];
-
 /// Reads a failure. Its platform is empty if the case does not name one.
 pub fn failure(input: &mut Section<'_>) -> Failure {
-    let kinds = [
-        ("timeout", FailureKind::Timeout),
-        ("connection", FailureKind::Connection),
-        ("response", FailureKind::Response),
-    ];
     let attempt = input.optional("attempt", integer(1..=u32::MAX.into())).and_then(|count| u32::try_from(count).ok());
     let mut failure = Failure::default().with_attempt(attempt.unwrap_or(1));
     failure.platform = input.optional("platform", string).unwrap_or_default();
     failure.endpoint = input.optional("endpoint", string).unwrap_or_default();
-    failure.kind = input.optional("kind", choice(&kinds)).unwrap_or_default();
+    failure.kind = input.optional("kind", parsed(str::parse::<FailureKind>)).unwrap_or_default();
     failure.elapsed_ms = whole(input, "elapsed_ms").unwrap_or(0);
     failure.at_ms = whole(input, "at_ms").unwrap_or(0);
     failure.status = status(input);
@@ -132,11 +127,11 @@ fn stats(input: &mut Section<'_>) -> Stats {
 pub fn expected(expect: &mut Section<'_>, kind: Option<PolicyKind>) -> Value {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Option<Value>| fields.extend(value.map(|value| (name.to_owned(), value)));
-    put("fault", word(expect, "fault", &FaultKind::ALL.map(FaultKind::name)));
+    put("fault", word(expect, "fault", FaultKind::NAMES));
     match kind {
         Some(PolicyKind::Retry) => {
-            put("action", word(expect, "action", &["retry", "give_up", "default"]));
-            put("class", word(expect, "class", &CLASSES));
+            put("action", word(expect, "action", Action::NAMES));
+            put("class", word(expect, "class", Class::NAMES));
             put("after_ms", whole(expect, "after_ms").map(Value::from));
             put("reason", expect.optional("reason", string).map(Value::from));
             put("success", expect.optional("success", true_value).map(Value::from));

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 
 use tidegate_policy::PolicyKind;
 
-use super::KINDS;
-
 /// The suffix of case files.
 const CASES_SUFFIX: &str = ".test.toml";
 /// The suffixes of policies.
@@ -52,7 +50,7 @@ pub fn find(dir: &Path) -> io::Result<(Vec<TestedPolicy>, Vec<PathBuf>)> {
     if rules.is_file() {
         add(&mut tested, rules, dir.join("alerts.test.toml"), None);
     }
-    for kind in KINDS {
+    for &kind in PolicyKind::ALL {
         let folder = dir.join(kind.folder());
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());

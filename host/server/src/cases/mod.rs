@@ -155,7 +155,7 @@ fn evaluate_rule(
 pub fn verdict_json(result: Result<impl Serialize, Fault>) -> Value {
     match result {
         Ok(verdict) => serde_json::to_value(verdict).unwrap_or_default(),
-        Err(fault) => json!({ "fault": fault.kind.name(), "message": fault.message }),
+        Err(fault) => json!({ "fault": fault.kind, "message": fault.message }),
     }
 }
 
@@ -181,9 +181,6 @@ fn is_equal(left: &Value, right: &Value) -> bool {
         _ => left == right,
     }
 }
-
-/// All kinds of policies.
-pub(crate) const KINDS: [PolicyKind; 3] = [PolicyKind::Retry, PolicyKind::Alert, PolicyKind::Admit];
 
 #[cfg(test)]
 mod tests {

@@ -84,7 +84,7 @@ fn scope(platform: &str, endpoint: Option<&str>) -> String {
 fn active(alerts: &AlertsResponse) -> String {
     let rows = alerts.active.iter().map(|alert| {
         let scope = scope(&alert.platform, alert.endpoint.as_deref());
-        let (severity, duration) = (alert.severity.name().to_owned(), output::millis(alert.for_ms));
+        let (severity, duration) = (alert.severity.to_string(), output::millis(alert.for_ms));
         vec![text(&alert.rule), severity, scope, text(&alert.state), duration]
     });
     output::table(&["rule", "severity", "scope", "state", "duration"], rows)
@@ -94,9 +94,9 @@ fn history(alerts: &AlertsResponse) -> String {
     let rows = alerts.history.iter().map(|notification| {
         let time = output::timestamp(notification.at_ms);
         let scope = scope(&notification.platform, notification.endpoint.as_deref());
-        let (severity, transition) = (notification.severity.name(), notification.transition.name());
+        let (severity, transition) = (notification.severity.to_string(), notification.transition.to_string());
         let (rule, deliveries) = (text(&notification.rule), deliveries(notification));
-        vec![time, severity.to_owned(), rule, transition.to_owned(), scope, deliveries]
+        vec![time, severity, rule, transition, scope, deliveries]
     });
     output::table(&["time", "severity", "rule", "transition", "scope", "delivered to"], rows)
 }

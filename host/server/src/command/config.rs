@@ -90,6 +90,7 @@ fn origin_text(value: &EffectiveValue, file: &Path) -> String {
         Origin::Default => "default".to_owned(),
         Origin::Environment(name) => format!("environment {name}"),
         Origin::SecretFile(path) => format!("file {path}"),
+        _ => "another source".to_owned(),
     }
 }
 
@@ -100,6 +101,7 @@ fn value_json(EffectiveValue { key, value, origin, .. }: &EffectiveValue, file: 
         Origin::Default => json!({ "kind": "default" }),
         Origin::Environment(name) => json!({ "kind": "environment", "name": name }),
         Origin::SecretFile(path) => json!({ "kind": "file", "file": path }),
+        _ => json!({ "kind": "other" }),
     };
     let parsed = toml::from_str::<Value>(&format!("value = {value}")).map(|mut table| table["value"].take());
     json!({ "key": key, "value": parsed.unwrap_or_else(|_| json!(value)), "origin": origin })

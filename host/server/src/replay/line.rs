@@ -121,7 +121,7 @@ impl DecisionLine {
 /// Returns the verdict or fault in the JSON form of test cases.
 fn verdict_json(kind: DecisionKind, verdict: Option<Value>, fault: Option<RecordedFault>) -> Result<Value, String> {
     match (kind, verdict, fault) {
-        (_, None, Some(fault)) => Ok(json!({ "fault": fault.kind.name(), "message": fault.message })),
+        (_, None, Some(fault)) => Ok(json!({ "fault": fault.kind, "message": fault.message })),
         (DecisionKind::Retry, Some(verdict), None) => validated::<Verdict>(verdict),
         (DecisionKind::Alert, Some(verdict), None) => validated::<AlertVerdict>(verdict),
         (DecisionKind::Admit, Some(verdict), None) => validated::<Admission>(verdict),

@@ -25,16 +25,16 @@ pub fn evaluate_builtin(
     changes: &mut AlertChanges,
 ) {
     let settings = AlertSettings {
-        name: alert.name(),
+        name: alert.as_str(),
         severity: alert.severity(),
         timing: alert.timing(),
         condition: alert.condition(),
         channels,
     };
-    let known = current.states.keys().filter(|key| condition.is_complete && key.rule == alert.name());
+    let known = current.states.keys().filter(|key| condition.is_complete && key.rule == alert.as_str());
     let subjects: BTreeSet<&String> = known.map(|key| &key.platform).chain(condition.holding.keys()).collect();
     for subject in subjects {
-        let key = AlertKey { rule: alert.name().to_owned(), platform: subject.clone(), endpoint: None };
+        let key = AlertKey { rule: alert.as_str().to_owned(), platform: subject.clone(), endpoint: None };
         let detail = condition.holding.get(subject).cloned();
         let evaluation = Evaluation { holds: detail.is_some(), detail, stats: Stats::default() };
         step(&settings, key, evaluation, current, changes);
@@ -56,5 +56,5 @@ pub fn builtin_states(current: &AlertStates, changes: &AlertChanges) -> BTreeMap
 
 /// Whether a state belongs to a built-in alert. No rule can have the name of one.
 pub fn is_builtin(key: &AlertKey) -> bool {
-    BuiltinAlert::from_name(&key.rule).is_some()
+    key.rule.parse::<BuiltinAlert>().is_ok()
 }

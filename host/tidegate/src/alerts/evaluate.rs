@@ -132,8 +132,8 @@ pub fn scopes(rule: &Rule, endpoints: &KnownEndpoints) -> Vec<AlertKey> {
     let platforms = endpoints.iter().filter(|(platform, _)| covers_platform(rule, platform));
     platforms
         .flat_map(|(platform, endpoints)| match rule.scope {
-            RuleScope::Platform => vec![key(platform, None)],
             RuleScope::Endpoint => endpoints.iter().map(|endpoint| key(platform, Some(endpoint))).collect(),
+            _ => vec![key(platform, None)],
         })
         .collect()
 }

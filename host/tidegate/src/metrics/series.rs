@@ -49,8 +49,8 @@ impl MinuteCell {
     fn add(&self, outcome: Outcome, duration: Duration) {
         let counter = match outcome {
             Outcome::Success => &self.success,
-            Outcome::Error => &self.errors,
             Outcome::Limited => &self.limited,
+            _ => &self.errors,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         if outcome != Outcome::Limited {
@@ -91,14 +91,14 @@ impl History {
         if let Some(pending) = &mut self.pending {
             pending.merge(window);
         }
-        for (resolution, windows) in Resolution::ALL.into_iter().zip(&mut self.windows) {
+        for (resolution, windows) in Resolution::ALL.iter().zip(&mut self.windows) {
             let start = at_ms / resolution.millis() * resolution.millis();
             windows.entry(start).or_default().merge(window);
         }
     }
 
     fn expire(&mut self, now_ms: u64) {
-        for (resolution, windows) in Resolution::ALL.into_iter().zip(&mut self.windows) {
+        for (resolution, windows) in Resolution::ALL.iter().zip(&mut self.windows) {
             let oldest = (now_ms / resolution.millis()).saturating_sub(resolution.max_windows()) * resolution.millis();
             if windows.first_key_value().is_some_and(|(start, _)| *start < oldest) {
                 *windows = windows.split_off(&oldest);

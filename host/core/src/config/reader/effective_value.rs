@@ -21,6 +21,7 @@ pub struct EffectiveValue {
 
 /// Where a value of the effective configuration comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Origin {
     /// A line of the configuration file, from 1.
     Line(usize),

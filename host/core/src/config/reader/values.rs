@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use super::{Section, Source, SpannedString};
 use crate::config::Setting;
+use crate::text_enum::alternatives;
 use crate::units::parse_duration;
 
 /// A TOML value with its position and the path of its key.
@@ -87,12 +88,8 @@ pub fn choice<'a, T: Clone>(options: &[(&'static str, T)]) -> impl FnOnce(&TomlV
         if let Some((_, option)) = options.iter().find(|(known, _)| *known == name) {
             return Some(option.clone());
         }
-        let names: Vec<_> = options.iter().map(|(known, _)| format!("{known:?}")).collect();
-        let expected = match names.split_last() {
-            Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
-            _ => names.concat(),
-        };
-        value.reject(&format!("expected {expected}, found {name:?}"))
+        let names: Vec<_> = options.iter().map(|(known, _)| *known).collect();
+        value.reject(&format!("expected {}, found {name:?}", alternatives(&names)))
     }
 }
 

@@ -6,7 +6,6 @@ use rhai::{Engine, EvalAltResult};
 use tidegate_core::{Class, Verdict};
 
 use super::dates::{day_ends_in_ms, epoch_ms};
-use crate::rhai::contract::CLASSES;
 use crate::rhai::values::{mismatch, truncate};
 
 type VerdictResult = Result<Verdict, Box<EvalAltResult>>;
@@ -42,8 +41,7 @@ fn register_verdict(engine: &mut Engine, name: &str, create: fn(Class) -> Verdic
 }
 
 fn parse_class(name: &str) -> Result<Class, Box<EvalAltResult>> {
-    let class = CLASSES.iter().find(|(known, _)| *known == name).map(|(_, class)| *class);
-    class.ok_or_else(|| mismatch("one of throttled, quota, transient, auth, permanent", &format!("{name:?}")))
+    name.parse().map_err(|_| mismatch(&format!("one of {}", Class::NAMES.join(", ")), &format!("{name:?}")))
 }
 
 /// Adds a minimum wait to the verdict. 0 adds none, because an input without a value is 0.

@@ -95,7 +95,7 @@ impl Policy {
         results["faults"] = json!(status.faults);
         if status.language == "wasm" {
             let isolation = config.resolve(&status.path).limits.isolation;
-            results["isolation"] = json!(if isolation == Isolation::Fresh { "fresh" } else { "reuse" });
+            results["isolation"] = json!(isolation);
         }
         Ok(results)
     }

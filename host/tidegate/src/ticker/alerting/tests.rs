@@ -100,7 +100,7 @@ impl Notifier for Inbox {
 }
 
 fn format_transition(notification: &Notification) -> String {
-    format!("{} {}", notification.rule, notification.transition.name())
+    format!("{} {}", notification.rule, notification.transition)
 }
 
 struct Process {
@@ -203,7 +203,7 @@ async fn wait(seconds: u32) {
 }
 
 const FIRING: &str = "redis_unavailable firing";
-const STILL: &str = "redis_unavailable still firing";
+const STILL: &str = "redis_unavailable still_firing";
 const RESOLVED: &str = "redis_unavailable resolved";
 
 #[tokio::test(start_paused = true)]
