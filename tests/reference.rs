@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use tidegate::Config;
-use tidegate_core::config::reader::Diagnostic;
+use tidegate_core::config::reader::Diagnostics;
 use tidegate_core::config::{Env, Parser};
 
 fn reference() -> String {
@@ -47,7 +47,7 @@ impl Env for ExampleEnv {
     }
 }
 
-fn parse(text: &str) -> Result<Config, Vec<Diagnostic>> {
+fn parse(text: &str) -> Result<Config, Diagnostics> {
     Parser::new().env(&ExampleEnv).channel_kinds(&tidegate_notify::channel_kinds()).parse(text)
 }
 

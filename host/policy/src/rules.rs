@@ -121,8 +121,8 @@ impl RuleReader<'_> {
             let rules = tables.map(|(name, mut section)| self.rule(&name.value, &mut section, &condition_errors));
             rules.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
         });
-        rules.map(Into::into).map_err(|mut errors| {
-            errors.extend(condition_errors.take());
+        rules.map(Into::into).map_err(|errors| {
+            let mut errors: Vec<_> = errors.into_iter().chain(condition_errors.take()).collect();
             errors.sort();
             self.format_lines(&errors)
         })

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "policies")]
 use tidegate_core::config::ChannelError;
-use tidegate_core::config::reader::{Diagnostic, Position};
+use tidegate_core::config::reader::{Diagnostic, Diagnostics, Position};
 
 /// Why a configuration cannot be activated: its file cannot be read, its text has mistakes, or a channel or the Redis
 /// client cannot be opened.
@@ -24,7 +24,7 @@ pub struct ConfigError {
 #[derive(Debug)]
 enum Kind {
     Unreadable(io::Error),
-    Invalid(Vec<Diagnostic>),
+    Invalid(Diagnostics),
     #[cfg(feature = "policies")]
     Channel(String, ChannelError),
     Redis(String),
@@ -41,8 +41,8 @@ impl ConfigError {
         Self::invalid(vec![Diagnostic::new(Position::START, message)])
     }
 
-    pub(crate) fn invalid(diagnostics: Vec<Diagnostic>) -> Self {
-        Self::new(Kind::Invalid(diagnostics))
+    pub(crate) fn invalid(diagnostics: impl Into<Diagnostics>) -> Self {
+        Self::new(Kind::Invalid(diagnostics.into()))
     }
 
     #[cfg(feature = "policies")]

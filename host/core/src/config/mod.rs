@@ -35,7 +35,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::{Backoff, BuiltinAlert, OnRedisFailure, Quota, Secret};
-use reader::{Diagnostic, Layer};
+use reader::{Diagnostics, Layer};
 
 pub use channels::{Channel, ChannelConfig, ChannelContext, ChannelError, ChannelKinds};
 pub use decisions::DecisionsConfig;
@@ -196,7 +196,7 @@ impl Config {
     ///
     /// # Errors
     /// Returns every mistake of the text, each with its position and how to fix it.
-    pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
+    pub fn parse(text: &str) -> Result<Self, Diagnostics> {
         Parser::new().parse(text)
     }
 

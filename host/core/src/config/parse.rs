@@ -11,7 +11,7 @@ use super::limits::read_limits;
 use super::platforms::read_platforms;
 use super::presets::{PRESETS, read_presets};
 use super::reader::{
-    self, Diagnostic, EffectiveValue, Layer, Section, SpannedString, integer, list, number, parsed, positive_duration,
+    self, Diagnostics, EffectiveValue, Layer, Section, SpannedString, integer, list, number, parsed, positive_duration,
     with_suggestion,
 };
 use super::{AlertingConfig, Config, MetricsConfig, Parser, RetryConfig, ServerConfig, decisions, policies, redis};
@@ -27,7 +27,7 @@ pub(super) fn config(
     text: &str,
     parser: &Parser<'_>,
     values: Option<&RefCell<Vec<EffectiveValue>>>,
-) -> Result<Config, Vec<Diagnostic>> {
+) -> Result<Config, Diagnostics> {
     let presets = PRESETS.map(|(name, text)| (Layer::Preset(name), text));
     let texts = [&[(layer, text)], &presets[..], &[(Layer::Defaults, DEFAULTS)]].concat();
     reader::read_layers(&texts, parser.env, values, |top| {

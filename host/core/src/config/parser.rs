@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use super::reader::{Diagnostic, EffectiveValue, Layer};
+use super::reader::{Diagnostics, EffectiveValue, Layer};
 use super::{ChannelKinds, Config, Env, NoEnv, parse};
 
 /// The text of the configuration that programs use without a configuration file.
@@ -52,7 +52,7 @@ impl<'a> Parser<'a> {
     ///
     /// # Errors
     /// Returns every mistake of the text, each with its position and how to fix it.
-    pub fn parse(&self, text: &str) -> Result<Config, Vec<Diagnostic>> {
+    pub fn parse(&self, text: &str) -> Result<Config, Diagnostics> {
         parse::config(Layer::Document, text, self, None)
     }
 
@@ -61,7 +61,7 @@ impl<'a> Parser<'a> {
     ///
     /// # Errors
     /// Returns an error if there is no channel kind `log`.
-    pub fn shipped(&self) -> Result<Config, Vec<Diagnostic>> {
+    pub fn shipped(&self) -> Result<Config, Diagnostics> {
         parse::config(Layer::Defaults, SHIPPED, self, None)
     }
 
@@ -78,7 +78,7 @@ impl<'a> Parser<'a> {
     ///
     /// # Errors
     /// Returns every mistake of the text.
-    pub fn effective_values(&self, text: Option<&str>) -> Result<Vec<EffectiveValue>, Vec<Diagnostic>> {
+    pub fn effective_values(&self, text: Option<&str>) -> Result<Vec<EffectiveValue>, Diagnostics> {
         let layer = if text.is_some() { Layer::Document } else { Layer::Defaults };
         let values = RefCell::default();
         parse::config(layer, text.unwrap_or(SHIPPED), self, Some(&values))?;

@@ -17,7 +17,7 @@
 //!     Some(Rule { name: name.to_owned(), condition: condition?, hold, min_samples })
 //! }
 //!
-//! fn rules(text: &str) -> Result<Vec<Rule>, Vec<reader::Diagnostic>> {
+//! fn rules(text: &str) -> Result<Vec<Rule>, reader::Diagnostics> {
 //!     reader::read(text, |file| {
 //!         let rules = file.tables("rules").into_iter().map(|(name, mut section)| rule(&name.value, &mut section));
 //!         rules.collect::<Vec<_>>().into_iter().collect()
@@ -25,8 +25,8 @@
 //! }
 //!
 //! let invalid = "[rules.slow]\ncondition = 5\nfro = \"5m\"\nmin_samples = 0\n";
-//! let diagnostics: Vec<_> = rules(invalid).err().unwrap().iter().map(ToString::to_string).collect();
-//! assert_eq!(diagnostics, [
+//! let diagnostics = rules(invalid).err().unwrap().to_string();
+//! assert_eq!(diagnostics.lines().collect::<Vec<_>>(), [
 //!     "2:13: rules.slow.condition: expected a string in quotes, found an integer",
 //!     "3:1: rules.slow: unknown key `fro` (did you mean `for`?)",
 //!     "4:15: rules.slow.min_samples: expected a whole number of at least 1, found 0",
@@ -37,6 +37,7 @@
 //! assert_eq!(rules[0].condition.position(1, 7).column, 20); // the column of `500` in the file
 //! ```
 
+mod diagnostic;
 mod effective_value;
 mod renamed_keys;
 mod secrets;
@@ -49,12 +50,12 @@ mod values;
 mod tests;
 
 use std::cell::RefCell;
-use std::fmt;
 
 use toml::de::DeTable;
 
 use super::{Env, NoEnv};
 
+pub use diagnostic::{Diagnostic, Diagnostics, Position};
 pub use effective_value::{EffectiveValue, Origin};
 pub(crate) use section::NamedTable;
 pub use section::Section;
@@ -66,59 +67,12 @@ pub use values::{
     string,
 };
 
-/// A position in a file. Lines and columns start at 1; columns count characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// The line.
-    pub line: usize,
-    /// The column.
-    pub column: usize,
-}
-
-impl Position {
-    /// The start of a file.
-    pub const START: Self = Self { line: 1, column: 1 };
-}
-
-/// Writes `line:column`.
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.line, self.column)
-    }
-}
-
-/// One mistake in a file, displayed as `line:column: message`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub struct Diagnostic {
-    /// Where the mistake is.
-    pub at: Position,
-    /// The message, which starts with the path of the key: what was expected, what was found, how to fix it.
-    pub message: String,
-}
-
-impl Diagnostic {
-    /// Creates a diagnostic.
-    #[must_use]
-    pub fn new(at: Position, message: impl Into<String>) -> Self {
-        Self { at, message: message.into() }
-    }
-}
-
-impl fmt::Display for Diagnostic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.message)
-    }
-}
-
-impl std::error::Error for Diagnostic {}
-
 /// Reads a TOML document with `read_top`, which returns `None` only if it reported a mistake. Secrets in it cannot
 /// refer to environment variables and files.
 ///
 /// # Errors
 /// Returns every mistake of the document, sorted by position.
-pub fn read<T>(text: &str, read_top: impl FnOnce(&mut Section<'_>) -> Option<T>) -> Result<T, Vec<Diagnostic>> {
+pub fn read<T>(text: &str, read_top: impl FnOnce(&mut Section<'_>) -> Option<T>) -> Result<T, Diagnostics> {
     read_layers(&[(Layer::Document, text)], &NoEnv, None, read_top)
 }
 
@@ -145,7 +99,7 @@ pub(crate) fn read_layers<T>(
     env: &dyn Env,
     values: Option<&RefCell<Vec<EffectiveValue>>>,
     read_top: impl FnOnce(&mut Section<'_>) -> Option<T>,
-) -> Result<T, Vec<Diagnostic>> {
+) -> Result<T, Diagnostics> {
     let report = Report { env, diagnostics: RefCell::default(), values };
     let (mut documents, mut syntax_errors) = (vec![], vec![]);
     for (layer, text) in texts {
@@ -168,7 +122,7 @@ pub(crate) fn read_layers<T>(
     diagnostics.sort();
     match value {
         Some(value) if diagnostics.is_empty() => Ok(value),
-        _ => Err(diagnostics),
+        _ => Err(diagnostics.into()),
     }
 }
 

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tidegate::ConfigFile;
 use tidegate_core::config::Parser;
-use tidegate_core::config::reader::{Diagnostic, EffectiveValue, Origin};
+use tidegate_core::config::reader::{EffectiveValue, Origin};
 
 use super::{UsageError, config_file, output, print_result};
 
@@ -77,8 +77,7 @@ fn effective_values(file: Option<&ConfigFile>) -> Result<Vec<EffectiveValue>, Us
         None => {
             let kinds = tidegate_notify::channel_kinds();
             let values = Parser::new().channel_kinds(&kinds).effective_values(None);
-            let lines = |errors: Vec<Diagnostic>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-            values.map_err(|errors| UsageError(lines(errors)))
+            values.map_err(|error| UsageError(error.to_string()))
         }
     }
 }

@@ -38,8 +38,7 @@ mod tests {
     use crate::config::Config;
 
     fn diagnostics(text: &str) -> Vec<String> {
-        let diagnostics = Config::parse(text).err().unwrap_or_default();
-        diagnostics.iter().map(ToString::to_string).collect()
+        Config::parse(text).err().iter().flatten().map(ToString::to_string).collect()
     }
 
     #[test]

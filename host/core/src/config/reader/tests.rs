@@ -7,7 +7,7 @@ fn diagnostics(text: &str, read_top: impl FnOnce(&mut Section<'_>)) -> Vec<Strin
         read_top(top);
         Some(())
     });
-    result.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    result.err().iter().flatten().map(ToString::to_string).collect()
 }
 
 /// Returns the only diagnostic of a text.
@@ -181,7 +181,7 @@ proptest! {
             top.tables("a").into_iter().for_each(|(_, mut table)| drop(table.optional("b", list(string))));
             x
         });
-        for diagnostic in result.err().unwrap_or_default() {
+        for diagnostic in result.err().iter().flatten() {
             let line = random.split('\n').nth(diagnostic.at.line - 1);
             prop_assert!(line.is_some_and(|line| diagnostic.at.column <= line.chars().count() + 1), "{diagnostic}");
         }
