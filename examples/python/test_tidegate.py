@@ -88,6 +88,16 @@ class CallTest(ClientTest):
         self.assertEqual((raised.exception.failure.status, raised.exception.advice["class"]), (404, "permanent"))
         self.assertEqual(self.counts(), (0, 1))
 
+    def test_code_is_read_from_the_body(self):
+        body = '{"error_response": {"code": 7, "msg": "App Call Limited"}}'
+        for failure, expected in [
+            (tidegate.Failure(status=200, body=body), "throttled"),
+            (tidegate.Failure(status=200, body=body, code="40"), "permanent"),
+            (tidegate.Failure(status=200), "permanent"),
+        ]:
+            advice = self.client.report("taobao", self.endpoint, "error", 0.1, failure)
+            self.assertEqual(advice["class"], expected, failure.to_json())
+
     def test_credentials_are_refreshed_once(self):
         refreshes = []
 

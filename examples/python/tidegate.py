@@ -6,7 +6,7 @@
     def get_trade(number):
         response = requests.get(...)
         if response.status_code != 200:
-            raise tidegate.Failure(status=response.status_code, message=response.text)
+            raise tidegate.Failure(status=response.status_code, body=response.text, headers=response.headers.items())
         return response.json()
 
     with client.lock("orders:taobao") as lease:
@@ -78,14 +78,19 @@ class GaveUp(Error):
 
 
 class Failure(Exception):
-    """A failed attempt, as the retry policy sees it. Raise it in the function that `Client.call` runs."""
+    """A failed attempt, as the retry policy sees it. Raise it in the function that `Client.call` runs.
+
+    If `body` is the text of the response, the server reads code, sub code and message from it, as `error` in
+    `[platforms.NAME]` of its configuration describes. Values that are given here are kept.
+    """
 
     def __init__(
-        self, status=None, code=None, sub_code=None, message=None, kind="response", retry_after=None, headers=()
+        self, status=None, code=None, sub_code=None, message=None, kind="response", retry_after=None, headers=(),
+        body=None,
     ):
         super().__init__(message or f"{kind} {status or ''} {code or ''}".strip())
         self.kind, self.status, self.code, self.sub_code, self.message = kind, status, code, sub_code, message
-        self.retry_after, self.headers = retry_after, list(headers)
+        self.retry_after, self.headers, self.body = retry_after, list(headers), body
 
     @classmethod
     def from_exception(cls, error):
@@ -100,7 +105,7 @@ class Failure(Exception):
 
     def to_json(self):
         """Returns the failure as the object that the HTTP API expects."""
-        fields = {name: getattr(self, name) for name in ("kind", "status", "code", "sub_code", "message")}
+        fields = {name: getattr(self, name) for name in ("kind", "status", "code", "sub_code", "message", "body")}
         fields = {name: value for name, value in fields.items() if value is not None}
         if self.retry_after is not None:
             fields["retry_after_ms"] = _millis(self.retry_after)
