@@ -14,8 +14,8 @@ pub struct PlatformConfig {
     /// Where the platform puts errors in its responses, in order of precedence. If it is empty, only the HTTP status
     /// reports errors.
     pub error: Vec<ErrorShape>,
-    /// The headers that policies can read in addition to the built-in ones, in lower case: response headers for retry
-    /// policies, and request headers for admission policies.
+    /// Further headers for policies, in lower case: response headers for retry policies, in addition to the built-in
+    /// ones, and request headers for admission policies, which get no others.
     pub headers: Vec<String>,
     /// How failed calls of the platform are retried, if that differs from `[retry]`.
     pub retry: Option<RetryConfig>,

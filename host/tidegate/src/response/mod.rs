@@ -16,8 +16,8 @@ use tidegate_core::failure::MAX_BODY_SIZE;
 
 use crate::Host;
 
-/// The response headers that policies can read: those that describe a wait, a limit or an error type. A configuration
-/// can add others in `[platforms.NAME]`.
+/// The built-in response headers for retry policies: those that describe a wait, a limit or an error type. The key
+/// `headers` in `[platforms.NAME]` names further ones.
 const POLICY_HEADERS: [&str; 8] = [
     "retry-after",
     "x-amzn-errortype",

@@ -113,8 +113,8 @@ impl Layer {
         self
     }
 
-    /// Makes these request headers available to admission policies, in addition to those of `[platforms.NAME] headers`
-    /// in the configuration. The default is none.
+    /// Makes these request headers available to admission policies, in addition to those that `headers` in
+    /// `[platforms.NAME]` names. The default is none.
     #[must_use]
     pub fn expose_headers(mut self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
         self.exposed_headers = headers.into_iter().collect();
