@@ -4,7 +4,7 @@ use std::path::Path;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use tidegate::{Config, Host, Request};
+use tidegate::{Admitted, Config, Host, Request};
 use tidegate_core::{Admission, FaultKind};
 use tidegate_policy::Policies;
 
@@ -86,6 +86,8 @@ async fn reservation_takes_from_every_selected_limit_or_from_none() {
         "the cost is returned to the platform's limit"
     );
     let goods = host.admit(&request("goods")).await.unwrap();
+    let default = |admitted: &Admitted| admitted.clone().with_default_cost(7).cost();
+    assert_eq!((default(&orders), default(&goods)), (2, 7), "the cost of a policy has precedence");
     let reservations = goods.reserve(now).await.unwrap();
     assert_eq!((available("pdd"), available("pdd_orders")), (5, 1));
     reservations.cancel().await;

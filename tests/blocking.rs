@@ -90,7 +90,8 @@ fn thread_can_classify_admit_and_reserve() {
     reservations.cancel().unwrap();
     let reservation = limiter.reserve(4, Duration::ZERO).unwrap();
     assert!(admitted.check().unwrap_err().refusal().is_some() && limiter.check(1).is_err());
-    limiter.cancel(&reservation.id.unwrap()).unwrap();
+    limiter.cancel(reservation.id().unwrap()).unwrap();
+    reservation.cancel().unwrap(); // a repeated cancellation has no effect
     assert!(host.retry("pdd").unwrap().admitted(admitted).run(|_| Ok::<_, Failure>(())).is_ok());
     assert_eq!(limiter.status().unwrap().available, 3);
     let unknown = Request::new("pdx");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate::internals::redis;
-use tidegate::{AlertRecord, Host, Outcome};
+use tidegate::{AlertPhase, AlertRecord, Host, Outcome};
 use tidegate_core::{Failure, FleetProcess};
 use tidegate_policy::Policies;
 use tidegate_redis::internals::RawRequests;
@@ -121,7 +121,7 @@ async fn quarantine_in_a_process_that_does_not_lead_is_an_ordinary_alert() {
     }
     assert_eq!(fleet.next_message().await, "[warning] policy_quarantined firing: retry/jd.rhai");
     let active = leader.alerts().active().await.unwrap();
-    assert_eq!((active[0].rule.as_str(), active[0].state), ("policy_quarantined", "firing"));
+    assert_eq!((active[0].rule.as_str(), active[0].state), ("policy_quarantined", AlertPhase::Firing));
     fs::write(dir.path().join("retry/jd.rhai"), "abstain()").unwrap();
     for host in [&standby, &leader] {
         assert_eq!(host.policies().unwrap().reload().rejected, [""; 0]);
@@ -131,7 +131,7 @@ async fn quarantine_in_a_process_that_does_not_lead_is_an_ordinary_alert() {
 }
 
 /// Waits until every process of the fleet has announced its policies, and the alert `policies_differ` is as expected.
-async fn fleet_when_differing(host: &Host, expected: Option<&str>) -> Vec<FleetProcess> {
+async fn fleet_when_differing(host: &Host, expected: Option<AlertPhase>) -> Vec<FleetProcess> {
     asked_until(host, async || {
         let active = host.alerts().active().await.unwrap();
         let state = active.iter().find(|alert| alert.rule == "policies_differ").map(|alert| alert.state);
@@ -156,7 +156,7 @@ async fn different_policies_are_noticed_until_they_are_equal_again() {
     let same = fleet_when_differing(&hosts[0], None).await;
     assert_eq!(same.iter().filter(|process| process.is_self).count(), 1);
     // The second process gets a new version first, and then the first one gets it too.
-    for (index, expected) in [(1, Some("pending")), (0, None)] {
+    for (index, expected) in [(1, Some(AlertPhase::Pending)), (0, None)] {
         fs::write(dirs[index].path().join("retry/jd.rhai"), "retry(\"transient\")").unwrap();
         assert_eq!(hosts[index].policies().unwrap().reload().rejected, [""; 0]);
         let processes = fleet_when_differing(&hosts[0], expected).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tidegate::channel::ChannelConfig;
 use tidegate::internals::redis;
-use tidegate::{AlertRecord, Config, Host, Outcome};
+use tidegate::{AlertPhase, AlertRecord, Config, Host, Outcome};
 use tidegate_core::config::RedisConfig;
 use tidegate_core::notify::SendFuture;
 use tidegate_core::{Notification, Notifier, Transition};
@@ -172,7 +172,7 @@ async fn next_leader_knows_the_firing_alerts() {
     let (second, _) = fleet.start();
     stop.send(()).unwrap();
     within_timeout(leading).await.unwrap();
-    assert_eq!(second.alerts().active().await.unwrap()[0].state, "firing");
+    assert_eq!(second.alerts().active().await.unwrap()[0].state, AlertPhase::Firing);
     record_calls(&second, Outcome::Success, 1_000);
     assert_eq!(fleet.next_message().await, RESOLVED);
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use tidegate::tower::{ATTEMPTS_HEADER, Body, BoxError, Layer, MAX_INSPECTED_BODY, MAX_REPLAYED_BODY, Route};
+use tidegate::tower::{ATTEMPTS_HEADER, Body, BoxError, MAX_INSPECTED_BODY, MAX_REPLAYED_BODY, Route, TidegateLayer};
 use tidegate::{Config, Host, Quota};
-use tower::{Layer as _, ServiceExt, service_fn};
+use tower::{Layer, ServiceExt, service_fn};
 
 /// The result of one attempt: a status and a body, or a transport error.
 type PlatformResult = Result<(u16, Vec<u8>), std::io::ErrorKind>;
@@ -44,7 +44,7 @@ async fn send(host: &Host, request: Request<Full<Bytes>>, results: Vec<PlatformR
             }
         }
     });
-    let layer = Layer::new(host.clone(), |request| {
+    let layer = TidegateLayer::new(host.clone(), |request| {
         let path = request.uri.path();
         path.strip_prefix("/taobao").map(|endpoint| Route::new("taobao", endpoint))
     });
@@ -133,7 +133,7 @@ async fn layer_requests_an_uncompressed_response() {
         assert_eq!(request.headers()["accept-encoding"], "identity");
         Ok::<_, BoxError>(Response::new(Body::from("{}")))
     });
-    let service = Layer::new(host("100/s", 10).await, |_| Some(Route::new("taobao", "x"))).layer(platform);
+    let service = TidegateLayer::new(host("100/s", 10).await, |_| Some(Route::new("taobao", "x"))).layer(platform);
     let mut request = get("/taobao/x");
     request.headers_mut().insert("accept-encoding", "gzip, br".parse().unwrap());
     assert_eq!(service.oneshot(request).await.unwrap().status(), StatusCode::OK);
@@ -163,7 +163,7 @@ async fn request_without_a_route_passes_unchanged() {
 #[tokio::test(start_paused = true)]
 async fn unknown_platform_is_rejected() {
     let host = Host::builder().config(Config::with_platforms()).build().unwrap();
-    let layer = Layer::new(host, |_| Some(Route::new("toabao", "x")));
+    let layer = TidegateLayer::new(host, |_| Some(Route::new("toabao", "x")));
     let service = layer.layer(service_fn(async |_: Request<Body>| Ok::<_, BoxError>(Response::new(Body::from("")))));
     let response = service.oneshot(get("/")).await.unwrap();
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
@@ -182,7 +182,7 @@ async fn admission_policies_see_the_headers_that_the_configuration_adds() {
     let text = "limits.shop = { rate = '1/s', burst = 1 }\nplatforms.shop.headers = ['x-trace']";
     let config = Config::parse(text).unwrap();
     let host = Host::builder().config(config).policies(policies).build().unwrap();
-    let layer = Layer::new(host, |_| Some(Route::new("shop", "x")));
+    let layer = TidegateLayer::new(host, |_| Some(Route::new("shop", "x")));
     let service = layer.layer(service_fn(async |_: Request<Body>| Ok::<_, BoxError>(Response::new(Body::from("")))));
     let request = Request::get("/").header("X-Trace", "t").header("X-Other", "secret").body(Full::<Bytes>::default());
     let response = service.oneshot(request.unwrap()).await.unwrap();

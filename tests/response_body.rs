@@ -7,11 +7,11 @@ use std::sync::Arc;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use tidegate::tower::{Body, BoxError, Layer, MAX_INSPECTED_BODY, Route};
+use tidegate::tower::{Body, BoxError, MAX_INSPECTED_BODY, Route, TidegateLayer};
 use tidegate::{Config, Failure, Host};
 use tidegate_core::config::DecisionsConfig;
 use tidegate_policy::Policies;
-use tower::{Layer as _, ServiceExt, service_fn};
+use tower::{Layer, ServiceExt, service_fn};
 
 use crate::policies::policies_config;
 
@@ -73,7 +73,7 @@ async fn send(host: &Host, dir: &Path, body: &str) -> (String, String) {
         let response = Response::builder().status(400).body(Body::from(bytes.clone())).unwrap();
         async move { Ok::<_, BoxError>(response) }
     });
-    let layer = Layer::new(host.clone(), |_| Some(Route::new("jd", "orders")));
+    let layer = TidegateLayer::new(host.clone(), |_| Some(Route::new("jd", "orders")));
     let request = Request::get("/").body(Body::from("")).unwrap();
     let response = layer.layer(platform).oneshot(request).await.unwrap();
     let received = response.into_body().collect().await.unwrap().to_bytes();

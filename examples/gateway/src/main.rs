@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use axum::Router;
 use clap::Parser;
-use tidegate::tower::{Layer, Route};
+use tidegate::tower::{Route, TidegateLayer};
 use tidegate::{ConfigFile, Host};
 use tokio::net::TcpListener;
-use tower::Layer as _;
+use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 /// Forward requests to platforms and keep their rate limits.
 #[derive(Parser)]
@@ -51,8 +52,8 @@ async fn main() -> Result<(), String> {
     // Dropping these guards at the end of `main` stops the file watchers.
     let _config_watch = file.as_ref().map(|file| host.follow_config(file)).transpose().map_err(to_message)?;
     let _policies_watch = host.follow_policies().map_err(to_message)?;
-    let (stop, stopped) = tokio::sync::watch::channel(());
-    let alerts = tokio::spawn(host.clone().run(wait_for_stop(stopped)));
+    let stop = CancellationToken::new();
+    let host_task = tokio::spawn(host.clone().run(stop.clone().cancelled_owned()));
 
     let listener = TcpListener::bind(options.listen)
         .await
@@ -60,9 +61,9 @@ async fn main() -> Result<(), String> {
     let address = listener.local_addr().map_err(to_message)?;
     print_address(address);
     let result = axum::serve(listener, router(host, &options)?).with_graceful_shutdown(wait_for_interrupt()).await;
-    drop(stop);
+    stop.cancel();
     // Give alert notifications that are being sent some time to arrive.
-    let _ = tokio::time::timeout(Duration::from_secs(5), alerts).await;
+    let _ = tokio::time::timeout(Duration::from_secs(5), host_task).await;
     result.map_err(to_message)
 }
 
@@ -81,7 +82,7 @@ fn build_host(file: Option<&ConfigFile>) -> Result<Host, String> {
 fn router(host: Host, options: &Options) -> Result<Router, String> {
     let upstreams: BTreeMap<_, _> = options.upstream.iter().cloned().collect();
     let client = upstream::Upstreams::new(upstreams, Duration::from_millis(options.timeout_ms))?;
-    let layer = Layer::new(host.clone(), route).wait(Duration::from_millis(options.wait_ms));
+    let layer = TidegateLayer::new(host.clone(), route).max_wait(Duration::from_millis(options.wait_ms));
     let router = Router::new().nest("/-", status::router(host)).fallback_service(layer.layer(client));
     Ok(router.layer(axum::middleware::from_fn(upstream::reject_dot_segments)))
 }
@@ -115,11 +116,6 @@ fn endpoint(path: &str) -> &str {
 
 fn to_message(error: impl std::fmt::Display) -> String {
     error.to_string()
-}
-
-async fn wait_for_stop(mut stopped: tokio::sync::watch::Receiver<()>) {
-    // An error means that the sender was dropped, which also means stop.
-    let _ = stopped.changed().await;
 }
 
 async fn wait_for_interrupt() {

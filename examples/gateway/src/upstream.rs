@@ -201,7 +201,7 @@ mod tests {
             sender.send(stream).unwrap();
         });
         let host = tidegate::Host::builder().config(tidegate::Config::with_platforms()).build().unwrap();
-        let layer = tidegate::tower::Layer::new(host, |_| Some(tidegate::tower::Route::new("jd", "/x")));
+        let layer = tidegate::tower::TidegateLayer::new(host, |_| Some(tidegate::tower::Route::new("jd", "/x")));
         let service = tower::Layer::layer(&layer, upstreams(address, Duration::from_millis(100)));
         // A POST that the platform may have executed is not retried.
         let request = Request::post("/jd/x").body(Body::from("order")).unwrap();

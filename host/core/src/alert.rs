@@ -1,5 +1,6 @@
 //! The states of an alert (inactive → pending → firing → inactive) and the notifications that it causes.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -51,11 +52,38 @@ pub enum Transition {
 
 crate::text_enum!(Transition { Firing => "firing", StillFiring => "still_firing", Resolved => "resolved" });
 
+/// The phase of a rule whose condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertPhase {
+    /// The condition has not held for long enough to fire.
+    Pending,
+    /// The rule fires.
+    Firing,
+}
+
+impl AlertPhase {
+    /// Returns the name: `pending` or `firing`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Firing => "firing",
+        }
+    }
+}
+
+impl fmt::Display for AlertPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 // Redis may hold states that an earlier build wrote under the names `told` and `last_told`. They are still read, because
 // one unreadable state would stop the evaluation of all rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum AlertPhase {
+enum TimedPhase {
     #[default]
     Inactive,
     Pending {
@@ -82,7 +110,7 @@ enum AlertPhase {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertState {
-    phase: AlertPhase,
+    phase: TimedPhase,
     #[serde(alias = "last_told")]
     last_notified: Option<Timestamp>,
 }
@@ -96,19 +124,19 @@ impl AlertState {
     pub fn step(&mut self, holds: bool, timing: AlertTiming, now: Timestamp) -> Option<Transition> {
         if !holds {
             let previous = std::mem::take(&mut self.phase);
-            return matches!(previous, AlertPhase::Firing { notified: true, .. }).then_some(Transition::Resolved);
+            return matches!(previous, TimedPhase::Firing { notified: true, .. }).then_some(Transition::Resolved);
         }
         let since = match self.phase {
-            AlertPhase::Inactive => now,
-            AlertPhase::Pending { since } | AlertPhase::Firing { since, .. } => since,
+            TimedPhase::Inactive => now,
+            TimedPhase::Pending { since } | TimedPhase::Firing { since, .. } => since,
         };
-        let notified = matches!(self.phase, AlertPhase::Firing { notified: true, .. });
-        if !matches!(self.phase, AlertPhase::Firing { .. }) && now - since < timing.hold {
-            self.phase = AlertPhase::Pending { since };
+        let notified = matches!(self.phase, TimedPhase::Firing { notified: true, .. });
+        if !matches!(self.phase, TimedPhase::Firing { .. }) && now - since < timing.hold {
+            self.phase = TimedPhase::Pending { since };
             return None;
         }
         let in_cooldown = self.last_notified.is_some_and(|last| now - last < timing.cooldown);
-        self.phase = AlertPhase::Firing { since, notified: notified || !in_cooldown };
+        self.phase = TimedPhase::Firing { since, notified: notified || !in_cooldown };
         if in_cooldown {
             return None;
         }
@@ -119,7 +147,7 @@ impl AlertState {
     /// Returns whether the state can be removed: the alert is inactive and its cooldown is over.
     #[must_use]
     pub fn is_over(&self, timing: AlertTiming, now: Timestamp) -> bool {
-        self.phase == AlertPhase::Inactive && self.last_notified.is_none_or(|last| now - last >= timing.cooldown)
+        self.phase == TimedPhase::Inactive && self.last_notified.is_none_or(|last| now - last >= timing.cooldown)
     }
 
     /// Returns the time of the last notification that said that the alert fires, if it is known.
@@ -128,13 +156,13 @@ impl AlertState {
         self.last_notified
     }
 
-    /// Returns the name of the state: `inactive`, `pending` or `firing`.
+    /// Returns whether the rule waits or fires; `None` if its condition does not hold.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub const fn phase(&self) -> Option<AlertPhase> {
         match self.phase {
-            AlertPhase::Inactive => "inactive",
-            AlertPhase::Pending { .. } => "pending",
-            AlertPhase::Firing { .. } => "firing",
+            TimedPhase::Inactive => None,
+            TimedPhase::Pending { .. } => Some(AlertPhase::Pending),
+            TimedPhase::Firing { .. } => Some(AlertPhase::Firing),
         }
     }
 
@@ -142,8 +170,8 @@ impl AlertState {
     #[must_use]
     pub const fn since(&self) -> Option<Timestamp> {
         match self.phase {
-            AlertPhase::Inactive => None,
-            AlertPhase::Pending { since } | AlertPhase::Firing { since, .. } => Some(since),
+            TimedPhase::Inactive => None,
+            TimedPhase::Pending { since } | TimedPhase::Firing { since, .. } => Some(since),
         }
     }
 }

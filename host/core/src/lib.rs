@@ -65,7 +65,7 @@ pub mod units;
 pub mod window;
 
 pub use admit::{Admission, AdmitPolicy, Request};
-pub use alert::{AlertState, AlertTiming, Severity, Transition};
+pub use alert::{AlertPhase, AlertState, AlertTiming, Severity, Transition};
 pub use backoff::Backoff;
 pub use bucket::{Bucket, ParseReservationIdError, ReservationId, Ticket};
 pub use builtin_alert::BuiltinAlert;

@@ -17,6 +17,7 @@ use crate::limit_set::{LimitRefused, LimitSet, Reservations};
 /// [`Admitted::reserve`], or pass it to [`Retry::admitted`](crate::Retry::admitted).
 #[derive(Clone, Debug)]
 pub struct Admitted {
+    /// The cost that a policy or the caller set.
     pub(crate) cost: Option<u64>,
     pub(crate) limits: LimitSet,
     policy: Arc<str>,
@@ -89,11 +90,19 @@ pub async fn admit(context: &CallContext, request: &Request) -> Result<Admitted,
 }
 
 impl Admitted {
-    /// Returns the cost that the request takes from each limit. `None` means that no policy set a cost; the cost is
-    /// then 1.
+    /// Sets the cost of the request if no policy set one. The default is 1.
     #[must_use]
-    pub const fn cost(&self) -> Option<u64> {
-        self.cost
+    pub fn with_default_cost(self, cost: u64) -> Self {
+        Self { cost: Some(self.cost.unwrap_or(cost)), ..self }
+    }
+
+    /// Returns the cost that the request takes from each limit.
+    #[must_use]
+    pub const fn cost(&self) -> u64 {
+        match self.cost {
+            Some(cost) => cost,
+            None => 1,
+        }
     }
 
     /// Returns the names of the limits that apply. The platform's own limit comes first.
@@ -122,7 +131,7 @@ impl Admitted {
     /// # Errors
     /// Returns the first limit that refused, and its refusal. A refusal takes nothing from any limit.
     pub async fn acquire(&self, timeout: Duration) -> Result<Allowed, LimitRefused> {
-        self.limits.acquire(self.cost.unwrap_or(1), timeout).await
+        self.limits.acquire(self.cost(), timeout).await
     }
 
     /// Waits as [`Admitted::acquire`] does and returns reservations. If the request is then not sent, the caller can
@@ -131,6 +140,6 @@ impl Admitted {
     /// # Errors
     /// Returns the first limit that refused, and its refusal. A refusal takes nothing from any limit.
     pub async fn reserve(&self, timeout: Duration) -> Result<Reservations, LimitRefused> {
-        self.limits.reserve(self.cost.unwrap_or(1), timeout).await
+        self.limits.reserve(self.cost(), timeout).await
     }
 }

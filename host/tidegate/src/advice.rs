@@ -79,12 +79,12 @@ pub struct CallOptions {
     /// Whether the caller renews its credentials after a failure of class `auth`. The default is false.
     pub refreshes_credentials: bool,
     /// The class of the previous attempt's failure; `None` after the first attempt.
-    pub previous: Option<Class>,
+    pub previous_class: Option<Class>,
 }
 
 impl Default for CallOptions {
     fn default() -> Self {
-        Self { idempotent: true, refreshes_credentials: false, previous: None }
+        Self { idempotent: true, refreshes_credentials: false, previous_class: None }
     }
 }
 
@@ -103,8 +103,8 @@ impl CallOptions {
 
     /// Sets the class of the previous attempt's failure.
     #[must_use]
-    pub const fn previous(self, previous: Option<Class>) -> Self {
-        Self { previous, ..self }
+    pub const fn previous_class(self, previous_class: Option<Class>) -> Self {
+        Self { previous_class, ..self }
     }
 }
 
@@ -142,7 +142,7 @@ fn next_step(
     let is_auth = verdict.class == Some(Class::Auth);
     let reason = if verdict.action != Action::Retry {
         GiveUpReason::Verdict
-    } else if is_auth && (!options.refreshes_credentials || options.previous == Some(Class::Auth)) {
+    } else if is_auth && (!options.refreshes_credentials || options.previous_class == Some(Class::Auth)) {
         GiveUpReason::Credentials
     } else if !may_repeat(options.idempotent, verdict.class, failure.kind) {
         GiveUpReason::NotIdempotent
@@ -206,7 +206,7 @@ mod tests {
             (&Verdict::give_up(Class::Transient), &first, any, Some(GiveUpReason::Verdict)),
             (&auth, &first, any, Some(GiveUpReason::Credentials)),
             (&auth, &first, fresh, None),
-            (&auth, &first, fresh.previous(Some(Class::Auth)), Some(GiveUpReason::Credentials)),
+            (&auth, &first, fresh.previous_class(Some(Class::Auth)), Some(GiveUpReason::Credentials)),
             (&transient, &first, once, Some(GiveUpReason::NotIdempotent)),
             (&throttled, &first, once, None),
             (&throttled, &silent, once, Some(GiveUpReason::NotIdempotent)),

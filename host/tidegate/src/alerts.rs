@@ -10,13 +10,14 @@ mod step;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tidegate_core::clock::millis;
 use tidegate_core::config::{ChannelConfig, ChannelContext};
 use tidegate_core::store::{AlertRecord, AlertStore, RoutedNotification};
-use tidegate_core::{Clock, Notifier, Severity, StoreError, Transition};
+use tidegate_core::{AlertPhase, Clock, Notifier, Severity, StoreError, Transition};
 
 use crate::config_error::ConfigError;
 
@@ -36,7 +37,24 @@ struct OpenChannel {
     notifier: Arc<dyn Notifier>,
 }
 
+fn as_millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(millis(*duration))
+}
+
 /// The alerts of a host. Clones share the same alerts.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let host = tidegate::Host::builder().build().unwrap();
+/// for alert in host.alerts().active().await? {
+///     println!("{} of {} is {} for {:?}", alert.rule, alert.platform, alert.state, alert.active_for);
+/// }
+/// for record in host.alerts().history(Some("taobao"), 10).await? {
+///     println!("{}", record.routed.notification.title());
+/// }
+/// # Ok::<(), tidegate::StoreError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Alerts(Arc<AlertsInner>);
 
@@ -63,10 +81,11 @@ pub struct ActiveAlert {
     pub platform: String,
     /// The endpoint, if the rule is evaluated per endpoint.
     pub endpoint: Option<String>,
-    /// `pending` or `firing`.
-    pub state: &'static str,
-    /// How long the condition has been true, in milliseconds.
-    pub for_ms: u64,
+    /// Whether the rule fires, or waits until its condition has held for long enough.
+    pub state: AlertPhase,
+    /// How long the condition has held.
+    #[serde(rename = "for_ms", serialize_with = "as_millis")]
+    pub active_for: Duration,
 }
 
 impl Alerts {
@@ -157,8 +176,8 @@ impl Alerts {
                 severity: entry.severity,
                 platform: key.platform,
                 endpoint: key.endpoint,
-                state: entry.state.name(),
-                for_ms: millis(current.now - since),
+                state: entry.state.phase()?,
+                active_for: current.now - since,
             })
         });
         Ok(active.collect())

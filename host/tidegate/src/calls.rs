@@ -68,7 +68,7 @@ impl Host {
     /// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
     /// let request = Request::new("pdd");
     /// let admitted = host.admit(&request).await?;
-    /// assert_eq!((admitted.cost(), admitted.limits().count()), (None, 1));
+    /// assert_eq!((admitted.cost(), admitted.limits().count()), (1, 1));
     /// let reservations = admitted.reserve(std::time::Duration::ZERO).await.unwrap();
     /// reservations.cancel().await; // the request is not sent after all
     /// # Ok::<(), tidegate::AdmitError>(())

@@ -11,5 +11,5 @@ pub struct ConfigStatus {
     /// Why the current file is not active, as lines of `file:line:column: message`; `None` if it is active.
     pub stale: Option<String>,
     /// The changed settings that take effect only after a restart.
-    pub needs_restart: Vec<&'static str>,
+    pub needs_restart: Vec<String>,
 }

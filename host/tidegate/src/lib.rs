@@ -123,7 +123,7 @@ pub use tidegate_core::{
     Request, ReservationId, Secret, Severity, Stats, StoreError, Timestamp, Transition, Verdict,
 };
 #[cfg(feature = "policies")]
-pub use tidegate_core::{AlertPolicy, AlertTiming, AlertVerdict, HostView, Snapshot};
+pub use tidegate_core::{AlertPhase, AlertPolicy, AlertTiming, AlertVerdict, HostView, Snapshot};
 #[cfg(feature = "policies")]
 pub use tidegate_policy::{
     DecisionsStatus, Difference, Differences, Generation, Policies, PolicyDecision, PolicyHashes, PolicyStatus,

@@ -7,7 +7,7 @@ use tidegate_core::{Allowed, Refusal, ReservationId};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::limiter::{Limiter, MAX_WAIT, Reservation};
+use crate::limiter::{Limiter, MAX_WAIT, ReservedTokens};
 
 /// The limits of one call, in the order in which they are asked. The platform's own limit comes first.
 #[derive(Clone, Debug)]
@@ -87,22 +87,22 @@ impl LimitSet {
     }
 
     /// Waits for the cost at every limit.
-    pub async fn acquire(&self, cost: u64, wait: Duration) -> Result<Allowed, LimitRefused> {
-        Ok(Allowed::new(self.reserve(cost, wait).await?.remaining))
+    pub async fn acquire(&self, cost: u64, timeout: Duration) -> Result<Allowed, LimitRefused> {
+        Ok(Allowed::new(self.reserve(cost, timeout).await?.remaining))
     }
 
-    /// Takes the cost from every limit and waits at most `wait` in total.
+    /// Takes the cost from every limit and waits at most `timeout` in total.
     ///
     /// If a limit refuses, or the caller is dropped while it waits, the tokens that were already taken are returned. The
     /// deadline is in tokio's time and not in the time of the host's clock, because the waits that it ends are.
-    pub async fn reserve(&self, cost: u64, wait: Duration) -> Result<Reservations, LimitRefused> {
-        let deadline = Instant::now() + wait.min(MAX_WAIT);
+    pub async fn reserve(&self, cost: u64, timeout: Duration) -> Result<Reservations, LimitRefused> {
+        let deadline = Instant::now() + timeout.min(MAX_WAIT);
         let mut taken = TakenTokens { reserved: Vec::new(), runtime: Handle::try_current().ok() };
         let mut min_remaining = u64::MAX;
         for limit in &self.limits {
-            let wait = deadline.saturating_duration_since(Instant::now());
-            match limit.limiter.reserve(cost, wait).await {
-                Ok(Reservation { remaining, id }) => {
+            let remaining_time = deadline.saturating_duration_since(Instant::now());
+            match limit.limiter.reserve_tokens(cost, remaining_time).await {
+                Ok(ReservedTokens { remaining, id }) => {
                     min_remaining = min_remaining.min(remaining);
                     taken.reserved.extend(id.map(|id| (limit.clone(), id)));
                 }

@@ -24,7 +24,7 @@ pub struct Attempt {
     /// The number of the attempt; the first is 1.
     pub number: u32,
     /// The class of the previous attempt's failure.
-    pub previous: Option<Class>,
+    pub previous_class: Option<Class>,
 }
 
 /// A call to a platform, with retries; see [`Host::retry`](crate::Host::retry).
@@ -34,7 +34,7 @@ pub struct Attempt {
 /// use std::time::Duration;
 /// use tidegate::{Config, Failure, Host};
 /// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
-/// let order = host.retry("jd")?.endpoint("orders.create").idempotent(false).max_attempts(2).wait(Duration::ZERO);
+/// let order = host.retry("jd")?.endpoint("orders.create").idempotent(false).max_attempts(2).max_wait(Duration::ZERO);
 /// let down = Failure::response(503);
 /// let error = order.run(async |_| Err::<(), _>(down.clone())).await.unwrap_err();
 /// assert_eq!(error.attempts(), 1, "the platform may have created the order");
@@ -49,20 +49,20 @@ pub struct Retry {
     endpoint: String,
     limits: LimitSet,
     cost: u64,
-    wait: Duration,
+    max_wait: Duration,
     options: CallOptions,
     bounds: RetryConfig,
 }
 
 impl fmt::Debug for Retry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { platform, endpoint, limits, cost, wait, options, bounds, .. } = self;
+        let Self { platform, endpoint, limits, cost, max_wait, options, bounds, .. } = self;
         f.debug_struct("Retry")
             .field("platform", platform)
             .field("endpoint", endpoint)
             .field("limits", &limits.names().collect::<Vec<_>>())
             .field("cost", cost)
-            .field("wait", wait)
+            .field("max_wait", max_wait)
             .field("options", options)
             .field("bounds", bounds)
             .finish_non_exhaustive()
@@ -78,7 +78,7 @@ impl Retry {
             platform: platform.to_owned(),
             endpoint: OTHER_ENDPOINT.to_owned(),
             cost: 1,
-            wait: MAX_WAIT,
+            max_wait: MAX_WAIT,
             options: CallOptions::default(),
         })
     }
@@ -96,6 +96,17 @@ impl Retry {
     }
 
     /// Applies the decision of an admission policy: the cost and the limits.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use tidegate::{Config, Failure, Host, Request};
+    /// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
+    /// let request = Request::new("pdd").with_endpoint("orders");
+    /// let admitted = host.admit(&request).await.unwrap();
+    /// let call = host.retry("pdd").unwrap().endpoint("orders").admitted(admitted);
+    /// assert_eq!(call.run(async |_| Ok::<_, Failure>("an order")).await.unwrap(), "an order");
+    /// # });
+    /// ```
     pub fn admitted(mut self, admitted: Admitted) -> Self {
         self.cost = admitted.cost.unwrap_or(self.cost);
         self.limits = admitted.limits;
@@ -105,8 +116,8 @@ impl Retry {
     /// Sets how long the first attempt may wait for the limits. The default is 30 s.
     ///
     /// Later attempts may wait until the [`deadline`](Self::deadline).
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
+    pub fn max_wait(mut self, max_wait: Duration) -> Self {
+        self.max_wait = max_wait;
         self
     }
 
@@ -141,11 +152,12 @@ impl Retry {
         self
     }
 
-    /// Declares that the closure renews its credentials when [`Attempt::previous`] is [`Class::Auth`].
+    /// Sets whether the closure renews its credentials when [`Attempt::previous_class`] is [`Class::Auth`]. The default is
+    /// false.
     ///
-    /// Without this, a failure of that class is never retried, because the same credentials would fail again.
-    pub fn refreshes_credentials(mut self) -> Self {
-        self.options.refreshes_credentials = true;
+    /// A failure of that class is then never retried, because the same credentials would fail again.
+    pub fn refreshes_credentials(mut self, refreshes_credentials: bool) -> Self {
+        self.options.refreshes_credentials = refreshes_credentials;
         self
     }
 
@@ -204,13 +216,13 @@ impl Retry {
         let (context, mut options) = (&self.context, self.options);
         let clock = &*context.clock;
         let recorder = context.metrics.recorder(&self.platform, &self.endpoint);
-        if let Err(refused) = self.acquire_and_record(self.wait, &recorder).await {
+        if let Err(refused) = self.acquire_and_record(self.max_wait, &recorder).await {
             return Err(CallError::Refused { platform: self.platform, refused });
         }
         let started_at = clock.now();
         for number in 1.. {
             let attempt_started_at = clock.now();
-            let result = call(Attempt { number, previous: options.previous }).await;
+            let result = call(Attempt { number, previous_class: options.previous_class }).await;
             let outcome = if result.is_ok() { Outcome::Success } else { Outcome::Error };
             recorder.record(outcome, clock.now() - attempt_started_at);
             let error = match result {
@@ -226,7 +238,7 @@ impl Retry {
                     let remaining = (started_at + self.bounds.deadline) - clock.now();
                     match self.acquire_and_record(remaining, &recorder).await {
                         Ok(()) => {
-                            options.previous = verdict.class;
+                            options.previous_class = verdict.class;
                             continue;
                         }
                         Err(refused) => GiveUpReason::Limit(refused),
@@ -239,8 +251,8 @@ impl Retry {
     }
 
     /// Takes the tokens of an attempt from the limits; records the call as limited if one refuses it.
-    async fn acquire_and_record(&self, wait: Duration, recorder: &Recorder) -> Result<(), LimitRefused> {
-        let acquired = self.limits.acquire(self.cost, wait).await;
+    async fn acquire_and_record(&self, timeout: Duration, recorder: &Recorder) -> Result<(), LimitRefused> {
+        let acquired = self.limits.acquire(self.cost, timeout).await;
         acquired.map(drop).inspect_err(|_| recorder.record(Outcome::Limited, Duration::ZERO))
     }
 
@@ -276,8 +288,7 @@ mod tests {
     /// and the time it took.
     async fn run(statuses: &[u16], refreshes_credentials: bool) -> (Result<(), CallError<Failure>>, u32, Duration) {
         let (start, mut attempts) = (Instant::now(), 0);
-        let mut retry = host().retry("jd").unwrap();
-        retry.options.refreshes_credentials = refreshes_credentials;
+        let retry = host().retry("jd").unwrap().refreshes_credentials(refreshes_credentials);
         let result = retry
             .run(|attempt| {
                 attempts = attempt.number;
@@ -345,7 +356,7 @@ mod tests {
         let host = host();
         let limiter = host.limiter("jd").unwrap();
         let _ = limiter.check(limiter.quota().burst()).await;
-        let retry = host.retry("jd").unwrap().endpoint("e").wait(Duration::ZERO);
+        let retry = host.retry("jd").unwrap().endpoint("e").max_wait(Duration::ZERO);
         let result: Result<(), CallError<Failure>> = retry.run(async |_| unreachable!("the limit is exhausted")).await;
         let error = result.unwrap_err();
         assert!(error.is_refused() && error.retry_after().is_some() && !error.is_permanent(), "{error:?}");

@@ -92,7 +92,7 @@ impl Host {
 }
 
 /// Returns the changed settings that take effect only after a restart.
-fn needs_restart(initial: &Config, current: &Config) -> Vec<&'static str> {
+fn needs_restart(initial: &Config, current: &Config) -> Vec<String> {
     let (before, after) = (&initial.policies, &current.policies);
     let settings = [
         ("[server]", initial.server != current.server),
@@ -101,5 +101,5 @@ fn needs_restart(initial: &Config, current: &Config) -> Vec<&'static str> {
         ("[policies] dir", before.dir != after.dir),
         ("[policies] cache", (&before.cache, before.cache_size) != (&after.cache, after.cache_size)),
     ];
-    settings.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    settings.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
 }

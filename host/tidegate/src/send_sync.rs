@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::blocking::{
     BlockingAdmitted, BlockingCallError, BlockingError, BlockingHost, BlockingLease, BlockingLimiter, BlockingLock,
-    BlockingReservations, BlockingRetry,
+    BlockingReservation, BlockingReservations, BlockingRetry,
 };
 use crate::*;
 
@@ -30,6 +30,7 @@ assert_send_sync_debug!(
     BlockingLease,
     BlockingLimiter,
     BlockingLock,
+    BlockingReservation,
     BlockingReservations,
     BlockingRetry,
     CallError<Failure>,
@@ -65,7 +66,7 @@ const _: () = {
 
 #[cfg(feature = "tower")]
 const _: () = {
-    assert_send_sync_debug!(tower::Layer, tower::Route, tower::TidegateService<u8>);
+    assert_send_sync_debug!(tower::Route, tower::TidegateLayer, tower::TidegateService<u8>);
 };
 
 #[tokio::test]

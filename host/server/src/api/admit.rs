@@ -112,7 +112,7 @@ pub async fn admit(host: &Host, request: AdmitRequest) -> Result<AdmitResponse, 
     match admitted.reserve(Duration::from_millis(wait_ms)).await {
         Ok(reservations) => Ok(AdmitResponse::Allowed(AllowedRequest {
             decision: AllowedDecision::Allowed,
-            cost: admitted.cost().unwrap_or(1),
+            cost: admitted.cost(),
             limits: admitted.limits().map(str::to_owned).collect(),
             remaining: reservations.remaining(),
             reservations: reservations.ids().map(|(limit, id)| (limit.to_owned(), id.to_string())).collect(),

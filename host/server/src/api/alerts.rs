@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate::{ActiveAlert, AlertRecord, Delivery, Host};
+use tidegate_core::clock::millis;
 use tidegate_core::store::RoutedNotification;
 use tidegate_core::{Notification, Severity, Transition};
 use utoipa::{IntoParams, ToSchema};
@@ -61,8 +62,8 @@ pub struct AlertInfo {
 
 impl From<ActiveAlert> for AlertInfo {
     fn from(alert: ActiveAlert) -> Self {
-        let ActiveAlert { rule, severity, platform, endpoint, state, for_ms, .. } = alert;
-        Self { rule, severity, platform, endpoint, state: state.to_owned(), for_ms }
+        let ActiveAlert { rule, severity, platform, endpoint, state, active_for, .. } = alert;
+        Self { rule, severity, platform, endpoint, state: state.as_str().to_owned(), for_ms: millis(active_for) }
     }
 }
 

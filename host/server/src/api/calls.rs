@@ -154,7 +154,7 @@ pub async fn record(host: &Host, call: CallReport) -> Result<Option<CallAdvice>,
     let options = CallOptions::default()
         .idempotent(call.idempotent)
         .refreshes_credentials(call.refreshes_credentials)
-        .previous(call.previous);
+        .previous_class(call.previous);
     let advice = host.advise(&failure, options).await;
     let (delay, Verdict { class, reason, .. }) = (advice.delay(), advice.verdict);
     let action = if delay.is_some() { AdvisedAction::Retry } else { AdvisedAction::GiveUp };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidegate::{Host, LimitStatus, Outcome, Quota, Refusal, Reservation};
+use tidegate::{Host, LimitStatus, Outcome, Quota, Refusal};
 use tidegate_core::clock::millis;
 use utoipa::ToSchema;
 
@@ -207,8 +207,9 @@ pub async fn reset(host: &Host, name: &str) -> Result<Limit, ApiError> {
 pub async fn acquire(host: &Host, name: &str, request: AcquireLimitRequest) -> Result<AcquireLimitResponse, ApiError> {
     let limiter = host.limiter(name)?;
     match limiter.reserve(request.cost, Duration::from_millis(request.wait_ms)).await {
-        Ok(Reservation { remaining, id, .. }) => {
-            let (decision, reservation_id) = (AllowedDecision::Allowed, id.map(|id| id.to_string()));
+        Ok(reservation) => {
+            let reservation_id = reservation.id().map(ToString::to_string);
+            let (decision, remaining) = (AllowedDecision::Allowed, reservation.remaining());
             Ok(AcquireLimitResponse::Allowed(AllowedCall { decision, remaining, reservation_id }))
         }
         Err(refusal) => {

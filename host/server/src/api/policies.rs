@@ -151,7 +151,7 @@ pub struct ConfigInfo {
 impl From<ConfigStatus> for ConfigInfo {
     fn from(status: ConfigStatus) -> Self {
         let ConfigStatus { reloads, stale, needs_restart, .. } = status;
-        Self { reloads, stale, needs_restart: needs_restart.into_iter().map(str::to_owned).collect() }
+        Self { reloads, stale, needs_restart }
     }
 }
 

@@ -26,10 +26,15 @@ pub struct BlockingReservations {
 }
 
 impl BlockingAdmitted {
-    /// Returns the cost that the request takes from each limit. `None` means that no policy set a cost; the cost is
-    /// then 1.
+    /// Sets the cost of the request if no policy set one. The default is 1.
     #[must_use]
-    pub const fn cost(&self) -> Option<u64> {
+    pub fn with_default_cost(self, cost: u64) -> Self {
+        Self { inner: self.inner.with_default_cost(cost), ..self }
+    }
+
+    /// Returns the cost that the request takes from each limit.
+    #[must_use]
+    pub const fn cost(&self) -> u64 {
         self.inner.cost()
     }
 

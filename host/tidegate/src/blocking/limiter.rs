@@ -16,6 +16,37 @@ pub struct BlockingLimiter {
     pub(super) background: Arc<BackgroundRuntime>,
 }
 
+/// Tokens that a call has taken from a limit; see [`crate::Reservation`].
+#[derive(Clone, Debug)]
+#[must_use = "a call that is not sent should cancel its reservation"]
+pub struct BlockingReservation {
+    inner: Reservation,
+    background: Arc<BackgroundRuntime>,
+}
+
+impl BlockingReservation {
+    /// Returns the number of whole tokens that are left.
+    #[must_use]
+    pub const fn remaining(&self) -> u64 {
+        self.inner.remaining()
+    }
+
+    /// Returns the id for [`BlockingLimiter::cancel`]; `None` if Redis was unavailable and the call was allowed without
+    /// its bucket.
+    #[must_use]
+    pub const fn id(&self) -> Option<&ReservationId> {
+        self.inner.id()
+    }
+
+    /// Returns the tokens to the bucket, for a call that is not sent.
+    ///
+    /// # Errors
+    /// Returns an error if Redis is unavailable, or if called inside an async runtime.
+    pub fn cancel(self) -> Result<(), BlockingError> {
+        Ok(self.background.wait(self.inner.cancel())??)
+    }
+}
+
 impl BlockingLimiter {
     /// Takes `cost` tokens if they are available now.
     ///
@@ -41,8 +72,9 @@ impl BlockingLimiter {
     /// # Errors
     /// Returns an error with the [`refusal`](BlockingError::refusal) if the tokens will not be available in time; a refusal
     /// takes nothing. Returns an error if called inside an async runtime.
-    pub fn reserve(&self, cost: u64, timeout: Duration) -> Result<Reservation, BlockingError> {
-        Ok(self.background.wait(self.inner.reserve(cost, timeout))??)
+    pub fn reserve(&self, cost: u64, timeout: Duration) -> Result<BlockingReservation, BlockingError> {
+        let inner = self.background.wait(self.inner.reserve(cost, timeout))??;
+        Ok(BlockingReservation { inner, background: Arc::clone(&self.background) })
     }
 
     /// Cancels a reservation whose call is not sent and returns its cost to the bucket; see [`crate::Limiter::cancel`].

@@ -34,7 +34,7 @@ use crate::host::Host;
 
 pub use admission::{BlockingAdmitted, BlockingReservations};
 pub use error::BlockingError;
-pub use limiter::BlockingLimiter;
+pub use limiter::{BlockingLimiter, BlockingReservation};
 pub use lock::{BlockingLease, BlockingLock};
 pub use retry::{BlockingCallError, BlockingRetry};
 use runtime::BackgroundRuntime;

@@ -14,6 +14,15 @@ use crate::call_error::{CallError, RetryableError};
 use crate::pipeline::{Attempt, Retry};
 
 /// A call to a platform, with retries; see [`crate::Retry`].
+///
+/// ```
+/// use tidegate::blocking::BlockingHost;
+/// use tidegate::{Config, Failure, Host};
+/// let host = BlockingHost::start(|| Host::builder().config(Config::with_platforms()).build())?;
+/// let order = host.retry("jd")?.endpoint("orders.get").run(|_| Ok::<_, Failure>("an order"));
+/// assert_eq!(order.unwrap(), "an order");
+/// # Ok::<(), tidegate::blocking::BlockingError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "the call is made by `run`"]
 pub struct BlockingRetry {
@@ -70,8 +79,8 @@ impl BlockingRetry {
     }
 
     /// Sets how long the first attempt may wait for the limits. The default is 30 s.
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.inner = self.inner.wait(wait);
+    pub fn max_wait(mut self, max_wait: Duration) -> Self {
+        self.inner = self.inner.max_wait(max_wait);
         self
     }
 
@@ -99,9 +108,10 @@ impl BlockingRetry {
         self
     }
 
-    /// Declares that the closure renews its credentials after a failure of class `auth`.
-    pub fn refreshes_credentials(mut self) -> Self {
-        self.inner = self.inner.refreshes_credentials();
+    /// Sets whether the closure renews its credentials after a failure of class `auth`; see
+    /// [`Retry::refreshes_credentials`].
+    pub fn refreshes_credentials(mut self, refreshes_credentials: bool) -> Self {
+        self.inner = self.inner.refreshes_credentials(refreshes_credentials);
         self
     }
 

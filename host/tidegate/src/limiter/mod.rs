@@ -42,14 +42,49 @@ impl fmt::Debug for Limiter {
     }
 }
 
-/// Tokens that a call has taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+/// Tokens that a call has taken from a limit. If the call is then not sent, [`Reservation::cancel`] returns them. Dropping
+/// this value keeps them.
+#[derive(Clone, Debug)]
+#[must_use = "a call that is not sent should cancel its reservation"]
 pub struct Reservation {
+    limiter: Limiter,
+    tokens: ReservedTokens,
+}
+
+/// What a store reserved.
+#[derive(Clone, Copy, Debug)]
+pub struct ReservedTokens {
     /// The number of whole tokens that are left.
     pub remaining: u64,
-    /// The id for [`Limiter::cancel`]; `None` if Redis was unavailable and the call was allowed without its bucket.
+    /// `None` if Redis was unavailable and the call was allowed without its bucket.
     pub id: Option<ReservationId>,
+}
+
+impl Reservation {
+    /// Returns the number of whole tokens that are left.
+    #[must_use]
+    pub const fn remaining(&self) -> u64 {
+        self.tokens.remaining
+    }
+
+    /// Returns the id for [`Limiter::cancel`]; `None` if Redis was unavailable and the call was allowed without its
+    /// bucket.
+    #[must_use]
+    pub const fn id(&self) -> Option<&ReservationId> {
+        self.tokens.id.as_ref()
+    }
+
+    /// Returns the tokens to the bucket, for a call that is not sent; see [`Limiter::cancel`]. If the call was allowed
+    /// without its bucket, there is nothing to return.
+    ///
+    /// # Errors
+    /// Returns an error if the limit is shared through Redis and Redis is unavailable.
+    pub async fn cancel(self) -> Result<(), StoreError> {
+        match self.id() {
+            Some(id) => self.limiter.cancel(id).await,
+            None => Ok(()),
+        }
+    }
 }
 
 /// An enum instead of a trait object, so that a check in memory allocates nothing.
@@ -102,23 +137,11 @@ impl Limiter {
     /// # Errors
     /// Returns the refusal at once if the tokens will not be available in time. A refusal takes nothing.
     pub async fn acquire(&self, cost: u64, timeout: Duration) -> Result<Allowed, Refusal> {
-        self.reserve(cost, timeout).await.map(|reservation| Allowed::new(reservation.remaining))
+        self.reserve_tokens(cost, timeout).await.map(|tokens| Allowed::new(tokens.remaining))
     }
 
     /// Waits as [`Limiter::acquire`] does and returns a reservation. If the call is then not sent, the caller can
     /// cancel the reservation.
-    ///
-    /// # Errors
-    /// Returns the refusal if the tokens will not be available in time. A refusal takes nothing.
-    pub async fn reserve(&self, cost: u64, timeout: Duration) -> Result<Reservation, Refusal> {
-        with_store!(self, store => reserve_and_wait(&**store, cost, timeout.min(MAX_WAIT)).await)
-    }
-
-    /// Cancels a reservation whose call is not sent and returns its cost to the bucket. A repeated cancellation has no
-    /// effect.
-    ///
-    /// Tokens that would have overflowed the bucket in the meantime are not returned, so the limit on calls that are
-    /// sent still holds.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -128,10 +151,28 @@ impl Limiter {
     /// let limiter = host.limiter("amazon").unwrap();
     /// let reservation = limiter.reserve(30, Duration::ZERO).await.unwrap();
     /// assert!(limiter.check(1).await.is_err());
-    /// limiter.cancel(&reservation.id.unwrap()).await.unwrap();
+    /// reservation.cancel().await.unwrap();
     /// assert!(limiter.check(29).await.is_ok());
     /// # });
     /// ```
+    ///
+    /// # Errors
+    /// Returns the refusal if the tokens will not be available in time. A refusal takes nothing.
+    pub async fn reserve(&self, cost: u64, timeout: Duration) -> Result<Reservation, Refusal> {
+        let tokens = self.reserve_tokens(cost, timeout).await?;
+        Ok(Reservation { limiter: self.clone(), tokens })
+    }
+
+    pub(crate) async fn reserve_tokens(&self, cost: u64, timeout: Duration) -> Result<ReservedTokens, Refusal> {
+        with_store!(self, store => reserve_and_wait(&**store, cost, timeout.min(MAX_WAIT)).await)
+    }
+
+    /// Cancels a reservation whose call is not sent and returns its cost to the bucket. A repeated cancellation has no
+    /// effect. Use it for an id that comes back from another process; in the same process, [`Reservation::cancel`] is
+    /// shorter.
+    ///
+    /// Tokens that would have overflowed the bucket in the meantime are not returned, so the limit on calls that are
+    /// sent still holds.
     ///
     /// # Errors
     /// Returns an error if the limit is shared through Redis and Redis is unavailable.
@@ -184,13 +225,13 @@ impl Limiter {
 
 /// Reserves tokens and sleeps until they are available. A change that may reschedule the call wakes it to check its
 /// wait again.
-async fn reserve_and_wait<S: LimitStore>(store: &S, cost: u64, within: Duration) -> Result<Reservation, Refusal> {
+async fn reserve_and_wait<S: LimitStore>(store: &S, cost: u64, timeout: Duration) -> Result<ReservedTokens, Refusal> {
     let mut changes = store.changed();
-    let StoreReservation { ticket, mut wait, remaining, id } = store.reserve(cost, within).await?;
-    // The deadline is counted from the reply. The store counted `within` from the request, which is earlier; a deadline
+    let StoreReservation { ticket, mut wait, remaining, id } = store.reserve(cost, timeout).await?;
+    // The deadline is counted from the reply. The store counted the timeout from the request, which is earlier; a deadline
     // that early could refuse a call that the store accepted. It is in tokio's time because the sleep below is; the store
     // counts tokens in the time of the host's clock.
-    let deadline = Instant::now() + within;
+    let deadline = Instant::now() + timeout;
     let mut queued = QueuedCall { store, ticket: Some(ticket) };
     while !wait.is_zero() {
         if Instant::now() + wait > deadline {
@@ -204,7 +245,7 @@ async fn reserve_and_wait<S: LimitStore>(store: &S, cost: u64, within: Duration)
         }
     }
     queued.ticket = None;
-    Ok(Reservation { remaining, id })
+    Ok(ReservedTokens { remaining, id })
 }
 
 /// A call that waits for its tokens; dropping it cancels the wait.

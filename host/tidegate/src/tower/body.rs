@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Empty, Full};
 
 /// An error of a service or of a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The body of the requests and responses of a [`Layer`](super::Layer).
+/// The body of the requests and responses of a [`TidegateLayer`](super::TidegateLayer). It is `Send`, but not `Sync`.
 pub struct Body(UnsyncBoxBody<Bytes, BoxError>);
 
 impl fmt::Debug for Body {
@@ -29,6 +29,19 @@ impl Body {
         B::Error: Into<BoxError>,
     {
         Self(body.map_err(Into::into).boxed_unsync())
+    }
+
+    /// Creates a body without bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::new(Empty::new())
+    }
+}
+
+impl Default for Body {
+    /// Creates a body without bytes.
+    fn default() -> Self {
+        Self::empty()
     }
 }
 

@@ -40,6 +40,7 @@ pub const ATTEMPTS_HEADER: &str = "x-tidegate-attempts";
 
 /// The platform and endpoint of a request, and how to limit and retry it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Route {
     /// The platform whose limit applies.
     pub platform: String,
@@ -68,6 +69,25 @@ impl Route {
             labels: BTreeMap::new(),
         }
     }
+
+    /// Sets the number of tokens that each attempt takes from the limit.
+    #[must_use]
+    pub fn with_cost(self, cost: u64) -> Self {
+        Self { cost, ..self }
+    }
+
+    /// Sets whether the platform may execute the request twice.
+    #[must_use]
+    pub fn with_idempotent(self, idempotent: bool) -> Self {
+        Self { idempotent: Some(idempotent), ..self }
+    }
+
+    /// Adds a label of the request for admission policies.
+    #[must_use]
+    pub fn with_label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(name.into(), value.into());
+        self
+    }
 }
 
 type RouteFn = Arc<dyn Fn(&Parts) -> Option<Route> + Send + Sync>;
@@ -76,40 +96,47 @@ type RouteFn = Arc<dyn Fn(&Parts) -> Option<Route> + Send + Sync>;
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-/// use tidegate::{Host, tower::{Layer, Route}};
-/// let layer = Layer::new(Host::builder().build().unwrap(), |request| {
-///     let platform = request.headers.get("x-platform")?.to_str().ok()?.to_owned();
-///     Some(Route::new(platform, request.uri.path()))
-/// });
+/// use http::{Request, Response};
+/// use tidegate::tower::{Body, BoxError, Route, TidegateLayer};
+/// use tidegate::{Config, Host};
+/// use tower::{Layer, ServiceExt, service_fn};
+/// let host = Host::builder().config(Config::with_platforms()).build().unwrap();
+/// let layer = TidegateLayer::new(host, |request| Some(Route::new("jd", request.uri.path()).with_cost(2)));
+/// // In place of an HTTP client. With a `tower::ServiceBuilder`: `.layer(layer).service(client)`.
+/// let client = service_fn(async |_: Request<Body>| Ok::<_, BoxError>(Response::new(Body::empty())));
+/// let response = layer.layer(client).oneshot(Request::new(Body::empty())).await.unwrap();
+/// assert_eq!((response.status().as_u16(), &response.headers()["x-tidegate-attempts"]), (200, &"1".parse().unwrap()));
 /// # });
 /// ```
 #[derive(Clone)]
-pub struct Layer {
+pub struct TidegateLayer {
     host: Host,
     route: RouteFn,
-    wait: Duration,
+    max_wait: Duration,
     exposed_headers: Arc<[HeaderName]>,
 }
 
-impl fmt::Debug for Layer {
+impl fmt::Debug for TidegateLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Layer")
-            .field("wait", &self.wait)
+        f.debug_struct("TidegateLayer")
+            .field("max_wait", &self.max_wait)
             .field("exposed_headers", &self.exposed_headers)
             .finish_non_exhaustive()
     }
 }
 
-impl Layer {
+impl TidegateLayer {
     /// Creates a layer that calls `route` for each request; if it returns `None`, the request is forwarded unchanged.
+    ///
+    /// The layer responds with 404 to a request whose platform has no limit in the configuration at that time.
     pub fn new(host: Host, route: impl Fn(&Parts) -> Option<Route> + Send + Sync + 'static) -> Self {
-        Self { host, route: Arc::new(route), wait: Duration::ZERO, exposed_headers: Arc::new([]) }
+        Self { host, route: Arc::new(route), max_wait: Duration::ZERO, exposed_headers: Arc::new([]) }
     }
 
     /// Sets how long a request may wait for the limit before the layer responds with 429. The default is not to wait.
     #[must_use]
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
+    pub fn max_wait(mut self, max_wait: Duration) -> Self {
+        self.max_wait = max_wait;
         self
     }
 
@@ -140,7 +167,7 @@ impl Layer {
     }
 }
 
-impl<S> tower_layer::Layer<S> for Layer {
+impl<S> tower_layer::Layer<S> for TidegateLayer {
     type Service = TidegateService<S>;
 
     fn layer(&self, inner: S) -> TidegateService<S> {
@@ -148,10 +175,10 @@ impl<S> tower_layer::Layer<S> for Layer {
     }
 }
 
-/// A service that is wrapped by a [`Layer`].
+/// A service that is wrapped by a [`TidegateLayer`].
 #[derive(Clone, Debug)]
 pub struct TidegateService<S> {
-    layer: Layer,
+    layer: TidegateLayer,
     inner: S,
 }
 
@@ -178,7 +205,7 @@ where
     }
 }
 
-impl Layer {
+impl TidegateLayer {
     async fn handle<S, B>(self, inner: S, request: Request<B>) -> Response<Body>
     where
         S: Service<Request<Body>, Response = Response<Body>> + Clone + Send,
@@ -237,6 +264,6 @@ impl Layer {
             Some(denied) => Box::new(fields::denied(denied)),
             None => unknown(&error),
         })?;
-        Ok(retry.endpoint(&route.endpoint).cost(route.cost).wait(self.wait).admitted(admitted))
+        Ok(retry.endpoint(&route.endpoint).cost(route.cost).max_wait(self.max_wait).admitted(admitted))
     }
 }
