@@ -1,6 +1,5 @@
 //! The states of an alert (inactive → pending → firing → inactive) and the notifications that it causes.
 
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -53,8 +52,7 @@ pub enum Transition {
 crate::text_enum!(Transition { Firing => "firing", StillFiring => "still_firing", Resolved => "resolved" });
 
 /// The phase of a rule whose condition holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AlertPhase {
     /// The condition has not held for long enough to fire.
     Pending,
@@ -62,22 +60,7 @@ pub enum AlertPhase {
     Firing,
 }
 
-impl AlertPhase {
-    /// Returns the name: `pending` or `firing`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Firing => "firing",
-        }
-    }
-}
-
-impl fmt::Display for AlertPhase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+crate::text_enum!(AlertPhase { Pending => "pending", Firing => "firing" });
 
 // Redis may hold states that an earlier build wrote under the names `told` and `last_told`. They are still read, because
 // one unreadable state would stop the evaluation of all rules.

@@ -154,7 +154,9 @@ mod tests {
     use super::*;
     use crate::config::{Isolation, RedisKind};
     use crate::window::Resolution;
-    use crate::{Action, BuiltinAlert, Class, FailureKind, FaultKind, OnRedisFailure, Outcome, Severity, Transition};
+    use crate::{
+        Action, AlertPhase, BuiltinAlert, Class, FailureKind, FaultKind, OnRedisFailure, Outcome, Severity, Transition,
+    };
 
     /// Checks that a value has the same name in every text, and returns the names.
     fn names<T>(values: &[T]) -> Vec<String>
@@ -182,6 +184,7 @@ mod tests {
             (names(Outcome::ALL), "success error limited"),
             (names(Severity::ALL), "info warning critical"),
             (names(Transition::ALL), "firing still_firing resolved"),
+            (names(AlertPhase::ALL), "pending firing"),
             (names(BuiltinAlert::ALL), "redis_unavailable policy_quarantined policies_differ"),
             (names(OnRedisFailure::ALL), "open closed local"),
             (names(Isolation::ALL), "reuse fresh"),

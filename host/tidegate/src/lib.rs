@@ -119,8 +119,8 @@ pub use tidegate_core::config::Config;
 pub use tidegate_core::store::{AlertRecord, Delivery, LockGrant, LockHeld, LockInfo, LockRequest, RoutedNotification};
 pub use tidegate_core::{
     Action, Admission, Allowed, Backoff, BuiltinAlert, Class, Clock, Failure, FailureKind, Fault, FaultKind,
-    FleetProcess, LimitStatus, Notification, OnRedisFailure, Outcome, ProcessInfo, Quota, QuotaError, Rate, Refusal,
-    Request, ReservationId, Secret, Severity, Stats, StoreError, Timestamp, Transition, Verdict,
+    FleetProcess, LimitStatus, Notification, OnRedisFailure, Outcome, ParseNameError, ProcessInfo, Quota, QuotaError,
+    Rate, Refusal, Request, ReservationId, Secret, Severity, Stats, StoreError, Timestamp, Transition, Verdict,
 };
 #[cfg(feature = "policies")]
 pub use tidegate_core::{AlertPhase, AlertPolicy, AlertTiming, AlertVerdict, HostView, Snapshot};

@@ -116,7 +116,7 @@ fn alerts(page: &mut Page, active: &[ActiveAlert]) {
             ("rule", alert.rule.as_str()),
             ("platform", alert.platform.as_str()),
             ("endpoint", endpoint),
-("severity", alert.severity.as_str()),
+            ("severity", alert.severity.as_str()),
             ("state", alert.state.as_str()),
         ];
         page.sample("tidegate_alerts", &labels, 1);
