@@ -1,8 +1,12 @@
 //! `cargo xtask demo`: shows the main features of tidegate on this machine and checks their guarantees.
 
+mod call_counts;
 mod gateway;
+mod load;
+mod loopback;
 mod platform;
 mod policies;
+mod progress;
 mod rate_bound;
 mod receivers;
 mod report;
@@ -12,25 +16,15 @@ mod traffic;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::Router;
-use tokio::net::TcpListener;
-
 use crate::guests;
 use crate::run::{Result, cargo, root};
 use gateway::{AlertReceivers, Gateway};
+use load::{PDD_CALLS_PER_SECOND, TAOBAO_CALLS_PER_SECOND, TAOBAO_LIMIT};
 use platform::{MockPlatform, PlatformKind};
-use rate_bound::RateBound;
-use report::{ProgressOutput, Report};
+use progress::ProgressOutput;
+use report::Report;
 use scenario::Scenario;
 use traffic::Traffic;
-
-/// The limit that the demo sets for Taobao.
-const TAOBAO_LIMIT: RateBound = RateBound { per_second: 60, burst: 30 };
-
-/// The calls per second to Taobao. They exceed its limit.
-const TAOBAO_CALLS_PER_SECOND: u32 = 110;
-/// The calls per second to Pinduoduo. They are far below its limit.
-const PDD_CALLS_PER_SECOND: u32 = 8;
 
 /// The secret for the signatures of DingTalk notifications. Only this run uses it.
 const WEBHOOK_SECRET: &str = "SECdemo";
@@ -94,14 +88,6 @@ async fn run_demo(mut output: ProgressOutput, component: Option<PathBuf>) -> Res
 async fn start_platform(kind: PlatformKind) -> Result<(Arc<MockPlatform>, String)> {
     let (platform, address) = MockPlatform::start(kind).await?;
     Ok((platform, format!("{}={address}", kind.name())))
-}
-
-/// Serves a router on a free port of the loopback interface and returns its URL.
-async fn serve_on_loopback(router: Router) -> Result<String> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| format!("cannot bind a port: {error}"))?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
-    tokio::spawn(axum::serve(listener, router).into_future());
-    Ok(format!("http://{address}"))
 }
 
 /// Waits for SIGINT or SIGTERM and returns its name.

@@ -14,7 +14,7 @@ use axum::{Json, Router};
 use http_body::Frame;
 use serde_json::{Value, json};
 
-use super::serve_on_loopback;
+use super::loopback::serve_on_loopback;
 
 /// The time of the outage, measured from the first call.
 pub const OUTAGE: std::ops::Range<Duration> = Duration::from_secs(6)..Duration::from_millis(8_500);

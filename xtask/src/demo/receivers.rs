@@ -14,7 +14,7 @@ use sha2::Sha256;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::serve_on_loopback;
+use super::loopback::serve_on_loopback;
 
 /// How long DingTalk accepts a signature.
 const SIGNATURE_LIFETIME_MS: u64 = 3_600_000;

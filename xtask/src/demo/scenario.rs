@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::gateway::{Gateway, replace_file};
+use super::progress::ProgressOutput;
 use super::receivers::Inbox;
-use super::report::ProgressOutput;
 use super::traffic;
 use crate::run::Result;
 

@@ -7,60 +7,15 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use super::call_counts::{CallCounts, CallOutcome};
 use super::platform::MockPlatform;
-use super::report::ProgressOutput;
+use super::progress::ProgressOutput;
 
 /// The duration of the traffic.
 pub const DURATION: Duration = Duration::from_secs(24);
 
 /// The timeout of a client. It is longer than the gateway's deadline for retries.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(25);
-
-/// The outcome of one call, as its client sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CallOutcome {
-    FirstAttempt,
-    AfterRetry,
-    Failed,
-    Limited,
-}
-
-/// The number of calls with each outcome.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CallCounts {
-    /// Calls that succeeded at the first attempt.
-    pub first_attempt: u64,
-    /// Calls that succeeded at a later attempt.
-    pub after_retry: u64,
-    /// Calls that did not succeed.
-    pub failed: u64,
-    /// Calls that the limit refused. They did not reach the platform.
-    pub limited: u64,
-    /// The time of the first refused call and of the last call, on the platform's clock. Between them, the demand
-    /// exceeds the rate.
-    pub saturated_us: Option<(u64, u64)>,
-    /// The rate-limit headers of the first refused call.
-    pub limit_headers: Option<String>,
-}
-
-impl CallCounts {
-    /// Returns the number of calls that were sent, because the limit allowed them.
-    pub fn sent(&self) -> u64 {
-        self.first_attempt + self.after_retry + self.failed
-    }
-
-    fn add(&mut self, outcome: CallOutcome, now_us: u64) {
-        *match outcome {
-            CallOutcome::FirstAttempt => &mut self.first_attempt,
-            CallOutcome::AfterRetry => &mut self.after_retry,
-            CallOutcome::Failed => &mut self.failed,
-            CallOutcome::Limited => &mut self.limited,
-        } += 1;
-        if outcome == CallOutcome::Limited {
-            self.saturated_us.get_or_insert((now_us, now_us));
-        }
-    }
-}
 
 /// The calls to one platform.
 pub struct Traffic {
@@ -134,7 +89,7 @@ mod tests {
     use axum::routing::get;
 
     use super::*;
-    use crate::demo::serve_on_loopback;
+    use crate::demo::loopback::serve_on_loopback;
 
     #[tokio::test]
     async fn success_requires_http_200_and_a_body_without_an_error() {
@@ -154,19 +109,5 @@ mod tests {
             assert_eq!(outcome, expected, "{status} {body} after {attempts}");
             assert_eq!(limit_headers.is_some(), outcome == CallOutcome::Limited);
         }
-    }
-
-    #[test]
-    fn saturation_starts_with_the_first_refused_call() {
-        let mut counts = CallCounts::default();
-        let outcomes = [
-            CallOutcome::FirstAttempt,
-            CallOutcome::Limited,
-            CallOutcome::AfterRetry,
-            CallOutcome::Limited,
-            CallOutcome::Failed,
-        ];
-        (0..).zip(outcomes).for_each(|(now_us, outcome)| counts.add(outcome, now_us));
-        assert_eq!((counts.sent(), counts.limited, counts.saturated_us), (3, 2, Some((1, 1))));
     }
 }
