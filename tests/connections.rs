@@ -66,7 +66,7 @@ async fn assert_usable(config: &RedisConfig, kind: &str) -> Redis {
         within_timeout(signal.changed()).await;
     }
     let health = redis.health();
-    assert_eq!((health.kind, health.state, health.reason.as_deref()), (kind, ServerState::Up, None));
+    assert_eq!((health.kind.as_str(), health.state, health.reason.as_deref()), (kind, ServerState::Up, None));
     redis
 }
 
@@ -377,7 +377,7 @@ async fn running_processes_are_counted() {
 async fn read_only_client_is_not_a_process_of_the_fleet() {
     let server = RedisServer::start();
     let config = server.config().with_decide_within(Duration::from_secs(10));
-    let reader = Redis::open_read_only(&config, Arc::new(SystemClock::start())).unwrap();
+    let reader = Redis::open_read_only(&config, Arc::new(SystemClock::new())).unwrap();
     within_timeout(reader.wait_until_available("")).await;
     // The heartbeat of this process is later than the first one of the reader.
     let process = open(&config);

@@ -7,12 +7,11 @@ use tidegate_core::store::{
     AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStore, Delivery, OfflineAlerts, OfflineState,
     RoutedNotification,
 };
-use tidegate_core::{AlertState, AlertTiming, Clock, Notification, Severity, Timestamp, Transition};
+use tidegate_core::{AlertState, AlertTiming, Clock, ManualClock, Notification, Severity, Timestamp, Transition};
 use tidegate_redis::RedisAlerts;
 
 use crate::policies::stats_with;
 use crate::servers::RedisServer;
-use crate::store_equivalence::ManualClock;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -26,7 +25,7 @@ struct StoreFixture {
 /// Returns both implementations of the store. They must behave alike.
 async fn both_stores(server: &RedisServer) -> [StoreFixture; 2] {
     let clocks = [(); 2].map(|()| Arc::new(ManualClock::default()));
-    clocks.iter().for_each(|clock| clock.advance(1_800_000_000_000_000));
+    clocks.iter().for_each(|clock| clock.advance(Duration::from_secs(1_800_000_000)));
     let [memory, redis] = clocks;
     let as_clock = |clock: &Arc<ManualClock>| Arc::clone(clock) as Arc<dyn Clock>;
     let in_memory = Arc::new(tidegate::internals::MemoryAlerts::new(as_clock(&memory)));
@@ -122,7 +121,7 @@ async fn states_return_the_last_written_values_and_the_time_of_the_store() {
         store.write(1, AlertChanges { states: states.into(), ..new_notifications(vec![]) }).await.unwrap().unwrap();
         let states = [(key("jd", None), None), (key("pdd", None), None)];
         store.write(1, AlertChanges { states: states.into(), ..new_notifications(vec![]) }).await.unwrap().unwrap();
-        clock.advance(1_000_000);
+        clock.advance(Duration::from_secs(1));
         let current = store.states().await.unwrap();
         assert_eq!(current.unix_ms, clock.unix_ms(), "{name}");
         assert_eq!(current.states, [(key("jd", Some("")), entry)].into(), "{name}");
@@ -163,13 +162,13 @@ async fn history_is_limited_by_age_and_to_ten_thousand_notifications() {
             newest.iter().map(|record| record.routed.notification.detail.as_ref().unwrap().parse().unwrap()).collect();
         assert_eq!(numbers, (0..300).map(|index| 10_998 - 2 * index).collect::<Vec<_>>(), "{name}");
         assert_eq!(store.history(None, usize::MAX).await.unwrap().len(), 10_000, "{name}");
-        clock.advance(7 * 86_400 * 1_000_000);
+        clock.advance(Duration::from_secs(7 * 86_400));
         for _ in 0..11 {
             store.write(1, new_notifications(vec![])).await.unwrap().unwrap();
         }
         let remaining = store.history(None, usize::MAX).await.unwrap().len();
         assert!(remaining > 0, "{name}"); // an age of exactly seven days is still within the limit
-        clock.advance(86_400 * 1_000_000);
+        clock.advance(Duration::from_secs(86_400));
         for _ in 0..11 {
             store.write(1, new_notifications(vec![])).await.unwrap().unwrap();
         }

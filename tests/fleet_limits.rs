@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate::internals::shared_limiter;
-use tidegate::{Config, Host, Limiter, Quota, Refusal, SystemClock};
+use tidegate::{Config, Host, Limiter, ManualClock, Quota, Refusal, SystemClock};
 use tidegate_core::config::{LimitConfig, RedisConfig};
 use tidegate_core::store::{LimitStore, OnRedisFailure};
 use tidegate_redis::{Redis, RedisLimit};
 
 use crate::servers::{Proxy, RedisServer, open_redis};
-use crate::store_equivalence::ManualClock;
 
 fn quota(rate: &str, burst: u64) -> Quota {
     Quota::new(rate.parse().unwrap(), burst).unwrap()
@@ -205,15 +204,15 @@ async fn newest_configuration_is_active_whichever_process_uses_the_limit_first()
     let server = RedisServer::start();
     let clock = Arc::new(ManualClock::default());
     let open = |burst| {
-        clock.advance(1_000_000);
+        clock.advance(Duration::from_secs(1));
         let limit = LimitConfig::new(quota("10/s", burst)).with_on_redis_failure(OnRedisFailure::Closed);
         let redis = open_redis(&server.config().with_decide_within(Duration::from_secs(5)));
         shared_limiter(RedisLimit::with_clock(redis, "jd", limit, Arc::clone(&clock) as _))
     };
     let (older, newer) = (open(100), open(20));
-    clock.advance(1_000_000);
+    clock.advance(Duration::from_secs(1));
     assert!(newer.check(1).await.is_ok());
-    clock.advance(1_000_000);
+    clock.advance(Duration::from_secs(1));
     // The first request of the other process announces its configuration, which is older.
     assert!(older.check(1).await.is_ok());
     for limiter in [&older, &newer] {
@@ -230,7 +229,7 @@ async fn read_only_process_creates_no_bucket_and_its_update_stays() {
     let limit = LimitConfig::new(quota("10/s", 10)).with_on_redis_failure(OnRedisFailure::Closed);
     let redis = server.config().with_decide_within(Duration::from_secs(5));
     let unused = limiter(&redis, "10/s", 10, OnRedisFailure::Closed);
-    let read_only = Redis::open_read_only(&redis, Arc::new(SystemClock::start())).unwrap();
+    let read_only = Redis::open_read_only(&redis, Arc::new(SystemClock::new())).unwrap();
     let reader = RedisLimit::new(read_only, "jd", limit);
     assert_eq!(reader.status().await.unwrap().burst, 10);
     let bucket = format!("{}limit:{{jd}}", redis.prefix);

@@ -10,12 +10,11 @@ use proptest::test_runner::{Config as RunnerConfig, TestRunner};
 use tidegate::internals::{exported_metrics, take_pending};
 use tidegate::{Config, Host, Metrics};
 use tidegate_core::store::MetricStore;
-use tidegate_core::{Clock, Outcome};
+use tidegate_core::{Clock, ManualClock, Outcome, Timestamp};
 use tidegate_redis::internals::RawRequests;
 use tidegate_redis::{Redis, RedisMetrics};
 
 use crate::servers::{Cluster, Proxy, RedisServer, open_redis};
-use crate::store_equivalence::ManualClock;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const RANGES: [Duration; 5] =
@@ -45,8 +44,7 @@ impl Process {
 }
 
 fn manual_clock() -> (Arc<ManualClock>, Arc<dyn Clock>) {
-    let manual_clock = Arc::new(ManualClock::default());
-    manual_clock.advance(START_US);
+    let manual_clock = Arc::new(ManualClock::new(Timestamp::from_micros(START_US)));
     (Arc::clone(&manual_clock), manual_clock)
 }
 
@@ -87,7 +85,7 @@ async fn assert_statistics_add_up(redis: &Redis, calls: Vec<Call>) {
     let fleet = [(); 2].map(|()| Process::new(redis.clone(), &clock));
     let all = Metrics::new(100, Arc::clone(&clock));
     for call in calls {
-        manual_clock.advance(call.pause_us);
+        manual_clock.advance(Duration::from_micros(call.pause_us));
         let process = &fleet[call.process];
         for metrics in [&all, &process.local] {
             metrics.record(call.platform, call.endpoint, call.outcome, call.duration);
@@ -133,7 +131,7 @@ async fn daily_window_has_the_documented_key_and_fields() {
     process.local.record("taobao", "taobao.trade.get", Outcome::Error, Duration::from_micros(10));
     process.local.record("taobao", "taobao.trade.get", Outcome::Limited, Duration::ZERO);
     process.flush().await;
-    manual_clock.advance(60_000_000);
+    manual_clock.advance(Duration::from_secs(60));
     assert_eq!(process.store.roll_up().await.unwrap(), 2); // one for the endpoint, one for the platform
     let key = redis.keys().window("taobao", ":taobao.trade.get", "2027-01-15");
     assert!(key.ends_with(":metrics:{taobao}:taobao.trade.get:2027-01-15"), "{key}");
@@ -154,7 +152,7 @@ async fn daily_window_has_the_documented_key_and_fields() {
 
 /// Returns the metrics of `count` successful calls.
 fn successful_calls(count: u64) -> tidegate_core::store::MetricDeltas {
-    let metrics = exported_metrics(100, Arc::new(tidegate::SystemClock::start()));
+    let metrics = exported_metrics(100, Arc::new(tidegate::SystemClock::new()));
     (0..count).for_each(|_| metrics.record("jd", "e", Outcome::Success, Duration::from_millis(5)));
     take_pending(&metrics)
 }
@@ -202,7 +200,7 @@ async fn two_concurrent_leaders_roll_up_every_minute_once() {
         ENDPOINTS.iter().for_each(|name| leaders[0].local.record("jd", name, Outcome::Error, Duration::ZERO));
         leaders[0].local.record("jd", "e", Outcome::Success, Duration::from_millis(5));
         leaders[0].flush().await;
-        manual_clock.advance(60_000_000);
+        manual_clock.advance(Duration::from_secs(60));
     }
     // A concurrent read misses no minute and counts no minute twice.
     let reading = async {
@@ -220,7 +218,7 @@ async fn two_concurrent_leaders_roll_up_every_minute_once() {
 #[tokio::test]
 async fn rolled_up_minute_accepts_no_more_calls_when_a_clock_is_behind() {
     let (server, (ahead, ahead_clock), (behind, behind_clock)) = (RedisServer::start(), manual_clock(), manual_clock());
-    ahead.advance(600_000_000);
+    ahead.advance(Duration::from_secs(600));
     let redis = server.redis().await;
     let [store_ahead, store_behind] =
         [ahead_clock, behind_clock].map(|clock| RedisMetrics::with_clock(redis.clone(), 100, clock));
@@ -228,7 +226,7 @@ async fn rolled_up_minute_accepts_no_more_calls_when_a_clock_is_behind() {
         store_ahead.add(successful_calls(1)).await.unwrap();
         store_behind.add(successful_calls(1)).await.unwrap();
         for clock in [&ahead, &behind] {
-            clock.advance(60_000_000);
+            clock.advance(Duration::from_secs(60));
         }
         store_ahead.roll_up().await.unwrap();
         assert_eq!(count(&store_ahead, 24 * HOUR).await, 2 * minutes);
@@ -240,7 +238,7 @@ async fn rolled_up_minute_accepts_no_more_calls_when_a_clock_is_behind() {
 async fn endpoints_beyond_the_maximum_are_counted_as_other() {
     let server = RedisServer::start();
     let redis = server.redis().await;
-    let metrics = exported_metrics(100, Arc::new(tidegate::SystemClock::start()));
+    let metrics = exported_metrics(100, Arc::new(tidegate::SystemClock::new()));
     for name in ["a", "b", "c", "d", "a"] {
         metrics.record("jd", name, Outcome::Success, Duration::from_millis(5));
     }
@@ -261,7 +259,7 @@ async fn migrating_cluster_slot_loses_and_repeats_no_call() {
     let to = (from + 1) % 3;
     let add_call_and_advance = async || {
         store.add(successful_calls(1)).await.unwrap();
-        manual_clock.advance(60_000_000);
+        manual_clock.advance(Duration::from_secs(60));
     };
     add_call_and_advance().await;
     assert_eq!(store.roll_up().await.unwrap(), 2);
@@ -274,7 +272,7 @@ async fn migrating_cluster_slot_loses_and_repeats_no_call() {
     cluster.finish_migration(slot, from, to, &keys).await;
     assert!(result.is_err(), "a new key cannot be written while its slot migrates");
     while store.add(successful_calls(0)).await.is_err() {}
-    manual_clock.advance(60_000_000);
+    manual_clock.advance(Duration::from_secs(60));
     while store.roll_up().await.is_err() {}
     for range in RANGES {
         let expected = if range < HOUR { 10 } else { 12 };

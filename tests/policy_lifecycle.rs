@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tidegate::Host;
 use tidegate_core::config::{Config, PoliciesConfig};
-use tidegate_core::{Class, Clock, Failure, FaultKind, Timestamp};
+use tidegate_core::{Class, Clock, Failure, FaultKind, ManualClock, Timestamp};
 use tidegate_policy::{Policies, PolicyStatus};
 
 use crate::policies::policies_config;
@@ -83,27 +83,14 @@ fn failing_policy_without_a_previous_version_is_replaced_by_the_fallback() {
     assert_eq!(&*policies.classify(&Failure::default()).by, "retry/default.rhai", "other policies are not affected");
 }
 
-/// A clock that a test advances.
-struct ManualClock(AtomicU64);
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.unix_ms() * 1_000)
-    }
-
-    fn unix_ms(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 #[test]
 fn faults_count_towards_a_quarantine_for_a_time_by_the_clock_of_the_registry() {
     let dir = dir_with_retry_policy("if code == \"x\" { throw \"on purpose\" } abstain()");
-    let clock = Arc::new(ManualClock(AtomicU64::new(1_000)));
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_000_000)));
     let config = config(dir.path(), "[policies]\nmax_faults = 2\nfault_window = '1m'");
     let policies = Policies::open_with_clock(&config, Arc::clone(&clock) as _);
     let is_quarantined_after = |ms| {
-        clock.0.fetch_add(ms, Ordering::Relaxed);
+        clock.advance(Duration::from_millis(ms));
         assert_eq!(decision(&policies, "x"), "fallback: server error");
         status(&policies, "retry/taobao.rhai").quarantined.is_some()
     };
@@ -117,12 +104,12 @@ fn faults_count_towards_a_quarantine_for_a_time_by_the_clock_of_the_registry() {
 async fn host_passes_its_clock_to_its_policies() {
     let dir = dir_with_retry_policy("if code == \"x\" { throw \"on purpose\" } abstain()");
     let policies = Policies::open(&config(dir.path(), "[policies]\nmax_faults = 2"));
-    let clock = Arc::new(ManualClock(AtomicU64::new(0)));
+    let clock = Arc::new(ManualClock::default());
     let host = Host::builder().policies(policies).clock(Arc::clone(&clock) as _).build().unwrap();
     let policies = host.policies().unwrap();
     for _ in 0..5 {
         decision(policies, "x");
-        clock.0.fetch_add(3_600_000, Ordering::Relaxed);
+        clock.advance(Duration::from_secs(3_600));
     }
     assert_eq!(status(policies, "retry/taobao.rhai").quarantined, None, "an hour passes between two faults");
 }
@@ -232,7 +219,7 @@ fn differences(policies: &Arc<Policies>, count: u64) -> tidegate_policy::Differe
 /// Waits until a candidate has been compared a number of times, which happens on its own thread, and returns its
 /// differences.
 fn differences_of(policies: &Arc<Policies>, path: &str, count: u64) -> tidegate_policy::Differences {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
     loop {
         let differences = status(policies, path).differences.unwrap();
         if differences.compared == count {

@@ -60,7 +60,7 @@ pub fn binaries() -> &'static [&'static str] {
 
 /// Opens a client with the system's clock.
 pub fn open_redis(config: &RedisConfig) -> Redis {
-    Redis::open(config, Arc::new(SystemClock::start())).unwrap()
+    Redis::open(config, Arc::new(SystemClock::new())).unwrap()
 }
 
 impl RedisServer {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -12,31 +11,11 @@ use proptest::strategy::ValueTree;
 use tidegate::{Quota, Refusal};
 use tidegate_core::config::LimitConfig;
 use tidegate_core::store::{LimitStore, OnRedisFailure};
-use tidegate_core::{Bucket, Clock, ReservationId, Ticket, Timestamp};
+use tidegate_core::{Bucket, Clock, ManualClock, ReservationId, Ticket, Timestamp};
 use tidegate_redis::{RedisLimit, RedisTicket};
 
 use crate::limits::{pauses, quota, quotas};
 use crate::servers::RedisServer;
-
-/// A clock that a test advances, in microseconds.
-#[derive(Default)]
-pub struct ManualClock(AtomicU64);
-
-impl ManualClock {
-    pub fn advance(&self, us: u64) {
-        self.0.fetch_add(us, Ordering::Relaxed);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
-    }
-
-    fn unix_ms(&self) -> u64 {
-        self.0.load(Ordering::Relaxed) / 1_000
-    }
-}
 
 /// The result of an operation, in a form that is common to the model and both stores.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -339,7 +318,7 @@ async fn assert_equal_results(
     let (mut redis_tickets, mut redis_reservations) = (Vec::new(), Vec::new());
     for (number, step) in steps.iter().enumerate() {
         if let Step::Pause(us) = step {
-            clock.advance(*us);
+            clock.advance(Duration::from_micros(*us));
         }
         let now = Timestamp::from_micros((clock.now() - start).as_micros().try_into().unwrap());
         // Only a reservation that neither waits nor was cancelled can be cancelled by its id.

@@ -1,6 +1,7 @@
 //! Timestamps and clocks.
 
 use std::ops::{Add, Sub};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -73,4 +74,47 @@ pub trait Clock: Send + Sync {
 
     /// Returns the time in milliseconds since 1970 (UTC). It is used for times that users and other machines read.
     fn unix_ms(&self) -> u64;
+}
+
+/// A clock that stands still until it is moved, for tests. Its Unix time is the time since its start, as if it had started
+/// in 1970.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_core::{Clock, ManualClock, Timestamp};
+/// let clock = ManualClock::new(Timestamp::from_micros(5_000));
+/// clock.advance(Duration::from_secs(1));
+/// assert_eq!((clock.now(), clock.unix_ms()), (Timestamp::from_micros(1_005_000), 1_005));
+/// ```
+#[derive(Debug, Default)]
+pub struct ManualClock {
+    now_us: AtomicU64,
+}
+
+impl ManualClock {
+    /// Creates a clock that shows this time.
+    #[must_use]
+    pub const fn new(now: Timestamp) -> Self {
+        Self { now_us: AtomicU64::new(now.as_micros()) }
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, duration: Duration) {
+        self.now_us.fetch_add(micros(duration), Ordering::Relaxed);
+    }
+
+    /// Sets the time. A clock that goes back breaks what [`Clock::now`] promises.
+    pub fn set(&self, now: Timestamp) {
+        self.now_us.store(now.as_micros(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.now_us.load(Ordering::Relaxed))
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.now_us.load(Ordering::Relaxed) / 1_000
+    }
 }

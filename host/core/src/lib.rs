@@ -69,7 +69,7 @@ pub use alert::{AlertPhase, AlertState, AlertTiming, Severity, Transition};
 pub use backoff::Backoff;
 pub use bucket::{Bucket, ParseReservationIdError, ReservationId, Ticket};
 pub use builtin_alert::BuiltinAlert;
-pub use clock::{Clock, Timestamp};
+pub use clock::{Clock, ManualClock, Timestamp};
 pub use failure::{Failure, FailureKind, Outcome};
 pub use fleet::{FleetProcess, ProcessInfo};
 pub use host_view::{FnHostView, HostView};

@@ -17,7 +17,7 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// Creates a clock that starts now.
-    pub fn start() -> Self {
+    pub fn new() -> Self {
         Self { start: Instant::now() }
     }
 }
@@ -55,38 +55,5 @@ impl Clock for SharedClock {
 
     fn unix_ms(&self) -> u64 {
         self.0.load().unix_ms()
-    }
-}
-
-#[cfg(test)]
-pub mod test_clock {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use super::*;
-
-    /// A clock that shows the milliseconds that a test sets.
-    #[derive(Default)]
-    pub struct TestClock(AtomicU64);
-
-    impl TestClock {
-        /// Sets the time.
-        pub fn set_ms(&self, ms: u64) {
-            self.0.store(ms, Ordering::Relaxed);
-        }
-
-        /// Advances the time.
-        pub fn advance_ms(&self, ms: u64) {
-            self.0.fetch_add(ms, Ordering::Relaxed);
-        }
-    }
-
-    impl Clock for TestClock {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_micros(self.0.load(Ordering::Relaxed) * 1_000)
-        }
-
-        fn unix_ms(&self) -> u64 {
-            self.0.load(Ordering::Relaxed)
-        }
     }
 }

@@ -80,7 +80,7 @@ impl Policies {
     /// The registry uses the system's clock, until it gets another one from [`Policies::set_clock`].
     #[must_use]
     pub fn open(config: &PoliciesConfig) -> Arc<Self> {
-        Self::open_with_clock(config, Arc::new(SystemClock::start()))
+        Self::open_with_clock(config, Arc::new(SystemClock::new()))
     }
 
     /// Reads the directory like [`Policies::open`]. The clock says when a policy is quarantined and when decisions are

@@ -198,10 +198,9 @@ impl AlertPolicy for TrackedPolicy<dyn AlertPolicy> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use tidegate_core::{FnHostView, Stats};
+    use tidegate_core::{FnHostView, ManualClock, Stats, Timestamp};
 
     use super::*;
-    use crate::clock::test_clock::TestClock;
 
     struct RepeatingPolicy;
 
@@ -227,7 +226,7 @@ mod tests {
         PolicyId { path: "retry/x.rhai".into(), rule: None, generation: 1 }
     }
 
-    fn context(counters: &Arc<Counters>, threshold: FaultThreshold, clock: &Arc<TestClock>) -> PolicyContext {
+    fn context(counters: &Arc<Counters>, threshold: FaultThreshold, clock: &Arc<ManualClock>) -> PolicyContext {
         let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
         let decision_log = Arc::new(DecisionLog::new(Arc::clone(&clock)));
         PolicyContext { counters: Arc::clone(counters), threshold, decision_log, clock }
@@ -313,12 +312,12 @@ mod tests {
             (&[0, 50_000, 100_000, 100_001], true),
         ];
         for (faults_at_ms, is_quarantined) in rows {
-            let (counters, clock) = (Arc::new(Counters::default()), Arc::new(TestClock::default()));
+            let (counters, clock) = (Arc::new(Counters::default()), Arc::new(ManualClock::default()));
             let context = context(&counters, FaultThreshold { faults: 3, window: Duration::from_secs(60) }, &clock);
             let policy: TrackedPolicy<dyn RetryPolicy> =
                 TrackedPolicy::new(policy_id(), Arc::new(PanickingPolicy), context, None);
             for at_ms in faults_at_ms {
-                clock.set_ms(*at_ms);
+                clock.set(Timestamp::from_micros(*at_ms * 1_000));
                 assert!(policy.classify(&Failure::default(), &view()).is_err());
             }
             assert_eq!(policy.active().is_none(), is_quarantined, "{faults_at_ms:?}");

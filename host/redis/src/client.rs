@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::error::Error;
-use crate::health::Health;
+use crate::health::{ClientStats, RedisHealth};
 use crate::keys::Keys;
 use crate::node_connection::ConnectionContext;
 use crate::node_error::NodeError;
@@ -89,18 +89,18 @@ impl Redis {
 
     /// Returns the health of the connections. It contains no secret.
     #[must_use]
-    pub fn health(&self) -> Health {
+    pub fn health(&self) -> RedisHealth {
         let inner = &*self.0;
         let probe_us = inner.context.probe_us.load(Ordering::Relaxed);
-        Health {
+        let stats = ClientStats {
             subscription_error: inner.subscriber.error(),
             reconnects: inner.context.reconnects.load(Ordering::Relaxed),
             unavailable_errors: inner.unavailable_errors.load(Ordering::Relaxed),
             last_rejection: inner.last_rejection.lock().clone(),
-            probe_us: (probe_us > 0).then_some(probe_us),
+            probe_time: (probe_us > 0).then_some(Duration::from_micros(probe_us)),
             processes: self.processes(),
-            ..Health::from_topology(&inner.topology, inner.context.clock.now())
-        }
+        };
+        RedisHealth::new(&inner.topology, inner.context.clock.now(), stats)
     }
 
     /// Waits until every known server is available; returns at once if they are available already.
@@ -168,7 +168,7 @@ impl Redis {
         self.store_result(replies).map(|replies| replies.into_iter().next().unwrap_or(Value::Nil))
     }
 
-    /// Converts the error of a node into a [`StoreError`] and records it for [`Health`].
+    /// Converts the error of a node into a [`StoreError`] and records it for [`RedisHealth`].
     fn store_result<T>(&self, result: Result<T, NodeError>) -> Result<T, StoreError> {
         result.map_err(|error| match error {
             NodeError::Refused(_) | NodeError::NoScript => {
@@ -184,7 +184,7 @@ impl Redis {
 
     /// Returns why the server that has this key is unavailable; `None` if it may be available. It sends no request.
     ///
-    /// [`Health::unavailable_errors`] counts each reason that is returned.
+    /// [`RedisHealth::unavailable_errors`] counts each reason that is returned.
     pub(crate) fn unavailable_reason(&self, key: &str) -> Option<Arc<str>> {
         let reason = self.0.topology.unavailable_reason(key);
         self.0.unavailable_errors.fetch_add(u64::from(reason.is_some()), Ordering::Relaxed);
@@ -239,7 +239,7 @@ impl Redis {
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Health { kind, state, .. } = self.health();
+        let RedisHealth { kind, state, .. } = self.health();
         let prefix = &self.0.keys;
         f.debug_struct("Redis")
             .field("kind", &kind)

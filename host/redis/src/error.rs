@@ -40,7 +40,7 @@ impl Error {
 
     /// Returns whether the client was opened outside of a tokio runtime.
     #[must_use]
-    pub const fn is_no_runtime(&self) -> bool {
+    pub const fn is_outside_runtime(&self) -> bool {
         matches!(self.0, ErrorKind::NoRuntime)
     }
 }

@@ -3,25 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-use tidegate_core::Timestamp;
-use tidegate_core::clock::millis;
-use tidegate_core::text_enum;
+use serde::{Serialize, Serializer};
+use tidegate_core::clock::{micros, millis};
+use tidegate_core::config::RedisKind;
+use tidegate_core::{Timestamp, text_enum};
 
 use crate::cluster_nodes::ClusterState;
 use crate::node_connection::{ConnectionState, NodeConnection, Outage};
 use crate::topology::Topology;
 
 /// The health of a process's connections to Redis. It contains no secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Health {
-    /// The kind of deployment: `single`, `sentinel` or `cluster`.
-    pub kind: &'static str,
+pub struct RedisHealth {
+    /// The kind of deployment.
+    pub kind: RedisKind,
     /// Whether the servers can be used: all, some or none.
     pub state: ServerState,
-    /// How long the state has lasted, in milliseconds.
-    pub state_duration_ms: u64,
+    /// How long the state has lasted.
+    #[serde(rename = "state_duration_ms", serialize_with = "as_millis")]
+    pub state_duration: Duration,
     /// Why a server cannot be used, such as `WRONGPASS: …` or an error of the operating system.
     pub reason: Option<String>,
     /// Each known server.
@@ -35,8 +36,9 @@ pub struct Health {
     pub unavailable_errors: u64,
     /// The last error with which a server rejected a command.
     pub last_rejection: Option<String>,
-    /// The round-trip time of the last probe, in microseconds.
-    pub probe_us: Option<u64>,
+    /// The round-trip time of the last probe.
+    #[serde(rename = "probe_us", serialize_with = "as_micros")]
+    pub probe_time: Option<Duration>,
     /// The number of processes that share this Redis and prefix, as of the last heartbeat; at least 1.
     pub processes: usize,
 }
@@ -71,19 +73,37 @@ pub struct ServerHealth {
     pub server: Option<String>,
     /// Whether the server can be used.
     pub state: ServerState,
-    /// How long the state has lasted, in milliseconds.
-    pub state_duration_ms: u64,
+    /// How long the state has lasted.
+    #[serde(rename = "state_duration_ms", serialize_with = "as_millis")]
+    pub state_duration: Duration,
     /// Why the server cannot be used.
     pub reason: Option<String>,
 }
 
-impl Health {
-    /// Returns the health of the servers; the caller fills in the statistics of the process.
-    pub(crate) fn from_topology(topology: &Topology, now: Timestamp) -> Self {
+fn as_millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(millis(*duration))
+}
+
+fn as_micros<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(micros).serialize(serializer)
+}
+
+/// What the client of a process counts and observes, besides the states of the servers.
+pub struct ClientStats {
+    pub subscription_error: Option<String>,
+    pub reconnects: u64,
+    pub unavailable_errors: u64,
+    pub last_rejection: Option<String>,
+    pub probe_time: Option<Duration>,
+    pub processes: usize,
+}
+
+impl RedisHealth {
+    pub(crate) fn new(topology: &Topology, now: Timestamp, stats: ClientStats) -> Self {
         let (kind, servers) = match topology {
-            Topology::SingleNode(node) if node.uses_sentinels() => ("sentinel", vec![node_health(node, now)]),
-            Topology::SingleNode(node) => ("single", vec![node_health(node, now)]),
-            Topology::Cluster(cluster) => ("cluster", cluster_health(&cluster.state().borrow(), now)),
+            Topology::SingleNode(node) if node.uses_sentinels() => (RedisKind::Sentinel, vec![node_health(node, now)]),
+            Topology::SingleNode(node) => (RedisKind::Single, vec![node_health(node, now)]),
+            Topology::Cluster(cluster) => (RedisKind::Cluster, cluster_health(&cluster.state().borrow(), now)),
         };
         let migrating_slot_reason = match topology {
             Topology::Cluster(cluster) => cluster.migrating_slot_reason(),
@@ -95,11 +115,25 @@ impl Health {
         };
         // An outage has lasted as long as its oldest part; `Up` has lasted only as long as the newest connection.
         let ages = servers.iter().filter(|server| (server.state == ServerState::Up) == (state == ServerState::Up));
-        let ages = ages.map(|server| server.state_duration_ms);
-        let state_duration_ms = if state == ServerState::Up { ages.min() } else { ages.max() };
+        let ages = ages.map(|server| server.state_duration);
+        let state_duration = if state == ServerState::Up { ages.min() } else { ages.max() };
         let reason = servers.iter().find_map(|server| server.reason.clone());
         let reason = reason.or_else(|| migrating_slot_reason.map(|reason| reason.to_string()));
-        Self { kind, state, state_duration_ms: state_duration_ms.unwrap_or(0), reason, servers, ..Self::default() }
+        let ClientStats { subscription_error, reconnects, unavailable_errors, last_rejection, probe_time, processes } =
+            stats;
+        Self {
+            kind,
+            state,
+            state_duration: state_duration.unwrap_or_default(),
+            reason,
+            servers,
+            subscription_error,
+            reconnects,
+            unavailable_errors,
+            last_rejection,
+            probe_time,
+            processes,
+        }
     }
 }
 
@@ -136,5 +170,5 @@ fn node_health(node: &NodeConnection, now: Timestamp) -> ServerHealth {
 }
 
 fn server_health(server: Option<String>, state: ServerState, age: Duration, reason: Option<&str>) -> ServerHealth {
-    ServerHealth { server, state, state_duration_ms: millis(age), reason: reason.map(str::to_owned) }
+    ServerHealth { server, state, state_duration: age, reason: reason.map(str::to_owned) }
 }

@@ -64,7 +64,7 @@ mod topology;
 pub use alerts::RedisAlerts;
 pub use client::Redis;
 pub use error::Error;
-pub use health::{Health, ServerHealth, ServerState};
+pub use health::{RedisHealth, ServerHealth, ServerState};
 pub use limit::{RedisLimit, RedisTicket};
 pub use lock::RedisLocks;
 pub use metrics::RedisMetrics;

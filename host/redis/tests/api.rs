@@ -3,29 +3,15 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate_core::config::{LimitConfig, RedisConfig};
-use tidegate_core::{Clock, Quota, Timestamp};
+use tidegate_core::{Clock, ManualClock, Quota};
 use tidegate_redis::{
-    Error, Health, Redis, RedisAlerts, RedisLimit, RedisLocks, RedisMetrics, RedisTicket, ServerHealth, ServerState,
+    Error, Redis, RedisAlerts, RedisHealth, RedisLimit, RedisLocks, RedisMetrics, RedisTicket, ServerHealth,
+    ServerState,
 };
 use tokio::time::timeout;
-
-/// A clock that stands still until a test moves it.
-#[derive(Default)]
-struct ManualClock(AtomicU64);
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
-    }
-
-    fn unix_ms(&self) -> u64 {
-        self.0.load(Ordering::Relaxed) / 1_000
-    }
-}
 
 /// Returns the configuration of a server that does not exist.
 fn unavailable_server() -> RedisConfig {
@@ -36,7 +22,7 @@ fn unavailable_server() -> RedisConfig {
 fn public_types_are_shared_between_threads_and_have_debug() {
     fn check<T: Send + Sync + Debug>() {}
     check::<Error>();
-    check::<Health>();
+    check::<RedisHealth>();
     check::<Redis>();
     check::<RedisAlerts>();
     check::<RedisLimit>();
@@ -60,29 +46,30 @@ async fn debug_output_contains_no_secret() {
         RedisLocks::new(redis.clone()),
         RedisMetrics::new(redis.clone(), 10),
     );
-    assert!(text.contains("single") && text.contains("tidegate:") && !text.contains("geheim"), "{text}");
+    assert!(text.contains("Single") && text.contains("tidegate:") && !text.contains("geheim"), "{text}");
 }
 
 #[tokio::test]
 async fn durations_of_states_are_measured_with_the_clock_of_the_process() {
     let clock = Arc::new(ManualClock::default());
     let redis = Redis::open(&unavailable_server(), Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
-    assert_eq!((redis.health().state, redis.health().state_duration_ms), (ServerState::Connecting, 0));
+    assert_eq!((redis.health().state, redis.health().state_duration), (ServerState::Connecting, Duration::ZERO));
     // The wait ends with a timeout, because the server never becomes available.
     while redis.health().state != ServerState::Unavailable {
         let _ = timeout(Duration::from_millis(10), redis.ready()).await;
     }
-    assert_eq!(redis.health().state_duration_ms, 0);
-    clock.0.store(5_000_000, Ordering::Relaxed);
+    assert_eq!(redis.health().state_duration, Duration::ZERO);
+    clock.advance(Duration::from_secs(5));
     let health = redis.health();
-    assert_eq!((health.state_duration_ms, health.servers[0].state_duration_ms), (5_000, 5_000));
+    let seconds = Duration::from_secs(5);
+    assert_eq!((health.state_duration, health.servers[0].state_duration), (seconds, seconds));
 }
 
 #[test]
 fn errors_name_the_setting_or_the_missing_runtime_and_their_source() {
     let clock = || Arc::new(ManualClock::default());
     let error = Redis::open(&unavailable_server(), clock()).unwrap_err();
-    assert!(error.is_no_runtime() && error.setting_key().is_none(), "{error}");
+    assert!(error.is_outside_runtime() && error.setting_key().is_none(), "{error}");
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _guard = runtime.enter();
@@ -90,7 +77,7 @@ fn errors_name_the_setting_or_the_missing_runtime_and_their_source() {
     let mut config = unavailable_server();
     config.url.clear();
     let error = open(config);
-    assert_eq!((error.setting_key(), error.is_no_runtime()), (Some("url"), false));
+    assert_eq!((error.setting_key(), error.is_outside_runtime()), (Some("url"), false));
     assert!(std::error::Error::source(&error).is_none());
 
     let error = open(unavailable_server().with_tls_ca("/nowhere/ca.pem"));

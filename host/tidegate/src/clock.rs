@@ -18,9 +18,15 @@ pub struct SystemClock {
 impl SystemClock {
     /// Creates a clock that starts now.
     #[must_use]
-    pub fn start() -> Self {
+    pub fn new() -> Self {
         let start_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { start: Instant::now(), start_unix }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

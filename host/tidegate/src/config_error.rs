@@ -27,7 +27,10 @@ enum Kind {
     Invalid(Diagnostics),
     #[cfg(feature = "policies")]
     Channel(String, ChannelError),
-    Redis(String),
+    #[cfg(feature = "redis")]
+    Redis(tidegate_redis::Error),
+    #[cfg(not(feature = "redis"))]
+    NoRedis,
 }
 
 impl ConfigError {
@@ -50,8 +53,14 @@ impl ConfigError {
         Self::new(Kind::Channel(name.to_owned(), error))
     }
 
-    pub(crate) fn redis(message: String) -> Self {
-        Self::new(Kind::Redis(message))
+    #[cfg(feature = "redis")]
+    pub(crate) fn redis(error: tidegate_redis::Error) -> Self {
+        Self::new(Kind::Redis(error))
+    }
+
+    #[cfg(not(feature = "redis"))]
+    pub(crate) fn no_redis() -> Self {
+        Self::new(Kind::NoRedis)
     }
 
     fn new(kind: Kind) -> Self {
@@ -72,6 +81,30 @@ impl ConfigError {
         }
     }
 
+    /// Returns whether the configuration has mistakes; [`ConfigError::diagnostics`] lists them.
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        matches!(*self.kind, Kind::Invalid(_))
+    }
+
+    /// Returns whether a channel cannot be opened.
+    #[must_use]
+    pub fn is_channel(&self) -> bool {
+        #[cfg(feature = "policies")]
+        return matches!(*self.kind, Kind::Channel(..));
+        #[cfg(not(feature = "policies"))]
+        false
+    }
+
+    /// Returns whether the Redis client cannot be opened.
+    #[must_use]
+    pub fn is_redis(&self) -> bool {
+        #[cfg(feature = "redis")]
+        return matches!(*self.kind, Kind::Redis(_));
+        #[cfg(not(feature = "redis"))]
+        matches!(*self.kind, Kind::NoRedis)
+    }
+
     /// Returns whether there is no file at the path.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -87,7 +120,14 @@ impl fmt::Display for ConfigError {
             Kind::Unreadable(error) => write!(f, "{file}{space}{error}"),
             #[cfg(feature = "policies")]
             Kind::Channel(name, error) => write!(f, "{file}{space}channels.{name}: {error}"),
-            Kind::Redis(message) => write!(f, "{file}{space}[redis] {message}"),
+            #[cfg(feature = "redis")]
+            Kind::Redis(error) => {
+                // The message of the error does not contain its cause, such as a missing file.
+                let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+                write!(f, "{file}{space}[redis] {error}{cause}")
+            }
+            #[cfg(not(feature = "redis"))]
+            Kind::NoRedis => write!(f, "{file}{space}[redis] requires the feature `redis` of the crate `tidegate`"),
             Kind::Invalid(diagnostics) => {
                 let lines: Vec<_> = diagnostics.iter().map(|diagnostic| format!("{file}{diagnostic}")).collect();
                 f.write_str(&lines.join("\n"))
@@ -100,8 +140,12 @@ impl Error for ConfigError {
     /// Returns the cause of the error that is displayed.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &*self.kind {
-            Kind::Invalid(_) | Kind::Redis(_) => None,
+            Kind::Invalid(_) => None,
             Kind::Unreadable(error) => error.source(),
+            #[cfg(feature = "redis")]
+            Kind::Redis(error) => error.source(),
+            #[cfg(not(feature = "redis"))]
+            Kind::NoRedis => None,
             #[cfg(feature = "policies")]
             Kind::Channel(_, error) => error.source(),
         }
@@ -123,7 +167,6 @@ mod tests {
             (ConfigError::empty(), "f:1:1: the file is empty; to use the defaults, write a comment into it"),
             (ConfigError::unreadable(io::Error::other("too large")), "f: too large"),
             (ConfigError::channel("ops", ChannelError::new("no such room")), "f: channels.ops: no such room"),
-            (ConfigError::redis("no URL".to_owned()), "f: [redis] no URL"),
         ];
         for (error, expected) in rows {
             assert_eq!(error.clone().in_file(Path::new("f")).to_string(), expected);
@@ -134,9 +177,29 @@ mod tests {
 
     #[test]
     fn predicates_tell_the_causes_apart() {
-        let missing = ConfigError::unreadable(io::ErrorKind::NotFound.into());
-        assert!(missing.is_not_found() && missing.diagnostics().is_empty());
-        let invalid = ConfigError::empty();
-        assert!(!invalid.is_not_found() && invalid.diagnostics().len() == 1);
+        let rows = [
+            (ConfigError::unreadable(io::ErrorKind::NotFound.into()), [true, false, false, false]),
+            (ConfigError::unreadable(io::ErrorKind::IsADirectory.into()), [false; 4]),
+            (ConfigError::empty(), [false, true, false, false]),
+            (ConfigError::channel("ops", ChannelError::new("no such room")), [false, false, true, false]),
+        ];
+        for (error, expected) in rows {
+            let predicates = [error.is_not_found(), error.is_invalid(), error.is_channel(), error.is_redis()];
+            assert_eq!(predicates, expected, "{error}");
+            assert_eq!(error.diagnostics().len(), usize::from(error.is_invalid()), "{error}");
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    #[tokio::test]
+    async fn error_of_redis_contains_its_cause() {
+        let mut redis = tidegate_core::config::RedisConfig::single("redis://127.0.0.1:1");
+        redis.tls_ca = Some("/nowhere/ca.pem".into());
+        let mut config = tidegate_core::config::Config::default();
+        config.redis = Some(redis);
+        let error = crate::Host::builder().config(config).build().unwrap_err();
+        assert!(error.is_redis() && !error.is_invalid(), "{error}");
+        assert!(error.to_string().starts_with("[redis] tls_ca: cannot read /nowhere/ca.pem: No such file"), "{error}");
+        assert!(error.source().unwrap().to_string().starts_with("No such file"));
     }
 }

@@ -1,6 +1,7 @@
 //! The error of a host for a platform without a limit.
 
-/// The error for a platform without a limit in the configuration.
+/// The error for a platform without a limit in the configuration, or for the name of an additional limit that it does
+/// not have.
 ///
 /// There is no default limit for unknown platforms, because a misspelled name must not get a quota of its own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,5 +21,11 @@ impl UnknownPlatform {
             format!("use one of: {known}")
         };
         Self { name: name.to_owned(), alternative }
+    }
+
+    /// Returns the name of the platform, or of the limit.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }

@@ -146,7 +146,7 @@ impl HostBuilder {
         if let (Some(policies), Some(clock)) = (&self.policies, &self.clock) {
             policies.set_clock(Arc::clone(clock));
         }
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let stores = Stores::open(&self.config, &clock, self.read_only)?;
         let limiters = Limiters::new(stores.clone(), &self.config.limits);
         #[cfg(feature = "policies")]
@@ -262,7 +262,7 @@ impl Host {
     /// Returns the health of the connections to Redis; `None` if the configuration has no `[redis]`.
     #[cfg(feature = "redis")]
     #[must_use]
-    pub fn redis_health(&self) -> Option<tidegate_redis::Health> {
+    pub fn redis_health(&self) -> Option<tidegate_redis::RedisHealth> {
         self.redis().map(tidegate_redis::Redis::health)
     }
 

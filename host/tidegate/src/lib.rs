@@ -38,6 +38,30 @@
 //! # }
 //! ```
 //!
+//! A program usually reads a configuration file and policies, follows both while it runs, and runs the background tasks:
+//!
+//! ```no_run
+//! # #[cfg(feature = "rhai")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use tidegate::{ConfigFile, Host, Policies};
+//! let file = ConfigFile::new("tidegate.toml"); // .channel_kinds(tidegate_notify::channel_kinds())
+//! let config = file.read()?;
+//! let host = Host::builder().policies(Policies::open(&config.policies)).config(config).build()?;
+//! let _config_watch = host.follow_config(&file)?; // until it is dropped
+//! let _policies_watch = host.follow_policies()?;
+//! let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+//! // Evaluates alert rules, sends notifications and exports metrics.
+//! let background = tokio::spawn(host.clone().run(async { drop(stopped.await) }));
+//!
+//! host.limiter("taobao")?.acquire(1, std::time::Duration::from_secs(1)).await?;
+//! // … send a request
+//!
+//! drop(stop);
+//! background.await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Features
 //!
 //! | feature | default | enables |
@@ -119,8 +143,9 @@ pub use tidegate_core::config::Config;
 pub use tidegate_core::store::{AlertRecord, Delivery, LockGrant, LockHeld, LockInfo, LockRequest, RoutedNotification};
 pub use tidegate_core::{
     Action, Admission, Allowed, Backoff, BuiltinAlert, Class, Clock, Failure, FailureKind, Fault, FaultKind,
-    FleetProcess, LimitStatus, Notification, OnRedisFailure, Outcome, ParseNameError, ProcessInfo, Quota, QuotaError,
-    Rate, Refusal, Request, ReservationId, Secret, Severity, Stats, StoreError, Timestamp, Transition, Verdict,
+    FleetProcess, LimitStatus, ManualClock, Notification, OnRedisFailure, Outcome, ParseNameError, ProcessInfo, Quota,
+    QuotaError, Rate, Refusal, Request, ReservationId, Secret, Severity, Stats, StoreError, Timestamp, Transition,
+    Verdict,
 };
 #[cfg(feature = "policies")]
 pub use tidegate_core::{AlertPhase, AlertPolicy, AlertTiming, AlertVerdict, HostView, Snapshot};
@@ -142,5 +167,5 @@ pub mod config {
 /// The health of the connections to Redis; see [`Host::redis_health`].
 #[cfg(feature = "redis")]
 pub mod redis {
-    pub use tidegate_redis::{Health, ServerHealth, ServerState};
+    pub use tidegate_redis::{RedisHealth, ServerHealth, ServerState};
 }

@@ -171,7 +171,7 @@ mod tests {
     fn two_limits(own: &str, additional: &str) -> TwoLimits {
         let limiter = |rate: &str| {
             let quota = Quota::new(rate.parse().unwrap(), 5).unwrap();
-            Limiter::new(quota, Arc::new(SystemClock::start()))
+            Limiter::new(quota, Arc::new(SystemClock::new()))
         };
         let (own, additional) = (limiter(own), limiter(additional));
         let mut set = LimitSet::new("jd", own.clone());

@@ -28,7 +28,7 @@ impl Stores {
     pub fn open(config: &Config, clock: &Arc<dyn Clock>, read_only: bool) -> Result<Self, ConfigError> {
         let open = |config| {
             let open = if read_only { Redis::open_read_only } else { Redis::open };
-            open(config, Arc::clone(clock)).map_err(|error| redis_error(&error))
+            open(config, Arc::clone(clock)).map_err(ConfigError::redis)
         };
         let redis = config.redis.as_ref().map(open).transpose()?;
         Ok(Self { clock: Arc::clone(clock), redis })
@@ -38,7 +38,7 @@ impl Stores {
     #[cfg(not(feature = "redis"))]
     pub fn open(config: &Config, clock: &Arc<dyn Clock>, _: bool) -> Result<Self, ConfigError> {
         if config.redis.is_some() {
-            return Err(ConfigError::redis("requires the feature `redis` of the crate `tidegate`".to_owned()));
+            return Err(ConfigError::no_redis());
         }
         Ok(Self { clock: Arc::clone(clock) })
     }
@@ -89,11 +89,4 @@ impl Stores {
     pub fn redis(&self) -> Option<&Redis> {
         self.redis.as_ref()
     }
-}
-
-/// Converts the error of opening the Redis client. The message includes the cause, such as a missing file.
-#[cfg(feature = "redis")]
-fn redis_error(error: &tidegate_redis::Error) -> ConfigError {
-    let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    ConfigError::redis(format!("{error}{cause}"))
 }

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use serde_json::Value;
 use sha2::Sha256;
-use tidegate_core::{Clock, Timestamp};
+use tidegate_core::ManualClock;
 
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -151,7 +151,7 @@ async fn each_error_says_whether_and_when_to_retry() {
 #[tokio::test]
 async fn message_that_would_wait_too_long_is_not_sent() {
     let webhook = Webhook::default();
-    let clock = Arc::new(FixedClock);
+    let clock = Arc::new(ManualClock::default());
     let limiter = Arc::new(RobotRateLimiter::new(clock.clone()).unwrap());
     // Ten messages are sent at once, and a hundred wait for up to ten minutes.
     let mut waiting = vec![];
@@ -165,19 +165,6 @@ async fn message_that_would_wait_too_long_is_not_sent() {
     assert_eq!((error.is_transient(), error.retry_after()), (true, Some(Duration::from_secs(606))));
     assert_eq!(webhook.received.lock().unwrap().len(), 0);
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
-}
-
-/// A clock that always shows the same time.
-struct FixedClock;
-
-impl Clock for FixedClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::default()
-    }
-
-    fn unix_ms(&self) -> u64 {
-        0
-    }
 }
 
 #[tokio::test(start_paused = true)]

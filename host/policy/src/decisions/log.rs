@@ -191,7 +191,7 @@ mod tests {
     fn log(sample_rate: f64, capacity: usize) -> (Arc<ActiveLog>, Receiver<DecisionRecord>) {
         let (queue, records) = sync_channel(capacity);
         let config = DecisionsConfig::off().with_sample_rate(sample_rate);
-        let (decisions, counts, clock) = (AtomicU64::new(0), Arc::default(), Arc::new(SystemClock::start()));
+        let (decisions, counts, clock) = (AtomicU64::new(0), Arc::default(), Arc::new(SystemClock::new()));
         (Arc::new(ActiveLog { config, queue, decisions, counts, clock }), records)
     }
 
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn log_without_a_file_is_disabled() {
-        let decision_log = DecisionLog::new(Arc::new(SystemClock::start()));
+        let decision_log = DecisionLog::new(Arc::new(SystemClock::new()));
         assert!(decision_log.start(&view()).is_none());
         decision_log.configure(&DecisionsConfig::off());
         assert!(decision_log.start(&view()).is_none());

@@ -165,12 +165,11 @@ fn rotated_path(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_core::{Failure, Verdict};
+    use tidegate_core::{Failure, ManualClock, Verdict};
 
     use super::super::record::{LoggedDecision, PolicyId};
     use super::super::recording_view::ViewReads;
     use super::*;
-    use crate::clock::test_clock::TestClock;
 
     /// Returns a decision whose line has exactly this many bytes.
     fn record(bytes: usize) -> DecisionRecord {
@@ -188,20 +187,20 @@ mod tests {
     struct TestLog {
         dir: tempfile::TempDir,
         writer: LogWriter,
-        clock: Arc<TestClock>,
+        clock: Arc<ManualClock>,
     }
 
     impl TestLog {
         fn new(path: &str, max_size: u64) -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let clock = Arc::new(TestClock::default());
+            let clock = Arc::new(ManualClock::default());
             let writer = LogWriter::new(dir.path().join(path), max_size, Arc::default(), Arc::clone(&clock) as _);
             Self { dir, writer, clock }
         }
 
         /// Writes a line after the retry delay.
         fn write_later(&mut self, bytes: usize) {
-            self.clock.advance_ms(1_000);
+            self.clock.advance(Duration::from_millis(1_000));
             self.write(bytes);
         }
 
@@ -270,7 +269,7 @@ mod tests {
         let mut log = TestLog::new("logs/log", 1_000);
         log.write(300);
         fs::create_dir(log.dir.path().join("logs")).unwrap();
-        log.clock.advance_ms(999);
+        log.clock.advance(Duration::from_millis(999));
         log.write(300);
         assert_eq!((log.counts(), log.size("logs/log")), ((0, 2), None));
     }

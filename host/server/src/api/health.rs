@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use tidegate::Host;
+use tidegate_core::clock::millis;
 use utoipa::ToSchema;
 
 use super::redis::RedisState;
@@ -81,7 +82,7 @@ pub fn check(host: &Host) -> HealthResponse {
     let config = ConfigSummary { reloads: config.reloads, stale: config.stale.is_some() };
     let redis = host
         .redis_health()
-        .map(|redis| RedisSummary { state: redis.state.into(), state_duration_ms: redis.state_duration_ms });
+        .map(|redis| RedisSummary { state: redis.state.into(), state_duration_ms: millis(redis.state_duration) });
     let status = match &redis {
         Some(redis) if redis.state != RedisState::Up => HealthStatus::Degraded,
         _ if stale + quarantined > 0 || !readable || config.stale => HealthStatus::Stale,

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate::Host;
+use tidegate_core::clock::{micros, millis};
 use tidegate_core::{FleetProcess, ProcessInfo};
-use tidegate_redis::{Health, ServerHealth, ServerState};
+use tidegate_redis::{RedisHealth, ServerHealth, ServerState};
 use utoipa::ToSchema;
 
 /// The health of the Redis connection, if Redis is configured.
@@ -12,7 +13,7 @@ use utoipa::ToSchema;
 #[schema(as = Redis, examples(json!({ "configured": false })))]
 pub enum RedisResponse {
     /// Redis is configured.
-    Configured(Box<RedisHealth>),
+    Configured(Box<ConnectedRedis>),
     /// Redis is not configured.
     NotConfigured(NoRedis),
 }
@@ -27,7 +28,7 @@ pub struct NoRedis {
 
 /// The health of a server's connections to Redis.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[schema(examples(json!({
+#[schema(as = RedisHealth, examples(json!({
     "configured": true, "kind": "single", "state": "up", "state_duration_ms": 60000, "reason": null,
     "servers": [{ "server": "127.0.0.1:6379", "state": "up", "state_duration_ms": 60000, "reason": null }],
     "subscription_error": null, "reconnects": 0, "unavailable_errors": 0, "last_rejection": null, "probe_us": 120,
@@ -36,7 +37,7 @@ pub struct NoRedis {
         "policies_hash": "9c56cc51b374", "rules_hash": "e3b0c44298fc", "quarantined": []
     }]
 })))]
-pub struct RedisHealth {
+pub struct ConnectedRedis {
     /// Always true.
     pub configured: bool,
     /// The kind of deployment: `single`, `sentinel` or `cluster`.
@@ -71,20 +72,20 @@ pub struct RedisHealth {
     pub fleet: Option<Vec<RedisProcess>>,
 }
 
-impl RedisHealth {
-    fn new(health: Health, fleet: Option<Vec<FleetProcess>>) -> Self {
+impl ConnectedRedis {
+    fn new(health: RedisHealth, fleet: Option<Vec<FleetProcess>>) -> Self {
         Self {
             configured: true,
-            kind: health.kind.to_owned(),
+            kind: health.kind.as_str().to_owned(),
             state: health.state.into(),
-            state_duration_ms: health.state_duration_ms,
+            state_duration_ms: millis(health.state_duration),
             reason: health.reason,
             servers: health.servers.into_iter().map(RedisServerHealth::from).collect(),
             subscription_error: health.subscription_error,
             reconnects: health.reconnects,
             unavailable_errors: health.unavailable_errors,
             last_rejection: health.last_rejection,
-            probe_us: health.probe_us,
+            probe_us: health.probe_time.map(micros),
             processes: fleet.as_ref().map_or(health.processes, Vec::len),
             fleet: fleet.map(|fleet| fleet.into_iter().map(RedisProcess::from).collect()),
         }
@@ -176,8 +177,8 @@ pub struct RedisServerHealth {
 
 impl From<ServerHealth> for RedisServerHealth {
     fn from(health: ServerHealth) -> Self {
-        let ServerHealth { server, state, state_duration_ms, reason, .. } = health;
-        Self { server, state: state.into(), state_duration_ms, reason }
+        let ServerHealth { server, state, state_duration, reason, .. } = health;
+        Self { server, state: state.into(), state_duration_ms: millis(state_duration), reason }
     }
 }
 
@@ -186,7 +187,7 @@ pub async fn status(host: &Host) -> RedisResponse {
     match host.redis_health() {
         Some(health) => {
             let fleet = host.fleet().await.ok();
-            RedisResponse::Configured(Box::new(RedisHealth::new(health, fleet)))
+            RedisResponse::Configured(Box::new(ConnectedRedis::new(health, fleet)))
         }
         None => RedisResponse::NotConfigured(NoRedis { configured: false }),
     }

@@ -81,7 +81,7 @@ impl Check {
 
 /// Checks that the channels of the configuration can be opened.
 fn check_channels(config: &Config, file: Option<&ConfigFile>) -> Result<(), UsageError> {
-    let context = ChannelContext::new(Arc::new(SystemClock::start()));
+    let context = ChannelContext::new(Arc::new(SystemClock::new()));
     let file = file.map(|file| format!("{}: ", file.path().display())).unwrap_or_default();
     for (name, channel) in &config.channels {
         channel.open(&context).map_err(|error| UsageError(format!("{file}channels.{name}: {error}")))?;

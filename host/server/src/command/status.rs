@@ -8,7 +8,7 @@ use super::UsageError;
 use super::client::Client;
 use super::output::{self, text};
 use super::target::Target;
-use crate::api::redis::{RedisHealth, RedisProcess, RedisResponse, RedisState};
+use crate::api::redis::{ConnectedRedis, RedisProcess, RedisResponse, RedisState};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,7 +47,7 @@ fn exit_status(state: RedisState) -> ExitCode {
     }
 }
 
-fn redis_health(health: &RedisHealth) -> String {
+fn redis_health(health: &ConnectedRedis) -> String {
     let summary = format!(
         "redis ({}): {} for {}; processes: {}; reconnects: {}",
         text(&health.kind),

@@ -229,7 +229,7 @@ mod tests {
 
     /// Runs three ticks with one notification. Returns how often it was sent, and its recorded deliveries.
     async fn three_ticks(lost_records: u32, panics: bool) -> (u32, Vec<Delivery>) {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = LossyStore(MemoryAlerts::new(Arc::clone(&clock)), lost_records.into());
         let (alerts, notifier) = (Alerts::new(Arc::new(store)), Arc::new(CountingNotifier(0.into(), panics)));
         let channel = ChannelConfig::from_notifier(Arc::clone(&notifier) as Arc<dyn Notifier>);

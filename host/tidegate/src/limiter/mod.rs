@@ -26,7 +26,7 @@ pub const MAX_WAIT: Duration = Duration::from_secs(30);
 /// use std::{sync::Arc, time::Duration};
 /// use tidegate::{Limiter, Quota, Rate, Refusal, SystemClock};
 /// let quota = Quota::new("40/s".parse().unwrap(), 2).unwrap();
-/// let limiter = Limiter::new(quota, Arc::new(SystemClock::start()));
+/// let limiter = Limiter::new(quota, Arc::new(SystemClock::new()));
 /// assert!(limiter.check(2).await.is_ok());
 /// assert!(limiter.check(2).await.unwrap_err().retry_after().is_some());
 /// assert!(limiter.acquire(2, Duration::from_secs(1)).await.is_ok());
@@ -281,7 +281,7 @@ mod tests {
     }
 
     fn limiter(rate: &str, burst: u64) -> Limiter {
-        Limiter::new(quota(rate, burst), Arc::new(SystemClock::start()))
+        Limiter::new(quota(rate, burst), Arc::new(SystemClock::new()))
     }
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
-use tidegate_core::Timestamp;
+use tidegate_core::ManualClock;
 use tidegate_core::store::{Signal, StoreFuture};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -99,7 +99,7 @@ impl LockStore for FaultyStore {
 }
 
 fn faulty_store() -> (Arc<FaultyStore>, Locks) {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let store = Arc::new(FaultyStore {
         inner: MemoryLocks::new(Arc::clone(&clock)),
         failure: Mutex::default(),
@@ -151,28 +151,15 @@ async fn an_outage_shorter_than_the_ttl_loses_no_lock() {
     }
 }
 
-/// A clock that advances while no task runs, as it does for a suspended process.
-#[derive(Default)]
-struct ManualClock(std::sync::atomic::AtomicU64);
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
-    }
-
-    fn unix_ms(&self) -> u64 {
-        self.0.load(Ordering::Relaxed) / 1_000
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn suspended_process_detects_the_loss_before_its_tasks_run() {
     let clock = Arc::new(ManualClock::default());
     let locks = Locks::new(Arc::new(MemoryLocks::new(clock.clone())), clock.clone());
     let lease = acquire(&job_lock(&locks)).await;
-    clock.0.store(29_699_999, Ordering::Relaxed);
+    // The time advances although no task runs, as for a suspended process.
+    clock.advance(Duration::from_micros(29_699_999));
     assert!(lease.is_held());
-    clock.0.store(29_700_000, Ordering::Relaxed);
+    clock.advance(Duration::from_micros(1));
     assert!(!lease.is_held());
 }
 
@@ -338,7 +325,7 @@ async fn releasing_a_nested_lease_of_a_lost_lock_returns_false() {
 
 #[tokio::test(start_paused = true)]
 async fn expired_entries_of_other_processes_are_removed() {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let store = MemoryLocks::new(clock);
     for number in 0..20_000 {
         let name = number.to_string();

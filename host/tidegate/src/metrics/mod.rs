@@ -28,7 +28,7 @@ pub const MAX_NAME_LENGTH: usize = 128;
 /// ```
 /// use std::{sync::Arc, time::Duration};
 /// use tidegate::{Metrics, Outcome, SystemClock};
-/// let metrics = Metrics::new(100, Arc::new(SystemClock::start()));
+/// let metrics = Metrics::new(100, Arc::new(SystemClock::new()));
 /// metrics.record("taobao", "taobao.trade.get", Outcome::Success, Duration::from_millis(120));
 /// let hour = metrics.stats("taobao", None, Duration::from_secs(3600));
 /// assert_eq!((hour.count, hour.error_rate), (1, 0.0));
@@ -171,12 +171,13 @@ mod tests {
     use super::*;
     use crate::SystemClock;
     use proptest::prelude::*;
+    use tidegate_core::{ManualClock, Timestamp};
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
     #[test]
     fn endpoints_beyond_the_maximum_are_counted_together() {
-        let metrics = Metrics::new(2, Arc::new(SystemClock::start()));
+        let metrics = Metrics::new(2, Arc::new(SystemClock::new()));
         for endpoint in ["a", "b", "c", "d", "a"] {
             metrics.record("jd", endpoint, Outcome::Success, Duration::from_millis(5));
         }
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn extreme_durations_and_names_are_clamped() {
-        let metrics = Metrics::new(9, Arc::new(SystemClock::start()));
+        let metrics = Metrics::new(9, Arc::new(SystemClock::new()));
         let name = "é".repeat(1_000);
         (0..100).for_each(|_| metrics.record("jd", &name, Outcome::Success, Duration::MAX));
         let stats = metrics.stats("jd", None, HOUR);
@@ -198,7 +199,7 @@ mod tests {
 
     #[test]
     fn concurrent_recording_loses_no_call() {
-        let metrics = Metrics::new(9, Arc::new(SystemClock::start()));
+        let metrics = Metrics::new(9, Arc::new(SystemClock::new()));
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
@@ -210,19 +211,6 @@ mod tests {
         });
         let stats = metrics.stats("pdd", None, HOUR);
         assert_eq!((stats.errors, stats.total_ms), (40_000, 120_000.0));
-    }
-
-    /// A clock that the test advances.
-    struct ManualClock(std::sync::atomic::AtomicU64);
-
-    impl Clock for ManualClock {
-        fn now(&self) -> tidegate_core::Timestamp {
-            tidegate_core::Timestamp::from_micros(self.unix_ms() * 1_000)
-        }
-
-        fn unix_ms(&self) -> u64 {
-            self.0.load(std::sync::atomic::Ordering::Relaxed)
-        }
     }
 
     /// Computes count, successes, start of the window and sorted durations in milliseconds from a list of all calls.
@@ -248,11 +236,12 @@ mod tests {
         fn stats_of_every_range_match_a_list_of_all_calls(
             steps in proptest::collection::vec((0u64..40_000_000, any::<bool>(), 1_000u64..60_000_000), 1..80),
         ) {
-            let clock = Arc::new(ManualClock(std::sync::atomic::AtomicU64::new(1_800_000_000_000)));
+            let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_800_000_000_000_000)));
             let metrics = Metrics::new(9, Arc::clone(&clock) as Arc<dyn Clock>);
             let mut calls = Vec::new();
             for (pause_ms, succeeded, us) in steps {
-                let at = clock.0.fetch_add(pause_ms, std::sync::atomic::Ordering::Relaxed) + pause_ms;
+                clock.advance(Duration::from_millis(pause_ms));
+                let at = clock.unix_ms();
                 let outcome = if succeeded { Outcome::Success } else { Outcome::Error };
                 metrics.record("jd", "x", outcome, Duration::from_micros(us));
                 calls.push((at, succeeded, us));

@@ -130,7 +130,7 @@ mod tests {
     /// Queries an hour and a minute twice each. Returns the counts and the number of queries to the store.
     async fn query_twice(replies: bool) -> (Vec<Option<u64>>, u32) {
         let store = Arc::new(CountingStore { queries: 0.into(), replies });
-        let local = Metrics::new(9, Arc::new(SystemClock::start()));
+        let local = Metrics::new(9, Arc::new(SystemClock::new()));
         let fleet = FleetMetrics { local, shared: Some(Arc::clone(&store) as Arc<dyn MetricStore>) };
         let deadline = Instant::now() + Duration::from_secs(5);
         let stats = TickStats { fleet, deadline, runtime: Handle::current(), results: Mutex::default() };

@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use super::super::{Config, Parser, reader};
 use super::*;
 use crate::notify::SendFuture;
-use crate::{Notification, Secret, Timestamp};
+use crate::{ManualClock, Notification, Secret, Timestamp};
 
 /// A channel with a setting and a secret. It cannot be opened if the number is 0.
 #[derive(Debug, PartialEq)]
@@ -35,18 +35,6 @@ struct NoNotifier;
 impl Notifier for NoNotifier {
     fn send<'a>(&'a self, _: &'a Notification) -> SendFuture<'a> {
         Box::pin(std::future::ready(Ok(())))
-    }
-}
-
-struct FixedClock;
-
-impl Clock for FixedClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::default()
-    }
-
-    fn unix_ms(&self) -> u64 {
-        7
     }
 }
 
@@ -92,7 +80,7 @@ impl Notifier for Mutex<NoNotifier> {
 
 #[test]
 fn channel_is_opened_with_the_clock_of_the_program_or_says_why_not() {
-    let context = ChannelContext::new(Arc::new(FixedClock));
+    let context = ChannelContext::new(Arc::new(ManualClock::new(Timestamp::from_micros(7_000))));
     assert!(ops("pager", 5).open(&context).is_ok());
     assert_eq!(ops("pager", 0).open(&context).err().unwrap().to_string(), "0 is not a pager");
 }

@@ -118,7 +118,7 @@ struct Fleet {
 
 impl Fleet {
     fn new() -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = Arc::new(MemoryAlerts::new(Arc::clone(&clock)));
         let inbox = Arc::new(Inbox::default());
         let process = |name| {
