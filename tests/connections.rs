@@ -50,6 +50,9 @@ fn open(config: &RedisConfig) -> Redis {
 /// Asserts that the server can be used: scripts run, written values can be read, and published messages are received.
 async fn assert_usable(config: &RedisConfig, kind: &str) -> Redis {
     let redis = open(config);
+    assert_eq!(redis.health().state, ServerState::Connecting, "{kind}");
+    within_timeout(redis.ready()).await;
+    assert_eq!(redis.health().state, ServerState::Up, "{kind}");
     let key = |tag: &str| format!("{}count:{{{tag}}}", config.prefix);
     for tag in ["jd", "taobao", "pdd", "douyin"] {
         let key = key(tag);
