@@ -31,6 +31,7 @@ const MAX_MESSAGE_SIZE: usize = 4_096;
 const PLATFORM: &str = "attacker";
 
 /// The result of the attacks by one hostile policy.
+#[derive(Debug)]
 pub struct AttackReport {
     /// The outcome: `fault KIND`, `rejected: ERROR` or `verdict`.
     pub outcome: String,

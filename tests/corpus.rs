@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use tidegate_policy::PolicyKind;
 
 /// A policy of the corpus.
+#[derive(Debug)]
 pub struct HostilePolicy {
     /// The name of the file.
     pub name: String,

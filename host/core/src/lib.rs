@@ -39,6 +39,8 @@
 //! # Ok::<(), tidegate_core::QuotaError>(())
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod admit;
 pub mod alert;
 pub mod backoff;

@@ -38,6 +38,8 @@
 //!
 //! The kind `log` is always available.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(feature = "dingtalk")]
 mod dingtalk;
 #[cfg(feature = "email")]

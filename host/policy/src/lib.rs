@@ -4,6 +4,8 @@
 //! [`Policies`] reads a directory and keeps the last good version of every file active. It evaluates policies with one
 //! immutable [`Generation`] at a time. A policy only advises: if it faults, the built-in fallback decides.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod admission;
 mod candidate;
 mod clock;

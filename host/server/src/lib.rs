@@ -1,5 +1,7 @@
 //! The `tidegate` command line and the HTTP API.
 
+#![allow(missing_debug_implementations, unnameable_types, reason = "only the binary and tests use this library")]
+
 pub mod api;
 mod build;
 pub mod cases;

@@ -13,7 +13,7 @@
 //! A [`ConfigFile`] is read at the start and followed while the host runs. [`channel`] shows how to write a channel kind.
 //!
 //! State is in memory, or in Redis to share it between processes. [`blocking`] has the same services for programs
-//! without an async runtime, and `tower` has a layer for HTTP client services.
+//! without an async runtime, and [`tower`] has a layer for HTTP client services.
 //!
 //! # Example
 //!
@@ -68,8 +68,8 @@
 //! | --- | --- | --- |
 //! | `rhai` | yes | policies as Rhai scripts |
 //! | `wasm` | yes | policies as Wasm components |
-//! | `tower` | yes | the modules `tower` and `response`, and `Host::read_failure` for responses of platforms |
-//! | `redis` | no | limits, locks, metrics and alerts that processes share through Redis |
+//! | `tower` | yes | the modules [`tower`] and [`mod@response`], and [`Host::read_failure`] for responses of platforms |
+//! | `redis` | no | limits, locks, metrics and alerts that processes share through Redis; the module [`mod@redis`] |
 //! | `policies` | yes | the policy registry, reload and alerting; `rhai` and `wasm` enable it |
 //! | `internals` | no | what the tests of tidegate's workspace and its server need; exempt from semantic versioning |
 //!
@@ -78,7 +78,7 @@
 //!
 //! With `default-features = false` the crate has limits, retries with the built-in classification, locks and metrics.
 
-#![warn(missing_debug_implementations)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admission;
 mod advice;
@@ -112,8 +112,6 @@ mod process_view;
 mod reload;
 #[cfg(feature = "tower")]
 pub mod response;
-#[cfg(test)]
-mod send_sync;
 mod stores;
 mod system_env;
 mod ticker;

@@ -70,6 +70,8 @@
 //!
 //! Policies compile for every target, so `cargo test` can test them without a host.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(all(feature = "allocator", any(test, target_family = "wasm")))]
 mod allocator;
 #[doc(hidden)]

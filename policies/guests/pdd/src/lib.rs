@@ -10,6 +10,7 @@
 use tidegate_sdk::{Class, Failure, Retry, Verdict};
 
 /// The policy for the platform `pdd`.
+#[derive(Debug)]
 pub struct Pdd;
 
 /// The length of the shortest rate-limit window of the platform.
