@@ -1,5 +1,6 @@
 //! Admission policies set the cost of a request and select its limits, through the library and over HTTP.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use http::StatusCode;
@@ -36,7 +37,7 @@ fn policies(dir: &Path) -> std::sync::Arc<Policies> {
     std::fs::create_dir(dir.join("admit")).unwrap();
     std::fs::write(dir.join("admit/pdd.rhai"), SCRIPT).unwrap();
     let policies = Policies::open(&policies_config(dir));
-    assert_eq!(policies.reload().rejected, [""; 0]);
+    assert_eq!(policies.reload().rejected, BTreeMap::new());
     policies
 }
 
@@ -56,7 +57,7 @@ fn admission_script_allows_denies_or_abstains() {
     let admit = |endpoint: &str| policies.admit(&request(endpoint));
     let deny = Admission::Deny { reason: "closed for the night".into(), status: 503 };
     assert_eq!(admit("closed").verdict, deny);
-    assert_eq!((admit("goods").verdict, &*admit("goods").by), (Admission::Default, "fallback"));
+    assert_eq!((admit("goods").verdict, &*admit("goods").policy), (Admission::Default, "fallback"));
     let with_label = request("orders").with_labels([("seller".to_owned(), "7".to_owned())].into());
     let scope = [("api".to_owned(), "orders".to_owned()), ("seller".to_owned(), "7!".to_owned())].into();
     assert_eq!(policies.admit(&with_label).verdict, Admission::Allow { cost: 2, scope });
@@ -64,7 +65,7 @@ fn admission_script_allows_denies_or_abstains() {
     assert_eq!(policies.admit(&with_cost_header).verdict, Admission::Allow { cost: 3, scope: [].into() });
     for (endpoint, kind) in [("free", FaultKind::Type), ("loop", FaultKind::Operations)] {
         let decided = admit(endpoint);
-        assert_eq!((decided.verdict, &*decided.by), (Admission::Default, "fallback"), "{endpoint}");
+        assert_eq!((decided.verdict, &*decided.policy), (Admission::Default, "fallback"), "{endpoint}");
         assert_eq!(decided.fault.map(|fault| fault.kind), Some(kind), "{endpoint}");
     }
 }

@@ -137,8 +137,8 @@ async fn edited_rule_becomes_active_and_invalid_edit_is_rejected() {
 
     write_rules(alerting.dir.path(), &RULE.replace("error_rate > 0.1", "eror_rate > 0.1"));
     let rejected = alerting.host.policies().unwrap().reload().rejected;
-    assert!(rejected[0].contains("alerts.toml:3:14: "), "{rejected:?}");
-    assert!(rejected[0].contains("error_rate"), "the suggested name is in the message: {rejected:?}");
+    assert!(rejected["alerts.toml"].contains("alerts.toml:3:14: "), "{rejected:?}");
+    assert!(rejected["alerts.toml"].contains("error_rate"), "the suggested name is in the message: {rejected:?}");
     alerting.assert_no_message_for(30).await; // the previous rule, with 0.5, stays active
     alerting.record_calls(0, 200);
     // The alert fires within the cooldown of the first message, so its message is sent after the cooldown.
@@ -153,7 +153,7 @@ async fn firing_alert_of_deleted_rule_is_resolved() {
     assert_eq!(alerting.next_message().await, "[critical] high_error_rate firing: jd");
     write_rules(alerting.dir.path(), "");
     let rejected = alerting.host.policies().unwrap().reload().rejected;
-    assert!(rejected[0].contains("alerts.toml:1:1: the file is empty"), "{rejected:?}");
+    assert!(rejected["alerts.toml"].contains("alerts.toml:1:1: the file is empty"), "{rejected:?}");
     alerting.assert_no_message_for(5).await;
     write_rules(alerting.dir.path(), "# nothing to watch\n");
     alerting.host.policies().unwrap().reload();

@@ -8,6 +8,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tidegate::SystemClock;
 use tidegate_core::config::{PoliciesConfig, PolicyConfig};
 use tidegate_core::{
     Admission, Class, Failure, Fault, HostView, LimitStatus, Quota, Request, Snapshot, Stats, Verdict, fallback,
@@ -68,7 +69,7 @@ pub fn attack(hostile: &HostilePolicy, profile: LimitProfile, rounds: usize) -> 
     fs::write(dir.path().join("retry/valid.rhai"), VALID_POLICY).map_err(io_error)?;
     let config = config(dir.path(), hostile, profile);
     let policies = Policies::open(&config);
-    policies.set_view(Arc::new(FixedView(stats())));
+    policies.attach(Arc::new(FixedView(stats())), Arc::new(SystemClock::new()));
     let (started, done) = (Barrier::new(2), AtomicBool::new(false));
     thread::scope(|scope| {
         let valid_caller = scope.spawn(|| call_valid_policy(&policies, &started, &done));
@@ -122,7 +123,7 @@ fn call_valid_policy(policies: &Policies, started: &Barrier, done: &AtomicBool) 
         for (failure, expected) in failures.iter().zip(&expected) {
             let decision = policies.classify(failure);
             calls += 1;
-            if (&decision.verdict, &*decision.by) != (expected, "retry/valid.rhai") {
+            if (&decision.verdict, &*decision.policy) != (expected, "retry/valid.rhai") {
                 wrong_decision.get_or_insert_with(|| format!("{decision:?}"));
             }
         }
@@ -194,10 +195,10 @@ impl AttackRun<'_> {
 
     /// Loads the hostile policy, and waits until it is compiled. Returns the errors.
     fn reload(&self) -> Vec<String> {
-        let changes = self.policies.subscribe();
-        let mut errors = self.policies.reload().rejected;
-        while errors.iter().any(|error| error.contains("still compiling")) && changes.recv().is_ok() {
-            errors = self.policies.reload().rejected;
+        let mut changes = self.policies.subscribe();
+        let mut errors: Vec<_> = self.policies.reload().rejected.into_values().collect();
+        while errors.iter().any(|error| error.contains("still compiling")) && changes.next().is_some() {
+            errors = self.policies.reload().rejected.into_values().collect();
         }
         errors
     }
@@ -272,7 +273,7 @@ impl AttackRun<'_> {
         if self.hostile.kind == PolicyKind::Retry {
             let failure = failure(true);
             let decision = self.policies.classify(&failure);
-            let is_fallback = (&*decision.by, &decision.verdict) == ("fallback", &fallback::classify(&failure));
+            let is_fallback = (&*decision.policy, &decision.verdict) == ("fallback", &fallback::classify(&failure));
             let holds = is_fallback && decision.fault.is_some() == fault.is_some();
             report.require(holds, || format!("expected the fallback, found {decision:?}"));
         }

@@ -69,7 +69,7 @@ fn modified_at(entry: &Path) -> Duration {
 /// Returns whether the component gives the verdict, whether it was cached or compiled now.
 fn component_decides(policies: &Policies) -> bool {
     let failure = Failure::response(200).with_platform("jd");
-    &*policies.classify(&failure).by == "retry/jd.wasm"
+    &*policies.classify(&failure).policy == "retry/jd.wasm"
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use tidegate_lint::review;
-use tidegate_policy::{Policies, PolicyKind, load_one};
+use tidegate_policy::{Policies, PolicyKind, load_policy};
 
 use crate::policies::policies_config;
 
@@ -13,7 +13,7 @@ fn rejection(kind: PolicyKind, script: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.rhai");
     fs::write(&path, script).unwrap();
-    let loaded = load_one(&path, Some(kind), &policies_config(dir.path()));
+    let loaded = load_policy(&path, Some(kind), &policies_config(dir.path()));
     loaded.err().map(|error| error.to_string()).unwrap_or_default().replace(&format!("{}:", path.display()), "")
 }
 
@@ -349,7 +349,7 @@ fn check_inline_condition(condition: &str) -> String {
     fs::write(&file, format!("[rules.r]\ncondition = '{condition}'\n")).unwrap();
     let config = policies_config(dir.path());
     let rejected = Policies::open(&config).reload().rejected;
-    let messages = if rejected.is_empty() { review(&config) } else { rejected };
+    let messages = if rejected.is_empty() { review(&config) } else { rejected.into_values().collect() };
     messages.join("\n").replace(&format!("{}:", file.display()), "")
 }
 

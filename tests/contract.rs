@@ -9,7 +9,7 @@ use tidegate_core::config::{PoliciesConfig, ResolvedPolicyConfig, Setting, Setti
 use tidegate_core::{
     Admission, AlertVerdict, Class, Failure, HostView, LimitStatus, Quota, Request, Snapshot, Stats, Verdict,
 };
-use tidegate_policy::wasm::WasmEngine;
+use tidegate_policy::wasm::{WasmBinary, WasmEngine};
 use tidegate_policy::{Error, LoadedPolicy, PolicyKind};
 use tidegate_tests::corpus::HostilePolicy;
 
@@ -32,7 +32,12 @@ fn with_settings<const N: usize>(settings: [(&str, Setting); N]) -> ResolvedPoli
 }
 
 fn load(kind: PolicyKind, bytes: &[u8], config: &ResolvedPolicyConfig) -> Result<LoadedPolicy, Error> {
-    WasmEngine::new(&self::config()).unwrap().load(kind, &format!("{}/x.wasm", kind.folder()), bytes, config)
+    WasmEngine::new(&self::config()).unwrap().load(
+        kind,
+        &format!("{}/x.wasm", kind.folder()),
+        &WasmBinary::new(bytes),
+        config,
+    )
 }
 
 /// A view with the same statistics in every window, and a limit for the platform `jd`.

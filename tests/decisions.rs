@@ -1,12 +1,13 @@
 //! The decision log: its lines, the secrets that it masks, its size, and that write errors do not affect verdicts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tidegate::SystemClock;
 use tidegate::{ConfigFile, Failure, Host, Request};
 use tidegate_core::config::DecisionsConfig;
 use tidegate_core::{HostView, LimitStatus, Quota, Snapshot, Stats};
@@ -59,8 +60,8 @@ impl LogFixture {
             fs::write(path, text).unwrap();
         }
         let policies = Policies::open(&policies_config(dir.path()));
-        assert_eq!(policies.reload().rejected, [""; 0]);
-        policies.set_view(Arc::new(FixedView));
+        assert_eq!(policies.reload().rejected, BTreeMap::new());
+        policies.attach(Arc::new(FixedView), Arc::new(SystemClock::new()));
         Self { dir, policies }
     }
 
@@ -78,7 +79,7 @@ impl LogFixture {
 
     fn classify(&self, code: &str) -> String {
         let failure = Failure::default().with_platform("jd").with_code(code);
-        self.policies.classify(&failure).by.to_string()
+        self.policies.classify(&failure).policy.to_string()
     }
 
     /// Closes the log and returns its lines.

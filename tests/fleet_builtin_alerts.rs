@@ -1,5 +1,6 @@
 //! The alerts that tidegate raises about itself, with a real Redis that fails and recovers.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -102,7 +103,7 @@ fn open_policies(fleet: &Fleet, dir: &Path) -> Arc<Policies> {
     let mut config = fleet.config.policies.clone();
     config.dir = dir.to_owned();
     let policies = Policies::open(&config);
-    assert_eq!(policies.reload().rejected, [""; 0]);
+    assert_eq!(policies.reload().rejected, BTreeMap::new());
     policies
 }
 
@@ -117,14 +118,14 @@ async fn quarantine_in_a_process_that_does_not_lead_is_an_ordinary_alert() {
     let (standby, _) = fleet.start();
     let failure = Failure::default().with_platform("jd").with_code("broken");
     for _ in 0..standby.config().policies.max_faults {
-        assert_eq!(&*standby.policies().unwrap().classify(&failure).by, "fallback");
+        assert_eq!(&*standby.policies().unwrap().classify(&failure).policy, "fallback");
     }
     assert_eq!(fleet.next_message().await, "[warning] policy_quarantined firing: retry/jd.rhai");
     let active = leader.alerts().active().await.unwrap();
     assert_eq!((active[0].rule.as_str(), active[0].state), ("policy_quarantined", AlertPhase::Firing));
     fs::write(dir.path().join("retry/jd.rhai"), "abstain()").unwrap();
     for host in [&standby, &leader] {
-        assert_eq!(host.policies().unwrap().reload().rejected, [""; 0]);
+        assert_eq!(host.policies().unwrap().reload().rejected, BTreeMap::new());
     }
     assert_eq!(fleet.next_message().await, "[warning] policy_quarantined resolved: retry/jd.rhai");
     assert_eq!(titles(&leader, 2).await.len(), 2);
@@ -158,7 +159,7 @@ async fn different_policies_are_noticed_until_they_are_equal_again() {
     // The second process gets a new version first, and then the first one gets it too.
     for (index, expected) in [(1, Some(AlertPhase::Pending)), (0, None)] {
         fs::write(dirs[index].path().join("retry/jd.rhai"), "retry(\"transient\")").unwrap();
-        assert_eq!(hosts[index].policies().unwrap().reload().rejected, [""; 0]);
+        assert_eq!(hosts[index].policies().unwrap().reload().rejected, BTreeMap::new());
         let processes = fleet_when_differing(&hosts[0], expected).await;
         let hashes = hashes(&processes);
         assert_eq!(hashes.len(), 2);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tidegate_core::{AlertPolicy, FnHostView, HostView, Snapshot, Stats};
-use tidegate_policy::{Error, load_one};
+use tidegate_policy::{Error, load_policy};
 
 use crate::policies::{policies_config, stats_with};
 
@@ -69,7 +69,7 @@ fn load(dir: &Path, name: &str, text: &str) -> Result<Arc<dyn AlertPolicy>, Erro
     let file = dir.join("alerts").join(name);
     std::fs::create_dir_all(dir.join("alerts")).unwrap();
     std::fs::write(&file, text).unwrap();
-    let loaded = load_one(&file, None, &policies_config(dir))?;
+    let loaded = load_policy(&file, None, &policies_config(dir))?;
     Ok(loaded.into_alert().expect("a script in alerts/ is an alert condition"))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tidegate_core::config::Config;
 use tidegate_core::{Failure, FailureKind, RetryPolicy};
-use tidegate_policy::{LoadedPolicy, PolicyKind, load_one};
+use tidegate_policy::{LoadedPolicy, PolicyKind, load_policy};
 use tidegate_server::cases::{self, TestedPolicy};
 
 use crate::policies::{empty_view, failure, policies_config, shipped_policies_dir, verdict_text};
@@ -64,7 +64,7 @@ fn components() -> Vec<PathBuf> {
 }
 
 fn load(path: &Path) -> Arc<dyn RetryPolicy> {
-    let loaded = load_one(path, Some(PolicyKind::Retry), &policies_config(&shipped_policies_dir()));
+    let loaded = load_policy(path, Some(PolicyKind::Retry), &policies_config(&shipped_policies_dir()));
     let Ok(LoadedPolicy::Retry(policy)) = loaded else { panic!("{}: {:?}", path.display(), loaded.err()) };
     policy
 }

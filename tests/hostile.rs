@@ -11,7 +11,7 @@ use tidegate_core::config::PoliciesConfig;
 use tidegate_core::{
     AlertVerdict, Class, Failure, Fault, FaultKind, FnHostView, HostView, RetryPolicy, Snapshot, Stats, Verdict,
 };
-use tidegate_policy::wasm::WasmEngine;
+use tidegate_policy::wasm::{WasmBinary, WasmEngine};
 use tidegate_policy::{Policies, PolicyKind};
 use tidegate_tests::corpus::{self, HostilePolicy};
 
@@ -95,7 +95,10 @@ fn fault_of_an_inline_condition_has_its_position_in_the_rules_file() {
     assert!(fault.message.contains("alerts.toml:2:35: "), "{fault}");
     assert_eq!(evaluate(8), Ok(AlertVerdict::Firing { detail: None }));
     let status = policies.status().remove(0);
-    assert_eq!((status.path.as_str(), status.evaluations, status.faults["operations"]), ("alerts.toml", 2, 1));
+    assert_eq!(
+        (status.path.as_str(), status.evaluations, status.faults[&FaultKind::Operations]),
+        ("alerts.toml", 2, 1)
+    );
 }
 
 /// The deadline of the policies. It is long enough that a busy machine causes no fault, and short enough for a test.
@@ -119,7 +122,11 @@ fn component(path: &str) -> Vec<u8> {
 
 fn retry(engine: &WasmEngine, path: &str) -> Arc<dyn RetryPolicy> {
     let config = config().resolve("retry/x.wasm");
-    engine.load(PolicyKind::Retry, "retry/x.wasm", &component(path), &config).unwrap().into_retry().unwrap()
+    engine
+        .load(PolicyKind::Retry, "retry/x.wasm", &WasmBinary::new(&component(path)), &config)
+        .unwrap()
+        .into_retry()
+        .unwrap()
 }
 
 fn attempt(policy: &Arc<dyn RetryPolicy>, attempt: u32) -> Result<Verdict, Fault> {
@@ -173,7 +180,11 @@ fn more_looping_calls_than_instances_reach_their_deadline() {
 fn alert_condition_reads_another_window() {
     let bytes = component("guests/hourly_error_rate_above_half.wat");
     let config = config().resolve("alerts/x.wasm");
-    let policy = engine().load(PolicyKind::Alert, "alerts/x.wasm", &bytes, &config).unwrap().into_alert().unwrap();
+    let policy = engine()
+        .load(PolicyKind::Alert, "alerts/x.wasm", &WasmBinary::new(&bytes), &config)
+        .unwrap()
+        .into_alert()
+        .unwrap();
     let evaluate = |error_rate| {
         let windows = move |range| {
             assert_eq!(range, Duration::from_secs(3_600));

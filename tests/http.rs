@@ -1,5 +1,6 @@
 //! The HTTP API, as a worker in any language uses it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -288,7 +289,7 @@ async fn failure_of_a_reported_call_is_read_from_its_body() {
     let script = r#"if code == "7" { retry("throttled", 2000) } else { give_up("permanent", code) }"#;
     std::fs::write(dir.path().join("retry/shop.rhai"), script).unwrap();
     let policies = Policies::open(&crate::policies::policies_config(dir.path()));
-    assert_eq!(policies.reload().rejected, [""; 0]);
+    assert_eq!(policies.reload().rejected, BTreeMap::new());
     let router =
         tidegate_server::http::router(Host::builder().config(config).policies(policies).build().unwrap(), None);
     let report =

@@ -1,12 +1,13 @@
 //! The shipped policies, and helpers for tests of policies.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use std::sync::Arc;
 use tidegate_core::config::PoliciesConfig;
 use tidegate_core::{Action, AlertVerdict, Failure, FnHostView, HostView, Snapshot, Stats, Verdict};
-use tidegate_policy::{LoadedPolicy, Policies, load_one};
+use tidegate_policy::{LoadedPolicy, Policies, load_policy};
 
 /// Returns the directory of the shipped policies.
 pub fn shipped_policies_dir() -> PathBuf {
@@ -51,7 +52,7 @@ pub fn failure(json: &str) -> Failure {
 #[test]
 fn shipped_policies_load_without_errors_and_have_four_rules() {
     let policies = Policies::open(&policies_config(&shipped_policies_dir()));
-    assert_eq!(policies.reload().rejected, [""; 0]);
+    assert_eq!(policies.reload().rejected, BTreeMap::new());
     let rules = policies.rules();
     let names: Vec<_> = rules.iter().map(|rule| rule.name.as_str()).collect();
     assert_eq!(names, ["error_budget", "high_error_rate", "mostly_limited", "slow"]);
@@ -66,7 +67,7 @@ fn assert_verdicts(rows: &[(&str, &str, &str)]) {
     let policies = Policies::open(&policies_config(&shipped_policies_dir()));
     for (json, expected, policy) in rows {
         let decision = policies.classify(&failure(json));
-        assert_eq!((verdict_text(&decision.verdict).as_str(), &*decision.by), (*expected, *policy), "{json}");
+        assert_eq!((verdict_text(&decision.verdict).as_str(), &*decision.policy), (*expected, *policy), "{json}");
     }
 }
 
@@ -133,7 +134,7 @@ fn taobao_retry_policy_uses_the_sub_code_of_ambiguous_codes() {
 fn burn_rate_fires_only_with_both_windows_high_and_enough_calls() {
     let config = policies_config(&shipped_policies_dir());
     let Ok(LoadedPolicy::Alert(policy)) =
-        load_one(&shipped_policies_dir().join("alerts/burn_rate.rhai"), None, &config)
+        load_policy(&shipped_policies_dir().join("alerts/burn_rate.rhai"), None, &config)
     else {
         panic!("not an alert condition")
     };

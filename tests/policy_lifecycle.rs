@@ -1,5 +1,6 @@
 //! Limits, settings and candidates of policies, and the quarantine of policies that keep failing.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ fn failure(code: &str) -> Failure {
 /// Returns the deciding policy and the reason of its verdict, as `POLICY: REASON`.
 fn decision(policies: &Policies, code: &str) -> String {
     let decision = policies.classify(&failure(code));
-    format!("{}: {}", decision.by, decision.verdict.reason.unwrap_or_default())
+    format!("{}: {}", decision.policy, decision.verdict.reason.unwrap_or_default())
 }
 
 fn status(policies: &Policies, path: &str) -> PolicyStatus {
@@ -53,7 +54,7 @@ fn failing_policy_is_replaced_by_its_previous_version_until_it_is_edited() {
     let dir = dir_with_retry_policy("if code == \"bad\" { throw \"first\" } retry(\"transient\", \"first\")");
     let policies = Policies::open(&config(dir.path(), "[policies]\nmax_faults = 3"));
     save(dir.path(), "taobao.rhai", "if code == \"x\" || code == \"bad\" { throw \"second\" } abstain()");
-    assert_eq!(policies.reload().rejected, [""; 0]);
+    assert_eq!(policies.reload().rejected, BTreeMap::new());
     for _ in 0..3 {
         assert_eq!(decision(&policies, "x"), "fallback: server error");
     }
@@ -80,7 +81,11 @@ fn failing_policy_without_a_previous_version_is_replaced_by_the_fallback() {
         decision(&policies, "bad");
     }
     assert_eq!(decision(&policies, "x"), "fallback: server error");
-    assert_eq!(&*policies.classify(&Failure::default()).by, "retry/default.rhai", "other policies are not affected");
+    assert_eq!(
+        &*policies.classify(&Failure::default()).policy,
+        "retry/default.rhai",
+        "other policies are not affected"
+    );
 }
 
 #[test]
@@ -123,7 +128,7 @@ fn policy_can_override_a_limit() {
     let policies = Policies::open(&config(dir.path(), lines));
     assert_eq!(policies.classify(&failure("long")).fault.map(|fault| fault.kind), Some(FaultKind::Operations));
     let other = failure("long").with_platform("jd");
-    assert_eq!(&*policies.classify(&other).by, "retry/jd.rhai");
+    assert_eq!(&*policies.classify(&other).policy, "retry/jd.rhai");
 }
 
 const SETTINGS: &str = r#"
@@ -144,7 +149,7 @@ fn invalid_settings_leave_the_old_settings_active() {
         let lines = format!("[policy.'retry/taobao']\nsettings = {{ {settings} }}");
         policies.apply_config(&config(dir.path(), &lines)).rejected
     };
-    assert_eq!(set("max_wait = 5, region = 'sg'"), [""; 0]);
+    assert_eq!(set("max_wait = 5, region = 'sg'"), BTreeMap::new());
     let good = (Some(Class::Throttled), Some(5_000), "sg".to_owned());
     assert_eq!(verdict(), good);
     let rows = [
@@ -156,7 +161,7 @@ fn invalid_settings_leave_the_old_settings_active() {
         ("region = 5", "the setting `region` is a string in the script, but a number in the configuration"),
     ];
     for (settings, expected) in rows {
-        let error = set(settings).concat();
+        let error = set(settings).remove("retry/taobao.rhai").unwrap_or_default();
         assert!(error.contains(expected), "{settings}: {error}");
         assert_eq!(verdict(), good, "{settings}");
     }
@@ -176,7 +181,9 @@ fn candidate_reports_differences_and_becomes_active_when_it_is_renamed() {
     assert_eq!((differences.differing, differences.dropped), (2, 0), "another reason alone is no difference");
     let last = differences.last.unwrap();
     assert_eq!((last.failure.code.as_deref(), last.active.reason.as_deref()), (Some("boom"), Some("active")));
-    assert!(last.candidate.unwrap_err().contains("taobao.candidate.rhai:2:"));
+    let json = serde_json::to_value(&last).unwrap();
+    assert_eq!(json["candidate"]["fault"]["kind"], "trap");
+    assert!(last.candidate.unwrap_err().message.contains("taobao.candidate.rhai:2:"));
 
     fs::rename(dir.path().join("retry/taobao.candidate.rhai"), dir.path().join("retry/taobao.rhai")).unwrap();
     policies.reload();
@@ -209,16 +216,19 @@ fn candidate_runs_at_the_position_of_its_policy_in_the_chain() {
     // The platform's candidate abstains on 7 and decides 9.
     assert_eq!(differences_of(&policies, "retry/taobao.candidate.rhai", 4).differing, 2);
     // The default's candidate decides 2 differently and abstains on 9. Both abstain on 3, and 7 does not reach them.
-    assert_eq!(differences_of(&policies, "retry/default.candidate.rhai", 3).differing, 2);
+    let differences = differences_of(&policies, "retry/default.candidate.rhai", 3);
+    assert_eq!(differences.differing, 2);
+    let json = serde_json::to_value(&differences).unwrap();
+    assert!(json["last"]["candidate"]["verdict"]["action"].is_string(), "{json}");
 }
 
-fn differences(policies: &Arc<Policies>, count: u64) -> tidegate_policy::Differences {
+fn differences(policies: &Arc<Policies>, count: u64) -> tidegate_policy::CandidateDifferences {
     differences_of(policies, "retry/taobao.candidate.rhai", count)
 }
 
 /// Waits until a candidate has been compared a number of times, which happens on its own thread, and returns its
 /// differences.
-fn differences_of(policies: &Arc<Policies>, path: &str, count: u64) -> tidegate_policy::Differences {
+fn differences_of(policies: &Arc<Policies>, path: &str, count: u64) -> tidegate_policy::CandidateDifferences {
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
     loop {
         let differences = status(policies, path).differences.unwrap();

@@ -1,15 +1,15 @@
 //! Reloads of policies and rules that change while they are active.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tidegate_core::{AlertVerdict, Failure, FnHostView, HostView, Snapshot, Stats};
-use tidegate_policy::{Generation, Policies, PolicyStatus, Watch};
+use tidegate_policy::{Generations, Policies, PolicyStatus, Watch};
 use tidegate_tests::corpus::HostilePolicy;
 
 use crate::policies::policies_config;
@@ -64,7 +64,7 @@ impl TestDir {
 /// Policies whose directory is watched until this is dropped.
 struct WatchedPolicies {
     policies: Arc<Policies>,
-    generations: Receiver<Arc<Generation>>,
+    generations: Generations,
     _watch: Watch,
 }
 
@@ -73,8 +73,8 @@ impl WatchedPolicies {
     #[track_caller]
     fn wait_for_reason(&self, expected: &str) {
         while reason(&self.policies) != expected {
-            let generation = self.generations.recv_timeout(Duration::from_secs(30));
-            assert!(generation.is_ok(), "{expected:?} did not become active: {:#?}", self.policies.status());
+            let generation = self.generations.next_within(Duration::from_secs(30));
+            assert!(generation.is_some(), "{expected:?} did not become active: {:#?}", self.policies.status());
         }
     }
 }
@@ -83,7 +83,7 @@ impl WatchedPolicies {
 fn reason(policies: &Policies) -> String {
     let failure = Failure::response(503).with_platform("taobao");
     let decision = policies.classify(&failure);
-    if &*decision.by == "fallback" { "fallback".to_owned() } else { decision.verdict.reason.unwrap_or_default() }
+    if &*decision.policy == "fallback" { "fallback".to_owned() } else { decision.verdict.reason.unwrap_or_default() }
 }
 
 fn status_of(policies: &Policies, path: &str) -> PolicyStatus {
@@ -192,10 +192,10 @@ fn policies_stay_active_if_their_directory_is_missing() {
     let policies = dir.open();
     fs::rename(dir.root(), dir.temp.path().join("gone")).unwrap();
     let report = policies.reload();
-    assert!(report.rejected[0].contains("the last good policies stay active"), "{report:?}");
+    assert!(report.rejected.values().all(|error| error.contains("the last good policies stay active")), "{report:?}");
     assert_eq!(reason(&policies), "good");
     fs::rename(dir.temp.path().join("gone"), dir.root()).unwrap();
-    assert_eq!(policies.reload().rejected, [""; 0]);
+    assert_eq!(policies.reload().rejected, BTreeMap::new());
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn partly_written_file_keeps_the_last_good_version_active() {
         assert_eq!(reason(&policies), "good", "{part:?}");
     }
     dir.write("retry/taobao.rhai", BETTER);
-    assert_eq!(policies.reload().rejected, [""; 0]);
+    assert_eq!(policies.reload().rejected, BTreeMap::new());
     assert_eq!(reason(&policies), "better");
 }
 
@@ -231,15 +231,15 @@ fn invalid_edit_keeps_the_last_good_version_and_reports_the_position() {
     assert_eq!(report.changed, ["retry/jd.rhai"], "other files are reloaded");
     assert_eq!(status_of(&policies, "retry/taobao.rhai").generation, Some(1));
     assert_eq!(status_of(&policies, "retry/jd.rhai").generation, Some(2));
-    assert_eq!(generations.try_recv().unwrap().number(), 2);
+    assert_eq!(generations.try_next().unwrap().number(), 2);
     // A reload without changes creates no generation and sends no notification, even if an error remains.
     assert_eq!(policies.reload().generation, 2);
-    assert!(generations.try_recv().is_err());
+    assert!(generations.try_next().is_none());
     // Restoring the active version creates no generation.
     dir.write("retry/taobao.rhai", GOOD);
     assert_eq!(policies.reload().generation, 2);
     assert_eq!(status_of(&policies, "retry/taobao.rhai").stale, None);
-    assert!(generations.try_recv().is_ok(), "the status changed");
+    assert!(generations.try_next().is_some(), "the status changed");
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn slow_compilation_does_not_delay_other_policies() {
     assert!(reason(&watched.policies) == "better", "{report:?}");
     let is_active = |policies: &Policies| status_of(policies, "retry/jd.wasm").generation.is_some();
     while !is_active(&watched.policies) {
-        watched.generations.recv_timeout(Duration::from_secs(60)).unwrap();
+        watched.generations.next_within(Duration::from_secs(60)).unwrap();
     }
     assert_eq!(status_of(&watched.policies, "retry/jd.wasm").stale, None);
 }

@@ -1,5 +1,6 @@
 //! The body of a platform's response: which policies receive it, and where it is logged.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ fn open(files: &[(&str, &str)]) -> (tempfile::TempDir, Arc<Policies>) {
         save(dir.path(), name, script);
     }
     let policies = Policies::open(&policies_config(dir.path()));
-    assert_eq!(policies.reload().rejected, [""; 0]);
+    assert_eq!(policies.reload().rejected, BTreeMap::new());
     (dir, policies)
 }
 

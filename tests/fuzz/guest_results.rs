@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tidegate_core::{Action, Admission, AlertVerdict, Failure, Fault, FaultKind, Request, Snapshot};
 use tidegate_policy::PolicyKind;
-use tidegate_policy::wasm::WasmEngine;
+use tidegate_policy::wasm::{WasmBinary, WasmEngine};
 use tidegate_tests::corpus::HostilePolicy;
 
 use super::{MAX_MESSAGE, fuzz};
@@ -45,7 +45,8 @@ fn retry_policies() {
     let config = policies_config(Path::new("."));
     let engine = WasmEngine::new(&config).unwrap();
     let bytes = component("scripted_retry.wat");
-    let loaded = engine.load(PolicyKind::Retry, "retry/x.wasm", &bytes, &config.resolve("retry/x.wasm"));
+    let loaded =
+        engine.load(PolicyKind::Retry, "retry/x.wasm", &WasmBinary::new(&bytes), &config.resolve("retry/x.wasm"));
     let policy = loaded.unwrap().into_retry().unwrap();
     let call = |sub_code| {
         let mut failure = Failure::default();
@@ -82,7 +83,8 @@ fn conditions() {
     let config = policies_config(Path::new("."));
     let engine = WasmEngine::new(&config).unwrap();
     let bytes = component("scripted_alert.wat");
-    let loaded = engine.load(PolicyKind::Alert, "alerts/x.wasm", &bytes, &config.resolve("alerts/x.wasm"));
+    let loaded =
+        engine.load(PolicyKind::Alert, "alerts/x.wasm", &WasmBinary::new(&bytes), &config.resolve("alerts/x.wasm"));
     let policy = loaded.unwrap().into_alert().unwrap();
     let call = |endpoint| {
         let mut snapshot = Snapshot::default();
@@ -105,7 +107,8 @@ fn admissions() {
     let config = policies_config(Path::new("."));
     let engine = WasmEngine::new(&config).unwrap();
     let bytes = component("scripted_admit.wat");
-    let loaded = engine.load(PolicyKind::Admit, "admit/x.wasm", &bytes, &config.resolve("admit/x.wasm"));
+    let loaded =
+        engine.load(PolicyKind::Admit, "admit/x.wasm", &WasmBinary::new(&bytes), &config.resolve("admit/x.wasm"));
     let policy = loaded.unwrap().into_admit().unwrap();
     let call = |endpoint| policy.admit(&Request::default().with_endpoint(endpoint), &empty_view());
     let allow = |cost, labels| [bytes_of(1), bytes_of(cost), bytes_of(144), bytes_of(labels)].concat();

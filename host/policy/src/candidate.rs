@@ -8,7 +8,8 @@ use std::thread;
 use parking_lot::Mutex;
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
-use tidegate_core::{Action, Failure, HostView, RetryPolicy, Verdict};
+use serde_json::json;
+use tidegate_core::{Action, Failure, Fault, FaultKind, HostView, RetryPolicy, Verdict};
 
 use crate::decisions::mask::mask;
 use crate::tracked::TrackedPolicy;
@@ -19,7 +20,7 @@ const QUEUE_CAPACITY: usize = 256;
 /// How often a candidate's verdict differed from the active policy's verdict.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Differences {
+pub struct CandidateDifferences {
     /// The number of failures that both classified.
     pub compared: u64,
     /// How many of them the candidate decided differently, or faulted on.
@@ -27,20 +28,21 @@ pub struct Differences {
     /// The number of failures that were skipped because the candidate was too slow.
     pub dropped: u64,
     /// The last difference.
-    pub last: Option<Difference>,
+    pub last: Option<CandidateDifference>,
 }
 
 /// One difference between a candidate and the active policy.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Difference {
+pub struct CandidateDifference {
     /// The failure. Serialized without secrets.
     #[serde(serialize_with = "masked")]
     pub failure: Failure,
     /// The actual verdict.
     pub active: Verdict,
-    /// The candidate's verdict, or the message of its fault.
-    pub candidate: Result<Verdict, String>,
+    /// The candidate's verdict or its fault. It is serialized with the key `verdict` or `fault`, as in the decision log.
+    #[serde(serialize_with = "verdict_or_fault")]
+    pub candidate: Result<Verdict, Fault>,
 }
 
 fn masked<S: Serializer>(failure: &Failure, to: S) -> Result<S::Ok, S::Error> {
@@ -49,11 +51,19 @@ fn masked<S: Serializer>(failure: &Failure, to: S) -> Result<S::Ok, S::Error> {
     value.serialize(to)
 }
 
+fn verdict_or_fault<S: Serializer>(result: &Result<Verdict, Fault>, to: S) -> Result<S::Ok, S::Error> {
+    match result {
+        Ok(verdict) => json!({ "verdict": verdict }),
+        Err(fault) => json!({ "fault": { "kind": fault.kind, "message": fault.message } }),
+    }
+    .serialize(to)
+}
+
 /// A candidate and its differences since it was loaded.
 pub struct Candidate {
     policy: Arc<TrackedPolicy<dyn RetryPolicy>>,
     /// The counts share one lock, so that readers see consistent counts.
-    differences: Mutex<Differences>,
+    differences: Mutex<CandidateDifferences>,
     dropped: AtomicU64,
 }
 
@@ -82,16 +92,16 @@ impl Candidate {
     }
 
     /// Returns the differences so far.
-    pub fn differences(&self) -> Differences {
-        Differences { dropped: self.dropped.load(Ordering::Relaxed), ..self.differences.lock().clone() }
+    pub fn differences(&self) -> CandidateDifferences {
+        CandidateDifferences { dropped: self.dropped.load(Ordering::Relaxed), ..self.differences.lock().clone() }
     }
 
     fn compare(&self, comparison: Comparison) {
         let result = self.policy.active().map(|policy| policy.classify(&comparison.failure, &comparison.view));
         let candidate = match result {
             Some(Ok(verdict)) => Ok(verdict),
-            Some(Err(fault)) => Err(fault.to_string()),
-            None => Err("quarantined after repeated faults".to_owned()),
+            Some(Err(fault)) => Err(fault),
+            None => Err(Fault::new(FaultKind::Trap, "quarantined after repeated faults")),
         };
         let agrees = |verdict: &Verdict| match verdict.action {
             // If both abstain, the next policy of the chain decides in both cases.
@@ -108,7 +118,7 @@ impl Candidate {
         let mut differences = self.differences.lock();
         differences.compared += 1;
         differences.differing += 1;
-        differences.last = Some(Difference { failure, active, candidate });
+        differences.last = Some(CandidateDifference { failure, active, candidate });
     }
 }
 

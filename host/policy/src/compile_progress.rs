@@ -2,6 +2,7 @@
 
 /// The progress of the compilation of a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "wasm"), allow(dead_code, reason = "only components are compiled"))]
 pub enum CompileProgress {
     /// The file can be loaded without delay.
     Ready,

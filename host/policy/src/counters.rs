@@ -43,9 +43,9 @@ impl Counters {
     }
 
     /// Returns the number of faults by kind. Kinds without faults are omitted.
-    pub fn faults(&self) -> BTreeMap<&'static str, u64> {
+    pub fn faults(&self) -> BTreeMap<FaultKind, u64> {
         let counts = FaultKind::ALL.iter().zip(&self.faults);
-        let counts = counts.map(|(kind, count)| (kind.as_str(), count.load(Ordering::Relaxed)));
+        let counts = counts.map(|(kind, count)| (*kind, count.load(Ordering::Relaxed)));
         counts.filter(|(_, count)| *count > 0).collect()
     }
 
@@ -139,7 +139,7 @@ mod tests {
             counters.latest.lock().suppressed_lines
         };
         assert_eq!([0, 1, 9_999, 10_000, 10_001].map(suppressed_after), [0, 1, 2, 0, 1]);
-        assert_eq!(counters.faults(), BTreeMap::from([("trap", 5)]));
+        assert_eq!(counters.faults(), BTreeMap::from([(FaultKind::Trap, 5)]));
     }
 
     #[test]

@@ -13,7 +13,6 @@ use tidegate_core::config::reader::{Diagnostic, SpannedString};
 use tidegate_core::config::{PoliciesConfig, ResolvedPolicyConfig};
 
 use crate::compile_progress::CompileProgress;
-#[cfg(feature = "wasm")]
 use crate::error::Error;
 use crate::files::FileContent;
 use crate::loaded::LoadedPolicy;
@@ -21,7 +20,7 @@ use crate::loaded::LoadedPolicy;
 use crate::origin::Origin;
 #[cfg(feature = "rhai")]
 use crate::paths::RULES;
-use crate::paths::{Language, PolicyKind};
+use crate::paths::{PolicyKind, PolicyLanguage};
 #[cfg(feature = "rhai")]
 use crate::rhai::RhaiEngines;
 #[cfg(feature = "wasm")]
@@ -73,18 +72,20 @@ impl Engines {
         kind: PolicyKind,
         source: &PolicySource<'_>,
         config: &ResolvedPolicyConfig,
-    ) -> Result<LoadedPolicy, String> {
+    ) -> Result<LoadedPolicy, Error> {
         let file = source.file;
-        match Language::of(source.path) {
+        match PolicyLanguage::from_extension(source.path) {
+            Some(PolicyLanguage::Toml) | None => {
+                Err(Error::rejected("expected a file name that ends in .rhai or .wasm").in_file(file))
+            }
             #[cfg(feature = "rhai")]
-            Some(Language::Rhai) => self.load_script(kind, source, config),
+            Some(PolicyLanguage::Rhai) => self.load_script(kind, source, config),
             #[cfg(feature = "wasm")]
-            Some(Language::Wasm) => {
-                self.load_component(kind, source, config).map_err(|error| format!("{file}: {error}"))
+            Some(PolicyLanguage::Wasm) => {
+                self.load_component(kind, source, config).map_err(|error| error.in_file(file))
             }
             #[cfg(not(all(feature = "rhai", feature = "wasm")))]
-            Some(language) => Err(unsupported(language, file)),
-            None => Err(format!("{file}: expected a file name that ends in .rhai or .wasm")),
+            Some(language) => Err(Error::rejected(unsupported(language, file))),
         }
     }
 
@@ -94,10 +95,11 @@ impl Engines {
         kind: PolicyKind,
         source: &PolicySource<'_>,
         config: &ResolvedPolicyConfig,
-    ) -> Result<LoadedPolicy, String> {
-        let (text, origin) = (text(source.file, source.bytes)?, Origin::file(source.file).with_path(source.path));
+    ) -> Result<LoadedPolicy, Error> {
+        let text = text(source.file, source.bytes).map_err(Error::rejected)?;
+        let origin = Origin::file(source.file).with_path(source.path);
         let loaded = self.rhai.load(kind, text, origin.clone(), config);
-        loaded.map_err(|diagnostics| format_lines(&origin, diagnostics))
+        loaded.map_err(|diagnostics| Error::rejected_at(format_lines(&origin, &diagnostics), diagnostics))
     }
 
     #[cfg(feature = "wasm")]
@@ -106,9 +108,12 @@ impl Engines {
         kind: PolicyKind,
         source: &PolicySource<'_>,
         config: &ResolvedPolicyConfig,
-    ) -> Result<LoadedPolicy, String> {
-        let binary = source.hash.map_or_else(|| source.bytes.into(), |hash| WasmBinary::hashed(source.bytes, hash));
-        self.wasm()?.load(kind, source.path, binary, config).map_err(|error| error.to_string())
+    ) -> Result<LoadedPolicy, Error> {
+        let binary = match source.hash {
+            Some(hash) => WasmBinary::hashed(source.bytes, hash),
+            None => WasmBinary::new(source.bytes),
+        };
+        self.wasm()?.load(kind, source.path, &binary, config)
     }
 
     /// Compiles an inline condition of `file`.
@@ -138,14 +143,14 @@ impl Engines {
         text: &SpannedString,
         config: &ResolvedPolicyConfig,
     ) -> Result<Arc<dyn AlertPolicy>, Vec<Diagnostic>> {
-        Err(vec![Diagnostic::new(text.at, unsupported(Language::Rhai, file))])
+        Err(vec![Diagnostic::new(text.at, unsupported(PolicyLanguage::Rhai, file))])
     }
 
     /// Prepares a file for loading, and waits at most `compile_wait` for it. A longer compilation continues in the
     /// background.
     pub fn prepare(&self, compile_wait: Duration, path: &str, content: &FileContent) -> CompileProgress {
         #[cfg(feature = "wasm")]
-        if let (Some(Language::Wasm), Ok(wasm)) = (Language::of(path), self.wasm()) {
+        if let (Some(PolicyLanguage::Wasm), Ok(wasm)) = (PolicyLanguage::from_extension(path), self.wasm()) {
             return wasm.compiler().prepare(compile_wait, &WasmBinary::hashed(&content.bytes, &content.hash));
         }
         CompileProgress::Ready
@@ -160,8 +165,8 @@ impl Engines {
     }
 
     #[cfg(feature = "wasm")]
-    fn wasm(&self) -> Result<&WasmEngine, String> {
-        self.wasm.get_or_init(|| WasmEngine::new(&self.config)).as_ref().map_err(ToString::to_string)
+    fn wasm(&self) -> Result<&WasmEngine, Error> {
+        self.wasm.get_or_init(|| WasmEngine::new(&self.config)).as_ref().map_err(Clone::clone)
     }
 }
 
@@ -179,11 +184,11 @@ pub fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, String> {
 }
 
 #[cfg(feature = "rhai")]
-fn format_lines(origin: &Origin, diagnostics: Vec<Diagnostic>) -> String {
-    diagnostics.into_iter().map(|diagnostic| origin.show(diagnostic)).collect::<Vec<_>>().join("\n")
+fn format_lines(origin: &Origin, diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(|diagnostic| origin.show(diagnostic.clone())).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(not(all(feature = "rhai", feature = "wasm")))]
-fn unsupported(language: Language, file: &str) -> String {
+fn unsupported(language: PolicyLanguage, file: &str) -> String {
     format!("{file}: this program was built without {language} policies; build it with the feature `{language}`")
 }

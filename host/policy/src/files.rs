@@ -8,7 +8,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::paths::{CANDIDATE, Language, RULES};
+use crate::paths::{CANDIDATE, PolicyLanguage, RULES};
 
 /// How often a file is read while it keeps changing. After that, the next scan reads it again.
 const MAX_READS: usize = 4;
@@ -88,7 +88,8 @@ fn policy_names(folder: &Path) -> io::Result<Vec<String>> {
 
 /// Whether a file of this name is a policy, and not a hidden file or an editor's backup.
 fn is_policy(name: &str) -> bool {
-    Language::of(name).is_some() && !name.starts_with(['.', '#'])
+    matches!(PolicyLanguage::from_extension(name), Some(PolicyLanguage::Rhai | PolicyLanguage::Wasm))
+        && !name.starts_with(['.', '#'])
 }
 
 /// Reads a file until two reads return the same bytes, because another process may be writing it.

@@ -50,10 +50,10 @@ impl fmt::Debug for Generation {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PolicyDecision<T = Verdict> {
-    /// The verdict. The caller still applies `max_attempts`, `max_delay` and `deadline` of `[retry]`.
+    /// The verdict. The bounds of `[retry]` and the limits of the platform still apply.
     pub verdict: T,
     /// The file that returned it, such as `retry/taobao.rhai`, or `fallback`.
-    pub by: Arc<str>,
+    pub policy: Arc<str>,
     /// The generation that was used.
     pub generation: u64,
     /// The fault of a policy, if the fallback decided because of one.
@@ -106,7 +106,7 @@ impl Generation {
     fn run_candidates(&self, runner: &CandidateRunner, failure: &Failure, decision: &PolicyDecision) {
         for name in [failure.platform.as_str(), DEFAULT] {
             let abstained =
-                decision.fault.is_none() && self.retry.get(name).is_none_or(|active| active.id.path != decision.by);
+                decision.fault.is_none() && self.retry.get(name).is_none_or(|active| active.id.path != decision.policy);
             if let Some(candidate) = self.candidates.get(name) {
                 runner.submit(candidate, failure, &decision.verdict, abstained, &self.view);
             }
@@ -169,8 +169,8 @@ impl Generation {
         self.directory_error.as_deref()
     }
 
-    fn decision<T>(&self, verdict: T, by: Arc<str>, fault: Option<Fault>) -> PolicyDecision<T> {
-        PolicyDecision { verdict, by, generation: self.number, fault }
+    fn decision<T>(&self, verdict: T, policy: Arc<str>, fault: Option<Fault>) -> PolicyDecision<T> {
+        PolicyDecision { verdict, policy, generation: self.number, fault }
     }
 
     /// Returns the status of every file, by path.

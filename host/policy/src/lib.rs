@@ -16,6 +16,7 @@ mod engines;
 mod error;
 mod files;
 mod generation;
+mod generations;
 mod hashes;
 mod load;
 mod loaded;
@@ -28,24 +29,27 @@ mod registry;
 mod rhai;
 mod rules;
 mod samples;
-#[cfg(feature = "rhai")]
+#[cfg(feature = "scripts")]
 pub mod scripts;
 mod slot;
 mod slots;
 mod status;
 mod tracked;
-#[cfg(feature = "wasm")]
+#[cfg(all(feature = "wasm", feature = "internals"))]
 pub mod wasm;
+#[cfg(all(feature = "wasm", not(feature = "internals")))]
+mod wasm;
 pub mod watch;
 
-pub use candidate::{Difference, Differences};
+pub use candidate::{CandidateDifference, CandidateDifferences};
 pub use decisions::DecisionsStatus;
 pub use error::Error;
 pub use generation::{Generation, PolicyDecision};
+pub use generations::Generations;
 pub use hashes::PolicyHashes;
-pub use load::load_one;
+pub use load::{load_bytes, load_policy};
 pub use loaded::LoadedPolicy;
-pub use paths::PolicyKind;
+pub use paths::{PolicyKind, PolicyLanguage};
 pub use registry::{Policies, ReloadReport};
 pub use rules::{Rule, RuleScope};
 pub use status::PolicyStatus;

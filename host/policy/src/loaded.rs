@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tidegate_core::{AdmitPolicy, AlertPolicy, RetryPolicy};
 
+use crate::paths::PolicyKind;
+
 /// A policy that was loaded from one file.
 pub enum LoadedPolicy {
     /// A retry policy.
@@ -16,6 +18,16 @@ pub enum LoadedPolicy {
 }
 
 impl LoadedPolicy {
+    /// Returns what the policy decides.
+    #[must_use]
+    pub const fn kind(&self) -> PolicyKind {
+        match self {
+            Self::Retry(_) => PolicyKind::Retry,
+            Self::Alert(_) => PolicyKind::Alert,
+            Self::Admit(_) => PolicyKind::Admit,
+        }
+    }
+
     /// Returns the retry policy, if it is one.
     #[must_use]
     pub fn into_retry(self) -> Option<Arc<dyn RetryPolicy>> {

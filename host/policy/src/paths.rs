@@ -37,27 +37,30 @@ impl PolicyKind {
 
     /// Returns the kind of a file by its directory: `retry`, `alerts` or `admit`.
     #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
+    pub fn from_path(path: &Path) -> Option<Self> {
         let folder = path.parent()?.file_name()?.to_str()?;
         Self::ALL.iter().copied().find(|kind| kind.folder() == folder)
     }
 }
 
-/// The language of a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The language of a policy file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum Language {
+pub enum PolicyLanguage {
     /// A Rhai script.
     Rhai,
     /// A Wasm component.
     Wasm,
+    /// The alert rules in `alerts.toml`.
+    Toml,
 }
 
-text_enum!(Language { Rhai => "rhai", Wasm => "wasm" });
+text_enum!(PolicyLanguage { Rhai => "rhai", Wasm => "wasm", Toml => "toml" });
 
-impl Language {
+impl PolicyLanguage {
     /// Returns the language of a file by its extension.
-    pub fn of(name: &str) -> Option<Self> {
+    #[must_use]
+    pub fn from_extension(name: &str) -> Option<Self> {
         name.rsplit_once('.')?.1.parse().ok()
     }
 }

@@ -18,6 +18,7 @@ use crate::decisions::{DecisionLog, DecisionsStatus};
 use crate::engines::Engines;
 use crate::files;
 use crate::generation::{Generation, PolicyDecision};
+use crate::generations::Generations;
 use crate::rules::Rule;
 use crate::samples;
 use crate::slot::{COMPILE_WAIT, Change, LoadContext};
@@ -41,11 +42,11 @@ const INITIAL_COMPILE_WAIT: Duration = Duration::from_secs(60);
 ///
 /// let policies = Policies::open(&config);
 /// let failure = Failure::response(503).with_platform("taobao");
-/// assert_eq!(&*policies.classify(&failure).by, "fallback");
+/// assert_eq!(&*policies.classify(&failure).policy, "fallback");
 ///
 /// std::fs::write(config.dir.join("retry/taobao.rhai"), "if status >= 500 { retry(\"transient\") } else { abstain() }");
 /// policies.reload();
-/// assert_eq!(&*policies.classify(&failure).by, "retry/taobao.rhai");
+/// assert_eq!(&*policies.classify(&failure).policy, "retry/taobao.rhai");
 /// ```
 pub struct Policies {
     dir: PathBuf,
@@ -70,14 +71,15 @@ pub struct ReloadReport {
     pub generation: u64,
     /// The files whose current content became active, and the files that were removed.
     pub changed: Vec<String>,
-    /// Why current files are rejected: `file:line:column: message`, one per line.
-    pub rejected: Vec<String>,
+    /// Why current files are rejected, by path: `file:line:column: message`, one per line. If the directory itself cannot
+    /// be read, this is the error of its path.
+    pub rejected: BTreeMap<String, String>,
 }
 
 impl Policies {
     /// Reads the directory. It may be missing and appear later. A rejected file does not affect the others.
     ///
-    /// The registry uses the system's clock, until it gets another one from [`Policies::set_clock`].
+    /// The registry uses the system's clock until [`Policies::attach`] sets another one.
     #[must_use]
     pub fn open(config: &PoliciesConfig) -> Arc<Self> {
         Self::open_with_clock(config, Arc::new(SystemClock::new()))
@@ -127,16 +129,14 @@ impl Policies {
         self.decision_log.status()
     }
 
-    /// Sets the metrics and limits that policies may read.
-    pub fn set_view(&self, view: Arc<dyn HostView>) {
+    /// Attaches the registry to a host: sets the metrics and limits that policies may read, and the clock.
+    ///
+    /// A registry belongs to one host. If another host attaches it, the policies read that host's metrics and limits.
+    pub fn attach(&self, view: Arc<dyn HostView>, clock: Arc<dyn Clock>) {
+        self.clock.set(clock);
         let slots = self.slots.lock();
         self.view.store(Arc::new(view));
         self.publish(slots.generation(&self.view.load()));
-    }
-
-    /// Replaces the clock. A host calls this, so that all parts of a process use one clock.
-    pub fn set_clock(&self, clock: Arc<dyn Clock>) {
-        self.clock.set(clock);
     }
 
     /// Returns the policy directory.
@@ -182,12 +182,12 @@ impl Policies {
         self.current.load().status()
     }
 
-    /// Returns a channel that receives every further generation, including those in which only a file's status changed.
+    /// Subscribes to every further generation, including those in which only a file's status changed.
     #[must_use]
-    pub fn subscribe(&self) -> mpsc::Receiver<Arc<Generation>> {
+    pub fn subscribe(&self) -> Generations {
         let (sender, receiver) = mpsc::channel();
         self.subscribers.lock().push(sender);
-        receiver
+        Generations::new(receiver)
     }
 
     /// Reads the directory and activates the files that changed and are valid.
@@ -217,7 +217,7 @@ impl Policies {
             self.publish(slots.generation(&self.view.load()));
         }
         slots.take_pending_compilations().into_iter().for_each(|hash| self.reload_when_compiled(hash));
-        report(&changes, &slots)
+        report(&self.dir, &changes, &slots)
     }
 
     fn reload_when_compiled(&self, hash: String) {
@@ -261,7 +261,7 @@ impl fmt::Debug for Policies {
     }
 }
 
-fn report(changes: &BTreeMap<String, Change>, slots: &Slots) -> ReloadReport {
+fn report(dir: &Path, changes: &BTreeMap<String, Change>, slots: &Slots) -> ReloadReport {
     for (path, change) in changes {
         match change {
             Change::Activated => tracing::info!(policy = path, generation = slots.number(), "policy activated"),
@@ -289,6 +289,6 @@ fn report(changes: &BTreeMap<String, Change>, slots: &Slots) -> ReloadReport {
     ReloadReport {
         generation: slots.number(),
         changed: changed.map(|(path, _)| path.clone()).collect(),
-        rejected: slots.errors(),
+        rejected: slots.errors(dir),
     }
 }

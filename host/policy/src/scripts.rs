@@ -3,7 +3,8 @@
 //! [`sources`] finds the scripts, [`ParsedScript`] parses one, and [`Contract`] lists the variables and functions that it
 //! can use. A tool can run a script too, on an engine of [`new_engine`] and inside of [`CallContext::provide`].
 //!
-//! The syntax tree consists of types of the crate `rhai`, in the exact version that this crate uses.
+//! The syntax tree consists of types of the crate `rhai`, in the exact version that this crate uses. The module is exempt
+//! from semantic versioning: it exists for the crate `tidegate-lint`.
 //!
 //! ```
 //! use tidegate_policy::scripts::{ParsedScript, new_engine, sources};
@@ -29,7 +30,7 @@ use tidegate_core::config::{PoliciesConfig, ResolvedPolicyConfig};
 
 use crate::files;
 use crate::origin::Origin;
-use crate::paths::{Language, PolicyKind, RULES};
+use crate::paths::{PolicyKind, PolicyLanguage, RULES};
 pub use crate::rhai::{
     CallContext, CallView, Contract, FunctionBody, InferredTypes, LIMIT_FIELDS, Literal, ParsedScript, STATS,
     StatGetter, Tokens, ValueType, diagnostic, error_diagnostic, new_engine, optimize, truncate,
@@ -88,8 +89,8 @@ pub fn sources(config: &PoliciesConfig) -> io::Result<Vec<ScriptSource>> {
                 config: config.clone(),
                 origin: Origin::inside(&full_path, condition),
             }));
-        } else if let (Some(Language::Rhai), Some(kind)) =
-            (Language::of(&file.path), PolicyKind::of(Path::new(&file.path)))
+        } else if let (Some(PolicyLanguage::Rhai), Some(kind)) =
+            (PolicyLanguage::from_extension(&file.path), PolicyKind::from_path(Path::new(&file.path)))
         {
             sources.push(ScriptSource { text, kind, config, origin: Origin::file(&full_path) });
         }

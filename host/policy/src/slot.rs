@@ -16,7 +16,7 @@ use crate::decisions::{DecisionLog, PolicyId};
 use crate::engines::{Engines, PolicySource};
 use crate::files::{FileContent, PolicyFile};
 use crate::loaded::LoadedPolicy;
-use crate::paths::{Language, PolicyKind, is_candidate};
+use crate::paths::{PolicyKind, PolicyLanguage, is_candidate};
 use crate::rules::{Rule, RuleReader};
 use crate::status::{StaleReason, StatusEntry};
 use crate::tracked::{FaultThreshold, PolicyContext, TrackedPolicy};
@@ -206,13 +206,13 @@ impl PolicySlot {
         generation: u64,
     ) -> Result<SlotContent, String> {
         let full_path = context.dir.join(&file.path).display().to_string();
-        let kind = PolicyKind::of(Path::new(&file.path)).unwrap_or(PolicyKind::Alert);
+        let kind = PolicyKind::from_path(Path::new(&file.path)).unwrap_or(PolicyKind::Alert);
         let source =
             PolicySource { path: &file.path, file: &full_path, bytes: &content.bytes, hash: Some(&content.hash) };
         let id = PolicyId { path: (*file.path).into(), rule: None, generation };
         let policy_context = self.policy_context(context);
         let last = self.good.as_ref().map(|good| &good.content);
-        Ok(match context.engines.load(kind, &source, config)? {
+        Ok(match context.engines.load(kind, &source, config).map_err(|error| error.to_string())? {
             LoadedPolicy::Retry(policy) if is_candidate(&file.path) => {
                 // A candidate's verdict has no effect, so it is not logged.
                 let policy_context = PolicyContext {
@@ -267,7 +267,7 @@ impl PolicySlot {
         let path = self.good.as_ref().map_or(&self.path, |good| &good.attempt.path);
         StatusEntry {
             path: path.clone(),
-            language: Language::of(path).map_or("toml", Language::as_str),
+            language: PolicyLanguage::from_extension(path).unwrap_or(PolicyLanguage::Toml),
             generation: self.good.as_ref().map(|good| good.generation),
             hash: self.good.as_ref().map(|good| good.attempt.hash.clone()),
             stale: self.stale.clone(),

@@ -51,10 +51,12 @@ impl Slots {
         self.directory_error.as_deref()
     }
 
-    /// Returns why the directory cannot be read and why current files are rejected.
-    pub fn errors(&self) -> Vec<String> {
-        let stale = self.slots.values().filter_map(|slot| Some(&slot.stale.as_ref()?.message));
-        self.directory_error.iter().chain(stale).cloned().collect()
+    /// Returns why the directory cannot be read and why current files are rejected, by path.
+    pub fn errors(&self, dir: &Path) -> BTreeMap<String, String> {
+        let stale =
+            self.slots.values().filter_map(|slot| Some((slot.path.clone(), slot.stale.as_ref()?.message.clone())));
+        let directory = self.directory_error.iter().map(|error| (dir.display().to_string(), error.clone()));
+        directory.chain(stale).collect()
     }
 
     /// Keeps every policy active, because a directory that cannot be read is an error and not an edit. A directory that

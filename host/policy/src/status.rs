@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tidegate_core::FaultKind;
 
-use crate::candidate::{Candidate, Differences};
+use crate::candidate::{Candidate, CandidateDifferences};
 use crate::counters::Counters;
+use crate::paths::PolicyLanguage;
 
 /// The status of one policy file.
 #[derive(Clone, Debug, Serialize)]
@@ -14,8 +16,8 @@ use crate::counters::Counters;
 pub struct PolicyStatus {
     /// The path within the directory.
     pub path: String,
-    /// `rhai`, `wasm` or `toml`.
-    pub language: &'static str,
+    /// The language.
+    pub language: PolicyLanguage,
     /// The generation in which the active version became active. `None` if no version is active.
     pub generation: Option<u64>,
     /// The first 12 digits of the active version's SHA-256.
@@ -27,7 +29,7 @@ pub struct PolicyStatus {
     /// The 99th percentile of the evaluation time in microseconds, rounded in the same way.
     pub p99_us: f64,
     /// The number of faults, by kind.
-    pub faults: BTreeMap<&'static str, u64>,
+    pub faults: BTreeMap<FaultKind, u64>,
     /// The last fault.
     pub last_fault: Option<String>,
     /// Why the policy is quarantined after its faults. A change of the file ends the quarantine.
@@ -37,13 +39,13 @@ pub struct PolicyStatus {
     /// When the file became stale, in milliseconds since 1970.
     pub stale_since_ms: Option<u64>,
     /// The differences from the active policy. Only candidates have them.
-    pub differences: Option<Differences>,
+    pub differences: Option<CandidateDifferences>,
 }
 
 /// What the status reports about one file. The counters are read when the status is requested.
 pub struct StatusEntry {
     pub path: String,
-    pub language: &'static str,
+    pub language: PolicyLanguage,
     pub generation: Option<u64>,
     pub hash: Option<String>,
     pub stale: Option<StaleReason>,

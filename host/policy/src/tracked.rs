@@ -269,7 +269,7 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(policy.classify(&Failure::default(), &view()).unwrap_err().kind, FaultKind::Trap);
         }
-        assert_eq!((counters.evaluations(), counters.faults()), (2, BTreeMap::from([("trap", 2)])));
+        assert_eq!((counters.evaluations(), counters.faults()), (2, BTreeMap::from([(FaultKind::Trap, 2)])));
         assert_eq!(counters.last_fault().map(|fault| fault.kind), Some(FaultKind::Trap));
         assert!(policy.active().is_some(), "two faults are below the threshold");
     }

@@ -16,8 +16,8 @@ const fn send_sync_debug<T: Send + Sync + Debug>() {}
 
 assert_send_sync_debug!(
     DecisionsStatus,
-    Difference,
-    Differences,
+    CandidateDifference,
+    CandidateDifferences,
     Error,
     Generation,
     LoadedPolicy,
@@ -26,6 +26,7 @@ assert_send_sync_debug!(
     PolicyDecision<Admission>,
     PolicyHashes,
     PolicyKind,
+    PolicyLanguage,
     PolicyStatus,
     ReloadReport,
     Rule,

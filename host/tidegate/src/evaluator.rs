@@ -93,7 +93,7 @@ impl PolicyEvaluator {
         }
         let request = request.clone();
         match run_blocking(move || generation.admit(&request)).await {
-            Ok(decision) => AdmissionVerdict { admission: decision.verdict, policy: decision.by },
+            Ok(decision) => AdmissionVerdict { admission: decision.verdict, policy: decision.policy },
             Err(_) => by_default(),
         }
     }
@@ -101,8 +101,8 @@ impl PolicyEvaluator {
 
 #[cfg(feature = "policies")]
 impl From<PolicyDecision> for Classification {
-    fn from(PolicyDecision { verdict, by, fault, .. }: PolicyDecision) -> Self {
-        Self { verdict, policy: by, fault }
+    fn from(PolicyDecision { verdict, policy, fault, .. }: PolicyDecision) -> Self {
+        Self { verdict, policy, fault }
     }
 }
 

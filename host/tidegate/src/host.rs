@@ -142,10 +142,6 @@ impl HostBuilder {
     /// Returns an error if a channel cannot be opened, if the `[redis]` settings are invalid, or if there are any and the
     /// calling thread is not in a tokio runtime.
     pub fn build(self) -> Result<Host, ConfigError> {
-        #[cfg(feature = "policies")]
-        if let (Some(policies), Some(clock)) = (&self.policies, &self.clock) {
-            policies.set_clock(Arc::clone(clock));
-        }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let stores = Stores::open(&self.config, &clock, self.read_only)?;
         let limiters = Limiters::new(stores.clone(), &self.config.limits);
@@ -183,7 +179,7 @@ impl HostBuilder {
         }));
         #[cfg(feature = "policies")]
         if let Some(policies) = host.policies() {
-            policies.set_view(host.view());
+            policies.attach(host.view(), Arc::clone(host.clock()));
             policies.configure_decision_log(&host.config().decisions);
         }
         #[cfg(feature = "redis")]

@@ -149,8 +149,8 @@ pub use tidegate_core::{
 pub use tidegate_core::{AlertPhase, AlertPolicy, AlertTiming, AlertVerdict, HostView, Snapshot};
 #[cfg(feature = "policies")]
 pub use tidegate_policy::{
-    DecisionsStatus, Difference, Differences, Generation, Policies, PolicyDecision, PolicyHashes, PolicyStatus,
-    ReloadReport, Rule, RuleScope, Watch,
+    CandidateDifference, CandidateDifferences, DecisionsStatus, Generation, Policies, PolicyDecision, PolicyHashes,
+    PolicyLanguage, PolicyStatus, ReloadReport, Rule, RuleScope, Watch,
 };
 
 /// The types of a [`Config`], and those that read one.

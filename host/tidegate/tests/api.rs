@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidegate::blocking::{
     BlockingAdmitted, BlockingCallError, BlockingError, BlockingHost, BlockingLease, BlockingLimiter, BlockingLock,
-    BlockingReservations, BlockingRetry,
+    BlockingReservation, BlockingReservations, BlockingRetry,
 };
 use tidegate::channel::{ChannelConfig, ChannelContext, ChannelError, ChannelKinds, NotifyError};
 use tidegate::*;
@@ -33,6 +33,7 @@ assert_send_sync_debug!(
     BlockingLease,
     BlockingLimiter,
     BlockingLock,
+    BlockingReservation,
     BlockingReservations,
     BlockingRetry,
     CallError<Failure>,
@@ -115,12 +116,13 @@ assert_send_sync_debug!(
     Alerts,
     ConfigStatus,
     DecisionsStatus,
-    Difference,
-    Differences,
+    CandidateDifference,
+    CandidateDifferences,
     Generation,
     Policies,
     PolicyDecision,
     PolicyHashes,
+    PolicyLanguage,
     PolicyStatus,
     ReloadReport,
     Rule,

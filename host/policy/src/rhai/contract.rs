@@ -104,7 +104,7 @@ pub const LIMIT_FIELDS: [&str; 4] = ["available", "burst", "rate", "full_in_ms"]
 impl Contract {
     /// Returns the contract of the scripts of one kind.
     #[must_use]
-    pub fn of(kind: PolicyKind) -> Self {
+    pub fn for_kind(kind: PolicyKind) -> Self {
         match kind {
             PolicyKind::Retry => Self::retry(),
             PolicyKind::Alert => Self::alert(),

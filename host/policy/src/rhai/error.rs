@@ -49,6 +49,7 @@ pub fn diagnostic(at: Position, message: impl Into<String>) -> Diagnostic {
 }
 
 /// Returns the diagnostic for an error of a script that ran without a deadline.
+#[cfg(feature = "scripts")]
 #[must_use]
 pub fn error_diagnostic(error: &EvalAltResult, limits: &PolicyLimits) -> Diagnostic {
     ScriptError::new(error, limits, Duration::MAX).diagnostic

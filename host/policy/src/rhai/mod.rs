@@ -22,14 +22,22 @@ mod types;
 mod usage;
 mod values;
 
+#[cfg(feature = "scripts")]
 pub use self::bodies::FunctionBody;
+#[cfg(feature = "scripts")]
 pub use self::contract::{Contract, LIMIT_FIELDS, STATS, StatGetter, ValueType};
 pub use self::engine::new_engine;
+#[cfg(feature = "scripts")]
 pub use self::error::{diagnostic, error_diagnostic};
+#[cfg(feature = "scripts")]
 pub use self::parsed::{ParsedScript, optimize};
+#[cfg(feature = "scripts")]
 pub use self::run::{CallContext, CallView};
+#[cfg(feature = "scripts")]
 pub use self::tokens::{Literal, Tokens};
+#[cfg(feature = "scripts")]
 pub use self::types::InferredTypes;
+#[cfg(feature = "scripts")]
 pub use self::values::truncate;
 
 use std::sync::Arc;

@@ -30,7 +30,7 @@ impl ParsedScript {
     /// # Errors
     /// Returns the first syntax error or undefined variable, with its position in the script.
     pub fn parse(engine: &Engine, text: &str, kind: PolicyKind) -> Result<Self, Diagnostic> {
-        let contract = Contract::of(kind);
+        let contract = Contract::for_kind(kind);
         let inputs = contract.inputs.iter().map(|(name, _)| *name);
         let ast = compile(engine, text, inputs).map_err(|error| hints::explain(&error, text, &contract))?;
         Ok(Self { tokens: Tokens::lex(engine, text), bodies: bodies::collect(&ast), ast, contract })

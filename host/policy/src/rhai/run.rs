@@ -63,6 +63,7 @@ impl fmt::Debug for CallView {
 
 impl CallContext {
     /// Calls `f`. Until it returns, the host functions of scripts on this thread return the data of this context.
+    #[cfg(feature = "scripts")]
     pub fn provide<T>(self, f: impl FnOnce() -> T) -> T {
         run_with(Some(self), Duration::MAX, f)
     }

@@ -17,6 +17,7 @@ pub enum Literal {
 }
 
 /// Functions whose string arguments are names or reasons, which are not compared with anything.
+#[cfg(feature = "scripts")]
 const NAMING_FUNCTIONS: [&str; 10] =
     ["retry", "give_up", "abstain", "allow", "deny", "window", "limit", "log", "header", "label"];
 
@@ -49,12 +50,14 @@ impl Tokens {
     }
 
     /// Returns whether the script contains an identifier.
+    #[cfg(feature = "scripts")]
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|(token, _)| matches!(token, Token::Identifier(known) if known.as_str() == name))
     }
 
     /// Returns the literals that the script may compare something with, in their order and without duplicates.
+    #[cfg(feature = "scripts")]
     #[must_use]
     pub fn constants(&self) -> Vec<Literal> {
         let mut constants = Vec::new();
@@ -116,6 +119,7 @@ impl Tokens {
     }
 }
 
+#[cfg(feature = "scripts")]
 fn is_naming(token: &Token) -> bool {
     matches!(token, Token::Identifier(name) if NAMING_FUNCTIONS.contains(&name.as_str()))
 }

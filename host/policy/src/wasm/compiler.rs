@@ -36,15 +36,15 @@ impl fmt::Debug for WasmBinary<'_> {
 }
 
 impl<'a> WasmBinary<'a> {
+    /// Creates a binary and computes its SHA-256.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, hash: hash(bytes).into() }
+    }
+
     /// Creates a binary whose SHA-256 is known.
     pub fn hashed(bytes: &'a [u8], hash: &'a str) -> Self {
         Self { bytes, hash: hash.into() }
-    }
-}
-
-impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for WasmBinary<'a> {
-    fn from(bytes: &'a T) -> Self {
-        Self { bytes: bytes.as_ref(), hash: hash(bytes.as_ref()).into() }
     }
 }
 

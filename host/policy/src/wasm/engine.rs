@@ -27,19 +27,6 @@ use crate::samples;
 const CHECK_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Loads Wasm policies and holds their instances. A process has one engine.
-///
-/// ```
-/// use tidegate_core::config::Config;
-/// use tidegate_policy::PolicyKind;
-/// use tidegate_policy::wasm::WasmEngine;
-///
-/// let config = Config::default().policies;
-/// let engine = WasmEngine::new(&config)?;
-/// let policy_config = config.resolve("retry/x.wasm");
-/// let error = engine.load(PolicyKind::Retry, "retry/x.wasm", b"not wasm", &policy_config).unwrap_err();
-/// assert!(error.to_string().contains("expected a Wasm component"));
-/// # Ok::<(), tidegate_policy::Error>(())
-/// ```
 pub struct WasmEngine {
     compiler: Compiler,
     runtime: GuestRuntime,
@@ -85,23 +72,22 @@ impl WasmEngine {
     ///
     /// # Errors
     /// Returns an error with the expected and the actual format of the bytes, or with the policy's fault on a sample.
-    pub fn load<'b>(
+    pub fn load(
         &self,
         kind: PolicyKind,
         policy: &str,
-        binary: impl Into<WasmBinary<'b>>,
+        binary: &WasmBinary<'_>,
         config: &ResolvedPolicyConfig,
     ) -> Result<LoadedPolicy, Error> {
-        let binary = binary.into();
         let loaded = match kind {
             PolicyKind::Retry => {
-                self.load_world(&self.retry, policy, &binary, config).map(|policy| LoadedPolicy::Retry(policy))
+                self.load_world(&self.retry, policy, binary, config).map(|policy| LoadedPolicy::Retry(policy))
             }
             PolicyKind::Alert => {
-                self.load_world(&self.alert, policy, &binary, config).map(|policy| LoadedPolicy::Alert(policy))
+                self.load_world(&self.alert, policy, binary, config).map(|policy| LoadedPolicy::Alert(policy))
             }
             PolicyKind::Admit => {
-                self.load_world(&self.admit, policy, &binary, config).map(|policy| LoadedPolicy::Admit(policy))
+                self.load_world(&self.admit, policy, binary, config).map(|policy| LoadedPolicy::Admit(policy))
             }
         };
         loaded.map_err(Error::rejected)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 use tidegate::{ConfigStatus, Host};
-use tidegate_policy::{DecisionsStatus, Difference, Differences, PolicyStatus};
+use tidegate_policy::{CandidateDifference, CandidateDifferences, DecisionsStatus, PolicyStatus};
 use utoipa::ToSchema;
 
 /// Every policy file, the configuration and the decision log.
@@ -73,13 +73,13 @@ impl From<PolicyStatus> for PolicyInfo {
     fn from(status: PolicyStatus) -> Self {
         Self {
             path: status.path,
-            language: status.language.to_owned(),
+            language: status.language.to_string(),
             generation: status.generation,
             hash: status.hash,
             evaluations: status.evaluations,
             p50_us: status.p50_us,
             p99_us: status.p99_us,
-            faults: status.faults.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect(),
+            faults: status.faults.into_iter().map(|(kind, count)| (kind.to_string(), count)).collect(),
             last_fault: status.last_fault,
             quarantined: status.quarantined,
             stale: status.stale,
@@ -91,7 +91,7 @@ impl From<PolicyStatus> for PolicyInfo {
 
 /// How often a candidate's verdict differed from the active policy's verdict.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Differences)]
+#[schema(as = CandidateDifferences)]
 pub struct DifferencesInfo {
     /// The number of failures that both classified.
     pub compared: u64,
@@ -104,16 +104,16 @@ pub struct DifferencesInfo {
     pub last: Option<DifferenceInfo>,
 }
 
-impl From<Differences> for DifferencesInfo {
-    fn from(differences: Differences) -> Self {
-        let Differences { compared, differing, dropped, last, .. } = differences;
+impl From<CandidateDifferences> for DifferencesInfo {
+    fn from(differences: CandidateDifferences) -> Self {
+        let CandidateDifferences { compared, differing, dropped, last, .. } = differences;
         Self { compared, differing, dropped, last: last.as_ref().map(DifferenceInfo::from) }
     }
 }
 
 /// One difference between a candidate and the active policy.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Difference)]
+#[schema(as = CandidateDifference)]
 pub struct DifferenceInfo {
     /// The failure, in the format that `tidegate eval` reads, without secrets.
     #[schema(value_type = Object)]
@@ -121,14 +121,14 @@ pub struct DifferenceInfo {
     /// The verdict of the active policy.
     #[schema(value_type = Object)]
     pub active: Value,
-    /// The candidate's verdict as `Ok`, or the message of its fault as `Err`.
+    /// The candidate's `verdict`, or its `fault` with `kind` and `message`, as in the decision log.
     #[schema(value_type = Object)]
     pub candidate: Value,
 }
 
-impl From<&Difference> for DifferenceInfo {
+impl From<&CandidateDifference> for DifferenceInfo {
     /// Uses the JSON form of the difference, which masks secrets.
-    fn from(difference: &Difference) -> Self {
+    fn from(difference: &CandidateDifference) -> Self {
         let mut value = serde_json::to_value(difference).unwrap_or_default();
         let mut field = |name: &str| value.get_mut(name).map(Value::take).unwrap_or_default();
         Self { failure: field("failure"), active: field("active"), candidate: field("candidate") }

@@ -79,7 +79,7 @@ impl TestedPolicy {
     pub fn from_file(file: &Path) -> Result<Vec<Self>, String> {
         let path = std::path::absolute(file).map_err(|error| format!("{}: {error}", file.display()))?;
         let folder = path.parent().unwrap_or(&path);
-        let dir = match PolicyKind::of(&path) {
+        let dir = match PolicyKind::from_path(&path) {
             Some(_) => folder.parent().unwrap_or(folder),
             None => folder,
         };

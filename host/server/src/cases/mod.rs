@@ -18,7 +18,7 @@ use tidegate::Config;
 use tidegate_core::config::PoliciesConfig;
 use tidegate_core::config::reader::with_suggestion;
 use tidegate_core::{Fault, HostView, Snapshot};
-use tidegate_policy::{LoadedPolicy, Policies, PolicyKind, load_one};
+use tidegate_policy::{LoadedPolicy, Policies, PolicyKind, load_policy};
 
 pub use file::{CaseFile, CaseInput};
 pub use find::{TestedPolicy, find};
@@ -78,12 +78,12 @@ impl PolicyUnderTest {
     /// Returns all errors as `file:line:column: message`, one per line.
     pub(crate) fn load(policy: &Path, kind: Option<PolicyKind>, config: &PoliciesConfig) -> Result<Self, String> {
         if kind.is_some() {
-            return load_one(policy, kind, config).map(Self::Policy).map_err(|error| error.to_string());
+            return load_policy(policy, kind, config).map(Self::Policy).map_err(|error| error.to_string());
         }
         // A condition must not be quarantined here, even if every evaluation faults.
         let dir = policy.parent().unwrap_or(policy).to_owned();
         let policies = Policies::open(&config.clone().with_dir(dir).with_max_faults(u32::MAX));
-        let errors = policies.reload().rejected;
+        let errors: Vec<_> = policies.reload().rejected.into_values().collect();
         if errors.is_empty() { Ok(Self::Rules(policies)) } else { Err(errors.join("\n")) }
     }
 

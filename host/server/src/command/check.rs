@@ -62,7 +62,7 @@ impl Check {
         let config = config.with_policies(policies);
         let policies = Policies::open(&config.policies);
         let rejected = policies.reload().rejected;
-        let errors: Vec<_> = rejected.iter().flat_map(|file| file.lines()).map(str::to_owned).collect();
+        let errors: Vec<_> = rejected.values().flat_map(|file| file.lines()).map(str::to_owned).collect();
         let status = policies.status();
         let notes = [configuration_notes(&policies, &config), policy_notes(&status, &config.policies)].concat();
         let ok = errors.is_empty() && (notes.is_empty() || !self.strict);

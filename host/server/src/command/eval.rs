@@ -11,7 +11,7 @@ use serde_json::Value;
 use tidegate::Config;
 use tidegate::response::complete_failure;
 use tidegate_core::{Failure, Fault, FnHostView, HostView, Request, Stats};
-use tidegate_policy::{LoadedPolicy, PolicyKind, load_one};
+use tidegate_policy::{LoadedPolicy, PolicyKind, load_policy};
 
 use super::{UsageError, config_file, configuration, print_result};
 use crate::cases::{self, AlertInput};
@@ -69,7 +69,11 @@ impl Eval {
             KindOption::Alert => PolicyKind::Alert,
             KindOption::Admit => PolicyKind::Admit,
         });
-        let policy = load_one(&self.policy, kind, &config.policies).map_err(|error| UsageError(error.to_string()))?;
+        let policy = load_policy(&self.policy, kind, &config.policies).map_err(|error| {
+            let lacks_kind = kind.is_none() && PolicyKind::from_path(&self.policy).is_none();
+            let hint = if lacks_kind && error.is_rejected() { "; give it with `--kind`" } else { "" };
+            UsageError(format!("{error}{hint}"))
+        })?;
         let (verdict, text) = match policy {
             LoadedPolicy::Retry(policy) => {
                 let failure = self.failure(&config)?;

@@ -217,7 +217,7 @@ fn policies(page: &mut Page, host: &Host) {
     );
     for policy in &status {
         for (kind, count) in &policy.faults {
-            page.sample("tidegate_policy_faults_total", &[("policy", &policy.path), ("kind", kind)], count);
+            page.sample("tidegate_policy_faults_total", &[("policy", &policy.path), ("kind", kind.as_str())], count);
         }
     }
 }

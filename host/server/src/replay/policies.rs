@@ -76,7 +76,7 @@ impl ReplayPolicies {
     fn load_file(&self, file: &Path) -> Result<PolicyUnderTest, String> {
         // The rules file has no kind, even in a directory that is named like one.
         let is_rules = file.file_name().is_some_and(|name| name == RULES_FILE);
-        let kind = if is_rules { None } else { PolicyKind::of(&absolute(file)?) };
+        let kind = if is_rules { None } else { PolicyKind::from_path(&absolute(file)?) };
         PolicyUnderTest::load(file, kind, &self.config)
     }
 }
@@ -105,7 +105,7 @@ fn candidate_for(file: &Path) -> Result<String, String> {
         return Ok(RULES_FILE.to_owned());
     }
     let is_policy = EXTENSIONS.iter().any(|extension| name.ends_with(&format!(".{extension}")));
-    let kind = PolicyKind::of(&full).filter(|_| is_policy);
+    let kind = PolicyKind::from_path(&full).filter(|_| is_policy);
     let kind = kind.ok_or_else(|| {
         let expected =
             "expected a policy in a folder named retry, alerts or admit, such as new/retry/jd.rhai, or an alerts.toml";

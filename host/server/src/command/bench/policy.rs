@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use tidegate_core::config::{Isolation, PoliciesConfig};
 use tidegate_core::{Failure, FnHostView, HostView, Request, Snapshot, Stats};
-use tidegate_policy::{Policies, PolicyKind};
+use tidegate_policy::{Policies, PolicyKind, PolicyLanguage};
 
 use super::measure::{MeasuredTime, each};
 use crate::cases::AlertInput;
@@ -56,7 +56,7 @@ impl Policy {
     /// Returns an error if the policy or the input cannot be read.
     pub fn measure(&self) -> Result<Value, UsageError> {
         let failed = |error: std::io::Error| UsageError(format!("{}: {error}", self.file.display()));
-        let kind = PolicyKind::of(&std::path::absolute(&self.file).map_err(failed)?).ok_or_else(|| {
+        let kind = PolicyKind::from_path(&std::path::absolute(&self.file).map_err(failed)?).ok_or_else(|| {
             UsageError(format!("{}: expected a file in a folder named retry, alerts or admit", self.file.display()))
         })?;
         let mut config = configuration(config_file(self.config.clone()).as_ref())?.policies;
@@ -80,8 +80,8 @@ impl Policy {
             fs::write(config.dir.join("alerts.toml"), rule).map_err(|error| UsageError(error.to_string()))?;
         }
         let policies = Policies::open(config);
-        if let Some(error) = policies.reload().rejected.first() {
-            return Err(UsageError(error.clone()));
+        if let Some(error) = policies.reload().rejected.into_values().next() {
+            return Err(UsageError(error));
         }
         let mut results = match kind {
             PolicyKind::Retry => self.retry(&policies, duration)?,
@@ -93,7 +93,7 @@ impl Policy {
         let status = status.ok_or_else(|| UsageError(format!("{}: not loaded", self.file.display())))?;
         results["language"] = json!(status.language);
         results["faults"] = json!(status.faults);
-        if status.language == "wasm" {
+        if status.language == PolicyLanguage::Wasm {
             let isolation = config.resolve(&status.path).limits.isolation;
             results["isolation"] = json!(isolation);
         }

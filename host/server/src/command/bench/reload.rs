@@ -4,14 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::{Value, json};
 use tidegate_core::{Failure, Verdict};
-use tidegate_policy::{Generation, Policies, PolicyDecision};
+use tidegate_policy::{Generations, Policies, PolicyDecision};
 
 use super::measure::percentile;
 use crate::command::{UsageError, config_file, configuration};
@@ -147,10 +146,10 @@ pub fn with_unique_section(component: &[u8], number: u64) -> Vec<u8> {
 }
 
 /// Waits until edit `number` is active. The directory has generation 1 before the first edit.
-fn wait_until_active(generations: &Receiver<Arc<Generation>>, number: u64) -> Result<(), UsageError> {
+fn wait_until_active(generations: &Generations, number: u64) -> Result<(), UsageError> {
     loop {
-        let generation = generations.recv_timeout(ACTIVATION_TIMEOUT);
-        let generation = generation.map_err(|_| {
+        let generation = generations.next_within(ACTIVATION_TIMEOUT);
+        let generation = generation.ok_or_else(|| {
             UsageError(format!("edit {number} is not active {} s after saving it", ACTIVATION_TIMEOUT.as_secs()))
         })?;
         let mut errors = generation.status().into_iter().filter_map(|status| status.stale);
@@ -171,7 +170,7 @@ fn evaluate_until_stopped(policies: &Policies, counts: &CallerCounts, is_script:
     while !counts.stop.load(Ordering::Relaxed) {
         let decision = policies.classify(&failure);
         counts.verdicts.fetch_add(1, Ordering::Relaxed);
-        if !decision.by.starts_with("retry/") {
+        if !decision.policy.starts_with("retry/") {
             counts.dropped.fetch_add(1, Ordering::Relaxed);
         } else if decision.generation < last || is_script && !is_consistent(&decision) {
             counts.mixed.fetch_add(1, Ordering::Relaxed);
