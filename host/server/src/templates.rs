@@ -40,8 +40,9 @@ pub const ALERT: PolicyTemplates = policy_templates!("alert");
 pub const ADMIT: PolicyTemplates = policy_templates!("admit");
 
 /// The Rust SDK. Projects contain a copy, so that they can be built without this repository.
-const RUST_SDK: [(&str, &str); 8] = [
+const RUST_SDK: [(&str, &str); 9] = [
     ("sdk/Cargo.toml", template!("rust/sdk.toml.in")),
+    ("sdk/src/__private.rs", template!("rust/src/__private.rs")),
     ("sdk/src/bindings.rs", template!("rust/src/bindings.rs")),
     ("sdk/src/host.rs", template!("rust/src/host.rs")),
     ("sdk/src/lib.rs", template!("rust/src/lib.rs")),

@@ -146,9 +146,9 @@ fn panic_in_rust_is_reported_with_its_position_and_a_component_does_not_replace_
     dir.succeed(&["new", "retry", "hasty", "--lang", "rust"]);
     let project = "policies/guests/hasty";
     fs::copy(workspace().join("Cargo.lock"), dir.path(project).join("Cargo.lock")).unwrap();
-    let policy = "use tidegate_sdk::{Failure, Retry, Verdict};
+    let policy = "use tidegate_sdk::{Failure, RetryPolicy, Verdict};
         struct Hasty;
-        impl Retry for Hasty {
+        impl RetryPolicy for Hasty {
             fn classify(failure: Failure) -> Verdict { panic!(\"no words for {}\", failure.platform) }
         }
         tidegate_sdk::export_retry!(Hasty);";

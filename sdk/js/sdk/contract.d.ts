@@ -91,7 +91,7 @@ export type Admission =
   | { tag: 'deny'; val: { reason: string; status: number } };
 
 /** The last known state of a limit, which is a token bucket. */
-export interface LimitState {
+export interface LimitStatus {
   /** The number of whole tokens that are available; negative if calls wait for tokens. */
   available: number;
   /** The capacity of the bucket, in tokens. */
@@ -110,7 +110,7 @@ export interface Host {
    */
   window(rangeMs: number): Stats;
   /** Returns the state of a limit, or null if there is no limit with this name. */
-  limit(name: string): LimitState | null;
+  limit(name: string): LimitStatus | null;
   /** Writes a line to the host's log. The host keeps at most 16 lines of at most 512 bytes for each verdict. */
   log(text: string, level?: 'debug' | 'info' | 'warn'): void;
 }

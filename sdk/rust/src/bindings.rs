@@ -24,15 +24,15 @@ pub mod retry {
         path: "wit",
         additional_derives: [PartialEq],
         with: {
-            "tidegate:policy/log@0.3.0": crate::bindings::host::tidegate::policy::log,
-            "tidegate:policy/figures@0.3.0": crate::bindings::host::tidegate::policy::figures,
-            "tidegate:policy/metrics@0.3.0": crate::bindings::host::tidegate::policy::metrics,
-            "tidegate:policy/limits@0.3.0": crate::bindings::host::tidegate::policy::limits,
+            "tidegate:policy/log@0.3.0": crate::__private::bindings::host::tidegate::policy::log,
+            "tidegate:policy/figures@0.3.0": crate::__private::bindings::host::tidegate::policy::figures,
+            "tidegate:policy/metrics@0.3.0": crate::__private::bindings::host::tidegate::policy::metrics,
+            "tidegate:policy/limits@0.3.0": crate::__private::bindings::host::tidegate::policy::limits,
         },
         // The guest crate expands the export macro. If this crate did it, each guest would have to export all worlds.
         pub_export_macro: true,
         export_macro_name: "export_retry_world",
-        default_bindings_module: "tidegate_sdk::bindings::retry",
+        default_bindings_module: "tidegate_sdk::__private::bindings::retry",
     });
 }
 
@@ -43,15 +43,15 @@ pub mod alert {
         path: "wit",
         additional_derives: [PartialEq],
         with: {
-            "tidegate:policy/settings-types@0.3.0": crate::bindings::retry::tidegate::policy::settings_types,
-            "tidegate:policy/log@0.3.0": crate::bindings::host::tidegate::policy::log,
-            "tidegate:policy/figures@0.3.0": crate::bindings::host::tidegate::policy::figures,
-            "tidegate:policy/metrics@0.3.0": crate::bindings::host::tidegate::policy::metrics,
-            "tidegate:policy/limits@0.3.0": crate::bindings::host::tidegate::policy::limits,
+            "tidegate:policy/settings-types@0.3.0": crate::__private::bindings::retry::tidegate::policy::settings_types,
+            "tidegate:policy/log@0.3.0": crate::__private::bindings::host::tidegate::policy::log,
+            "tidegate:policy/figures@0.3.0": crate::__private::bindings::host::tidegate::policy::figures,
+            "tidegate:policy/metrics@0.3.0": crate::__private::bindings::host::tidegate::policy::metrics,
+            "tidegate:policy/limits@0.3.0": crate::__private::bindings::host::tidegate::policy::limits,
         },
         pub_export_macro: true,
         export_macro_name: "export_alert_world",
-        default_bindings_module: "tidegate_sdk::bindings::alert",
+        default_bindings_module: "tidegate_sdk::__private::bindings::alert",
     });
 }
 
@@ -62,14 +62,14 @@ pub mod admit {
         path: "wit",
         additional_derives: [PartialEq],
         with: {
-            "tidegate:policy/settings-types@0.3.0": crate::bindings::retry::tidegate::policy::settings_types,
-            "tidegate:policy/log@0.3.0": crate::bindings::host::tidegate::policy::log,
-            "tidegate:policy/figures@0.3.0": crate::bindings::host::tidegate::policy::figures,
-            "tidegate:policy/metrics@0.3.0": crate::bindings::host::tidegate::policy::metrics,
-            "tidegate:policy/limits@0.3.0": crate::bindings::host::tidegate::policy::limits,
+            "tidegate:policy/settings-types@0.3.0": crate::__private::bindings::retry::tidegate::policy::settings_types,
+            "tidegate:policy/log@0.3.0": crate::__private::bindings::host::tidegate::policy::log,
+            "tidegate:policy/figures@0.3.0": crate::__private::bindings::host::tidegate::policy::figures,
+            "tidegate:policy/metrics@0.3.0": crate::__private::bindings::host::tidegate::policy::metrics,
+            "tidegate:policy/limits@0.3.0": crate::__private::bindings::host::tidegate::policy::limits,
         },
         pub_export_macro: true,
         export_macro_name: "export_admit_world",
-        default_bindings_module: "tidegate_sdk::bindings::admit",
+        default_bindings_module: "tidegate_sdk::__private::bindings::admit",
     });
 }

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use crate::bindings::host::tidegate::policy::{limits, log, metrics};
-use crate::bindings::retry::tidegate::policy::response;
-use crate::{Level, LimitState, Stats};
+use crate::__private::bindings::host::tidegate::policy::{limits, log, metrics};
+use crate::__private::bindings::retry::tidegate::policy::response;
+use crate::{Level, LimitStatus, Stats};
 
 /// Returns the statistics of the last `range`, rounded up to whole minutes, hours or days.
 ///
@@ -25,12 +25,12 @@ pub fn window(range: Duration) -> Stats {
 /// # Panics
 /// Panics outside of a host.
 #[must_use]
-pub fn limit(name: &str) -> Option<LimitState> {
+pub fn limit(name: &str) -> Option<LimitStatus> {
     limits::limit(name)
 }
 
 /// Returns the body of the platform's response: its first 64 KiB as text, or `None` if no response arrived. Only a retry
-/// policy can read it.
+/// policy can call this function: the host rejects any other component that contains a call of it.
 ///
 /// The host keeps the bodies of a platform's responses only if the platform's policy contains a call of this function.
 /// Other policies cost nothing.

@@ -3,14 +3,17 @@
 //! A retry policy receives a failed call and returns a verdict:
 //!
 //! ```
-//! use tidegate_sdk::{Class, Failure, Retry, Verdict};
+//! use std::time::Duration;
+//! use tidegate_sdk::{Class, Failure, RetryPolicy, Verdict};
 //!
 //! struct Shop;
 //!
-//! impl Retry for Shop {
+//! impl RetryPolicy for Shop {
 //!     fn classify(failure: Failure) -> Verdict {
 //!         match failure.code.as_deref() {
-//!             Some("429001") => Verdict::retry(Class::Throttled).after_ms(2_000).with_reason("too many calls"),
+//!             Some("429001") => {
+//!                 Verdict::retry(Class::Throttled).with_delay(Duration::from_secs(2)).with_reason("too many calls")
+//!             }
 //!             Some("401001") => Verdict::give_up(Class::Auth),
 //!             _ => Verdict::abstain(),
 //!         }
@@ -26,11 +29,11 @@
 //! An alert condition receives the statistics of a window. Like every policy, it can read other windows:
 //!
 //! ```
-//! use tidegate_sdk::{Alert, AlertVerdict, Snapshot, window};
+//! use tidegate_sdk::{AlertPolicy, AlertVerdict, Snapshot, window};
 //!
 //! struct HighErrorRate;
 //!
-//! impl Alert for HighErrorRate {
+//! impl AlertPolicy for HighErrorRate {
 //!     fn evaluate(snapshot: Snapshot) -> AlertVerdict {
 //!         let hour = std::time::Duration::from_secs(3_600);
 //!         if snapshot.stats.error_rate > 0.1 && window(hour).error_rate > 0.1 {
@@ -47,11 +50,11 @@
 //! An admission policy decides whether a request is sent, at what cost and through which limits:
 //!
 //! ```
-//! use tidegate_sdk::{Admission, Admit, Request, Settings};
+//! use tidegate_sdk::{Admission, AdmitPolicy, Request, Settings};
 //!
 //! struct Orders;
 //!
-//! impl Admit for Orders {
+//! impl AdmitPolicy for Orders {
 //!     fn configure(mut settings: Settings) -> Result<(), String> {
 //!         let cost = settings.number("cost", 5.0)?;
 //!         if cost < 1.0 { Err("`cost`: expected at least 1".to_owned()) } else { settings.finish() }
@@ -69,36 +72,39 @@
 //! ```
 //!
 //! Policies compile for every target, so `cargo test` can test them without a host.
+//!
+//! The inputs and verdicts are generated from the contract `tidegate:policy@0.3.0`. With a newer contract they may get more
+//! fields and values, and this crate a new version. To create inputs that compile with both, end them with
+//! `..Failure::default()`, as above.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[doc(hidden)]
+pub mod __private;
 #[cfg(all(feature = "allocator", any(test, target_family = "wasm")))]
 mod allocator;
-#[doc(hidden)]
-pub mod bindings;
 mod host;
 mod settings;
 mod verdict;
 
 #[doc(inline)]
-pub use bindings::admit::tidegate::policy::admit_types::{Allowance, Denial, Request, Verdict as Admission};
+pub use __private::bindings::admit::tidegate::policy::admit_types::{Allowance, Denial, Request, Verdict as Admission};
 #[doc(inline)]
-pub use bindings::alert::tidegate::policy::alert_types::{Snapshot, Verdict as AlertVerdict};
+pub use __private::bindings::alert::tidegate::policy::alert_types::{Snapshot, Verdict as AlertVerdict};
 #[doc(inline)]
-pub use bindings::host::tidegate::policy::figures::Stats;
+pub use __private::bindings::host::tidegate::policy::figures::Stats;
 #[doc(inline)]
-pub use bindings::host::tidegate::policy::limits::State as LimitState;
+pub use __private::bindings::host::tidegate::policy::limits::State as LimitStatus;
 #[doc(inline)]
-pub use bindings::host::tidegate::policy::log::Level;
+pub use __private::bindings::host::tidegate::policy::log::Level;
 #[doc(inline)]
-pub use bindings::retry::tidegate::policy::retry_types::{Action, Class, Failure, FailureKind, Verdict};
-#[doc(hidden)]
-pub use host::log_panics;
+pub use __private::bindings::retry::tidegate::policy::retry_types::{Action, Class, Failure, FailureKind, Verdict};
 pub use host::{limit, log, response_body, window};
 pub use settings::{Setting, Settings};
+pub use verdict::ParseNameError;
 
 /// A retry policy: decides whether a failed call is repeated.
-pub trait Retry {
+pub trait RetryPolicy {
     /// Checks the settings. The host calls it once, before the first verdict. By default a policy accepts no settings.
     ///
     /// # Errors
@@ -112,7 +118,7 @@ pub trait Retry {
 }
 
 /// An alert condition: decides whether an alert fires.
-pub trait Alert {
+pub trait AlertPolicy {
     /// Checks the settings. The host calls it once, before the first verdict. By default a policy accepts no settings.
     ///
     /// # Errors
@@ -126,7 +132,7 @@ pub trait Alert {
 }
 
 /// An admission policy: decides on a request before it is sent.
-pub trait Admit {
+pub trait AdmitPolicy {
     /// Checks the settings. The host calls it once, before the first verdict. By default a policy accepts no settings.
     ///
     /// # Errors
@@ -139,27 +145,27 @@ pub trait Admit {
     fn admit(request: Request) -> Admission;
 }
 
-/// Exports a type that implements [`Retry`] as the retry policy of this crate's component.
+/// Exports a type that implements [`RetryPolicy`] as the retry policy of this crate's component.
 #[macro_export]
 macro_rules! export_retry {
     ($policy:ident) => {
-        $crate::export_world!($policy, Retry, retry, export_retry_world, classify($crate::Failure) -> $crate::Verdict);
+        $crate::export_world!($policy, RetryPolicy, retry, export_retry_world, classify($crate::Failure) -> $crate::Verdict);
     };
 }
 
-/// Exports a type that implements [`Alert`] as the condition of this crate's component.
+/// Exports a type that implements [`AlertPolicy`] as the condition of this crate's component.
 #[macro_export]
 macro_rules! export_alert {
     ($policy:ident) => {
-        $crate::export_world!($policy, Alert, alert, export_alert_world, evaluate($crate::Snapshot) -> $crate::AlertVerdict);
+        $crate::export_world!($policy, AlertPolicy, alert, export_alert_world, evaluate($crate::Snapshot) -> $crate::AlertVerdict);
     };
 }
 
-/// Exports a type that implements [`Admit`] as the admission policy of this crate's component.
+/// Exports a type that implements [`AdmitPolicy`] as the admission policy of this crate's component.
 #[macro_export]
 macro_rules! export_admit {
     ($policy:ident) => {
-        $crate::export_world!($policy, Admit, admit, export_admit_world, admit($crate::Request) -> $crate::Admission);
+        $crate::export_world!($policy, AdmitPolicy, admit, export_admit_world, admit($crate::Request) -> $crate::Admission);
     };
 }
 
@@ -170,11 +176,11 @@ macro_rules! export_world {
         const _: () = {
             struct Exported;
 
-            impl $crate::bindings::$world::Guest for Exported {
+            impl $crate::__private::bindings::$world::Guest for Exported {
                 fn configure(
                     settings: ::std::vec::Vec<(::std::string::String, $crate::Setting)>,
                 ) -> ::std::result::Result<(), ::std::string::String> {
-                    $crate::log_panics();
+                    $crate::__private::log_panics();
                     <$policy as $crate::$trait>::configure(settings.into())
                 }
 
@@ -184,7 +190,7 @@ macro_rules! export_world {
             }
 
             #[cfg(target_arch = "wasm32")]
-    $crate::bindings::$world::$export!(Exported with_types_in $crate::bindings::$world);
+    $crate::__private::bindings::$world::$export!(Exported with_types_in $crate::__private::bindings::$world);
         };
     };
 }

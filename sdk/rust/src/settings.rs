@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::bindings::retry::tidegate::policy::settings_types;
+use crate::__private::bindings::retry::tidegate::policy::settings_types;
 
 /// The value of a setting.
 pub use settings_types::Setting;
@@ -19,6 +19,7 @@ pub use settings_types::Setting;
 /// assert_eq!(settings.number("max_wait_s", 30.0), Ok(60.0));
 /// assert_eq!(settings.text("region", "cn").as_deref(), Ok("cn"));
 /// assert_eq!(settings.finish(), Ok(()));
+/// assert_eq!(configured().flag("max_wait_s", true).unwrap_err(), "`max_wait_s`: expected true or false, found 60");
 /// assert_eq!(configured().finish().unwrap_err(), "unknown setting: `max_wait_s`");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,8 +27,24 @@ pub struct Settings(BTreeMap<String, Setting>);
 
 impl From<Vec<(String, Setting)>> for Settings {
     fn from(settings: Vec<(String, Setting)>) -> Self {
+        settings.into_iter().collect()
+    }
+}
+
+impl FromIterator<(String, Setting)> for Settings {
+    fn from_iter<I: IntoIterator<Item = (String, Setting)>>(settings: I) -> Self {
         Self(settings.into_iter().collect())
     }
+}
+
+/// Returns the error of a setting of the wrong type.
+fn mismatch(name: &str, expected: &str, found: &Setting) -> String {
+    let found = match found {
+        Setting::Flag(flag) => flag.to_string(),
+        Setting::Number(number) => number.to_string(),
+        Setting::Text(text) => format!("{text:?}"),
+    };
+    format!("`{name}`: expected {expected}, found {found}")
 }
 
 impl Settings {
@@ -39,7 +56,7 @@ impl Settings {
         match self.0.remove(name) {
             None => Ok(default),
             Some(Setting::Number(number)) => Ok(number),
-            Some(_) => Err(format!("`{name}`: expected a number")),
+            Some(other) => Err(mismatch(name, "a number", &other)),
         }
     }
 
@@ -51,7 +68,7 @@ impl Settings {
         match self.0.remove(name) {
             None => Ok(default.to_owned()),
             Some(Setting::Text(text)) => Ok(text),
-            Some(_) => Err(format!("`{name}`: expected a string")),
+            Some(other) => Err(mismatch(name, "a string", &other)),
         }
     }
 
@@ -63,7 +80,7 @@ impl Settings {
         match self.0.remove(name) {
             None => Ok(default),
             Some(Setting::Flag(flag)) => Ok(flag),
-            Some(_) => Err(format!("`{name}`: expected true or false")),
+            Some(other) => Err(mismatch(name, "true or false", &other)),
         }
     }
 

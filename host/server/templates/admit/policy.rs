@@ -3,7 +3,7 @@
 //! Replace the endpoint and the label with your own. A limit of the platform applies if the scope contains all of its
 //! labels.
 
-use tidegate_sdk::{Admission, Admit, Request};
+use tidegate_sdk::{Admission, AdmitPolicy, Request};
 
 /// The admission policy for {{name}}.
 pub struct Policy;
@@ -11,9 +11,9 @@ pub struct Policy;
 /// The platform counts an export as ten calls.
 const EXPORT_COST: u32 = 10;
 
-impl Admit for Policy {
+impl AdmitPolicy for Policy {
     fn admit(request: Request) -> Admission {
-        let Some((_, seller)) = request.labels.iter().find(|(name, _)| name == "seller") else {
+        let Some(seller) = request.label("seller") else {
             return Admission::deny("the label `seller` is missing", 400);
         };
         let cost = if request.endpoint == "orders.export" { EXPORT_COST } else { 1 };

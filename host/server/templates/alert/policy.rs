@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use tidegate_sdk::{Alert, AlertVerdict, Snapshot, Stats, window};
+use tidegate_sdk::{AlertPolicy, AlertVerdict, Snapshot, Stats, window};
 
 /// The alert condition {{name}}.
 pub struct Policy;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-impl Alert for Policy {
+impl AlertPolicy for Policy {
     fn evaluate(snapshot: Snapshot) -> AlertVerdict {
         evaluate(&snapshot.stats, || window(HOUR))
     }

@@ -3,19 +3,21 @@
 //! Replace the codes with those of the platform. When this policy abstains, `retry/default` decides by the HTTP status.
 //! If the code does not say enough, call `tidegate_sdk::response_body()` for the text of the platform's response.
 
-use tidegate_sdk::{Class, Failure, Retry, Verdict};
+use std::time::Duration;
+
+use tidegate_sdk::{Class, Failure, RetryPolicy, Verdict};
 
 /// The retry policy for {{name}}.
 pub struct Policy;
 
-impl Retry for Policy {
+impl RetryPolicy for Policy {
     fn classify(failure: Failure) -> Verdict {
         let retry = Verdict::retry;
         let give_up = Verdict::give_up;
         match failure.code.as_deref() {
             Some("429001") => {
-                let wait_ms = failure.retry_after_ms.unwrap_or(2_000);
-                retry(Class::Throttled).after_ms(wait_ms).with_reason("too many calls")
+                let delay = failure.retry_after().unwrap_or(Duration::from_secs(2));
+                retry(Class::Throttled).with_delay(delay).with_reason("too many calls")
             }
             Some("429002") => give_up(Class::Quota).with_reason("the daily quota is used up"),
             Some("500001") => retry(Class::Transient).with_reason("temporary failure of the platform"),

@@ -7,18 +7,20 @@
 //! from the table on the platform's API pages. `retry/default` decides on failures without a code from this table, for
 //! example a timeout, a gateway's 502, or a code that was published later.
 
-use tidegate_sdk::{Class, Failure, Retry, Verdict};
+use std::time::Duration;
+
+use tidegate_sdk::{Class, Failure, RetryPolicy, Verdict};
 
 /// The policy for the platform `pdd`.
 #[derive(Debug)]
 pub struct Pdd;
 
 /// The length of the shortest rate-limit window of the platform.
-const SHORTEST_WINDOW_MS: u64 = 1_000;
+const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
 /// The length of most rate-limit windows. Some windows are a minute long, but callers do not wait that long.
-const USUAL_WINDOW_MS: u64 = 10_000;
+const USUAL_WINDOW: Duration = Duration::from_secs(10);
 
-impl Retry for Pdd {
+impl RetryPolicy for Pdd {
     fn classify(failure: Failure) -> Verdict {
         let Some(code) = failure.code.as_deref() else { return Verdict::abstain() };
         match code {
@@ -52,9 +54,9 @@ impl Retry for Pdd {
 /// shortest window; each further attempt doubles it, up to the usual window.
 fn throttled(failure: &Failure) -> Verdict {
     let doublings = failure.attempt.saturating_sub(1).min(10);
-    let default_ms = (SHORTEST_WINDOW_MS << doublings).min(USUAL_WINDOW_MS);
+    let default = (SHORTEST_WINDOW * (1 << doublings)).min(USUAL_WINDOW);
     Verdict::retry(Class::Throttled)
-        .after_ms(failure.retry_after_ms.filter(|ms| *ms > 0).unwrap_or(default_ms))
+        .with_delay(failure.retry_after().filter(|delay| !delay.is_zero()).unwrap_or(default))
         .with_reason("rate limit of the platform exceeded")
 }
 

@@ -1,9 +1,12 @@
 //! Constructors of verdicts, default inputs for tests, and names.
 
 use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
 
 use crate::{
-    Action, Admission, AlertVerdict, Allowance, Class, Denial, Failure, FailureKind, Request, Snapshot, Stats, Verdict,
+    Action, Admission, AlertVerdict, Allowance, Class, Denial, Failure, FailureKind, Level, Request, Snapshot, Stats,
+    Verdict,
 };
 
 impl Verdict {
@@ -25,10 +28,10 @@ impl Verdict {
         Self { action: Action::Default, class: None, after_ms: None, reason: None }
     }
 
-    /// Sets the minimum delay before the next call, in milliseconds.
+    /// Sets the minimum delay before the next call.
     #[must_use]
-    pub const fn after_ms(mut self, after_ms: u64) -> Self {
-        self.after_ms = Some(after_ms);
+    pub fn with_delay(mut self, delay: Duration) -> Self {
+        self.after_ms = Some(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
         self
     }
 
@@ -135,29 +138,87 @@ impl Default for Snapshot {
     }
 }
 
-impl fmt::Display for Class {
-    /// Writes the name that Rhai scripts and test cases use, such as `throttled`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Throttled => "throttled",
-            Self::Quota => "quota",
-            Self::Transient => "transient",
-            Self::Auth => "auth",
-            Self::Permanent => "permanent",
-        })
+impl Failure {
+    /// Returns the delay that the platform requested, if it requested one.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after_ms.map(Duration::from_millis)
+    }
+
+    /// Returns the value of a header of the response. Case does not matter.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
     }
 }
 
-impl fmt::Display for FailureKind {
-    /// Writes the name that Rhai scripts and test cases use, such as `timeout`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Timeout => "timeout",
-            Self::Connection => "connection",
-            Self::Response => "response",
-        })
+impl Request {
+    /// Returns the value of a header. Case does not matter.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+
+    /// Returns the value of a label.
+    #[must_use]
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
+
+fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+}
+
+/// The error of a text that is not the name of any value of an enum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseNameError {
+    names: &'static [&'static str],
+    found: String,
+}
+
+impl fmt::Display for ParseNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected one of {}, found {:?}", self.names.join(", "), self.found)
+    }
+}
+
+impl std::error::Error for ParseNameError {}
+
+/// Gives an enum the names that Rhai scripts, test cases and the decision log use: `Display` and `FromStr`.
+macro_rules! text_enum {
+    ($type:ident { $($variant:ident => $name:literal),+ }) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(match self {
+                    $(Self::$variant => $name),+
+                })
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = ParseNameError;
+
+            fn from_str(text: &str) -> Result<Self, ParseNameError> {
+                match text {
+                    $($name => Ok(Self::$variant),)+
+                    _ => Err(ParseNameError { names: &[$($name),+], found: text.to_owned() }),
+                }
+            }
+        }
+    };
+}
+
+text_enum!(Action { Retry => "retry", GiveUp => "give_up", Default => "default" });
+text_enum!(Class {
+    Throttled => "throttled",
+    Quota => "quota",
+    Transient => "transient",
+    Auth => "auth",
+    Permanent => "permanent"
+});
+text_enum!(FailureKind { Timeout => "timeout", Connection => "connection", Response => "response" });
+text_enum!(Level { Debug => "debug", Info => "info", Warn => "warn" });
 
 #[cfg(test)]
 mod tests {
@@ -165,10 +226,26 @@ mod tests {
 
     #[test]
     fn builders_set_the_fields_of_a_verdict() {
-        let verdict = Verdict::retry(Class::Throttled).after_ms(2_000).with_reason("too many calls");
+        let verdict = Verdict::retry(Class::Throttled).with_delay(Duration::from_secs(2)).with_reason("too many calls");
         let fields = (verdict.action, verdict.class, verdict.after_ms, verdict.reason.as_deref());
         assert_eq!(fields, (Action::Retry, Some(Class::Throttled), Some(2_000), Some("too many calls")));
         assert_eq!(Verdict::give_up(Class::Quota).action, Action::GiveUp);
+    }
+
+    #[test]
+    fn headers_and_labels_are_found_by_name() {
+        let pairs = || vec![("x-id".to_owned(), "1".to_owned()), ("x-id".to_owned(), "2".to_owned())];
+        let failure = Failure { headers: pairs(), retry_after_ms: Some(1_500), ..Failure::default() };
+        assert_eq!((failure.header("X-Id"), failure.header("x-other")), (Some("1"), None));
+        assert_eq!(
+            (failure.retry_after(), Failure::default().retry_after()),
+            (Some(Duration::from_millis(1_500)), None)
+        );
+        let request = Request { headers: pairs(), labels: pairs(), ..Request::default() };
+        assert_eq!(
+            (request.header("X-ID"), request.label("x-id"), request.label("X-Id")),
+            (Some("1"), Some("1"), None)
+        );
     }
 
     #[test]
