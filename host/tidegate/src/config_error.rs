@@ -9,7 +9,9 @@ use std::sync::Arc;
 #[cfg(feature = "policies")]
 use tidegate_core::config::ChannelError;
 use tidegate_core::config::ConfigProblem;
-use tidegate_core::config::reader::{Diagnostic, Diagnostics, Position};
+#[cfg(feature = "policies")]
+use tidegate_core::config::reader::Position;
+use tidegate_core::config::reader::{Diagnostic, Diagnostics};
 
 /// Why a configuration cannot be activated: its file cannot be read, its text has mistakes, a value that a program set is
 /// invalid, or a channel or the Redis client cannot be opened.
