@@ -8,15 +8,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::limits::read_limits;
+use super::names::check_name;
 use super::platforms::read_platforms;
 use super::presets::{PRESETS, read_presets};
 use super::reader::{
-    self, Diagnostics, EffectiveValue, Layer, Section, SpannedString, integer, list, number, parsed, positive_duration,
-    with_suggestion,
+    self, Diagnostics, EffectiveValue, Layer, Section, integer, list, parsed, positive_duration, with_suggestion,
 };
-use super::{AlertingConfig, Config, MetricsConfig, Parser, RetryConfig, ServerConfig, decisions, policies, redis};
-use crate::units::{format_duration, parse_duration};
-use crate::{Backoff, BuiltinAlert};
+use super::retry::read_retry;
+use super::{AlertingConfig, Config, MetricsConfig, Parser, ServerConfig, decisions, policies, redis};
+use crate::BuiltinAlert;
+use crate::units::parse_duration;
 
 /// The value of each key that a configuration may omit.
 const DEFAULTS: &str = include_str!("defaults.toml");
@@ -83,32 +84,6 @@ fn named_sections<T>(
     all
 }
 
-/// Rejects a name that is not safe as a file name, a metrics label and a part of a URL.
-pub(super) fn check_name(name: &SpannedString, section: &Section<'_>) {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-    if name.value.is_empty() || !name.value.chars().all(allowed) {
-        section.reject("expected a name of the characters a-z, 0-9, _ and -");
-    }
-}
-
-/// Reads `[retry]`, or a table `retry` that inherits from it.
-pub(super) fn read_retry(section: &mut Section<'_>) -> Option<RetryConfig> {
-    let max_attempts = section.required("max_attempts", integer(1..=100));
-    let base_delay = section.required("base_delay", positive_duration);
-    let max_delay = section.required("max_delay", positive_duration);
-    let jitter = section.required("jitter", number(0.0..=1.0));
-    let deadline = section.required("deadline", positive_duration);
-    let (base_delay, max_delay, jitter) = (base_delay?, max_delay?, jitter?);
-    if max_delay < base_delay {
-        let key = if section.document_contains("max_delay") { "max_delay" } else { "base_delay" };
-        let (max, base) = (format_duration(max_delay), format_duration(base_delay));
-        let fix = "raise `max_delay` or lower `base_delay`";
-        section.reject_value(key, &format!("the maximum delay ({max}) is below the base delay ({base}); {fix}"));
-    }
-    let backoff = Backoff::new(base_delay, max_delay).with_jitter(jitter);
-    Some(RetryConfig { max_attempts: u32::try_from(max_attempts?).ok()?, backoff, deadline: deadline? })
-}
-
 fn read_metrics(section: &mut Section<'_>) -> Option<MetricsConfig> {
     let max_endpoints = section.required("max_endpoints", integer(1..=10_000));
     let flush_interval = section.required("flush_interval", parsed(parse_flush_interval));
@@ -150,6 +125,10 @@ fn read_server(section: &mut Section<'_>) -> Option<ServerConfig> {
     let listen = section.required("listen", parsed(parse_address));
     let token = section.optional_secret("token");
     let (listen, token) = (listen?, token?);
+    if token.as_ref().is_some_and(|token| !token.expose().bytes().all(|byte| matches!(byte, b' '..=b'~'))) {
+        let message = "expected printable ASCII characters only, because a header carries the token";
+        section.reject_secret("token", message);
+    }
     if !listen.ip().is_loopback() && token.is_none() {
         let fix = "give `token_env`, `token_file` or `token`, or listen on 127.0.0.1";
         section.reject_value("listen", &format!("listening beyond loopback requires a token; {fix}"));
