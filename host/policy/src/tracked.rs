@@ -14,7 +14,7 @@ use tidegate_core::{
 };
 
 use crate::counters::Counters;
-use crate::decisions::mask::Masker;
+use crate::decisions::mask::masked_message;
 use crate::decisions::{DecisionLog, LoggedDecision, PolicyId};
 use crate::paths::is_candidate;
 
@@ -161,16 +161,6 @@ impl<P: ?Sized> TrackedPolicy<P> {
             counters.quarantine(self.version, &self.id.path, reason);
         }
     }
-}
-
-/// Returns the message of a fault without secrets, also without those that it repeats from the input.
-fn masked_message(message: &str, input: &impl Serialize) -> String {
-    let mut masker = Masker::default();
-    if let Ok(mut input) = serde_json::to_value(input) {
-        masker.mask(&mut input);
-    }
-    let message = masker.text(message);
-    masker.without_repeated(&message)
 }
 
 impl RetryPolicy for TrackedPolicy<dyn RetryPolicy> {

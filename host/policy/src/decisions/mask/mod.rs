@@ -9,6 +9,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+use serde::Serialize;
 use serde_json::Value;
 use tidegate_core::secret::is_secret_name;
 
@@ -128,6 +129,16 @@ impl Masker {
 /// Returns a text with its secrets masked; see [`Masker::text`].
 pub fn masked_text(text: &str) -> String {
     Masker::default().text(text)
+}
+
+/// Returns a message of a policy without secrets, also without those that it repeats from its input or its settings.
+pub fn masked_message(message: &str, input: &impl Serialize) -> String {
+    let mut masker = Masker::default();
+    if let Ok(mut input) = serde_json::to_value(input) {
+        masker.mask(&mut input);
+    }
+    let message = masker.text(message);
+    masker.without_repeated(&message)
 }
 
 /// Returns whether a text is nothing but a name that denotes a secret.

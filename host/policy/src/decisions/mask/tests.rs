@@ -164,6 +164,19 @@ fn repeated_secrets_are_masked_except_in_identifiers() {
 }
 
 #[test]
+fn message_repeats_no_secret_of_its_input() {
+    let rows = [
+        (json!({ "api_token": "hunter2", "region": "cn" }), "no account for hunter2 in cn", "no account for *** in cn"),
+        (json!({ "headers": [["x-jwt", "abc.def"]] }), "cannot parse abc.def", "cannot parse ***"),
+        (json!({ "body": "<token>hunter2</token>" }), "hunter2: token=other", "***: token=***"),
+        (json!({}), "no secret", "no secret"),
+    ];
+    for (input, message, expected) in rows {
+        assert_eq!(masked_message(message, &input), expected);
+    }
+}
+
+#[test]
 fn any_text_is_masked_in_linear_time() {
     let hostile =
         ["<a x='", "<token>", "token:[", "\"token\",\"value\":\"", "<name>token</name><value>", "\\", "Cookie: "];
