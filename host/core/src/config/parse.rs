@@ -125,8 +125,8 @@ fn read_server(section: &mut Section<'_>) -> Option<ServerConfig> {
     let listen = section.required("listen", parsed(parse_address));
     let token = section.optional_secret("token");
     let (listen, token) = (listen?, token?);
-    if token.as_ref().is_some_and(|token| !token.expose().bytes().all(|byte| matches!(byte, b' '..=b'~'))) {
-        let message = "expected printable ASCII characters only, because a header carries the token";
+    if token.as_ref().is_some_and(|token| !token.expose().bytes().all(|byte| byte.is_ascii_graphic())) {
+        let message = "expected visible ASCII characters without spaces, because a header carries the token";
         section.reject_secret("token", message);
     }
     if !listen.ip().is_loopback() && token.is_none() {

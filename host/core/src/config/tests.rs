@@ -280,11 +280,11 @@ fn secret_has_exactly_one_source_and_is_never_shown() {
     let cases = [
         (
             "token = 'pässword'",
-            "2:9: server.token: expected printable ASCII characters only, because a header carries the token",
+            "2:9: server.token: expected visible ASCII characters without spaces, because a header carries the token",
         ),
         (
             "token = \"a\\nb\"",
-            "2:9: server.token: expected printable ASCII characters only, because a header carries the token",
+            "2:9: server.token: expected visible ASCII characters without spaces, because a header carries the token",
         ),
         ("token_env = 'NOT_THERE'", "2:13: server.token_env: the environment variable NOT_THERE is not set"),
         (
