@@ -127,8 +127,10 @@ fn fields_before_a_syntax_error_are_kept() {
         // The first entry of a long list wins.
         ("walmart", format!(r#"{{"errors":[{}{{"code":"LAST"}}]}}"#, r#"{"code":"A"},"#.repeat(1_000)), "A"),
         // Unusual numbers.
-        ("douyin", r#"{"code":1e999}"#.into(), "-"),
-        ("douyin", r#"{"code":123456789012345678901234567890}"#.into(), "123456789012345680000000000000"),
+        ("douyin", r#"{"code":1e999,"msg":"m"}"#.into(), "1e999 m"),
+        ("douyin", r#"{"code":123456789012345678901234567890}"#.into(), "123456789012345678901234567890"),
+        ("douyin", r#"{"code":10000.0}"#.into(), "-"),
+        ("douyin", r#"{"data":1e999,"code":60000}"#.into(), "60000"),
         ("douyin", r#"{"code":-1}"#.into(), "-1"),
         ("douyin", r#"{"code":60000.5}"#.into(), "60000.5"),
         // Wrong types.
