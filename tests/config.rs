@@ -132,6 +132,27 @@ async fn saved_file_is_reloaded_automatically() {
     assert_eq!(rate(&host, "jd"), "1000/s, burst 1");
 }
 
+#[tokio::test]
+async fn file_that_is_created_later_is_activated() {
+    let file = TestFile::new("");
+    std::fs::remove_file(file.path()).unwrap();
+    let host = Host::builder().build().unwrap();
+    let _watch = host.follow_config(&file.config()).unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(host.config_status().stale, None, "the file is not missing, but awaited");
+    std::fs::write(file.path(), "[limits]\njd = { rate = \"7/s\", burst = 1 }\n").unwrap();
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while host.limiter("jd").is_err() {
+        assert!(std::time::Instant::now() < deadline, "{:?}", host.config_status());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    std::fs::remove_file(file.path()).unwrap();
+    while host.config_status().stale.is_none() {
+        assert!(std::time::Instant::now() < deadline, "a file that was removed is an error");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn platform_that_returns_keeps_its_spent_tokens() {
     const PRESET: &str = "presets = [\"platforms\"]\n";

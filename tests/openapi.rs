@@ -257,6 +257,20 @@ fn invalid_calls() -> Vec<InvalidRequest> {
             422,
             "failure.headers: expected headers as",
         ),
+        (
+            "POST",
+            "/v1/calls",
+            call(json!({ "failure": { "status": 200, "body": "{\"jingdong_x_responce\": {\"code\": \"0\"}}" } })),
+            400,
+            "failure: the response is a success",
+        ),
+        (
+            "POST",
+            "/v1/calls",
+            call(json!({ "failure": { "headers": { "a\n": "1" } } })),
+            422,
+            "failure.headers: expected",
+        ),
         ("POST", "/v1/calls", call(json!({ "failure": { "codes": "1" } })), 422, "unknown field `codes`"),
         ("POST", "/v1/calls", call(json!({ "outcome": "success", "failure": {} })), 400, "failure: allowed only if"),
         ("POST", "/v1/calls", call(json!({ "previous": "bad" })), 422, "previous: unknown value `bad`"),
@@ -289,11 +303,39 @@ fn invalid_lock_requests() -> Vec<InvalidRequest> {
 fn invalid_queries() -> Vec<InvalidRequest> {
     vec![
         ("GET", "/v1/metrics?platform=jd&range=1y", Value::Null, 400, "range: "),
+        (
+            "GET",
+            "/v1/metrics?platform=jd&range=0h",
+            Value::Null,
+            400,
+            "range: expected a duration above zero and up to",
+        ),
+        (
+            "GET",
+            "/v1/metrics?platform=jd&range=31d",
+            Value::Null,
+            400,
+            "range: expected a duration above zero and up to",
+        ),
         ("GET", "/v1/metrics?platform=jdd", Value::Null, 404, "unknown platform"),
         ("GET", "/v1/metrics", Value::Null, 400, "query: missing field `platform`"),
         ("GET", "/v1/metrics?platform=jd&platform=pdd", Value::Null, 400, "query: `platform` occurs twice"),
         ("GET", "/v1/alerts?limit=-1", Value::Null, 400, "limit: expected a whole number of at least 0, found \"-1\""),
         ("DELETE", "/metrics", Value::Null, 405, "`/metrics` has no method DELETE"),
+        (
+            "POST",
+            "/v1/admit",
+            json!({ "platform": "jd", "headers": { "a b": "1" } }),
+            400,
+            "headers: expected the name of a header such as `retry-after`, found `a b`",
+        ),
+        (
+            "POST",
+            "/v1/admit",
+            json!({ "platform": "jd", "headers": { "A": "1", "a": "2" } }),
+            400,
+            "headers: the header `a` occurs twice",
+        ),
         ("GET", "/v1/nothing", Value::Null, 404, "no route matches `/v1/nothing`"),
     ]
 }

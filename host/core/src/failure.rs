@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::millis;
+use crate::text::one_line;
 
 /// The outcome of a call, as metrics count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -115,7 +117,7 @@ pub(crate) fn lower_case_names(
 /// converted to lower case.
 ///
 /// # Errors
-/// Returns an error if the value is neither.
+/// Returns an error if the value is neither, or if a name is not valid in HTTP or occurs twice in a table.
 pub fn deserialize_headers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected headers as {\"name\": \"value\"} or as [[\"name\", \"value\"]]")]
@@ -123,11 +125,59 @@ pub fn deserialize_headers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(St
         Pairs(Vec<(String, String)>),
         Table(BTreeMap<String, String>),
     }
-    Ok(match Headers::deserialize(from)? {
-        Headers::Pairs(pairs) => lower_case_names(pairs).collect(),
-        Headers::Table(table) => lower_case_names(table).collect(),
-    })
+    match Headers::deserialize(from)? {
+        Headers::Pairs(pairs) => check_header_names(pairs).map_err(Error::custom),
+        Headers::Table(table) => headers_from_table(table).map_err(Error::custom),
+    }
 }
+
+/// Converts a table of headers to pairs with names in lower case.
+///
+/// # Errors
+/// Returns an error if a name is not valid in HTTP, or occurs twice in upper and lower case.
+pub fn headers_from_table(table: BTreeMap<String, String>) -> Result<Vec<(String, String)>, InvalidHeaderName> {
+    let mut headers = check_header_names(table.into_iter().collect())?;
+    headers.sort_unstable();
+    let repeated = headers.array_windows().find(|[(name, _), (next, _)]| name == next);
+    match repeated {
+        Some([(name, _), _]) => Err(InvalidHeaderName { name: name.clone(), is_repeated: true }),
+        None => Ok(headers),
+    }
+}
+
+/// Converts the names of headers to lower case.
+fn check_header_names(mut headers: Vec<(String, String)>) -> Result<Vec<(String, String)>, InvalidHeaderName> {
+    if let Some((name, _)) = headers.iter().find(|(name, _)| !is_header_name(name)) {
+        return Err(InvalidHeaderName { name: name.clone(), is_repeated: false });
+    }
+    headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
+    Ok(headers)
+}
+
+/// Returns whether a text is a valid name of an HTTP header.
+pub(crate) fn is_header_name(text: &str) -> bool {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !text.is_empty() && text.chars().all(is_token)
+}
+
+/// The error of a header whose name is not valid in HTTP, or occurs twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidHeaderName {
+    name: String,
+    is_repeated: bool,
+}
+
+impl fmt::Display for InvalidHeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = one_line(&self.name, 60);
+        if self.is_repeated {
+            return write!(f, "the header `{name}` occurs twice; upper and lower case are the same");
+        }
+        write!(f, "expected the name of a header such as `retry-after`, found `{name}`")
+    }
+}
+
+impl std::error::Error for InvalidHeaderName {}
 
 /// The maximum size of the body of a failure, in bytes.
 pub const MAX_BODY_SIZE: usize = 64 * 1024;
@@ -362,5 +412,17 @@ mod tests {
         }
         let error = serde_json::from_str::<Failure>(r#"{"headers":{"a":1}}"#).unwrap_err().to_string();
         assert!(error.starts_with(r#"expected headers as {"name": "value"}"#), "{error}");
+        let rows = [
+            (r#"{"a b":"1"}"#, "expected the name of a header such as `retry-after`, found `a b`"),
+            (r#"[["","1"]]"#, "expected the name of a header such as `retry-after`, found ``"),
+            (r#"{"A":"1","b":"2","a":"3"}"#, "the header `a` occurs twice; upper and lower case are the same"),
+        ];
+        for (headers, expected) in rows {
+            let error = serde_json::from_str::<Failure>(&format!(r#"{{"headers":{headers}}}"#)).unwrap_err();
+            assert!(error.to_string().starts_with(expected), "{headers}: {error}");
+        }
+        // A response can have a header twice.
+        let twice: Failure = serde_json::from_str(r#"{"headers":[["A","1"],["a","2"]]}"#).unwrap();
+        assert_eq!(twice.headers.len(), 2);
     }
 }

@@ -19,6 +19,8 @@ pub struct ProcessInfo {
     pub rules_hash: Option<String>,
     /// The paths of quarantined policies.
     pub quarantined: Vec<String>,
+    /// Whether the configuration file of the process is rejected, so that an earlier configuration is active.
+    pub is_config_stale: bool,
 }
 
 impl ProcessInfo {

@@ -61,6 +61,7 @@ pub mod secret;
 pub mod sketch;
 pub mod stats;
 pub mod store;
+pub mod text;
 #[doc(hidden)]
 pub mod text_enum;
 pub mod units;

@@ -18,6 +18,11 @@ const SECRET_NAME_PARTS: [&str; 12] = [
     "privatekey",
 ];
 
+/// A field whose name has one of these words holds a secret: `x-auth`, `sign`, `appSig`. The words are part of too many
+/// other ones (`author`, `design`) to be searched for everywhere.
+const SECRET_NAME_WORDS: [&str; 12] =
+    ["sign", "sig", "auth", "jwt", "bearer", "pass", "passphrase", "pwd", "csrf", "xsrf", "pin", "otp"];
+
 /// A token, a password or a signing secret. Its `Debug` output does not show the value.
 ///
 /// ```
@@ -57,16 +62,33 @@ impl From<&str> for Secret {
 
 /// Returns whether a field of this name usually holds a secret. Platforms call a signature `sign`.
 ///
+/// A name that ends with `count` is that of a number, such as the header `x-current-token-count`.
+///
 /// ```
 /// use tidegate_core::secret::is_secret_name;
-/// assert!(is_secret_name("X-API-Key") && is_secret_name("app_secret"));
-/// assert!(!is_secret_name("app_key") && !is_secret_name("design"));
+/// assert!(is_secret_name("X-API-Key") && is_secret_name("app_secret") && is_secret_name("appSign"));
+/// assert!(!is_secret_name("app_key") && !is_secret_name("design") && !is_secret_name("token_count"));
 /// ```
 #[must_use]
 pub fn is_secret_name(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    let joined = lower.replace(['-', '_'], "");
-    SECRET_NAME_PARTS.iter().any(|part| joined.contains(part)) || lower.split(['-', '_']).any(|word| word == "sign")
+    let joined = name.replace(['-', '_'], "").to_ascii_lowercase();
+    if joined.ends_with("count") {
+        return false;
+    }
+    let is_secret_word = |word: &str| SECRET_NAME_WORDS.iter().any(|known| word.eq_ignore_ascii_case(known));
+    SECRET_NAME_PARTS.iter().any(|part| joined.contains(part)) || words(name).any(is_secret_word)
+}
+
+/// Splits `app-sign`, `app_sign` and `appSign` into words.
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    name.split(|c: char| !c.is_ascii_alphanumeric()).flat_map(|word| {
+        let bytes = word.as_bytes();
+        let is_start = |at: &usize| bytes[at - 1].is_ascii_lowercase() && bytes[*at].is_ascii_uppercase();
+        let mut starts: Vec<_> = (1..bytes.len()).filter(is_start).collect();
+        starts.push(word.len());
+        let mut start = 0;
+        starts.into_iter().map(move |end| &word[std::mem::replace(&mut start, end)..end])
+    })
 }
 
 impl fmt::Debug for Secret {

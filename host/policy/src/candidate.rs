@@ -6,12 +6,11 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
 use parking_lot::Mutex;
-use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
-use serde_json::json;
+use serde_json::{Value, json};
 use tidegate_core::{Action, Failure, Fault, FaultKind, HostView, RetryPolicy, Verdict};
 
-use crate::decisions::mask::mask;
+use crate::decisions::mask::Masker;
 use crate::tracked::TrackedPolicy;
 
 /// The maximum number of failures that wait for candidates. Further failures are not compared.
@@ -31,32 +30,35 @@ pub struct CandidateDifferences {
     pub last: Option<CandidateDifference>,
 }
 
-/// One difference between a candidate and the active policy.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// One difference between a candidate and the active policy. It is serialized without secrets.
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CandidateDifference {
-    /// The failure. Serialized without secrets.
-    #[serde(serialize_with = "masked")]
+    /// The failure.
     pub failure: Failure,
     /// The actual verdict.
     pub active: Verdict,
     /// The candidate's verdict or its fault. It is serialized with the key `verdict` or `fault`, as in the decision log.
-    #[serde(serialize_with = "verdict_or_fault")]
     pub candidate: Result<Verdict, Fault>,
 }
 
-fn masked<S: Serializer>(failure: &Failure, to: S) -> Result<S::Ok, S::Error> {
-    let mut value = serde_json::to_value(failure).map_err(S::Error::custom)?;
-    mask(&mut value);
-    value.serialize(to)
+impl Serialize for CandidateDifference {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { failure, active, candidate } = self;
+        let candidate = verdict_or_fault(candidate);
+        let mut value = json!({ "failure": failure, "active": active, "candidate": candidate });
+        let mut masker = Masker::default();
+        masker.mask(&mut value);
+        masker.mask_repeated(&mut value);
+        value.serialize(to)
+    }
 }
 
-fn verdict_or_fault<S: Serializer>(result: &Result<Verdict, Fault>, to: S) -> Result<S::Ok, S::Error> {
+fn verdict_or_fault(result: &Result<Verdict, Fault>) -> Value {
     match result {
         Ok(verdict) => json!({ "verdict": verdict }),
         Err(fault) => json!({ "fault": { "kind": fault.kind, "message": fault.message } }),
     }
-    .serialize(to)
 }
 
 /// A candidate and its differences since it was loaded.

@@ -5,6 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::Level;
 
+use crate::decisions::mask::masked_text;
+
 /// The maximum length of a line, in bytes.
 const MAX_LINE_SIZE: usize = 512;
 /// The maximum number of lines in one second, of all policies together. Further lines are dropped and counted.
@@ -17,7 +19,7 @@ static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
 
 /// Writes a line of a policy to the host's log. `policy` is the path within the policy directory.
 ///
-/// The text may contain data that a platform or its users control. Control characters become spaces, so that the text
+/// The text may contain data that a platform or its users control. Its secrets are masked. Control characters become spaces, so that the text
 /// can neither start a line of its own nor send commands to a terminal.
 pub fn log_line(level: Level, policy: &str, text: &str) {
     // All registries of the process share this limit, so it does not use the clock of one of them.
@@ -38,7 +40,7 @@ pub fn log_line(level: Level, policy: &str, text: &str) {
 }
 
 fn sanitize(text: &str) -> String {
-    text[..text.floor_char_boundary(MAX_LINE_SIZE)].replace(char::is_control, " ")
+    masked_text(&text[..text.floor_char_boundary(MAX_LINE_SIZE)]).replace(char::is_control, " ")
 }
 
 /// Counts a line, and returns whether it is within the limit of this second.
@@ -63,6 +65,7 @@ mod tests {
     #[test]
     fn text_becomes_one_line_of_bounded_length() {
         assert_eq!(sanitize("hi\n2026 ERROR forged\x1b[2J\r"), "hi 2026 ERROR forged [2J ");
+        assert_eq!(sanitize("token=hunter2 for 7"), "token=*** for 7");
         assert_eq!(sanitize(&"限".repeat(300)).len(), 510);
     }
 }

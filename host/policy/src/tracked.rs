@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::Serialize;
 use tidegate_core::{
     Admission, AdmitPolicy, AlertPolicy, AlertVerdict, Clock, Failure, Fault, FaultKind, HostView, Request,
     RetryPolicy, Snapshot, Timestamp, Verdict,
 };
 
 use crate::counters::Counters;
-use crate::decisions::mask::masked_text;
+use crate::decisions::mask::masked_message;
 use crate::decisions::{DecisionLog, LoggedDecision, PolicyId};
 use crate::paths::is_candidate;
 
@@ -103,6 +104,7 @@ impl<P: ?Sized> TrackedPolicy<P> {
     /// Evaluates the policy, and logs the decision if there is a decision log.
     fn evaluate_and_log<T: Clone>(
         &self,
+        input: &impl Serialize,
         view: &Arc<dyn HostView>,
         evaluate: impl FnOnce(&P, &Arc<dyn HostView>) -> Result<T, Fault>,
         decision: impl FnOnce(Result<T, Fault>) -> LoggedDecision,
@@ -110,24 +112,28 @@ impl<P: ?Sized> TrackedPolicy<P> {
         let PolicyId { path, generation, .. } = &self.id;
         let _span = tracing::debug_span!("policy", policy = &**path, generation).entered();
         let Some(pending) = self.context.decision_log.start(view) else {
-            return self.evaluate_and_count(|policy| evaluate(policy, view));
+            return self.evaluate_and_count(input, |policy| evaluate(policy, view));
         };
         let view = pending.view();
-        let result = self.evaluate_and_count(|policy| evaluate(policy, &view));
+        let result = self.evaluate_and_count(input, |policy| evaluate(policy, &view));
         pending.finish(&self.id, result.is_err(), || decision(result.clone()));
         result
     }
 
     /// Evaluates the policy and counts the result. If the engine panics, the result is a trap of its policy; the panic
     /// must not reach the caller.
-    fn evaluate_and_count<T>(&self, evaluate: impl FnOnce(&P) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn evaluate_and_count<T>(
+        &self,
+        input: &impl Serialize,
+        evaluate: impl FnOnce(&P) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let counters = &self.context.counters;
         let started_at = counters.start_evaluation();
         let result = catch_unwind(AssertUnwindSafe(|| evaluate(&self.policy)));
         let result = result.unwrap_or_else(|_| Err(Fault::new(FaultKind::Trap, "the policy engine panicked")));
         counters.record_time(started_at);
         // A message may repeat a part of the input. It goes to logs and to the policy status.
-        let result = result.map_err(|fault| Fault::new(fault.kind, masked_text(&fault.message)));
+        let result = result.map_err(|fault| Fault::new(fault.kind, masked_message(&fault.message, input)));
         result.inspect_err(|fault| {
             let now = self.context.clock.now();
             counters.record_fault(&self.id.path, fault, now);
@@ -165,7 +171,7 @@ impl RetryPolicy for TrackedPolicy<dyn RetryPolicy> {
             failure.body.take_if(|_| !self.policy.reads_body());
             LoggedDecision::Retry(failure, result)
         };
-        self.evaluate_and_log(view, |policy, view| policy.classify(failure, view), decision)
+        self.evaluate_and_log(failure, view, |policy, view| policy.classify(failure, view), decision)
     }
 
     fn reads_body(&self) -> bool {
@@ -177,7 +183,7 @@ impl RetryPolicy for TrackedPolicy<dyn RetryPolicy> {
 impl AdmitPolicy for TrackedPolicy<dyn AdmitPolicy> {
     fn admit(&self, request: &Request, view: &Arc<dyn HostView>) -> Result<Admission, Fault> {
         let decision = |result| LoggedDecision::Admit(request.clone(), result);
-        self.evaluate_and_log(view, |policy, view| policy.admit(request, view), decision)
+        self.evaluate_and_log(request, view, |policy, view| policy.admit(request, view), decision)
     }
 }
 
@@ -186,7 +192,7 @@ impl AlertPolicy for TrackedPolicy<dyn AlertPolicy> {
         match self.active() {
             Some(policy) => {
                 let decision = |result| LoggedDecision::Alert(snapshot.clone(), result);
-                policy.evaluate_and_log(view, |policy, view| policy.evaluate(snapshot, view), decision)
+                policy.evaluate_and_log(snapshot, view, |policy, view| policy.evaluate(snapshot, view), decision)
             }
             // A rule has no fallback: the fault leaves its state unchanged.
             None => Err(Fault::new(FaultKind::Trap, "quarantined after repeated faults")),

@@ -1,5 +1,6 @@
 //! Turns the configuration into server addresses that a client can connect to.
 
+use std::io;
 use std::path::Path;
 
 use redis::{
@@ -110,11 +111,22 @@ impl Address {
     }
 }
 
+/// The maximum size of a file of certificates, in bytes. The public authorities together have a quarter of it.
+const MAX_CERTIFICATES_SIZE: u64 = 1 << 20;
+
 /// Reads a file of certificates. A file without any is an error: every server would be rejected without a clear reason.
 fn read_certificates(path: &Path) -> Result<String, Error> {
-    let text = std::fs::read_to_string(path)
+    let text = read_regular_file(path)
         .map_err(|error| Error::unreadable_file("tls_ca", format!("cannot read {}", path.display()), error))?;
     if text.contains("-----BEGIN CERTIFICATE-----") { Ok(text) } else { Err(Error::setting("tls_ca", NOT_PEM)) }
+}
+
+fn read_regular_file(path: &Path) -> io::Result<String> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() || metadata.len() > MAX_CERTIFICATES_SIZE {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file of at most 1 MiB"));
+    }
+    std::fs::read_to_string(path)
 }
 
 /// Sets the library name that `CLIENT LIST` shows.
@@ -162,6 +174,7 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             move |config: &mut RedisConfig| config.tls_ca = Some(path)
         };
+        let directory = |config: &mut RedisConfig| config.tls_ca = Some(dir.path().to_owned());
         let broken = "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n";
         let unchanged = |_: &mut RedisConfig| {};
         let rows = [
@@ -171,6 +184,7 @@ mod tests {
             (addresses(single, "rediss://ann:geheim@host/0#insecure", unchanged), "url: `#insecure`"),
             (addresses(cluster, "redis://ann:geheim@host/1", unchanged), "url: a cluster has only database 0"),
             (addresses(single, "rediss://ann:geheim@host", missing_file), "tls_ca: cannot read /nowhere/ca.pem"),
+            (addresses(single, "rediss://ann:geheim@host", directory), "tls_ca: cannot read /"),
             (addresses(single, "rediss://ann:geheim@host", ca_file("")), "tls_ca: expected PEM certificates"),
             (addresses(single, "rediss://ann:geheim@host", ca_file(broken)), "tls_ca: expected PEM certificates"),
             (addresses(single, "redis://ann:geheim@host", ca_file(broken)), "tls_ca: `url` is not encrypted"),

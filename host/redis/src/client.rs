@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::address::Address;
 use crate::error::Error;
 use crate::health::{ClientStats, RedisHealth};
 use crate::keys::Keys;
@@ -62,6 +63,14 @@ impl Drop for RedisInner {
 }
 
 impl Redis {
+    /// Checks the addresses and certificates of a configuration without connecting.
+    ///
+    /// # Errors
+    /// Returns the error that opening a client with this configuration would return.
+    pub fn check(config: &RedisConfig) -> Result<(), Error> {
+        Address::from_config(config).map(drop)
+    }
+
     /// Creates a client and starts to connect in the background. It sends no heartbeats yet.
     pub(crate) fn connect(config: &RedisConfig, clock: Arc<dyn Clock>, read_only: bool) -> Result<Self, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime())?;

@@ -9,4 +9,5 @@ pub mod command;
 pub mod http;
 mod json;
 mod replay;
+mod root_cause;
 mod templates;

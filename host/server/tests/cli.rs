@@ -77,6 +77,55 @@ fn invalid_configuration_returns_2_and_reports_all_errors() {
 }
 
 #[test]
+fn redis_that_serve_rejects_is_rejected_by_check() {
+    let rows = [
+        ("url = 'redis://host:port'", "[redis] url: expected a URL such as"),
+        ("url = 'rediss://host'\ntls_ca = 'ca.pem'", "[redis] tls_ca: cannot read ca.pem: No such file"),
+        ("url = 'rediss://host'\ntls_ca = '.'", "[redis] tls_ca: cannot read .: expected a regular file"),
+        ("url = 'redis://host'\nprefix = '{x}'", "3:10: redis.prefix: expected letters"),
+        ("url_file = '/dev/zero'", "2:12: redis.url_file: the file /dev/zero cannot be read: expected a regular file"),
+    ];
+    for (text, expected) in rows {
+        let dir = TestDir::new(&[("tidegate.toml", &format!("[redis]\n{text}")), ("policies/alerts.toml", RULES)]);
+        for command in ["check", "serve"] {
+            let (code, _, err) = dir.run(&[command], "");
+            assert!(code == 2 && err.contains(expected), "{command} {text}: {code} {err}");
+        }
+    }
+}
+
+#[test]
+fn eval_says_that_a_response_is_a_success() {
+    let files = [("tidegate.toml", "presets = ['platforms']"), ("policies/retry/taobao.rhai", "retry(\"throttled\")")];
+    let dir = TestDir::new(&files);
+    let success = r#""{\"trade_get_response\": {}}""#;
+    let error = r#""{\"error_response\": {\"code\": 7}}""#;
+    let rows = [
+        (format!(r#"{{"status": 200, "body": {success}}}"#), "success: true"),
+        (format!(r#"{{"body": {success}}}"#), "success: true"),
+        (format!(r#"{{"status": 206, "body": {error}}}"#), "success: true"),
+        (format!(r#"{{"status": 503, "body": {success}}}"#), "action: retry"),
+        (format!(r#"{{"status": 200, "body": {error}}}"#), "action: retry"),
+        (format!(r#"{{"status": 200, "code": "7", "body": {success}}}"#), "action: retry"),
+        (format!(r#"{{"kind": "timeout", "body": {success}}}"#), "action: retry"),
+        (r#"{"status": 200}"#.to_owned(), "action: retry"),
+    ];
+    for (input, expected) in rows {
+        let (code, out, err) = dir.run(&["eval", "policies/retry/taobao.rhai"], &input);
+        assert!(code == 0 && out.contains(expected), "{input}: {out}{err}");
+    }
+    let (code, _, err) = dir.run(&["eval", "policies/retry/taobao.rhai"], r#"{"code": "1", "code": "2"}"#);
+    assert!(code == 2 && err.starts_with("error: standard input:1:20: `code` occurs twice"), "{code} {err}");
+}
+
+#[test]
+fn bench_measures_a_policy_whose_name_has_dots() {
+    let dir = TestDir::new(&[("retry/shop-0.2.0.rhai", "if code == \"x\" { retry(\"quota\") } else { abstain() }")]);
+    let (code, out, err) = dir.run(&["bench", "policy", "retry/shop-0.2.0.rhai", "--seconds", "1", "--json"], "");
+    assert!(code == 0 && out.contains(r#""language":"rhai""#), "{code} {out}{err}");
+}
+
+#[test]
 fn invalid_channel_returns_2_and_the_error_names_its_position() {
     let mail = "kind = \"email\"\nhost = \"h\"\nport = 25\ntls = \"none\"\nto = [\"a@b.c\"]\nfrom = \"a@b@c\"\n";
     let robot = "kind = \"dingtalk\"\nwebhook = \"https://\"\n";

@@ -197,13 +197,14 @@ fn all_commands_work_directly_on_redis_and_do_not_write_the_configured_limits() 
 fn invalid_or_unreachable_target_is_a_one_line_error() {
     let mut server = TestServer::in_memory();
     let url = server.url.clone();
-    let rows: [(&[&str], &str); 7] = [
+    let rows: [(&[&str], &str); 8] = [
         (&["--server", "http://127.0.0.1:9"], "cannot reach the server at http://127.0.0.1:9: "),
         (&["--server", "nonsense"], "--server: expected a URL such as"),
         (&["--server", "ftp://127.0.0.1"], "--server: expected a URL such as"),
         (&["--server", "http://user:hunter2-password@127.0.0.1:9"], "--server: expected a URL such as"),
         (&["--server", &url, "--token-env", "NOT_SET"], "expected the header `Authorization: Bearer TOKEN`"),
         (&["--server", &url, "--token-file", "gone"], "gone: No such file"),
+        (&["--server", &url, "--token-file", "/dev/zero"], "/dev/zero: expected a regular file"),
         (
             &["--server", &url, "--token-file", "tidegate.toml"],
             "tidegate.toml: expected a token of visible ASCII characters",

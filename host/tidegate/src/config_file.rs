@@ -6,7 +6,9 @@ use tidegate_core::config::reader::EffectiveValue;
 use tidegate_core::config::{ChannelKinds, Config, Parser};
 
 use crate::config_error::ConfigError;
+use crate::stores::Stores;
 use crate::system_env::SystemEnv;
+use crate::text_file;
 
 /// A configuration file, with the channel kinds that it may use.
 ///
@@ -73,10 +75,18 @@ impl ConfigFile {
     }
 
     pub(crate) fn read_text(&self) -> Result<String, ConfigError> {
-        std::fs::read_to_string(&self.path).map_err(|error| ConfigError::unreadable(error).in_file(&self.path))
+        text_file::read(&self.path).map_err(|error| ConfigError::unreadable(error).in_file(&self.path))
     }
 
+    /// Parses the text of the file. The addresses and certificates of `[redis]` are checked too, so that `tidegate check`
+    /// and a reload reject what a start would reject.
     pub(crate) fn parse(&self, text: &str) -> Result<Config, ConfigError> {
+        let config = self.parse_text(text)?;
+        Stores::check(&config).map_err(|error| error.in_file(&self.path))?;
+        Ok(config)
+    }
+
+    fn parse_text(&self, text: &str) -> Result<Config, ConfigError> {
         let env = SystemEnv::new(self.dir());
         let config = Parser::new().env(&env).channel_kinds(&self.channel_kinds).parse(text);
         let mut config = config.map_err(|diagnostics| ConfigError::invalid(diagnostics).in_file(&self.path))?;
@@ -102,7 +112,7 @@ mod tests {
     fn relative_paths_start_at_the_directory_of_the_file() {
         let text = "[policies]\ndir = 'p'\ncache = '/c'\n[decisions]\nfile = 'd'\n\
                     [redis]\nurl = 'rediss://a'\ntls_ca = 'ca.pem'\n";
-        let config = ConfigFile::new("etc/tidegate.toml").parse(text).unwrap();
+        let config = ConfigFile::new("etc/tidegate.toml").parse_text(text).unwrap();
         assert_eq!(config.policies.dir, Path::new("etc/p"));
         assert_eq!(config.policies.cache.as_deref(), Some(Path::new("/c")));
         assert_eq!(config.decisions.file.as_deref(), Some(Path::new("etc/d")));
@@ -118,5 +128,25 @@ mod tests {
         let expected = "not/there.toml:2:8: limits.a.rate: a rate must be above zero; a rate of zero would refuse every call\n\
                         not/there.toml:5:8: channels.b.kind: unknown channel kind `log`; this program registers no channel kinds";
         assert_eq!(error.to_string(), expected);
+    }
+
+    #[cfg(feature = "redis")]
+    #[test]
+    fn redis_that_cannot_be_opened_is_rejected() {
+        let url = "expected a URL such as redis://host:6379/0 or rediss://user:password@host:6379/0";
+        let rows = [
+            ("url = 'redis://u:geheim@host:port'", url),
+            ("url = 'redis://u:geheim@'", url),
+            ("kind = 'cluster'\nurl = 'redis://u:geheim@a/3'", "url: a cluster has only database 0"),
+            ("url = 'redis://u:geheim@a'\ntls_ca = 'x.pem'", "tls_ca: cannot read not/x.pem"),
+            ("url = 'rediss://u:geheim@a'\ntls_ca = 'x.pem'", "tls_ca: cannot read not/x.pem"),
+            ("url = 'rediss://u:geheim@a'\ntls_ca = '/dev/zero'", "tls_ca: cannot read /dev/zero"),
+        ];
+        for (text, expected) in rows {
+            let error = ConfigFile::new("not/there.toml").parse(&format!("[redis]\n{text}")).unwrap_err().to_string();
+            assert!(error.starts_with("not/there.toml: [redis] ") && error.contains(expected), "{text}: {error}");
+            assert!(!error.contains("geheim"), "{error}");
+        }
+        assert!(ConfigFile::new("x").parse("[redis]\nurl = 'rediss://u:p@host:1/2'").is_ok());
     }
 }

@@ -48,6 +48,7 @@ impl Host {
             let quarantined = generation.status().into_iter().filter(|status| status.quarantined.is_some());
             info.policies_hash = Some(generation.hashes().policies.clone());
             info.rules_hash = Some(generation.hashes().rules.clone());
+            info.is_config_stale = self.config_status().stale.is_some();
             info.quarantined = quarantined.map(|status| status.path).take(MAX_QUARANTINED).collect();
             return info;
         }

@@ -114,6 +114,7 @@ mod reload;
 pub mod response;
 mod stores;
 mod system_env;
+mod text_file;
 mod ticker;
 #[cfg(feature = "tower")]
 pub mod tower;

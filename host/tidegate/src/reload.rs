@@ -72,13 +72,19 @@ impl Host {
     }
 
     /// Reloads the configuration whenever the file changes, until the returned guard is dropped. Errors are logged, and
-    /// [`Host::config_status`] has them.
+    /// [`Host::config_status`] has them. A file that does not exist yet is activated when it is created.
     ///
     /// # Errors
     /// Returns an error if the watcher thread cannot be started.
     pub fn follow_config(&self, file: &ConfigFile) -> std::io::Result<Watch> {
         let (host, file) = (self.clone(), file.clone());
-        watch(vec![file.path().to_owned()], move || drop(host.reload_config(&file)))
+        let mut has_existed = false;
+        watch(vec![file.path().to_owned()], move || {
+            has_existed |= file.path().exists();
+            if has_existed {
+                drop(host.reload_config(&file));
+            }
+        })
     }
 
     /// Reloads the policies whenever their directory changes, until the returned guard is dropped. Without policies,

@@ -34,12 +34,25 @@ impl Stores {
         Ok(Self { clock: Arc::clone(clock), redis })
     }
 
+    /// Checks `[redis]` without connecting.
+    #[cfg(feature = "redis")]
+    pub fn check(config: &Config) -> Result<(), ConfigError> {
+        config.redis.as_ref().map_or(Ok(()), |redis| Redis::check(redis).map_err(ConfigError::redis))
+    }
+
     /// Rejects `[redis]` in a build without Redis. If it were ignored, every process would have limits of its own.
     #[cfg(not(feature = "redis"))]
-    pub fn open(config: &Config, clock: &Arc<dyn Clock>, _: bool) -> Result<Self, ConfigError> {
+    pub fn check(config: &Config) -> Result<(), ConfigError> {
         if config.redis.is_some() {
             return Err(ConfigError::no_redis());
         }
+        Ok(())
+    }
+
+    /// Creates the factory.
+    #[cfg(not(feature = "redis"))]
+    pub fn open(config: &Config, clock: &Arc<dyn Clock>, _: bool) -> Result<Self, ConfigError> {
+        Self::check(config)?;
         Ok(Self { clock: Arc::clone(clock) })
     }
 

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use tidegate_core::config::Env;
 
-/// The environment variables and the files of this process, for the secrets of a configuration.
+use crate::text_file;
+
+/// The environment variables and the files of this process, for the secrets of a configuration. A file must be a regular
+/// file of at most 1 MiB.
 ///
 /// [`ConfigFile`](crate::ConfigFile) uses it. Use it directly to parse a configuration that is not in a file:
 ///
@@ -38,7 +41,7 @@ impl Env for SystemEnv {
     }
 
     fn read_file(&self, path: &Path) -> io::Result<String> {
-        std::fs::read_to_string(self.dir.join(path))
+        text_file::read_regular(&self.dir.join(path))
     }
 }
 

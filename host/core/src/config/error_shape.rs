@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::reader::{self, Diagnostics, Section, TomlValue, one_or_list, parsed, scalar_text};
+use crate::failure::is_header_name;
 
 /// One place where a platform puts errors in its responses: the path of an object in the body, the fields of the object,
 /// and the conditions under which the object is an error.
@@ -196,15 +197,32 @@ pub(super) fn check_shape(shape: &ErrorShape) -> Result<(), (Option<&'static str
     let has_code = !shape.code.is_empty() || shape.code_header.is_some();
     let codes = [("success_codes", &shape.success_codes), ("error_codes", &shape.error_codes)];
     let given: Vec<_> = codes.into_iter().filter(|(_, codes)| codes.is_some()).map(|(key, _)| key).collect();
+    let is_excluded = |condition: &&FieldValues| {
+        let mut unless = shape.unless.iter().filter(|unless| unless.field == condition.field);
+        unless.any(|unless| condition.values.iter().all(|value| unless.values.contains(value)))
+    };
     match given[..] {
-        [_, second] => Err((Some(second), "give either `success_codes` or `error_codes`".to_owned())),
-        [key] if !has_code => Err((Some(key), format!("`{key}` requires `code` or `code_header`"))),
+        [_, second] => return Err((Some(second), "give either `success_codes` or `error_codes`".to_owned())),
+        [key] if !has_code => return Err((Some(key), format!("`{key}` requires `code` or `code_header`"))),
         [] if shape.at.is_empty() && shape.when.is_empty() && shape.unless.is_empty() => {
             let message = "every response would be an error; give the path of the error object as `at`, or a condition: \
                            `success_codes`, `error_codes`, `when` or `unless`";
-            Err((None, message.to_owned()))
+            return Err((None, message.to_owned()));
         }
-        _ => Ok(()),
+        _ => {}
+    }
+    if shape.error_codes.as_ref().is_some_and(Vec::is_empty) {
+        let message = "expected at least one code; without one, no response is an error";
+        return Err((Some("error_codes"), message.to_owned()));
+    }
+    match shape.when.iter().find(is_excluded) {
+        None => Ok(()),
+        Some(FieldValues { field, .. }) => {
+            let field = field.join("/");
+            let message =
+                format!("`unless` excludes all that `when` requires of `{field}`, so no response is an error");
+            Err((Some("unless"), message))
+        }
     }
 }
 
@@ -227,16 +245,17 @@ fn parse_field(text: &str) -> Result<FieldPath, String> {
     })
 }
 
-/// Splits a path at its slashes; `None` if a name is empty. `~1` is a slash in a name, `~0` a tilde.
+/// Splits a path at its slashes; `None` if a name is empty or has another `~` than `~1`, which is a slash in a name, and
+/// `~0`, a tilde.
 fn parse_names(text: &str) -> Option<Vec<String>> {
-    let unescape = |name: &str| (!name.is_empty()).then(|| name.replace("~1", "/").replace("~0", "~"));
+    let is_valid = |name: &str| !name.is_empty() && name.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    let unescape = |name: &str| is_valid(name).then(|| name.replace("~1", "/").replace("~0", "~"));
     text.split('/').map(unescape).collect()
 }
 
 /// Parses the name of a header; returns it in lower case.
 pub(super) fn parse_header_name(text: &str) -> Result<String, String> {
-    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    if !text.is_empty() && text.chars().all(is_token) {
+    if is_header_name(text) {
         Ok(text.to_ascii_lowercase())
     } else {
         Err(format!("expected the name of a header such as \"x-error-code\", found {text:?}"))
@@ -286,6 +305,8 @@ mod tests {
             ("[]", 0),
             ("[{ at = '/err' }, { code = 'no', error_codes = 7 }]", 2),
             ("{ code_header = 'x', success_codes = [] }", 1),
+            ("{ when = { ok = ['a', 'b'] }, unless = { ok = 'b' } }", 1),
+            ("{ at = '/~0~1' }", 1),
         ];
         for (error, count) in rows {
             assert_eq!(parse(error).unwrap().len(), count, "{error}");
@@ -306,6 +327,16 @@ mod tests {
             ("{ at = 'err' }", format!("31: error.at: {object} \"err\"")),
             ("{ at = '/err/' }", format!("31: error.at: {object} \"/err/\"")),
             ("{ at = '//err' }", format!("31: error.at: {object} \"//err\"")),
+            ("{ at = '/e~2r' }", format!("31: error.at: {object} \"/e~2r\"")),
+            ("{ at = '/err', code = 'no~' }", format!("46: error.code: {field} \"no~\"")),
+            (
+                "{ code = 'no', error_codes = [] }",
+                "53: error.error_codes: expected at least one code; without one, no response is an error".to_owned(),
+            ),
+            (
+                "{ when = { ok = 'a', 'b/c' = ['x', 'y'] }, unless = { 'b/c' = ['y', 'z', 'x'] } }",
+                "76: error.unless: `unless` excludes all that `when` requires of `b/c`, so no response is an error".to_owned(),
+            ),
             ("{ at = '/e*r' }", "31: error.at: expected `*` only at the start of a name, found \"/e*r\"".to_owned()),
             ("{ at = '/**' }", "31: error.at: expected `*` only at the start of a name, found \"/**\"".to_owned()),
             ("{ at = '/err', code = '/no' }", format!("46: error.code: {field} \"/no\"")),

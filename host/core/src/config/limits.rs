@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::parse::check_name;
+use super::names::check_name;
+use super::presets::preset_of;
 use super::reader::{self, NamedTable, Section, SpannedString, integer, parsed, with_suggestion};
 use super::{LimitConfig, LimitScope};
 use crate::{OnRedisFailure, Quota, Rate};
@@ -42,7 +43,12 @@ pub(super) fn read_limits(top: &mut Section<'_>, platforms: &[(SpannedString, Na
     for (name, value) in &removed {
         if !known.iter().any(|known| known == name) {
             let known: Vec<_> = known.iter().map(String::as_str).collect();
-            value.reject::<()>(&with_suggestion(format!("unknown platform `{name}`"), name, &known));
+            let message = format!("unknown platform `{name}`");
+            let message = match preset_of(name) {
+                Some(preset) => format!("{message}; to include the preset that has it, add presets = [{preset:?}]"),
+                None => with_suggestion(message, name, &known),
+            };
+            value.reject::<()>(&message);
         }
     }
     for (name, section) in &mut sections {

@@ -19,6 +19,7 @@ mod defaults;
 mod environment;
 mod error_shape;
 mod limits;
+mod names;
 mod parse;
 mod parser;
 mod platforms;
@@ -26,6 +27,7 @@ mod policies;
 mod presets;
 pub mod reader;
 mod redis;
+mod retry;
 mod validate;
 
 #[cfg(test)]

@@ -9,31 +9,37 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::limits::read_limits;
+use super::names::check_name;
 use super::platforms::read_platforms;
 use super::presets::{PRESETS, read_presets};
 use super::reader::{
-    self, Diagnostics, EffectiveValue, Layer, Section, SpannedString, integer, list, number, parsed, positive_duration,
-    with_suggestion,
+    self, Diagnostics, EffectiveValue, Layer, Section, integer, list, parsed, positive_duration, with_suggestion,
 };
-use super::{AlertingConfig, Config, MetricsConfig, Parser, RetryConfig, ServerConfig, decisions, policies, redis};
-use crate::units::{format_duration, parse_duration};
-use crate::{Backoff, BuiltinAlert};
+use super::retry::read_retry;
+use super::{AlertingConfig, Config, MetricsConfig, Parser, ServerConfig, decisions, policies, redis};
+use crate::units::parse_duration;
+use crate::{BuiltinAlert, Secret};
 
 /// The value of each key that a configuration may omit.
 const DEFAULTS: &str = include_str!("defaults.toml");
 
-/// The values of `max_attempts`.
-pub(super) const MAX_ATTEMPTS: RangeInclusive<u64> = 1..=100;
 /// The values of `max_endpoints`.
 pub(super) const MAX_ENDPOINTS: RangeInclusive<u64> = 1..=10_000;
 /// The values of `flush_interval`. A shorter interval has no benefit. With a longer one, a killed process would lose more
 /// counts, and calls would be counted in a later minute.
 pub(super) const FLUSH_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
-/// What is expected of the name of a limit or a channel.
-pub(super) const NAME_RULE: &str = "expected a name of the characters a-z, 0-9, _ and -";
 /// What is expected of `[server]`.
 pub(super) const TOKEN_RULE: &str = "listening beyond loopback requires a token; give `token_env`, `token_file` or \
                                      `token`, or listen on 127.0.0.1";
+
+/// What is expected of the characters of a token.
+pub(super) const TOKEN_CHARACTERS: &str =
+    "expected visible ASCII characters without spaces, because a header carries the token";
+
+/// Returns whether a header can carry the token.
+pub(super) fn is_header_token(token: &Secret) -> bool {
+    token.expose().bytes().all(|byte| byte.is_ascii_graphic())
+}
 
 /// Parses a configuration. `values`, if given, receives each value with its origin.
 pub(super) fn config(
@@ -97,37 +103,6 @@ fn named_sections<T>(
     all
 }
 
-/// Returns whether a name is safe as a file name, a metrics label and a part of a URL.
-pub(super) fn is_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-    !name.is_empty() && name.chars().all(allowed)
-}
-
-/// Rejects a name that is not safe as a file name, a metrics label and a part of a URL.
-pub(super) fn check_name(name: &SpannedString, section: &Section<'_>) {
-    if !is_name(&name.value) {
-        section.reject(NAME_RULE);
-    }
-}
-
-/// Reads `[retry]`, or a table `retry` that inherits from it.
-pub(super) fn read_retry(section: &mut Section<'_>) -> Option<RetryConfig> {
-    let max_attempts = section.required("max_attempts", integer(MAX_ATTEMPTS));
-    let base_delay = section.required("base_delay", positive_duration);
-    let max_delay = section.required("max_delay", positive_duration);
-    let jitter = section.required("jitter", number(0.0..=1.0));
-    let deadline = section.required("deadline", positive_duration);
-    let (base_delay, max_delay, jitter) = (base_delay?, max_delay?, jitter?);
-    if max_delay < base_delay {
-        let key = if section.document_contains("max_delay") { "max_delay" } else { "base_delay" };
-        let (max, base) = (format_duration(max_delay), format_duration(base_delay));
-        let fix = "raise `max_delay` or lower `base_delay`";
-        section.reject_value(key, &format!("the maximum delay ({max}) is below the base delay ({base}); {fix}"));
-    }
-    let backoff = Backoff::new(base_delay, max_delay).with_jitter(jitter);
-    Some(RetryConfig { max_attempts: u32::try_from(max_attempts?).ok()?, backoff, deadline: deadline? })
-}
-
 fn read_metrics(section: &mut Section<'_>) -> Option<MetricsConfig> {
     let max_endpoints = section.required("max_endpoints", integer(MAX_ENDPOINTS));
     let flush_interval = section.required("flush_interval", parsed(parse_flush_interval));
@@ -167,6 +142,9 @@ fn read_server(section: &mut Section<'_>) -> Option<ServerConfig> {
     let listen = section.required("listen", parsed(parse_address));
     let token = section.optional_secret("token");
     let (listen, token) = (listen?, token?);
+    if token.as_ref().is_some_and(|token| !is_header_token(token)) {
+        section.reject_secret("token", TOKEN_CHARACTERS);
+    }
     if !listen.ip().is_loopback() && token.is_none() {
         section.reject_value("listen", TOKEN_RULE);
     }

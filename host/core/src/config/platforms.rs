@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::error_shape::{parse_header_name, read_error_shape};
 use super::limits::Limits;
+use super::presets::preset_of;
 use super::reader::{NamedTable, Section, SpannedString, list, nearest_name, one_or_list, parsed};
-use super::{ErrorShape, RetryConfig, parse};
+use super::retry::read_retry;
+use super::{ErrorShape, RetryConfig};
 
 /// A section `[platforms.NAME]`: what is special about one platform.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,8 +39,9 @@ pub(super) fn read_platforms<'a>(
     for (SpannedString { value: name, .. }, platform) in platforms {
         let NamedTable::Table(mut section) = platform else { continue };
         if !known.contains(&name.as_str()) {
-            let suggestion = nearest_name(&name, &known).map(|near| format!(" (did you mean `{near}`?)"));
-            let suggestion = suggestion.unwrap_or_default();
+            let preset = preset_of(&name).map(|preset| format!(" or presets = [{preset:?}]"));
+            let nearest = || nearest_name(&name, &known).map(|near| format!(" (did you mean `{near}`?)"));
+            let suggestion = preset.or_else(nearest).unwrap_or_default();
             section.reject(&format!("{}{suggestion}", no_limit(&name)));
         }
         let config = read_platform(&mut section, retry);
@@ -54,13 +57,15 @@ fn read_platform<'a>(section: &mut Section<'a>, retry: &Section<'a>) -> Option<P
     let retry = match section.table("retry") {
         Some(mut own) => {
             own.inherit(retry);
-            Some(parse::read_retry(&mut own)?)
+            Some(read_retry(&mut own)?)
         }
         None => None,
     };
     let mut headers = headers.unwrap_or_default();
     headers.sort_unstable();
-    headers.dedup();
+    if let Some([name, _]) = headers.array_windows().find(|[name, next]| name == next) {
+        section.reject_value("headers", &format!("`{name}` occurs twice"));
+    }
     Some(PlatformConfig { error: error.unwrap_or_default(), headers, retry })
 }
 
@@ -81,10 +86,10 @@ mod tests {
     fn preset_is_included_by_its_name_only() {
         assert_eq!(parse("").unwrap(), Config::default());
         assert_eq!(parse("presets = []").unwrap(), Config::default());
-        assert_eq!(parse("presets = ['platforms', 'platforms']").unwrap(), Config::with_platforms());
         let rows = [
             ("presets = ['platform']", "1:12: presets: unknown preset `platform` (did you mean `platforms`?)"),
             ("presets = ['all']", "1:12: presets: unknown preset `all`; expected `platforms`"),
+            ("presets = ['platforms', 'platforms']", "1:11: presets: `platforms` occurs twice"),
             ("presets = 'platforms'", "1:11: presets: expected a list in [ ], found a string"),
             // A mistake in `presets` causes no other one.
             (
@@ -109,7 +114,12 @@ mod tests {
                 "presets = ['platforms']\nplatforms.tmal = false",
                 "2:18: platforms.tmal: unknown platform `tmal` (did you mean `tmall`?)",
             ),
-            ("platforms.tmall = false", "1:19: platforms.tmall: unknown platform `tmall`; there are no valid names"),
+            (
+                "platforms.tmall = false",
+                "1:19: platforms.tmall: unknown platform `tmall`; to include the preset that has it, add presets = \
+                 [\"platforms\"]",
+            ),
+            ("platforms.tmal = false", "1:18: platforms.tmal: unknown platform `tmal`; there are no valid names"),
             (
                 "presets = ['platforms']\nplatforms.tmall = true",
                 "2:19: platforms.tmall: expected a table `[platforms.tmall]` or false, found a boolean",
@@ -144,6 +154,14 @@ mod tests {
     #[test]
     fn section_of_a_platform_requires_its_limit() {
         let rows = [
+            (
+                "[platforms.tmall]\nheaders = []".to_owned(),
+                "1:12: platforms.tmall: the platform has no limit; add [limits.tmall] or presets = [\"platforms\"]",
+            ),
+            (
+                format!("{SHOP}[platforms.shop]\nheaders = ['X-A', 'b', 'x-a']"),
+                "5:11: platforms.shop.headers: `x-a` occurs twice",
+            ),
             (
                 "[platforms.shop]\nheaders = []".to_owned(),
                 "1:12: platforms.shop: the platform has no limit; add [limits.shop]",

@@ -5,6 +5,12 @@ use super::reader::{Section, list, parsed, with_suggestion};
 /// The presets, by name.
 pub(super) const PRESETS: [(&str, &str); 1] = [("platforms", include_str!("presets/platforms.toml"))];
 
+/// Returns the name of the preset that has a platform.
+pub(super) fn preset_of(platform: &str) -> Option<&'static str> {
+    let is_limit = |line: &str| line.split_once('=').is_some_and(|(name, _)| name.trim() == platform);
+    PRESETS.iter().find(|(_, text)| text.lines().any(is_limit)).map(|(name, _)| *name)
+}
+
 /// Reads the names of the included presets and removes the others from the layers.
 pub(super) fn read_presets(top: &mut Section<'_>) {
     let known = PRESETS.map(|(name, _)| name);
@@ -13,6 +19,11 @@ pub(super) fn read_presets(top: &mut Section<'_>) {
         None => Err(with_suggestion(format!("unknown preset `{name}`"), name, &known)),
     };
     let names = top.optional("presets", list(|value| parsed(parse)(value)));
+    let repeated =
+        |names: &[&'static str]| (1..names.len()).find(|at| names[..*at].contains(&names[*at])).map(|at| names[at]);
+    if let Some(name) = names.as_deref().and_then(repeated) {
+        top.reject_value("presets", &format!("`{name}` occurs twice"));
+    }
     // After a mistake every preset is included, so that the mistake does not cause others.
     let mistaken = names.is_none() && top.contains_key("presets");
     top.keep_presets(if mistaken { &known } else { names.as_deref().unwrap_or_default() });

@@ -54,6 +54,7 @@ use std::cell::RefCell;
 use toml::de::DeTable;
 
 use super::{Env, NoEnv};
+use crate::text::one_line;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position};
 pub use effective_value::{EffectiveValue, Origin};
@@ -66,6 +67,9 @@ pub use values::{
     string,
 };
 pub(crate) use values::{expected_integer, scalar_text};
+
+/// The maximum length of a message, in characters. A message can repeat a value of any length.
+const MAX_MESSAGE_LENGTH: usize = 1_000;
 
 /// Reads a TOML document with `read_top`, which returns `None` only if it reported a mistake. Secrets in it cannot
 /// refer to environment variables and files.
@@ -151,7 +155,7 @@ impl Source<'_> {
     }
 
     fn diagnostic(&self, offset: usize, message: String) -> Diagnostic {
-        Diagnostic { at: self.position(offset), message }
+        Diagnostic { at: self.position(offset), message: one_line(&message, MAX_MESSAGE_LENGTH) }
     }
 
     fn report(&self, offset: usize, path: &str, message: &str) {

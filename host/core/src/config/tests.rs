@@ -278,6 +278,14 @@ fn secret_has_exactly_one_source_and_is_never_shown() {
         assert!(!format!("{config:?}").contains("hunter2"));
     }
     let cases = [
+        (
+            "token = 'pässword'",
+            "2:9: server.token: expected visible ASCII characters without spaces, because a header carries the token",
+        ),
+        (
+            "token = \"a\\nb\"",
+            "2:9: server.token: expected visible ASCII characters without spaces, because a header carries the token",
+        ),
         ("token_env = 'NOT_THERE'", "2:13: server.token_env: the environment variable NOT_THERE is not set"),
         (
             "token_env = 'BINARY'",

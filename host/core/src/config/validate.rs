@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::error_shape::check_shape;
 use super::limits::LABELS_RULE;
-use super::parse::{FLUSH_INTERVALS, MAX_ATTEMPTS, MAX_ENDPOINTS, NAME_RULE, TOKEN_RULE, is_name};
+use super::names::{NAME_RULE, is_name};
+use super::parse::{FLUSH_INTERVALS, MAX_ENDPOINTS, TOKEN_CHARACTERS, TOKEN_RULE, is_header_token};
 use super::platforms::no_limit;
 use super::reader::{expected_integer, with_suggestion};
+use super::retry::MAX_ATTEMPTS;
 use super::{AlertingConfig, Config, MetricsConfig, PlatformConfig, RetryConfig, ServerConfig};
 use crate::units::format_duration;
 
@@ -146,6 +148,7 @@ fn check_metrics(metrics: &MetricsConfig) -> Check {
 }
 
 fn check_server(server: &ServerConfig) -> Check {
+    require(server.token.as_ref().is_none_or(is_header_token), "server.token", TOKEN_CHARACTERS)?;
     require(server.listen.ip().is_loopback() || server.token.is_some(), "server.listen", TOKEN_RULE)
 }
 

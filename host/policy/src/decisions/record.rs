@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tidegate_core::{Admission, AlertVerdict, Failure, Fault, FaultKind, Request, Snapshot, Verdict};
 
-use super::mask::mask;
+use super::mask::Masker;
 use super::recording_view::ViewReads;
 
 /// The policy version that made a decision.
@@ -54,14 +54,14 @@ struct LogLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    fault: Option<LoggedFault<'a>>,
+    fault: Option<LoggedFault>,
     took_ns: u64,
 }
 
 #[derive(Serialize)]
-struct LoggedFault<'a> {
+struct LoggedFault {
     kind: FaultKind,
-    message: &'a str,
+    message: String,
 }
 
 impl DecisionRecord {
@@ -79,9 +79,20 @@ impl DecisionRecord {
                 ("admit", with_header_table(request, &request.headers)?, result_json(result)?)
             }
         };
+        // A policy can repeat a part of its input, such as the value of a header, in its reason.
+        let mut masker = Masker::default();
+        let mut input = clean(input, &mut masker);
+        masker.mask_repeated(&mut input);
         let (verdict, fault) = match result {
-            Ok(verdict) => (Some(clean(verdict)), None),
-            Err(fault) => (None, Some(LoggedFault { kind: fault.kind, message: &fault.message })),
+            Ok(verdict) => {
+                let mut verdict = clean(verdict, &mut masker);
+                masker.mask_repeated(&mut verdict);
+                (Some(verdict), None)
+            }
+            Err(fault) => {
+                let message = masker.without_repeated(&fault.message);
+                (None, Some(LoggedFault { kind: fault.kind, message }))
+            }
         };
         let line = LogLine {
             at_ms: self.at_ms,
@@ -89,7 +100,7 @@ impl DecisionRecord {
             policy: &self.id.path,
             rule: self.id.rule.as_deref(),
             generation: self.id.generation,
-            input: clean(input),
+            input,
             reads: &self.reads,
             verdict,
             fault,
@@ -114,19 +125,18 @@ fn with_header_table(input: &impl Serialize, headers: &[(String, String)]) -> se
 }
 
 /// Removes null and empty fields, and masks secrets.
-fn clean(mut value: Value) -> Value {
+fn clean(mut value: Value, masker: &mut Masker) -> Value {
     if let Value::Object(fields) = &mut value {
         let is_empty = |value: &Value| value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
         fields.retain(|_, value| !is_empty(value));
     }
-    mask(&mut value);
+    masker.mask(&mut value);
     value
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use tidegate_core::FaultKind;
 
     use super::*;
 
@@ -186,5 +196,28 @@ mod tests {
         assert_eq!(line["input"]["headers"], json!({ "authorization": "***", "x-shop": "7" }));
         assert_eq!(line["input"]["labels"], json!({ "seller": "7", "access_token": "***" }));
         assert_eq!(line["verdict"], json!({ "action": "allow", "cost": 2, "scope": { "app_secret": "***" } }));
+    }
+
+    #[test]
+    fn secrets_that_a_policy_repeats_are_masked() {
+        let headers = || vec![("Authorization".to_owned(), "Bearer hunter2".to_owned()), ("x-shop".into(), "7".into())];
+        let mut request = Request::default();
+        (request.platform, request.headers) = ("hunter2".to_owned(), headers());
+        let denied = Admission::deny("unknown: Bearer hunter2, hunter2, 7", 403);
+        let denied = line(LoggedDecision::Admit(request, Ok(denied)));
+        assert_eq!(denied["verdict"]["reason"], json!("unknown: ***, ***, 7"));
+        assert_eq!(denied["input"]["platform"], json!("hunter2"), "a replay needs identifiers as they are");
+        let failure = || {
+            let mut failure = Failure::default();
+            (failure.headers, failure.message) = (headers(), Some("no user hunter2".to_owned()));
+            failure
+        };
+        let verdict = Verdict::retry(tidegate_core::Class::Quota).with_reason("for hunter2");
+        let retried = line(LoggedDecision::Retry(failure(), Ok(verdict)));
+        assert_eq!(retried["verdict"], json!({ "action": "retry", "class": "quota", "reason": "for ***" }));
+        assert_eq!(retried["input"]["message"], json!("no user ***"));
+        let fault = Fault::new(FaultKind::Trap, "cannot parse hunter2");
+        let faulted = line(LoggedDecision::Retry(failure(), Err(fault)));
+        assert_eq!(faulted["fault"]["message"], json!("cannot parse ***"));
     }
 }

@@ -20,6 +20,7 @@ use super::messages;
 use super::parsed::{ParsedScript, compile, optimize};
 use super::run::{CallContext, run_with};
 use super::usage::HostNeeds;
+use crate::decisions::mask::masked_message;
 use crate::origin::Origin;
 use crate::paths::PolicyKind;
 
@@ -106,7 +107,7 @@ impl Script {
         result.map(drop).map_err(|error| {
             let thrown = messages::thrown_text(error.unwrap_inner());
             let mut diagnostic = ScriptError::new(&error, &self.limits, SAMPLE_DEADLINE).diagnostic;
-            let reason = thrown.as_ref().unwrap_or(&diagnostic.message);
+            let reason = masked_message(thrown.as_ref().unwrap_or(&diagnostic.message), &*self.settings);
             diagnostic.message = format!("the policy rejected its settings: {reason}");
             vec![diagnostic]
         })

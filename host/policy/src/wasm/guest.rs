@@ -18,6 +18,7 @@ use super::pool::{Pool, PoolOwner};
 use super::state::GuestState;
 use super::text::cut;
 use super::ticks::Ticks;
+use crate::decisions::mask::masked_message;
 
 /// The maximum number of calls of one instance. A store does not free what its guest deallocated, so the instance is
 /// replaced after these calls. A new one costs about 20 µs.
@@ -138,7 +139,10 @@ impl<I: PolicyInput> Guests<I> {
     fn start(&self, store: &mut Store<GuestState>) -> wasmtime::Result<Box<dyn Guest<I>>> {
         let guest = (self.instantiate)(store)?;
         let configured = guest.configure(store, &self.config.settings)?;
-        configured.map_err(|message| Error::msg(format!("{SETTINGS_REJECTED}{}", cut(message))))?;
+        configured.map_err(|message| {
+            let reason = masked_message(&cut(message), &self.config.settings);
+            Error::msg(format!("{SETTINGS_REJECTED}{reason}"))
+        })?;
         Ok(guest)
     }
 }

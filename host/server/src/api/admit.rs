@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidegate::{AdmitError, Host, LimitRefused, Outcome, Request};
+use tidegate_core::failure::headers_from_table;
 use utoipa::ToSchema;
 
 use super::ApiError;
@@ -96,9 +97,10 @@ pub struct DeniedRequest {
 /// future cancels the wait.
 ///
 /// # Errors
-/// Returns an error if the platform is unknown.
+/// Returns an error if the platform is unknown or a header is invalid.
 pub async fn admit(host: &Host, request: AdmitRequest) -> Result<AdmitResponse, ApiError> {
     let AdmitRequest { platform, endpoint, method, headers, labels, wait_ms } = request;
+    let headers = headers_from_table(headers).map_err(|error| ApiError::bad_request(format!("headers: {error}")))?;
     let request = Request::new(platform)
         .with_endpoint(endpoint)
         .with_method(method)

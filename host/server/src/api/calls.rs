@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tidegate::response::is_success;
 use tidegate::{CallOptions, Class, Failure, FailureKind, Host, Outcome, Verdict};
 use tidegate_core::clock::millis;
 use utoipa::ToSchema;
@@ -133,6 +134,9 @@ pub async fn record(host: &Host, call: CallReport) -> Result<Option<CallAdvice>,
     // A platform without a limit is most likely misspelled.
     host.limiter(&call.platform)?;
     validate(&call)?;
+    if let Some(report) = &call.failure {
+        reject_success(host, &call.platform, report)?;
+    }
     let duration = Duration::from_secs_f64(call.duration_ms / 1e3);
     host.metrics().record(&call.platform, &call.endpoint, call.outcome, duration);
     let Some(report) = call.failure else { return Ok(None) };
@@ -159,6 +163,21 @@ pub async fn record(host: &Host, call: CallReport) -> Result<Option<CallAdvice>,
     let (delay, Verdict { class, reason, .. }) = (advice.delay(), advice.verdict);
     let action = if delay.is_some() { AdvisedAction::Retry } else { AdvisedAction::GiveUp };
     Ok(Some(CallAdvice { action, delay_ms: delay.map(millis), class, reason, by: advice.policy.to_string() }))
+}
+
+/// Rejects a failure whose response is a success, most likely because its sender reports every response.
+fn reject_success(host: &Host, platform: &str, report: &FailureReport) -> Result<(), ApiError> {
+    let mut failure = Failure::default().with_platform(platform);
+    (failure.kind, failure.status, failure.headers) = (report.kind, report.status, report.headers.clone());
+    (failure.code, failure.sub_code) = (report.code.clone(), report.sub_code.clone());
+    (failure.message, failure.body) = (report.message.clone(), report.body.clone());
+    if is_success(&host.config(), &failure) {
+        return Err(ApiError::bad_request(
+            "failure: the response is a success: neither its status nor its body contains an error; report the outcome \
+             \"success\", or give `code` or `message` to report a failure that only the caller sees",
+        ));
+    }
+    Ok(())
 }
 
 fn validate(call: &CallReport) -> Result<(), ApiError> {

@@ -5,7 +5,11 @@ use std::fmt;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tidegate::{LockError, StoreError, UnknownPlatform};
+use tidegate_core::text::one_line;
 use utoipa::ToSchema;
+
+/// The maximum length of a message, in characters. A message can repeat a part of the request.
+const MAX_MESSAGE_LENGTH: usize = 1_000;
 
 /// The body of an error response.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -23,9 +27,9 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// Creates an error with any status.
+    /// Creates an error with any status. Control characters in the message are escaped, and a long message is truncated.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: one_line(&message.into(), MAX_MESSAGE_LENGTH) }
     }
 
     /// Creates a 400 error: the request is invalid.

@@ -1,11 +1,16 @@
 //! Statistics of calls.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use tidegate::{Host, Stats};
-use tidegate_core::units::parse_duration;
+use tidegate_core::units::{format_duration, parse_duration};
 use utoipa::{IntoParams, ToSchema};
 
 use super::ApiError;
+
+/// The longest range. Older counts are not kept.
+const MAX_RANGE: Duration = Duration::from_secs(30 * 86_400);
 
 /// The calls whose statistics are requested.
 #[derive(Debug, Serialize, Deserialize, IntoParams)]
@@ -95,5 +100,9 @@ pub async fn stats(host: &Host, request: MetricsRequest) -> Result<CallStats, Ap
     let MetricsRequest { platform, endpoint, range } = request;
     host.limiter(&platform)?;
     let range = parse_duration(&range).map_err(|error| ApiError::bad_request(format!("range: {error}")))?;
+    if range.is_zero() || range > MAX_RANGE {
+        let max = format_duration(MAX_RANGE);
+        return Err(ApiError::bad_request(format!("range: expected a duration above zero and up to {max:?}")));
+    }
     Ok(host.stats(&platform, endpoint.as_deref(), range).await?.into())
 }

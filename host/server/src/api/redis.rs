@@ -34,7 +34,7 @@ pub struct NoRedis {
     "subscription_error": null, "reconnects": 0, "unavailable_errors": 0, "last_rejection": null, "probe_us": 120,
     "processes": 1, "fleet": [{
         "id": "5f0c2a9d1e3b4876", "is_self": true, "host": "worker-1", "pid": 4711, "version": "0.1.0",
-        "policies_hash": "9c56cc51b374", "rules_hash": "e3b0c44298fc", "quarantined": []
+        "policies_hash": "9c56cc51b374", "rules_hash": "e3b0c44298fc", "quarantined": [], "is_config_stale": false
     }]
 })))]
 pub struct ConnectedRedis {
@@ -113,12 +113,14 @@ pub struct RedisProcess {
     pub rules_hash: Option<String>,
     /// The paths of quarantined policies.
     pub quarantined: Vec<String>,
+    /// Whether the configuration file of the process is rejected, so that an earlier configuration is active.
+    pub is_config_stale: bool,
 }
 
 impl From<FleetProcess> for RedisProcess {
     fn from(FleetProcess { id, is_self, info, .. }: FleetProcess) -> Self {
-        let ProcessInfo { host, pid, version, policies_hash, rules_hash, quarantined, .. } = info;
-        Self { id, is_self, host, pid, version, policies_hash, rules_hash, quarantined }
+        let ProcessInfo { host, pid, version, policies_hash, rules_hash, quarantined, is_config_stale, .. } = info;
+        Self { id, is_self, host, pid, version, policies_hash, rules_hash, quarantined, is_config_stale }
     }
 }
 

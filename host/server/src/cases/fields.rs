@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tidegate_core::config::Setting;
 use tidegate_core::config::reader::{self, Section, choice, integer, number, parsed, scalar, string};
+use tidegate_core::failure::headers_from_table;
 use tidegate_core::units::parse_duration;
 use tidegate_core::{
     Action, Class, Failure, FailureKind, FaultKind, LimitStatus, Quota, Rate, Request, Snapshot, Stats,
@@ -28,7 +29,7 @@ pub fn failure(input: &mut Section<'_>) -> Failure {
     failure.code = input.optional("code", string);
     failure.sub_code = input.optional("sub_code", string);
     failure.message = input.optional("message", string);
-    failure.headers = lower_case_names(input.values("headers", string));
+    failure.headers = headers(input);
     failure.retry_after_ms = whole(input, "retry_after_ms");
     failure.body = input.optional("body", string);
     failure
@@ -57,7 +58,7 @@ pub fn request(input: &mut Section<'_>) -> Request {
         .with_method(input.optional("method", string).unwrap_or_else(|| Request::default().method))
         .with_at_ms(whole(input, "at_ms").unwrap_or(0))
         .with_labels(input.values("labels", string));
-    request.headers = lower_case_names(input.values("headers", string));
+    request.headers = headers(input);
     request
 }
 
@@ -72,7 +73,7 @@ pub fn snapshot(input: &mut Section<'_>) -> Snapshot {
 pub fn windows(section: &mut Section<'_>) -> BTreeMap<String, Stats> {
     let tables = section.tables("windows").into_iter();
     let window = |(name, mut table): (reader::SpannedString, Section<'_>)| {
-        if parse_duration(&name.value).is_err() {
+        if !parse_duration(&name.value).is_ok_and(|range| !range.is_zero()) {
             table.reject("expected a duration such as \"1h\" as the key");
         }
         (name.value, stats(&mut table))
@@ -178,7 +179,11 @@ fn true_value(value: &reader::TomlValue<'_>) -> Option<bool> {
     }
 }
 
-/// Returns headers as policies get them, with names in lower case.
-fn lower_case_names(headers: BTreeMap<String, String>) -> Vec<(String, String)> {
-    headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
+/// Reads headers as policies get them, with names in lower case.
+fn headers(input: &mut Section<'_>) -> Vec<(String, String)> {
+    let headers = headers_from_table(input.values("headers", string));
+    headers.unwrap_or_else(|error| {
+        input.reject_value("headers", &error.to_string());
+        vec![]
+    })
 }

@@ -219,6 +219,16 @@ mod tests {
             ),
             ("input = {}\nexpect = { state = 'quiet' }", None, "x:1:1: case: `rule` is missing"),
             (
+                "input = { headers = { 'a b' = 'c' } }\nexpect = { action = 'retry' }",
+                RETRY,
+                "x:3:21: case.input.headers: expected the name of a header such as `retry-after`, found `a b`",
+            ),
+            (
+                "input = {}\nwindows = { 0h = {} }\nexpect = { state = 'quiet' }",
+                Some(PolicyKind::Alert),
+                "x:4:13: case.windows.0h: expected a duration such as \"1h\" as the key",
+            ),
+            (
                 "input = { error_rte = 0.5 }\nexpect = { state = 'quiet' }",
                 Some(PolicyKind::Alert),
                 "x:3:11: case.input: unknown key `error_rte` (did you mean `error_rate`?)",

@@ -1,7 +1,6 @@
 //! Sends the requests of commands to a server, or runs them on a host that shares the server's Redis.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
@@ -16,6 +15,7 @@ use crate::api::locks::{ForcedRelease, HeldLock};
 use crate::api::metrics::{CallStats, MetricsRequest};
 use crate::api::redis::RedisResponse;
 use crate::api::{self, ApiError, ErrorBody};
+use crate::root_cause::root_cause;
 
 /// The minimum time that a command waits for a Redis connection or reply.
 pub const REDIS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -185,13 +185,4 @@ impl ServerClient {
         let message = message.unwrap_or_else(|_| format!("the server at {server} returned {status}"));
         Err(CommandError::new(status, message))
     }
-}
-
-/// The innermost cause of an error, such as "connection refused".
-fn root_cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

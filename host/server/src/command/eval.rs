@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use tidegate::Config;
-use tidegate::response::complete_failure;
+use serde_json::{Value, json};
+use tidegate::response::{complete_failure, is_success};
 use tidegate_core::{Failure, Fault, FnHostView, HostView, Request, Stats};
 use tidegate_policy::{LoadedPolicy, PolicyKind, load_policy};
 
+use super::kind_option::KindOption;
 use super::{UsageError, config_file, configuration, print_result};
 use crate::cases::{self, AlertInput};
 use crate::json::read_text;
@@ -47,16 +47,6 @@ pub struct Eval {
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum KindOption {
-    /// Decides whether to retry a failed call.
-    Retry,
-    /// Decides whether an alert condition holds.
-    Alert,
-    /// Decides whether to admit a request, and at what cost.
-    Admit,
-}
-
 impl Eval {
     /// Prints the verdict. Returns exit status 1 if the policy faults.
     ///
@@ -64,11 +54,7 @@ impl Eval {
     /// Returns an error if the policy or the input cannot be read.
     pub fn run(self) -> Result<ExitCode, UsageError> {
         let config = configuration(config_file(self.config.clone()).as_ref())?;
-        let kind = self.kind.map(|kind| match kind {
-            KindOption::Retry => PolicyKind::Retry,
-            KindOption::Alert => PolicyKind::Alert,
-            KindOption::Admit => PolicyKind::Admit,
-        });
+        let kind = self.kind.map(PolicyKind::from);
         let policy = load_policy(&self.policy, kind, &config.policies).map_err(|error| {
             let lacks_kind = kind.is_none() && PolicyKind::from_path(&self.policy).is_none();
             let hint = if lacks_kind && error.is_rejected() { "; give it with `--kind`" } else { "" };
@@ -76,8 +62,13 @@ impl Eval {
         })?;
         let (verdict, text) = match policy {
             LoadedPolicy::Retry(policy) => {
-                let failure = self.failure(&config)?;
-                format_verdict(policy.classify(&failure, &empty_view()))
+                let failure = self.failure()?;
+                if is_success(&config, &failure) {
+                    // As in test cases, a success is not evaluated.
+                    format_value(json!({ "success": true, "reason": success_reason(&failure) }))
+                } else {
+                    format_verdict(policy.classify(&complete_failure(&config, failure), &empty_view()))
+                }
             }
             LoadedPolicy::Alert(policy) => {
                 let input: AlertInput = read_json(&self.input)?;
@@ -94,16 +85,22 @@ impl Eval {
 }
 
 impl Eval {
-    /// Reads the failure. Code, sub code and message that the input does not have are read from its `body`.
-    fn failure(&self, config: &Config) -> Result<Failure, UsageError> {
+    /// Reads the failure.
+    fn failure(&self) -> Result<Failure, UsageError> {
         let mut failure: Failure = read_json(&self.input)?;
         if failure.platform.is_empty() {
             // As in test cases, the name of the policy is the platform.
             let name = self.policy.file_name().unwrap_or_default().to_string_lossy();
             failure.platform = name.split('.').next().unwrap_or_default().to_owned();
         }
-        Ok(complete_failure(config, failure))
+        Ok(failure)
     }
+}
+
+/// Returns why a response is not a failure.
+fn success_reason(failure: &Failure) -> String {
+    let status = failure.status.map(|status| format!("status {status} and ")).unwrap_or_default();
+    format!("the response has {status}no error in its body, as [platforms.{}] error describes it", failure.platform)
 }
 
 /// A view whose windows are empty.
@@ -113,7 +110,11 @@ fn empty_view() -> Arc<dyn HostView> {
 
 /// Returns the verdict as JSON, and as text with one `name: value` pair per line.
 fn format_verdict(result: Result<impl serde::Serialize, Fault>) -> (Value, String) {
-    let value = cases::verdict_json(result);
+    format_value(cases::verdict_json(result))
+}
+
+/// Returns a JSON object, and its fields as text.
+fn format_value(value: Value) -> (Value, String) {
     let fields = value.as_object().into_iter().flatten();
     let lines =
         fields.map(|(name, value)| format!("{name}: {}", value.as_str().map_or(value.to_string(), str::to_owned)));

@@ -10,6 +10,7 @@ mod check;
 mod client;
 mod config;
 mod eval;
+mod kind_option;
 mod limits;
 mod locks;
 mod metrics;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use serde_json::Value;
 use tidegate::{Config, ConfigFile};
+use tidegate_core::text::one_line;
 
 const AFTER_HELP: &str = "\
 Exit status:
@@ -171,8 +173,15 @@ const DEFAULT_FILE: &str = "tidegate.toml";
 
 /// Returns the configuration file to read: the given one, or `tidegate.toml` if it exists.
 fn config_file(path: Option<PathBuf>) -> Option<ConfigFile> {
-    let path = path.or_else(|| Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)))?;
-    Some(ConfigFile::new(path).channel_kinds(tidegate_notify::channel_kinds()))
+    match path {
+        Some(path) => Some(ConfigFile::new(path).channel_kinds(tidegate_notify::channel_kinds())),
+        None => Path::new(DEFAULT_FILE).exists().then(default_file),
+    }
+}
+
+/// Returns the file that is read by default, which may not exist.
+fn default_file() -> ConfigFile {
+    ConfigFile::new(DEFAULT_FILE).channel_kinds(tidegate_notify::channel_kinds())
 }
 
 /// Reads the configuration. Without a file, returns the shipped configuration.
@@ -188,10 +197,13 @@ fn print(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Prints an error on standard error; each line of the message is one error.
+/// The maximum length of an error on standard error, in characters. It can repeat a part of the input.
+const MAX_LINE_LENGTH: usize = 4_000;
+
+/// Prints an error on standard error; each line of the message is one error. Control characters are escaped.
 fn print_error(message: &str) {
     for line in message.lines() {
-        let _ = writeln!(std::io::stderr(), "error: {line}");
+        let _ = writeln!(std::io::stderr(), "error: {}", one_line(line, MAX_LINE_LENGTH));
     }
 }
 

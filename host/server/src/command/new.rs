@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::kind_option::KindOption;
 use super::{UsageError, config_file, configuration, print_result};
 use crate::templates::{ADMIT, ALERT, PolicyTemplates, RETRY};
 
@@ -45,16 +46,6 @@ pub struct New {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum KindOption {
-    /// Decides whether to retry a failed call.
-    Retry,
-    /// Decides whether an alert condition holds.
-    Alert,
-    /// Decides whether to admit a request, and at what cost.
-    Admit,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
 enum Language {
     /// A script that becomes active as soon as it is saved.
     Rhai,
@@ -64,22 +55,11 @@ enum Language {
     Js,
 }
 
-impl KindOption {
-    fn templates(self) -> &'static PolicyTemplates {
-        match self {
-            Self::Retry => &RETRY,
-            Self::Alert => &ALERT,
-            Self::Admit => &ADMIT,
-        }
-    }
-
-    /// The folder of the policy directory that contains policies of this kind.
-    fn folder(self) -> &'static str {
-        match self {
-            Self::Retry => "retry",
-            Self::Alert => "alerts",
-            Self::Admit => "admit",
-        }
+fn templates(kind: KindOption) -> &'static PolicyTemplates {
+    match kind {
+        KindOption::Retry => &RETRY,
+        KindOption::Alert => &ALERT,
+        KindOption::Admit => &ADMIT,
     }
 }
 
@@ -159,7 +139,7 @@ impl NewPolicyPlan<'_> {
 
     /// The path and text of every file.
     fn files(&self) -> Vec<(PathBuf, String)> {
-        let templates = self.kind.templates();
+        let templates = templates(self.kind);
         let project = match self.language {
             Language::Rhai => vec![],
             Language::Rust => templates.rust(),

@@ -15,7 +15,7 @@ use tidegate_policy::Policies;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{UsageError, config_file, configuration, print_result};
+use super::{UsageError, config_file, configuration, default_file, print_result};
 
 /// The maximum time that shutdown waits for open requests, and then for pending metrics and notifications.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,7 +93,8 @@ impl Serve {
             .map_err(|error| UsageError(format!("cannot listen on {address}: {error}")))?;
         let bound = listener.local_addr().map_err(|error| UsageError(error.to_string()))?;
         // Watching for changes stops when these guards are dropped, at the end of this function.
-        let _config = file.as_ref().map(|file| host.follow_config(file)).transpose().map_err(watch_error)?;
+        // Without a file, the default one is followed: it becomes active when it is created.
+        let _config = host.follow_config(&file.unwrap_or_else(default_file)).map_err(watch_error)?;
         let _policies = host.follow_policies().map_err(watch_error)?;
 
         let (stop_http, stop_host) = (CancellationToken::new(), CancellationToken::new());

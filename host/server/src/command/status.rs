@@ -68,13 +68,16 @@ fn redis_health(health: &ConnectedRedis) -> String {
     }
 }
 
-/// Returns a table of the processes of the fleet. The process that the command queried is marked with `*`.
+/// Returns a table of the processes of the fleet. The process that the command queried is marked with `*`. The
+/// configuration of a process is stale if its file is rejected.
 fn processes(fleet: &[RedisProcess]) -> String {
     let rows = fleet.iter().map(|process| {
         let mark = if process.is_self { "*" } else { "" };
         let hash = |hash: &Option<String>| text(hash.as_deref().unwrap_or_default());
         let name = format!("{}:{}{mark}", text(&process.host), process.pid);
-        vec![name, text(&process.version), hash(&process.policies_hash), hash(&process.rules_hash)]
+        let config = if process.is_config_stale { "stale" } else { "current" }.to_owned();
+        let quarantined = text(&process.quarantined.join(", "));
+        vec![name, text(&process.version), config, hash(&process.policies_hash), hash(&process.rules_hash), quarantined]
     });
-    output::table(&["process", "version", "policies", "rules"], rows)
+    output::table(&["process", "version", "config", "policies", "rules", "quarantined"], rows)
 }

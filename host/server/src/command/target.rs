@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use reqwest::Url;
-use tidegate::Host;
+use tidegate::{Host, SystemEnv};
+use tidegate_core::config::Env;
 
 use super::client::{Client, REDIS_TIMEOUT, ServerClient};
 use super::{UsageError, config_file, configuration};
@@ -50,7 +51,7 @@ impl Target {
         let (source, token) = match &self.token_file {
             None => (format!("environment variable {}", self.token_env), std::env::var(&self.token_env).ok()),
             Some(file) => {
-                let text = std::fs::read_to_string(file);
+                let text = SystemEnv::default().read_file(file);
                 let text = text.map_err(|error| UsageError(format!("{}: {error}", file.display())))?;
                 (file.display().to_string(), Some(text.trim().to_owned()))
             }

@@ -5,10 +5,11 @@ use axum::extract::{FromRequest, FromRequestParts, Json, MatchedPath, OriginalUr
 use http::request::Parts;
 use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use crate::api::ApiError;
-use crate::json::{FieldError, read_query, read_value};
+use crate::json::{FieldError, UniqueKeys, read_query, read_value};
+use crate::root_cause::root_cause;
 
 /// Extracts a JSON body. A malformed body becomes an [`ApiError`].
 pub struct JsonBody<T>(pub T);
@@ -17,7 +18,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let Json(value) = Json::<Value>::from_request(request, state).await.map_err(json_error)?;
+        let Json(UniqueKeys(value)) = Json::from_request(request, state).await.map_err(json_error)?;
         let body = read_value(value).map_err(|error| ApiError::unprocessable(field_message("request body", &error)))?;
         Ok(Self(body))
     }
@@ -32,7 +33,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let pairs = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
         let Query(pairs) = pairs
-            .map_err(|error: QueryRejection| ApiError::new(error.status(), format!("query: {}", cause(&error))))?;
+            .map_err(|error: QueryRejection| ApiError::new(error.status(), format!("query: {}", root_cause(&error))))?;
         let mut parameters = Map::new();
         for (name, value) in pairs {
             if parameters.insert(name.clone(), value.into()).is_some() {
@@ -66,18 +67,12 @@ fn field_message(root: &str, error: &FieldError) -> String {
 fn json_error(rejection: JsonRejection) -> ApiError {
     let message = match &rejection {
         JsonRejection::MissingJsonContentType(_) => "expected the header `Content-Type: application/json`".to_owned(),
-        JsonRejection::JsonSyntaxError(error) => format!("request body: invalid JSON: {}", cause(error)),
-        other => format!("request body: {}", cause(other)),
+        JsonRejection::JsonSyntaxError(error) => format!("request body: invalid JSON: {}", root_cause(error)),
+        other => format!("request body: {}", root_cause(other)),
     };
-    ApiError::new(rejection.status(), message)
-}
-
-/// Returns the innermost message of an error. The outer messages refer to types of this program.
-fn cause(mut error: &dyn std::error::Error) -> String {
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
+    // A key that occurs twice is a syntax error to us; to axum, it is an error of our type.
+    let is_data = matches!(rejection, JsonRejection::JsonDataError(_));
+    ApiError::new(if is_data { StatusCode::BAD_REQUEST } else { rejection.status() }, message)
 }
 
 /// Handles requests for paths without a route.

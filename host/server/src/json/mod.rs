@@ -1,18 +1,20 @@
 //! Reads JSON, with errors that name the position or the field.
 
 mod reader;
+mod unique_keys;
 
 use serde::de::DeserializeOwned;
-use serde_json::{Error, Value};
+use serde_json::Error;
 
 pub use reader::{FieldError, read_query, read_value};
+pub use unique_keys::UniqueKeys;
 
 /// Reads the text of a file or of standard input.
 ///
 /// # Errors
 /// Returns `NAME:LINE:COLUMN: message` if the text is not JSON, or `NAME: FIELD: message` if a field is invalid.
 pub fn read_text<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| json_error(name, &error))?;
+    let UniqueKeys(value) = serde_json::from_str(text).map_err(|error| json_error(name, &error))?;
     read_value(value).map_err(|error| format!("{name}: {error}"))
 }
 
@@ -45,6 +47,17 @@ mod tests {
             ("[1", "input:1:2: EOF while parsing a list"),
             ("{\"attempt\": -1}", "input: attempt: expected a whole number from 0 to 4294967295, found -1"),
             ("[]", "input: expected an object, found an array"),
+            ("{\"code\": \"1\",\n \"code\": \"2\"}", "input:2:7: `code` occurs twice"),
+            ("{\"headers\": {\"a\": \"1\", \"a\": \"2\"}}", "input:1:26: `a` occurs twice"),
+            ("{\"attempt\": 1.0}", "input: attempt: expected a whole number from 0 to 4294967295, found 1.0"),
+            (
+                "{\"attempt\": 18446744073709551616}",
+                "input: attempt: expected a whole number from 0 to 4294967295, found 1.8446744073709552e19",
+            ),
+            ("{\"attempt\": 1e400}", "input:1:17: number out of range"),
+            ("{\"kind\": \"\u{7}\"}", "input:1:11: control character"),
+            ("{\"kind\": \"\\u001b[2J\"}", "input: kind: unknown value `\\u{1b}[2J`, expected one of "),
+            ("{\"\\n\": 1}", "input: unknown field `\\n`, expected one of "),
             ("{\"codes\": 1}", "input: unknown field `codes`, expected one of `platform`, "),
         ];
         for (text, expected) in rows {

@@ -9,6 +9,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
+use tidegate_core::text::one_line;
 
 /// The maximum number of characters of an invalid value that a message repeats.
 const MAX_QUOTED: usize = 60;
@@ -55,7 +56,7 @@ impl FieldError {
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, field) in self.path.iter().rev().enumerate() {
-            write!(f, "{}{field}", if position == 0 { "" } else { "." })?;
+            write!(f, "{}{}", if position == 0 { "" } else { "." }, one_line(field, MAX_QUOTED))?;
         }
         write!(f, "{}{}", if self.path.is_empty() { "" } else { ": " }, self.message)
     }
@@ -77,7 +78,12 @@ impl de::Error for FieldError {
     }
 
     fn unknown_variant(name: &str, expected: &'static [&'static str]) -> Self {
-        Self::custom(format_args!("unknown value `{name}`, expected {}", one_of(expected)))
+        Self::custom(format_args!("unknown value {}, expected {}", quoted_name(name), one_of(expected)))
+    }
+
+    fn unknown_field(name: &str, expected: &'static [&'static str]) -> Self {
+        let expected = if expected.is_empty() { "no fields".to_owned() } else { one_of(expected) };
+        Self::custom(format_args!("unknown field {}, expected {expected}", quoted_name(name)))
     }
 }
 
@@ -103,7 +109,8 @@ fn found_words(found: Unexpected<'_>) -> String {
         Unexpected::Bool(value) => value.to_string(),
         Unexpected::Unsigned(value) => value.to_string(),
         Unexpected::Signed(value) => value.to_string(),
-        Unexpected::Float(value) => value.to_string(),
+        // Unlike `Display`, `Debug` prints 1.0 as it is.
+        Unexpected::Float(value) => format!("{value:?}"),
         Unexpected::Str(text) if text.chars().count() > MAX_QUOTED => {
             format!("{:?}…", text.chars().take(MAX_QUOTED).collect::<String>())
         }
@@ -113,6 +120,11 @@ fn found_words(found: Unexpected<'_>) -> String {
         Unexpected::Map => "an object".to_owned(),
         other => other.to_string(),
     }
+}
+
+/// Returns a name from the input in backticks, shortened and without control characters.
+pub fn quoted_name(name: &str) -> String {
+    format!("`{}`", one_line(name, MAX_QUOTED))
 }
 
 fn one_of(names: &[&str]) -> String {
@@ -307,6 +319,8 @@ mod tests {
             (json!({ "count": 1.5 }), "count: expected a whole number of at least 0, found 1.5"),
             (json!({ "count": null }), "count: expected a whole number of at least 0, found null"),
             (json!({ "status": 70_000 }), "status: expected a whole number from 0 to 65535, found 70000"),
+            (json!({ "count": 1.0 }), "count: expected a whole number of at least 0, found 1.0"),
+            (json!({ "count": 1e300 }), "count: expected a whole number of at least 0, found 1e300"),
             (json!({ "share": [] }), "share: expected a number, found an array"),
             (json!({ "on": 1 }), "on: expected true or false, found 1"),
             (json!({ "name": {} }), "name: expected a string, found an object"),

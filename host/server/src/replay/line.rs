@@ -10,7 +10,7 @@ use tidegate_core::{Admission, AlertVerdict, FaultKind, LimitStatus, Snapshot, S
 use tidegate_policy::PolicyKind;
 
 use crate::cases::{AlertInput, CaseInput, FixedView};
-use crate::json;
+use crate::json::{self, UniqueKeys, read_value};
 
 /// The file that contains the alert rules.
 pub const RULES_FILE: &str = "alerts.toml";
@@ -35,7 +35,7 @@ pub struct DecisionLine {
 #[derive(Deserialize)]
 #[serde(expecting = "a JSON object")]
 struct RawDecisionLine {
-    kind: DecisionKind,
+    kind: PolicyKind,
     policy: String,
     rule: Option<String>,
     input: Value,
@@ -45,14 +45,6 @@ struct RawDecisionLine {
     limits: BTreeMap<String, LimitStatus>,
     verdict: Option<Value>,
     fault: Option<RecordedFault>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum DecisionKind {
-    Retry,
-    Alert,
-    Admit,
 }
 
 #[derive(Deserialize)]
@@ -100,12 +92,13 @@ impl DecisionLine {
         if bytes.get(start) != Some(&b'{') {
             return Err(LineError { column: Some(start + 1), message: "expected a JSON object".to_owned() });
         }
-        let raw: RawDecisionLine = serde_json::from_slice(bytes)?;
+        let UniqueKeys(line) = serde_json::from_slice(bytes)?;
+        let raw: RawDecisionLine = read_value(line).map_err(|error| error.to_string())?;
         let input_json = raw.input.clone();
         let (input, default_window) = match raw.kind {
-            DecisionKind::Retry => (CaseInput::Failure(from_json("input", raw.input)?), Stats::default()),
-            DecisionKind::Admit => (CaseInput::Request(from_json("input", raw.input)?), Stats::default()),
-            DecisionKind::Alert => {
+            PolicyKind::Retry => (CaseInput::Failure(from_json("input", raw.input)?), Stats::default()),
+            PolicyKind::Admit => (CaseInput::Request(from_json("input", raw.input)?), Stats::default()),
+            PolicyKind::Alert => {
                 let snapshot: Snapshot = from_json("input", raw.input)?;
                 let stats = snapshot.stats.clone();
                 (CaseInput::Alert(AlertInput { snapshot, windows: BTreeMap::new() }), stats)
@@ -119,12 +112,12 @@ impl DecisionLine {
 }
 
 /// Returns the verdict or fault in the JSON form of test cases.
-fn verdict_json(kind: DecisionKind, verdict: Option<Value>, fault: Option<RecordedFault>) -> Result<Value, String> {
+fn verdict_json(kind: PolicyKind, verdict: Option<Value>, fault: Option<RecordedFault>) -> Result<Value, String> {
     match (kind, verdict, fault) {
         (_, None, Some(fault)) => Ok(json!({ "fault": fault.kind, "message": fault.message })),
-        (DecisionKind::Retry, Some(verdict), None) => validated::<Verdict>(verdict),
-        (DecisionKind::Alert, Some(verdict), None) => validated::<AlertVerdict>(verdict),
-        (DecisionKind::Admit, Some(verdict), None) => validated::<Admission>(verdict),
+        (PolicyKind::Retry, Some(verdict), None) => validated::<Verdict>(verdict),
+        (PolicyKind::Alert, Some(verdict), None) => validated::<AlertVerdict>(verdict),
+        (PolicyKind::Admit, Some(verdict), None) => validated::<Admission>(verdict),
         _ => Err("expected either `verdict` or `fault`".to_owned()),
     }
 }
@@ -136,24 +129,19 @@ fn validated<T: DeserializeOwned + Serialize>(verdict: Value) -> Result<Value, S
 }
 
 fn from_json<T: DeserializeOwned>(field: &str, value: Value) -> Result<T, String> {
-    serde_json::from_value(value).map_err(|error| format!("{field}: {error}"))
+    read_value(value).map_err(|error| error.within(field.to_owned()).to_string())
 }
 
 /// Returns an error unless the path has the form that the log writes. The path names a file that a replay opens, so it
 /// must not lead out of the policy directory.
-fn check_policy_path(policy: &str, kind: DecisionKind) -> Result<(), String> {
-    let folder = match kind {
-        DecisionKind::Retry => PolicyKind::Retry,
-        DecisionKind::Alert => PolicyKind::Alert,
-        DecisionKind::Admit => PolicyKind::Admit,
-    }
-    .folder();
+fn check_policy_path(policy: &str, kind: PolicyKind) -> Result<(), String> {
+    let folder = kind.folder();
     let name = policy.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
     let is_valid = |name: &str| {
         let is_policy = name.ends_with(".rhai") || name.ends_with(".wasm");
         is_policy && !name.starts_with('.') && !name.contains(['/', '\\', ':'])
     };
-    if name.is_some_and(is_valid) || matches!(kind, DecisionKind::Alert) && policy == RULES_FILE {
+    if name.is_some_and(is_valid) || matches!(kind, PolicyKind::Alert) && policy == RULES_FILE {
         return Ok(());
     }
     Err(format!("policy: expected a file such as \"{folder}/jd.rhai\", found {policy:?}"))
@@ -189,9 +177,11 @@ mod tests {
             (" x", "log:7:2: expected a JSON object"),
             (r#"{"kind":x}"#, "log:7:9: expected a JSON value"),
             (r#"{"kind":"retry","policy":"retry/jd.rhai","input":{}}"#, "expected either `verdict` or `fault`"),
-            (r#"{"kind":"alarm"}"#, "unknown variant `alarm`"),
+            (r#"{"kind":"alarm"}"#, "log:7: kind: unknown value `alarm`, expected one of `retry`, "),
+            (r#"{"kind":"retry","kind":"alert"}"#, "log:7:22: `kind` occurs twice"),
+            (r#"{"kind":"retry"}"#, "log:7: missing field `policy`"),
             (&of("retry/jd.rhai").replace("{}", r#"{"cod":"7"}"#), "input: unknown field `cod`"),
-            (&of("retry/jd.rhai").replace("default", "rety"), "verdict: unknown variant `rety`"),
+            (&of("retry/jd.rhai").replace("default", "rety"), "verdict.action: unknown value `rety`"),
             (
                 &of("retry/jd.rhai").replace("\"input\"", r#""windows":{"soon":{}},"input""#),
                 "windows: expected a duration",

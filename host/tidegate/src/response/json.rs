@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::extract::{ErrorExtractor, PathCursor};
 
@@ -23,8 +24,25 @@ impl<'de> DeserializeSeed<'de> for PathReader<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_any(self)
+        if !self.extractor.is_at_field(&self.cursor) {
+            return json.deserialize_any(self);
+        }
+        let text = <&RawValue>::deserialize(json)?.get();
+        if let Some(number) = number_text(text) {
+            self.extractor.set_field(&self.cursor, &number);
+            return Ok(());
+        }
+        serde_json::Deserializer::from_str(text).deserialize_any(self).map_err(Error::custom)
     }
+}
+
+/// Returns the text of a number. One that no number type represents keeps its digits, for example a long error code.
+fn number_text(text: &str) -> Option<String> {
+    if !text.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+        return None;
+    }
+    let float = text.parse().ok().filter(|float: &f64| float.is_finite() && text.contains(['.', 'e', 'E']));
+    Some(float.map_or_else(|| text.to_owned(), |float| float.to_string()))
 }
 
 /// Visitor methods that store a scalar value as text.

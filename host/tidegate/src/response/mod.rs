@@ -10,11 +10,14 @@ mod tests;
 
 use extract::{ErrorExtractor, ErrorFields, from_headers};
 use http::{HeaderMap, StatusCode};
-use tidegate_core::Failure;
 use tidegate_core::config::{Config, ErrorShape};
-use tidegate_core::failure::MAX_BODY_SIZE;
+use tidegate_core::{Failure, FailureKind};
 
 use crate::Host;
+
+/// The maximum size of a body that is searched for an error, in bytes. Policies get the first 64 KiB of a body, see
+/// [`MAX_BODY_SIZE`](tidegate_core::failure::MAX_BODY_SIZE).
+pub const MAX_SEARCHED_BODY: usize = 1 << 20;
 
 /// The built-in response headers for retry policies: those that describe a wait, a limit or an error type. The key
 /// `headers` in `[platforms.NAME]` names further ones.
@@ -37,7 +40,7 @@ pub struct ResponseParts<'a> {
     pub status: StatusCode,
     /// The headers.
     pub headers: &'a HeaderMap,
-    /// The body, or its first 64 KiB.
+    /// The body, or its first [`MAX_SEARCHED_BODY`] bytes.
     pub body: &'a [u8],
     /// The time at which the response arrived, in milliseconds since 1970; 0 if unknown.
     pub at_ms: u64,
@@ -98,7 +101,7 @@ impl Host {
 
 /// Returns the failure that a response of a platform describes, or `None` if the call succeeded.
 ///
-/// It searches the first 64 KiB of the body, as JSON or XML. The error shapes of the platform in `config` say where the
+/// It searches the first [`MAX_SEARCHED_BODY`] bytes of the body, as JSON or XML. The error shapes of the platform in `config` say where the
 /// error is; without shapes, only the HTTP status reports errors. The failure does not contain the body; to add it, call
 /// [`Failure::with_body`].
 ///
@@ -164,13 +167,40 @@ pub fn complete_failure(config: &Config, mut failure: Failure) -> Failure {
     failure.truncated()
 }
 
+/// Returns whether the response that a reported failure describes is a success: it has a body without an error, and no
+/// status of an error. A failure whose code, sub code or message the caller gives is one nevertheless.
+///
+/// ```
+/// use tidegate::{Config, Failure, response::is_success};
+/// let config = Config::with_platforms();
+/// let failure = |body: &[u8]| Failure::response(200).with_platform("taobao").with_body(body);
+/// assert!(is_success(&config, &failure(br#"{"trade_get_response": {}}"#)));
+/// assert!(!is_success(&config, &failure(br#"{"error_response": {"code": 7}}"#)));
+/// ```
+#[must_use]
+pub fn is_success(config: &Config, failure: &Failure) -> bool {
+    let Some(body) = &failure.body else { return false };
+    let shapes = config.error_shapes(&failure.platform);
+    let is_described = failure.code.is_some() || failure.sub_code.is_some() || failure.message.is_some();
+    // Without a status and without shapes, nothing says whether the response is an error.
+    let is_ok = failure.status.map_or(!shapes.is_empty(), |status| status < 400);
+    let header = |name: &str| {
+        let mut headers = failure.headers.iter();
+        headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
+    };
+    failure.kind == FailureKind::Response
+        && !is_described
+        && is_ok
+        && (failure.status == Some(206) || find_error(shapes, body.as_bytes(), header).is_none())
+}
+
 /// Returns code, sub code and message if the body, or a header, contains an error.
 fn find_error(shapes: &[ErrorShape], body: &[u8], header: impl Fn(&str) -> Option<String>) -> Option<ErrorFields> {
     if shapes.is_empty() {
         return None;
     }
     // Invalid UTF-8 makes one value unreadable, not the whole response.
-    let text = String::from_utf8_lossy(&body[..body.len().min(MAX_BODY_SIZE)]);
+    let text = String::from_utf8_lossy(&body[..body.len().min(MAX_SEARCHED_BODY)]);
     let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     let mut extractor = ErrorExtractor::new(shapes);
     if text.starts_with('<') {

@@ -103,7 +103,7 @@ fn read(platform: &str, body: impl AsRef<[u8]>) -> String {
 #[test]
 fn fields_before_a_syntax_error_are_kept() {
     let deep = "[".repeat(20_000);
-    let long = "x".repeat(MAX_BODY_SIZE);
+    let long = "x".repeat(MAX_SEARCHED_BODY);
     let rows: Vec<(&str, String, &str)> = vec![
         // Truncated bodies, and bodies above the maximum size.
         ("douyin", r#"{"code":60000,"msg":"li"#.into(), "60000"),
@@ -111,6 +111,8 @@ fn fields_before_a_syntax_error_are_kept() {
         ("douyin", format!(r#"{{"data":"{long}","code":60000}}"#), "-"),
         ("taobao", "<error_response><code>7</code><msg>li".into(), "7"),
         ("taobao", "<error_response><code>7</code></msg>".into(), "7"),
+        // Policies do not get this part of the body, but the code in it.
+        ("douyin", format!(r#"{{"data":"{}","code":60000}}"#, "x".repeat(100_000)), "60000"),
         // Deep nesting outside and inside the error path.
         ("douyin", format!(r#"{{"data":{deep}"#), "-"),
         ("douyin", format!(r#"{{"code":60000,"data":{deep}"#), "60000"),
@@ -125,8 +127,10 @@ fn fields_before_a_syntax_error_are_kept() {
         // The first entry of a long list wins.
         ("walmart", format!(r#"{{"errors":[{}{{"code":"LAST"}}]}}"#, r#"{"code":"A"},"#.repeat(1_000)), "A"),
         // Unusual numbers.
-        ("douyin", r#"{"code":1e999}"#.into(), "-"),
-        ("douyin", r#"{"code":123456789012345678901234567890}"#.into(), "123456789012345680000000000000"),
+        ("douyin", r#"{"code":1e999,"msg":"m"}"#.into(), "1e999 m"),
+        ("douyin", r#"{"code":123456789012345678901234567890}"#.into(), "123456789012345678901234567890"),
+        ("douyin", r#"{"code":10000.0}"#.into(), "-"),
+        ("douyin", r#"{"data":1e999,"code":60000}"#.into(), "60000"),
         ("douyin", r#"{"code":-1}"#.into(), "-1"),
         ("douyin", r#"{"code":60000.5}"#.into(), "60000.5"),
         // Wrong types.
@@ -156,7 +160,7 @@ fn invalid_utf_8_makes_only_its_own_value_unreadable() {
         "7 \u{fffd}\u{fffd}"
     );
     assert_eq!(read("douyin", "\u{feff} {\"code\":60000}"), "60000", "a byte order mark is skipped");
-    let cut = format!("{{\"code\":60000,\"msg\":\"{}é", "x".repeat(MAX_BODY_SIZE - 23));
+    let cut = format!("{{\"code\":60000,\"msg\":\"{}é", "x".repeat(MAX_SEARCHED_BODY - 23));
     assert_eq!(read("douyin", &cut), "60000", "the size limit splits a character");
 }
 

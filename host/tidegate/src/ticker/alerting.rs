@@ -1,10 +1,12 @@
 //! Alerting by the leader: each tick evaluates the rules and sends notifications.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::StoreError;
 use tidegate_core::store::{AlertChanges, AlertStates};
+use tidegate_policy::Rule;
 use tokio::time::Instant;
 
 use super::builtin_alerts::BuiltinConditions;
@@ -28,6 +30,8 @@ pub struct Alerting {
     was_leader: bool,
     /// Whether the last request to the store failed.
     unavailable: bool,
+    /// The rules with the unknown channels that they name, of which the log has a warning.
+    unknown_channels: BTreeSet<(String, String)>,
 }
 
 impl Alerting {
@@ -43,6 +47,7 @@ impl Alerting {
             deliveries: Deliveries::default(),
             was_leader: false,
             unavailable: false,
+            unknown_channels: BTreeSet::new(),
         }
     }
 
@@ -70,6 +75,7 @@ impl Alerting {
     /// Evaluates every rule and built-in alert once. Returns whether this process is still the leader.
     async fn tick(&mut self, fencing_token: u64) -> Result<bool, StoreError> {
         let retention = self.host.config().alerting.history;
+        self.warn_of_unknown_channels();
         let alerts = &self.alerts;
         self.offline.add_to(alerts.store(), retention).await?;
         let Some(current) = alerts.store().states_as_leader(fencing_token).await? else { return Ok(false) };
@@ -90,6 +96,16 @@ impl Alerting {
         new.iter().for_each(|routed| alerts.log(routed));
         self.deliveries.send(alerts, undelivered).await;
         Ok(true)
+    }
+
+    /// Warns once of each rule that names a channel that does not exist, at the start and after each change.
+    fn warn_of_unknown_channels(&mut self) {
+        let rules = self.host.policies().map(|policies| policies.rules());
+        let unknown = unknown_channels(rules.as_deref().unwrap_or_default(), &self.alerts.channels());
+        for (rule, channel) in unknown.difference(&self.unknown_channels) {
+            tracing::warn!(rule, channel, "rule names an unknown channel, its notifications are not sent there");
+        }
+        self.unknown_channels = unknown;
     }
 
     /// Evaluates every rule once. A host without policies has no rules and leaves the states of other hosts' rules as
@@ -175,6 +191,15 @@ impl Alerting {
             }
         }
     }
+}
+
+/// Returns each rule that names a channel that is not in `channels`, with that channel.
+fn unknown_channels(rules: &[Rule], channels: &[String]) -> BTreeSet<(String, String)> {
+    let of_rule = |rule: &Rule| {
+        let unknown = rule.channels.iter().filter(|name| !channels.contains(name));
+        unknown.map(|name| (rule.name.clone(), name.clone())).collect::<Vec<_>>()
+    };
+    rules.iter().flat_map(of_rule).collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::body::{Body, BodyPrefix, BoxError, read_prefix};
 use super::fields::plain_text;
-use super::{MAX_INSPECTED_BODY, MAX_REPLAYED_BODY};
+use super::{MAX_INSPECTED_BODY, MAX_INSPECTED_ERROR, MAX_REPLAYED_BODY};
 use crate::call_error::RetryableError;
 use crate::host::Host;
 
@@ -115,8 +115,10 @@ where
     let response = send(&mut inner, request).await.map_err(|error| FailedAttempt::without_response(&error))?;
     let (parts, body) = response.into_parts();
     // A body that is too long is not searched for an error, but a policy can read its beginning.
+    let is_error = parts.status.is_client_error() || parts.status.is_server_error();
+    let limit = if is_error { MAX_INSPECTED_ERROR } else { MAX_INSPECTED_BODY };
     let (inspected, read, body) =
-        match read_prefix(body, MAX_INSPECTED_BODY).await.map_err(|error| FailedAttempt::without_response(&error))? {
+        match read_prefix(body, limit).await.map_err(|error| FailedAttempt::without_response(&error))? {
             BodyPrefix::Complete(bytes) => (bytes.clone(), bytes.clone(), bytes.into()),
             BodyPrefix::Partial { read, body } => (Bytes::new(), read, body),
         };

@@ -1,7 +1,8 @@
 //! A tower layer that applies a [`Host`]'s limits, retries and metrics to a client service.
 //!
-//! The layer reads up to [`MAX_INSPECTED_BODY`] bytes of a response to find an error in its body. A longer body is
-//! streamed to the caller unchanged and is not inspected.
+//! The layer reads up to [`MAX_INSPECTED_BODY`] bytes of a response to find an error in its body, and up to
+//! [`MAX_INSPECTED_ERROR`] bytes if its status is that of an error. A longer body is streamed to the caller unchanged and
+//! is not inspected.
 
 mod body;
 mod exchange;
@@ -29,8 +30,12 @@ use crate::pipeline::{Attempt, Retry};
 use exchange::{OutgoingRequest, send_attempt};
 use fields::plain_text;
 
-/// The maximum size of a response body that the layer inspects for an error, in bytes.
-pub const MAX_INSPECTED_BODY: usize = tidegate_core::failure::MAX_BODY_SIZE;
+/// The maximum size of the body of a successful response that the layer inspects for an error, in bytes. It delays longer
+/// bodies only until so much of them has arrived.
+pub const MAX_INSPECTED_BODY: usize = 64 * 1024;
+
+/// The maximum size of the body of a response with an error status that the layer inspects, in bytes.
+pub const MAX_INSPECTED_ERROR: usize = crate::response::MAX_SEARCHED_BODY;
 
 /// The maximum size of a request body that the layer buffers for retries, in bytes; a longer request is sent once.
 pub const MAX_REPLAYED_BODY: usize = 256 * 1024;

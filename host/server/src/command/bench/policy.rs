@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use tidegate_core::config::{Isolation, PoliciesConfig};
 use tidegate_core::{Failure, FnHostView, HostView, Request, Snapshot, Stats};
-use tidegate_policy::{Policies, PolicyKind, PolicyLanguage};
+use tidegate_policy::{Policies, PolicyKind, PolicyLanguage, PolicyStatus};
 
 use super::measure::{MeasuredTime, each};
 use crate::cases::AlertInput;
@@ -67,16 +67,15 @@ impl Policy {
             };
         }
         let dir = tempfile::tempdir().map_err(failed)?;
-        let name = self.file.file_name().unwrap_or_default();
         fs::create_dir(dir.path().join(kind.folder())).map_err(failed)?;
-        fs::copy(&self.file, dir.path().join(kind.folder()).join(name)).map_err(failed)?;
+        fs::copy(&self.file, dir.path().join(kind.folder()).join(self.name())).map_err(failed)?;
         let config = config.with_dir(dir.path());
         self.run(kind, &config, self.time.duration())
     }
 
     fn run(&self, kind: PolicyKind, config: &PoliciesConfig, duration: Duration) -> Result<Value, UsageError> {
         if kind == PolicyKind::Alert {
-            let rule = format!("[rules.bench]\npolicy = \"alerts/{}\"\n", file_name(&self.file));
+            let rule = format!("[rules.bench]\npolicy = \"alerts/{}\"\n", self.name());
             fs::write(config.dir.join("alerts.toml"), rule).map_err(|error| UsageError(error.to_string()))?;
         }
         let policies = Policies::open(config);
@@ -89,8 +88,9 @@ impl Policy {
             PolicyKind::Admit => self.admit(&policies, duration)?,
         };
         let status = policies.status();
-        let status = status.iter().find(|policy| policy.path.ends_with(&file_name(&self.file)));
-        let status = status.ok_or_else(|| UsageError(format!("{}: not loaded", self.file.display())))?;
+        let evaluated = |policy: &&PolicyStatus| policy.path.ends_with(&self.name()) && policy.evaluations > 0;
+        let status = status.iter().find(evaluated);
+        let status = status.ok_or_else(|| UsageError(format!("{}: not evaluated", self.file.display())))?;
         results["language"] = json!(status.language);
         results["faults"] = json!(status.faults);
         if status.language == PolicyLanguage::Wasm {
@@ -100,8 +100,19 @@ impl Policy {
         Ok(results)
     }
 
+    /// Returns the platform of the policy, or the name of the condition: the file name without the extension.
+    fn platform(&self) -> String {
+        // A policy whose name has a dot decides for no platform; it is a candidate, or would not be evaluated.
+        self.file.file_stem().unwrap_or_default().to_string_lossy().replace('.', "_")
+    }
+
+    /// Returns the name of the copy of the policy.
+    fn name(&self) -> String {
+        format!("{}.{}", self.platform(), self.file.extension().unwrap_or_default().to_string_lossy())
+    }
+
     fn retry(&self, policies: &Policies, duration: Duration) -> Result<Value, UsageError> {
-        let platform = file_name(&self.file).split('.').next().unwrap_or_default().to_owned();
+        let platform = self.platform();
         let default = Failure::response(200)
             .with_platform(platform.clone())
             .with_endpoint("orders.list")
@@ -135,7 +146,7 @@ impl Policy {
     }
 
     fn admit(&self, policies: &Policies, duration: Duration) -> Result<Value, UsageError> {
-        let platform = file_name(&self.file).split('.').next().unwrap_or_default().to_owned();
+        let platform = self.platform();
         let default = Request::new(platform.clone()).with_endpoint("orders.list");
         let mut request = self.read_input()?.unwrap_or(default);
         request.platform = platform;
@@ -147,8 +158,4 @@ impl Policy {
         let text = fs::read_to_string(path).map_err(|error| UsageError(format!("{}: {error}", path.display())))?;
         read_text(&path.display().to_string(), &text).map(Some).map_err(UsageError)
     }
-}
-
-fn file_name(file: &Path) -> String {
-    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
