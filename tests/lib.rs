@@ -2,3 +2,8 @@
 
 pub mod attack;
 pub mod corpus;
+
+/// The examples of the manual; rustdoc compiles them.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Manual;

@@ -4,9 +4,9 @@ use crate::{Class, FailureKind};
 
 /// Returns whether a failed call may be sent again without the risk that the platform executes it twice.
 ///
-/// An idempotent call may always be sent again. Any other call may be sent again only after the platform responded that
-/// it rejected the call (class [`Class::Throttled`]), because then it did not execute the call. Without a response it
-/// may have executed the call, whatever the class is.
+/// A call that is not idempotent is retried only after a response of class `throttled`, because then the platform did
+/// not execute it. Without a response it may have executed the call, whatever the class is. A call is idempotent if the
+/// platform may execute it twice.
 ///
 /// ```
 /// use tidegate_core::{Class, FailureKind, may_repeat};

@@ -58,6 +58,73 @@ fn failed_cases_are_reported_with_expected_and_actual_values() {
 }
 
 #[test]
+fn policies_of_platforms_that_the_configuration_does_not_have_are_skipped() {
+    let dir = policy_dir(FAILING_CASE);
+    fs::create_dir(dir.path().join("admit")).unwrap();
+    fs::write(dir.path().join("admit/jd.rhai"), "allow(2)").unwrap();
+    fs::write(dir.path().join("admit/jd.test.toml"), "[[case]]\nname = 'a'\ninput = {}\nexpect = { cost = 3 }\n")
+        .unwrap();
+    let run = |config: &str, arguments: &[&str]| {
+        fs::write(dir.path().join("tidegate.toml"), config).unwrap();
+        let (code, text, error) = run_tests(dir.path(), arguments);
+        (code, format!("{text}{error}"))
+    };
+    let shop = "[limits.shop]\nrate = '1/s'\nburst = 1\n";
+    let rows = [
+        (shop, ".", 0, "0 passed, 0 failed, 2 policies skipped\n"),
+        ("presets = ['platforms']\nplatforms.jd = false", ".", 0, "0 passed, 0 failed, 2 policies skipped\n"),
+        ("presets = ['platforms']", ".", 1, "0 passed, 2 failed\n"),
+        // A policy or a case file that is named is tested.
+        (shop, "retry/jd.rhai", 1, "0 passed, 1 failed\n"),
+        (shop, "admit/jd.test.toml", 1, "0 passed, 1 failed\n"),
+    ];
+    for (config, path, code, end) in rows {
+        let (actual, text) = run(config, &[path]);
+        assert!(actual == code && text.ends_with(end), "{config} {path}: {actual} {text}");
+    }
+    let (_, text) = run(shop, &["."]);
+    assert!(text.contains("retry/jd.rhai                    skipped: tidegate.toml has no [limits.jd]"), "{text}");
+    let (_, text) = run(shop, &[".", "--json"]);
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["skipped_policies"], 2);
+    assert_eq!(value["policies"][0]["skipped"], "tidegate.toml has no [limits.jd]");
+    // Without a configuration file, the cases of an own platform are run.
+    fs::remove_file(dir.path().join("tidegate.toml")).unwrap();
+    for (from, to) in [("retry/jd.rhai", "retry/shop.rhai"), ("retry/jd.test.toml", "retry/shop.test.toml")] {
+        fs::rename(dir.path().join(from), dir.path().join(to)).unwrap();
+    }
+    let (code, text, _) = run_tests(dir.path(), &["."]);
+    assert!(code == 1 && text.ends_with("0 passed, 2 failed\n"), "{text}");
+}
+
+#[test]
+fn policies_for_all_platforms_are_never_skipped() {
+    let dir = policy_dir(PASSING_CASE);
+    for (from, to) in [("retry/jd.rhai", "retry/default.rhai"), ("retry/jd.test.toml", "retry/default.test.toml")] {
+        fs::rename(dir.path().join(from), dir.path().join(to)).unwrap();
+    }
+    fs::write(dir.path().join("tidegate.toml"), "[channels.oncall]\nkind = 'pager'\nnumber = 7\n").unwrap();
+    let (code, text, error) = run_tests(dir.path(), &["."]);
+    assert!(code == 0 && text.ends_with("1 passed, 0 failed\n"), "{text}{error}");
+}
+
+#[test]
+fn failed_cases_of_a_platform_without_error_shape_say_so() {
+    let answer = "[[case]]\nname = 'a'\nanswer = { status = 200, body = '{\"err\":{\"no\":2}}' }\n\
+                  expect = { action = 'give_up' }\n";
+    let dir = policy_dir(answer);
+    let limit = "[limits.jd]\nrate = '1/s'\nburst = 1\n";
+    let hint = "note: without `error` in [platforms.jd], only the HTTP status of an `answer` reports an error";
+    fs::write(dir.path().join("tidegate.toml"), limit).unwrap();
+    let (code, text, _) = run_tests(dir.path(), &["."]);
+    assert!(code == 1 && text.contains(hint), "{text}");
+    let shape = format!("{limit}[platforms.jd]\nerror = {{ at = '/err', code = 'no' }}\n");
+    fs::write(dir.path().join("tidegate.toml"), shape).unwrap();
+    let (code, text, _) = run_tests(dir.path(), &["."]);
+    assert!(code == 0 && !text.contains("note: without"), "{text}");
+}
+
+#[test]
 fn errors_in_a_case_file_are_reported_with_their_positions() {
     let dir = policy_dir("[[case]]\nname = 'a'\ninput = { cod = '2' }\nexpect = { class = 'quotas' }\n");
     let (code, text, _) = run_tests(dir.path(), &["."]);

@@ -53,13 +53,58 @@ fn check_returns_0_for_valid_files_and_1_for_a_rejected_policy() {
 #[test]
 fn check_notes_an_unused_policy_and_fails_with_strict() {
     let limit = "[limits.shop]\nrate = \"1/s\"\nburst = 1\n";
-    let script = "if code == \"7\" { retry(\"throttled\") } else { abstain() }";
+    let script = "if status == 429 { retry(\"throttled\") } else { abstain() }";
     let files = |limits| [("tidegate.toml", limits), ("policies/retry/shop.rhai", script)];
     let (code, out, _) = TestDir::new(&files(limit)).run(&["check", "--strict"], "");
     assert!((code, out.contains("note")) == (0, false), "{out}");
     let (code, out, _) = TestDir::new(&files("")).run(&["check", "--strict"], "");
     assert!(code == 1 && out.contains("note: retry/shop.rhai is never used: there is no [limits.shop]"), "{out}");
     assert_eq!(TestDir::new(&files("")).run(&["check"], "").0, 0, "notes alone are not an error");
+}
+
+#[test]
+fn check_notes_a_policy_that_reads_codes_which_the_host_does_not_find() {
+    let limit = "[limits.shop]\nrate = \"1/s\"\nburst = 1\n";
+    let with = |section: &str| format!("{limit}{section}");
+    let rows = [
+        (with(""), "if code == \"7\" { retry(\"auth\") } else { abstain() }", Some("code")),
+        (with(""), "if message.contains(\"busy\") { retry(\"auth\") } else { abstain() }", Some("message")),
+        (with(""), "if body.contains(\"busy\") { retry(\"auth\") } else { abstain() }", None),
+        (with("[platforms.shop]\nerror = []"), "if code == \"7\" { retry(\"auth\") } else { abstain() }", None),
+    ];
+    for (config, script, variable) in rows {
+        let files = [("tidegate.toml", config.as_str()), ("policies/retry/shop.rhai", script)];
+        let (code, out, _) = TestDir::new(&files).run(&["check", "--strict"], "");
+        let note = variable.map(|name| format!("retry/shop.rhai reads `{name}`, but there is no [platforms.shop]"));
+        assert_eq!(code, i32::from(note.is_some()), "{config} {script} {out}");
+        assert!(note.is_none_or(|note| out.contains(&note)), "{config} {script} {out}");
+    }
+}
+
+#[test]
+fn check_says_that_a_configuration_without_channels_sends_no_notifications() {
+    let limit = "[limits.shop]\nrate = \"1/s\"\nburst = 1\n";
+    for (channel, is_reported) in [("", true), ("[channels.log]\nkind = \"log\"\n", false)] {
+        let dir =
+            TestDir::new(&[("tidegate.toml", &format!("{limit}{channel}")), ("policies/alerts.toml", "# no rules\n")]);
+        let (code, out, _) = dir.run(&["check", "--strict"], "");
+        assert!(code == 0 && out.contains("no notifications are sent") == is_reported, "{channel} {out}");
+    }
+}
+
+#[test]
+fn only_check_and_serve_reject_the_channel_kinds_of_another_program() {
+    let config = "presets = ['platforms']\n[channels.oncall]\nkind = 'pager'\nnumber = 7\n";
+    let script = "if code == \"7\" { retry(\"throttled\") } else { abstain() }";
+    let dir = TestDir::new(&[("tidegate.toml", config), ("policies/retry/jd.rhai", script)]);
+    for arguments in [&["check"][..], &["serve"]] {
+        let (code, _, err) = dir.run(arguments, "");
+        assert!(code == 2 && err.contains("3:8: channels.oncall.kind: unknown channel kind `pager`"), "{err}");
+    }
+    for arguments in [&["eval", "policies/retry/jd.rhai"][..], &["config", "show"]] {
+        let (code, _, err) = dir.run(arguments, "{\"code\": \"7\"}");
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
+    }
 }
 
 #[test]

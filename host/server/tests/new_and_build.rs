@@ -290,9 +290,32 @@ fn new_reports_created_files_and_next_steps_as_json() {
         "npm test --prefix elsewhere/guests/1688",
         "tidegate build elsewhere/guests/1688 --policies elsewhere",
         "tidegate test elsewhere/retry/1688.wasm",
-        "create tidegate.toml: presets = [\"platforms\"], and [limits.1688] with rate = \"10/s\" and burst = 10",
+        "create tidegate.toml: presets = [\"platforms\"], [channels.log] with kind = \"log\", and [limits.1688] with \
+         rate = \"10/s\" and burst = 10",
+        "add to tidegate.toml: [platforms.1688] with error, which says where responses contain the error code; for \
+         example, error = { at = \"/err\", code = \"no\", message = \"text\" }",
     ];
     assert_eq!(next_steps, expected);
+}
+
+#[test]
+fn next_steps_name_only_what_the_configuration_lacks() {
+    let dir = TestDir::new();
+    let limit = "[limits.shop]\nrate = '1/s'\nburst = 1\n";
+    let rows = [
+        ("[limits.a]\nrate = '1/s'\nburst = 1", "retry", vec!["[limits.shop]", "[platforms.shop]"]),
+        (limit, "retry", vec!["[platforms.shop]"]),
+        (limit, "admit", vec![]),
+        (&format!("{limit}[platforms.shop]\nerror = {{ code = 'no' }}"), "retry", vec![]),
+    ];
+    for (config, kind, expected) in rows {
+        fs::write(dir.path("tidegate.toml"), config).unwrap();
+        let output = dir.succeed(&["new", kind, "shop", "--lang", "rhai"]);
+        let named: Vec<_> =
+            ["[limits.shop]", "[platforms.shop]"].into_iter().filter(|name| output.contains(name)).collect();
+        assert_eq!(named, expected, "{config} {output}");
+        fs::remove_dir_all(dir.path("policies")).unwrap();
+    }
 }
 
 #[test]

@@ -15,10 +15,15 @@ use crate::text_file;
 /// Relative paths in the file (the policy directory and cache, the decision log, `tls_ca`, the files of secrets) start
 /// at the directory of the file.
 ///
+/// A file with `[channels.NAME]` is rejected unless the program gives the kinds of its channels to
+/// [`ConfigFile::channel_kinds`]; see [`channel`](crate::channel).
+///
 /// ```no_run
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use tidegate::channel::ChannelKinds;
 /// use tidegate::{ConfigFile, Host};
-/// let file = ConfigFile::new("tidegate.toml"); // .channel_kinds(tidegate_notify::channel_kinds())
+/// let kinds = ChannelKinds::new(); // or `tidegate_notify::channel_kinds()`, which has `log`, `dingtalk` and `email`
+/// let file = ConfigFile::new("tidegate.toml").channel_kinds(kinds);
 /// let host = Host::builder().config(file.read()?).build()?;
 /// # #[cfg(feature = "rhai")]
 /// let watch = host.follow_config(&file)?; // activates the file whenever it changes, until `watch` is dropped
@@ -50,7 +55,8 @@ impl ConfigFile {
         &self.path
     }
 
-    /// Reads and checks the file.
+    /// Reads and checks the file. A program that registers channel kinds of its own uses this in place of `tidegate
+    /// check`, which does not know them.
     ///
     /// # Errors
     /// Returns an error if the file cannot be read, or all mistakes of the file.

@@ -10,8 +10,6 @@
 //! - [`Host::stats`]: counts, rates and latency percentiles of the last 30 days;
 //! - [`Host::run`]: the background tasks, which evaluate alert rules and export metrics.
 //!
-//! A [`ConfigFile`] is read at the start and followed while the host runs. [`channel`] shows how to write a channel kind.
-//!
 //! State is in memory, or in Redis to share it between processes. [`blocking`] has the same services for programs
 //! without an async runtime, and [`tower`] has a layer for HTTP client services.
 //!
@@ -38,29 +36,38 @@
 //! # }
 //! ```
 //!
-//! A program usually reads a configuration file and policies, follows both while it runs, and runs the background tasks:
+//! An attempt returns its failure as a [`Failure`], or as an error that implements [`RetryableError`]. For a response of
+//! the platform, [`Host::read_failure`] returns the failure that it describes, if any.
+//!
+//! # Start and stop
+//!
+//! A program reads its configuration file and opens its policies. While it runs, it follows both, and [`Host::run`]
+//! evaluates alert rules, sends notifications and flushes metrics, until its future completes:
 //!
 //! ```no_run
 //! # #[cfg(feature = "rhai")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use tidegate::channel::ChannelKinds;
 //! use tidegate::{ConfigFile, Host, Policies};
-//! let file = ConfigFile::new("tidegate.toml"); // .channel_kinds(tidegate_notify::channel_kinds())
+//! let kinds = ChannelKinds::new(); // or `tidegate_notify::channel_kinds()`
+//! let file = ConfigFile::new("tidegate.toml").channel_kinds(kinds);
 //! let config = file.read()?;
-//! let host = Host::builder().policies(Policies::open(&config.policies)).config(config).build()?;
-//! let _config_watch = host.follow_config(&file)?; // until it is dropped
-//! let _policies_watch = host.follow_policies()?;
+//! let policies = Policies::open(&config.policies);
+//! let host = Host::builder().config(config).policies(policies).build()?;
+//! let config_watch = host.follow_config(&file)?; // until the guard is dropped
+//! let policies_watch = host.follow_policies()?;
 //! let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-//! // Evaluates alert rules, sends notifications and exports metrics.
 //! let background = tokio::spawn(host.clone().run(async { drop(stopped.await) }));
 //!
-//! host.limiter("taobao")?.acquire(1, std::time::Duration::from_secs(1)).await?;
-//! // … send a request
+//! // … make calls with clones of `host` …
 //!
 //! drop(stop);
-//! background.await?;
+//! background.await?; // the last notifications are sent, and the metrics are flushed
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`channel`] shows how to add a channel kind to the configuration.
 //!
 //! # Features
 //!

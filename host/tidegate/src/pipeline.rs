@@ -145,8 +145,8 @@ impl Retry {
 
     /// Sets whether the platform may execute the call twice. The default is true.
     ///
-    /// A call that is not idempotent is retried only if the platform responded that it rejected the call
-    /// ([`may_repeat`](tidegate_core::may_repeat)).
+    /// A call that is not idempotent is retried only after a response of class `throttled`, because then the platform did
+    /// not execute it.
     pub fn idempotent(mut self, idempotent: bool) -> Self {
         self.options.idempotent = idempotent;
         self

@@ -166,45 +166,27 @@ impl fmt::Debug for OpenChannel {
     }
 }
 
+/// A channel of a kind that the program does not have; see [`ChannelKinds::accept_unknown`].
+#[derive(Debug, PartialEq)]
+struct UnknownChannel;
+
+impl Channel for UnknownChannel {
+    fn open(&self, _: &ChannelContext) -> Result<Arc<dyn Notifier>, ChannelError> {
+        Err(ChannelError::new("this program does not have the kind of the channel"))
+    }
+}
+
 /// Reads the settings of a channel from its section. Returns `None` if it reported a mistake.
 type ReadChannel = dyn Fn(&mut Section<'_>) -> Option<Arc<dyn AnyChannel>> + Send + Sync;
 
 /// The kinds of channels that a configuration may have, by the name that `kind` gives. Clones are cheap.
 ///
-/// ```
-/// use std::sync::Arc;
-/// use tidegate_core::config::{Channel, ChannelContext, ChannelError, ChannelKinds, Parser, reader};
-/// use tidegate_core::notify::SendFuture;
-/// use tidegate_core::{Notification, Notifier};
-///
-/// #[derive(Debug, PartialEq)]
-/// struct Console { prefix: String }
-///
-/// impl Channel for Console {
-///     fn open(&self, _: &ChannelContext) -> Result<Arc<dyn Notifier>, ChannelError> {
-///         Ok(Arc::new(ConsoleNotifier { prefix: self.prefix.clone() }))
-///     }
-/// }
-///
-/// struct ConsoleNotifier { prefix: String }
-///
-/// impl Notifier for ConsoleNotifier {
-///     fn send<'a>(&'a self, notification: &'a Notification) -> SendFuture<'a> {
-///         println!("{}{}", self.prefix, notification.title());
-///         Box::pin(std::future::ready(Ok(())))
-///     }
-/// }
-///
-/// let kinds = ChannelKinds::new()
-///     .register("console", |section| Some(Console { prefix: section.required("prefix", reader::string)? }));
-/// let parser = Parser::new().channel_kinds(&kinds);
-/// let config = parser.parse("[channels.ops]\nkind = 'console'\nprefix = 'ALERT '").unwrap();
-/// assert_eq!(config.channels["ops"].kind(), "console");
-/// let diagnostics = parser.parse("[channels.ops]\nkind = 'console'\nprefix = 5").unwrap_err();
-/// assert_eq!(diagnostics[0].to_string(), "3:10: channels.ops.prefix: expected a string in quotes, found an integer");
-/// ```
+/// The module `channel` of the crate `tidegate` has a complete example.
 #[derive(Clone, Default)]
-pub struct ChannelKinds(BTreeMap<String, Kind>);
+pub struct ChannelKinds {
+    kinds: BTreeMap<String, Kind>,
+    accepts_unknown: bool,
+}
 
 #[derive(Clone)]
 enum Kind {
@@ -217,7 +199,7 @@ impl ChannelKinds {
     /// Creates an empty set of kinds.
     #[must_use]
     pub const fn new() -> Self {
-        Self(BTreeMap::new())
+        Self { kinds: BTreeMap::new(), accepts_unknown: false }
     }
 
     /// Adds a kind. It replaces the kind of the same name.
@@ -231,7 +213,7 @@ impl ChannelKinds {
         read: impl Fn(&mut Section<'_>) -> Option<C> + Send + Sync + 'static,
     ) -> Self {
         let read = move |section: &mut Section<'_>| Some(Arc::new(read(section)?) as Arc<dyn AnyChannel>);
-        self.0.insert(name.into(), Kind::Registered(Arc::new(read)));
+        self.kinds.insert(name.into(), Kind::Registered(Arc::new(read)));
         self
     }
 
@@ -239,28 +221,37 @@ impl ChannelKinds {
     /// with the message "the channel kind `name` `reason`", for example "requires the feature `email`".
     #[must_use]
     pub fn unavailable(mut self, name: impl Into<String>, reason: impl Into<String>) -> Self {
-        self.0.insert(name.into(), Kind::Unavailable(reason.into()));
+        self.kinds.insert(name.into(), Kind::Unavailable(reason.into()));
         self
+    }
+
+    /// Accepts channels of all other kinds too, without checking their keys. Such a channel cannot be opened.
+    ///
+    /// It is for tools that read the configuration of another program and send no notifications.
+    #[must_use]
+    pub fn accept_unknown(self) -> Self {
+        Self { accepts_unknown: true, ..self }
     }
 
     /// Returns the names of the registered kinds.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(|(_, kind)| matches!(kind, Kind::Registered(_))).map(|(name, _)| name.as_str())
+        self.kinds.iter().filter(|(_, kind)| matches!(kind, Kind::Registered(_))).map(|(name, _)| name.as_str())
     }
 
     /// Reads one channel. Its kind determines the other keys.
     pub(super) fn read(&self, section: &mut Section<'_>) -> Option<ChannelConfig> {
         let kind = section.required("kind", |value| {
             let name = string(value)?;
-            match self.0.get(&name) {
-                Some(Kind::Registered(read)) => Some((name, read)),
+            match self.kinds.get(&name) {
+                Some(Kind::Registered(read)) => Some((name, Some(read))),
+                None if self.accepts_unknown => Some((name, None)),
                 Some(Kind::Unavailable(reason)) => value.reject(&format!("the channel kind `{name}` {reason}")),
                 None => value.reject(&self.unknown_kind(&name)),
             }
         });
-        let Some((name, read)) = kind else {
+        let Some((name, Some(read))) = kind else {
             section.allow_unknown_keys();
-            return None;
+            return kind.map(|(name, _)| ChannelConfig::new(&name, UnknownChannel));
         };
         Some(ChannelConfig { kind: name.into(), channel: read(section)? })
     }

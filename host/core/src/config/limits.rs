@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::names::check_name;
 use super::presets::preset_of;
-use super::reader::{self, NamedTable, Section, SpannedString, integer, parsed, with_suggestion};
+use super::reader::{self, NamedTable, Origin, Section, SpannedString, integer, parsed, with_suggestion};
 use super::{LimitConfig, LimitScope};
 use crate::{OnRedisFailure, Quota, Rate};
 
@@ -75,6 +75,9 @@ pub(super) fn read_limits(top: &mut Section<'_>, platforms: &[(SpannedString, Na
 fn read_limit(section: &mut Section<'_>) -> Option<(LimitConfig, Option<LimitScope>)> {
     let rate = section.required("rate", parsed(str::parse::<Rate>));
     let burst = section.required("burst", integer(1..=u64::MAX));
+    if !section.contains_key("on_redis_failure") {
+        section.record("on_redis_failure", &format!("\"{}\"", OnRedisFailure::default()), Origin::Default);
+    }
     let on_redis_failure =
         section.optional("on_redis_failure", parsed(str::parse::<OnRedisFailure>)).unwrap_or_default();
     let platform = section.optional("platform", reader::string);

@@ -13,7 +13,8 @@ use super::names::check_name;
 use super::platforms::read_platforms;
 use super::presets::{PRESETS, read_presets};
 use super::reader::{
-    self, Diagnostics, EffectiveValue, Layer, Section, integer, list, parsed, positive_duration, with_suggestion,
+    self, Diagnostics, EffectiveValue, Layer, Origin, Section, integer, list, parsed, positive_duration,
+    with_suggestion,
 };
 use super::retry::read_retry;
 use super::{AlertingConfig, Config, MetricsConfig, Parser, ServerConfig, decisions, policies, redis};
@@ -127,7 +128,13 @@ fn parse_flush_interval(text: &str) -> Result<Duration, String> {
 fn read_alerting(section: &mut Section<'_>, channels: &[&str]) -> Option<AlertingConfig> {
     let interval = section.required("interval", positive_duration);
     let history = section.required("history", positive_duration);
-    let builtin = section.table("channels").map(|mut section| read_builtin_channels(&mut section, channels));
+    let mut own = section.table("channels");
+    for alert in BuiltinAlert::ALL {
+        if own.as_mut().is_none_or(|own| !own.contains_key(alert.as_str())) {
+            section.record(&format!("channels.{}", alert.as_str()), &format!("{channels:?}"), Origin::Default);
+        }
+    }
+    let builtin = own.map(|mut section| read_builtin_channels(&mut section, channels));
     Some(AlertingConfig { interval: interval?, history: history?, channels: builtin.unwrap_or_default() })
 }
 

@@ -30,6 +30,13 @@ impl TestedPolicy {
         let name = self.policy.file_name().unwrap_or_default().to_string_lossy();
         name.split('.').next().unwrap_or_default().to_owned()
     }
+
+    /// Returns the only platform whose calls use the policy. Default policies and alert conditions have none.
+    #[must_use]
+    pub fn only_platform(&self) -> Option<String> {
+        let is_of_one = matches!(self.kind, Some(PolicyKind::Retry | PolicyKind::Admit));
+        Some(self.platform()).filter(|name| is_of_one && name != "default")
+    }
 }
 
 /// Returns the policies of a directory that have cases, and the paths of those that have none.

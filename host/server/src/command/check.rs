@@ -10,10 +10,11 @@ use tidegate::channel::ChannelContext;
 use tidegate::{Config, ConfigFile, SystemClock};
 use tidegate_core::config::PoliciesConfig;
 use tidegate_lint::review;
-use tidegate_policy::{Policies, PolicyStatus};
+use tidegate_policy::scripts::{ParsedScript, new_engine};
+use tidegate_policy::{Policies, PolicyKind, PolicyStatus};
 
 use super::output::count;
-use super::{UsageError, config_file, configuration, print_result};
+use super::{UsageError, config_file_with_channels, configuration, print_result};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,7 +52,7 @@ impl Check {
     /// # Errors
     /// Returns an error if the configuration is invalid or the policy directory does not exist.
     pub fn run(self) -> Result<ExitCode, UsageError> {
-        let file = config_file(self.config.clone());
+        let file = config_file_with_channels(self.config.clone());
         let config = configuration(file.as_ref())?;
         check_channels(&config, file.as_ref())?;
         let dir = self.policies.clone().unwrap_or_else(|| config.policies.dir.clone());
@@ -69,6 +70,11 @@ impl Check {
         let source = file.map_or_else(|| "no configuration file".to_owned(), |file| file.path().display().to_string());
         let (limits, channels) = (count(config.limits.len(), "limit"), count(config.channels.len(), "channel"));
         let mut text = vec![format!("{source}: {limits}, {channels}")];
+        if config.channels.is_empty() {
+            text.push(
+                "no notifications are sent; [channels.log] with kind = \"log\" writes them to the log".to_owned(),
+            );
+        }
         text.extend(status.iter().filter(|policy| policy.stale.is_none()).map(|policy| format!("{}: ok", policy.path)));
         text.extend(notes.iter().map(|note| format!("note: {note}")));
         text.extend(errors.iter().map(|error| format!("error: {error}")));
@@ -89,8 +95,9 @@ fn check_channels(config: &Config, file: Option<&ConfigFile>) -> Result<(), Usag
     Ok(())
 }
 
-/// Returns notes about a configuration without limits, and about parts that do not fit together: rules that name an unknown channel or
-/// platform, settings for a policy that does not exist, and policies of a platform that has no limit.
+/// Returns notes about a configuration without limits, and about parts that do not fit together: rules that name an
+/// unknown channel or platform, settings for a policy that does not exist, policies of a platform that has no limit, and
+/// policies that read error codes which the host does not find.
 fn configuration_notes(policies: &Policies, config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     if config.limits.is_empty() {
@@ -120,9 +127,24 @@ fn configuration_notes(policies: &Policies, config: &Config) -> Vec<String> {
         let platform = platform.and_then(|name| name.split('.').next()).filter(|name| *name != "default");
         if let Some(platform) = platform.filter(|name| !config.limits.contains_key(*name)) {
             notes.push(format!("{path} is never used: there is no [limits.{platform}]"));
+        } else if let Some(platform) = platform.filter(|name| !config.platforms.contains_key(*name))
+            && let Some(variable) = error_variable(&config.policies, path)
+        {
+            notes.push(format!(
+                "{path} reads `{variable}`, but there is no [platforms.{platform}], whose key `error` says where responses \
+                 contain it; if only callers report it, write error = []"
+            ));
         }
     }
     notes
+}
+
+/// Returns the first of `code`, `sub_code` and `message` that a retry policy in Rhai reads.
+fn error_variable(config: &PoliciesConfig, path: &str) -> Option<&'static str> {
+    let is_script = path.starts_with("retry/") && path.ends_with(".rhai");
+    let text = is_script.then(|| std::fs::read_to_string(config.dir.join(path)).ok())??;
+    let script = ParsedScript::parse(&new_engine(&config.limits), &text, PolicyKind::Retry).ok()?;
+    ["code", "sub_code", "message"].into_iter().find(|name| script.tokens.contains(name))
 }
 
 /// Returns notes about likely mistakes in policies. Skips rejected files: their errors are reported instead.

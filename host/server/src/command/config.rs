@@ -37,6 +37,10 @@ enum Action {
     ///
     /// The origin is the line of the configuration file, a preset, the built-in defaults, or for a secret the environment
     /// variable or file that contains it. Secrets are printed as `***`.
+    ///
+    /// Not printed: optional keys that have no value, such as `[decisions] file`; a section `[redis]` that is absent;
+    /// keys that a section takes from another one, such as `[platforms.NAME.retry]` from `[retry]`; and the keys of
+    /// channels whose kind belongs to another program.
     Show(Show),
 }
 

@@ -78,6 +78,9 @@ pub enum Command {
     Serve(serve::Serve),
     /// Check the configuration and all policies without starting the server.
     ///
+    /// Knows only the channel kinds `log`, `dingtalk` and `email`. A program that registers kinds of its own checks its
+    /// configuration with `ConfigFile::read`.
+    ///
     /// Reports errors for which the server rejects a file, as `file:line:column: message`. Also reports notes about
     /// valid settings that are probably mistakes, such as a condition that is never true, a rate (0 to 1) compared with
     /// 10, or a division by zero when there are no calls.
@@ -113,6 +116,9 @@ pub enum Command {
     ///
     /// The cases of `retry/shop.rhai` or `retry/shop.wasm` are in `retry/shop.test.toml`, and those of the rules in
     /// `alerts.toml` are in `alerts.test.toml`. Policies without cases are listed as notes.
+    ///
+    /// If there is a configuration file, the policies of platforms that it does not have are skipped, because no call
+    /// uses them. To run their cases anyway, name the policy or its case file.
     ///
     /// Exits with 1 if a case fails or cannot be run.
     Test(test::Test),
@@ -172,14 +178,21 @@ impl UsageError {
 const DEFAULT_FILE: &str = "tidegate.toml";
 
 /// Returns the configuration file to read: the given one, or `tidegate.toml` if it exists.
+///
+/// It may be the file of another program, which has channel kinds of its own. The command must not open channels.
 fn config_file(path: Option<PathBuf>) -> Option<ConfigFile> {
+    Some(config_file_with_channels(path)?.channel_kinds(tidegate_notify::channel_kinds().accept_unknown()))
+}
+
+/// Returns the configuration file as [`config_file`] does. Channels of unknown kinds are mistakes.
+fn config_file_with_channels(path: Option<PathBuf>) -> Option<ConfigFile> {
     match path {
         Some(path) => Some(ConfigFile::new(path).channel_kinds(tidegate_notify::channel_kinds())),
         None => Path::new(DEFAULT_FILE).exists().then(default_file),
     }
 }
 
-/// Returns the file that is read by default, which may not exist.
+/// Returns the file that is read by default, which may not exist. Channels of unknown kinds are mistakes.
 fn default_file() -> ConfigFile {
     ConfigFile::new(DEFAULT_FILE).channel_kinds(tidegate_notify::channel_kinds())
 }

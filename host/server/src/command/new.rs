@@ -72,7 +72,7 @@ impl New {
         let uses_configured_dir = self.dir.is_none();
         let file = config_file(self.config.clone());
         let config = configuration(file.as_ref())?;
-        let policies = self.dir.clone().unwrap_or(config.policies.dir);
+        let policies = self.dir.clone().unwrap_or_else(|| config.policies.dir.clone());
         let has_limit = self.name == "default" || config.limits.contains_key(&self.name);
         let plan = NewPolicyPlan {
             kind: self.kind,
@@ -81,6 +81,7 @@ impl New {
             policies: &policies,
             uses_configured_dir,
             has_limit,
+            has_error_shape: config.platforms.contains_key(&self.name),
             has_config: file.is_some(),
         };
         let files = plan.files();
@@ -111,6 +112,8 @@ struct NewPolicyPlan<'a> {
     uses_configured_dir: bool,
     /// Whether the configuration has a limit of that name. Without one, the policy is never used.
     has_limit: bool,
+    /// Whether the configuration says where the platform puts errors in its responses.
+    has_error_shape: bool,
     /// Whether there is a configuration file.
     has_config: bool,
 }
@@ -199,13 +202,20 @@ impl NewPolicyPlan<'_> {
         };
         steps.push(self.test_command());
         if !matches!(self.kind, KindOption::Alert) && !self.has_limit {
-            // A new file without the preset would remove the platforms that exist without a file.
+            // A new file removes the platforms and the channel that exist without a file.
             let place = if self.has_config {
                 "add to tidegate.toml:"
             } else {
-                "create tidegate.toml: presets = [\"platforms\"], and"
+                "create tidegate.toml: presets = [\"platforms\"], [channels.log] with kind = \"log\", and"
             };
             steps.push(format!("{place} [limits.{}] with rate = \"10/s\" and burst = 10", self.name));
+        }
+        if matches!(self.kind, KindOption::Retry) && !self.has_error_shape && self.name != "default" {
+            steps.push(format!(
+                "add to tidegate.toml: [platforms.{}] with error, which says where responses contain the error code; for \
+                 example, error = {{ at = \"/err\", code = \"no\", message = \"text\" }}",
+                self.name
+            ));
         }
         if matches!(self.kind, KindOption::Alert) {
             let (name, extension) = (self.name, self.extension());

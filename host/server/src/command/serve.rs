@@ -15,7 +15,7 @@ use tidegate_policy::Policies;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{UsageError, config_file, configuration, default_file, print_result};
+use super::{UsageError, config_file_with_channels, configuration, default_file, print_result};
 
 /// The maximum time that shutdown waits for open requests, and then for pending metrics and notifications.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,7 +55,7 @@ impl Serve {
     /// Returns an error if the configuration is invalid or the address cannot be bound.
     pub fn run(self) -> Result<ExitCode, UsageError> {
         init_log();
-        let file = config_file(self.config.clone());
+        let file = config_file_with_channels(self.config.clone());
         let config = configuration(file.as_ref())?;
         let address = self.listen.unwrap_or(config.server.listen);
         let token = config.server.token.clone();

@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tidegate::Config;
+use tidegate_policy::PolicyKind;
 use tidegate_policy::watch::watch;
 
 use super::{UsageError, config_file, configuration, print, print_result};
@@ -44,10 +45,40 @@ pub struct Test {
     json: bool,
 }
 
+/// What to test: the arguments of the command.
+struct TestPlan {
+    paths: Vec<PathBuf>,
+    config: Config,
+    /// The configuration file, if there is one.
+    config_file: Option<PathBuf>,
+}
+
+/// The policies that the paths of the command select.
+#[derive(Default)]
+struct SelectedPolicies {
+    /// Policies with cases. Those that a path names are always tested.
+    tested: Vec<(TestedPolicy, Named)>,
+    /// The paths of policies without cases.
+    untested: Vec<PathBuf>,
+}
+
+/// Whether a path of the command names the policy or its case file, and not only a directory.
+type Named = bool;
+
 /// The test results of one policy.
 struct TestReport {
     tested: TestedPolicy,
-    results: Result<Vec<CaseResult>, String>,
+    outcome: TestOutcome,
+    /// What may explain failed cases.
+    hint: Option<String>,
+}
+
+enum TestOutcome {
+    Finished(Vec<CaseResult>),
+    /// Why the cases cannot be run.
+    Invalid(String),
+    /// Why the cases are not run.
+    Skipped(String),
 }
 
 impl Test {
@@ -56,32 +87,34 @@ impl Test {
     /// # Errors
     /// Returns an error if the configuration or a path cannot be read.
     pub fn run(self) -> Result<ExitCode, UsageError> {
-        let config = configuration(config_file(self.config.clone()).as_ref())?;
+        let file = config_file(self.config.clone());
+        let config = configuration(file.as_ref())?;
         let paths = if self.paths.is_empty() { vec![config.policies.dir.clone()] } else { self.paths.clone() };
+        let plan = TestPlan { paths, config, config_file: file.map(|file| file.path().to_owned()) };
         if self.watch {
-            return run_on_changes(&paths, &config);
+            return run_on_changes(&plan);
         }
-        let (ok, value, text) = run_tests(&paths, &config)?;
+        let (ok, value, text) = run_tests(&plan)?;
         print_result(self.json, &value, &text);
         Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
 }
 
 /// Runs all cases now and whenever the contents of a file have changed.
-fn run_on_changes(paths: &[PathBuf], config: &Config) -> Result<ExitCode, UsageError> {
+fn run_on_changes(plan: &TestPlan) -> Result<ExitCode, UsageError> {
     let (sender, changes) = mpsc::channel();
     let on_change = move || {
         let _ = sender.send(()); // fails only after the loop below has ended
     };
-    let _watch = watch(paths.to_vec(), on_change).map_err(|error| UsageError(error.to_string()))?;
+    let _watch = watch(plan.paths.clone(), on_change).map_err(|error| UsageError(error.to_string()))?;
     let mut last = None;
     while changes.recv().is_ok() {
-        let current = fingerprint(paths);
+        let current = fingerprint(&plan.paths);
         if last.as_ref() == Some(&current) {
             continue;
         }
         last = Some(current);
-        let text = run_tests(paths, config).map_or_else(|UsageError(message)| message, |(_, _, text)| text);
+        let text = run_tests(plan).map_or_else(|UsageError(message)| message, |(_, _, text)| text);
         print(&format!("\n{text}"));
     }
     Ok(ExitCode::SUCCESS)
@@ -89,8 +122,8 @@ fn run_on_changes(paths: &[PathBuf], config: &Config) -> Result<ExitCode, UsageE
 
 /// Returns a hash of the names and contents of all policies and case files.
 fn fingerprint(paths: &[PathBuf]) -> Vec<u8> {
-    let (tested, untested) = collect(paths).unwrap_or_default();
-    let files = tested.iter().flat_map(|tested| [&tested.policy, &tested.cases]).chain(&untested);
+    let SelectedPolicies { tested, untested } = select(paths).unwrap_or_default();
+    let files = tested.iter().flat_map(|(tested, _)| [&tested.policy, &tested.cases]).chain(&untested);
     let mut digest = Sha256::new();
     for file in files {
         digest.update(file.as_os_str().as_encoded_bytes());
@@ -99,51 +132,89 @@ fn fingerprint(paths: &[PathBuf]) -> Vec<u8> {
     digest.finalize().to_vec()
 }
 
-/// Returns the policies that have cases, and the paths of those that have none.
-fn collect(paths: &[PathBuf]) -> Result<(Vec<TestedPolicy>, Vec<PathBuf>), UsageError> {
-    let (mut tested, mut untested) = (vec![], vec![]);
+/// Returns the policies that the paths select.
+fn select(paths: &[PathBuf]) -> Result<SelectedPolicies, UsageError> {
+    let mut selected = SelectedPolicies::default();
     for path in paths {
         if path.is_dir() {
             let (with_cases, without_cases) =
                 cases::find(path).map_err(|error| UsageError(format!("{}: {error}", path.display())))?;
-            tested.extend(with_cases);
-            untested.extend(without_cases);
+            selected.tested.extend(with_cases.into_iter().map(|tested| (tested, false)));
+            selected.untested.extend(without_cases);
         } else {
-            tested.extend(TestedPolicy::from_file(path).map_err(UsageError)?);
+            let named = TestedPolicy::from_file(path).map_err(UsageError)?;
+            selected.tested.extend(named.into_iter().map(|tested| (tested, true)));
         }
     }
-    Ok((tested, untested))
+    Ok(selected)
 }
 
-/// Runs all cases. Returns whether all passed, and the results as JSON and as text.
-fn run_tests(paths: &[PathBuf], config: &Config) -> Result<(bool, Value, String), UsageError> {
-    let (tested, untested) = collect(paths)?;
+/// Runs all cases. Returns whether none failed, and the results as JSON and as text.
+fn run_tests(plan: &TestPlan) -> Result<(bool, Value, String), UsageError> {
+    let SelectedPolicies { tested, untested } = select(&plan.paths)?;
     if tested.is_empty() && untested.is_empty() {
-        let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        let paths: Vec<_> = plan.paths.iter().map(|path| path.display().to_string()).collect();
         return Err(UsageError(format!("{}: no policies found in retry/, alerts/ or admit/", paths.join(", "))));
     }
-    let report = |tested: TestedPolicy| TestReport { results: cases::run(&tested, config), tested };
-    let reports: Vec<_> = tested.into_iter().map(report).collect();
+    let reports: Vec<_> = tested.into_iter().map(|(tested, named)| plan.report(tested, named)).collect();
     let (passed, failed) =
         reports.iter().map(TestReport::count).fold((0, 0), |sum, (passed, failed)| (sum.0 + passed, sum.1 + failed));
+    let skipped = reports.iter().filter(|report| matches!(report.outcome, TestOutcome::Skipped(_))).count();
     let mut lines: Vec<_> = reports.iter().flat_map(TestReport::lines).collect();
     lines.extend(untested.iter().map(|policy| format!("note: {} has no cases", short_name(policy))));
-    lines.push(format!("{passed} passed, {failed} failed"));
+    let skipped_policies = if skipped == 0 { String::new() } else { format!(", {} skipped", policies(skipped)) };
+    lines.push(format!("{passed} passed, {failed} failed{skipped_policies}"));
     let value = json!({
         "passed": passed,
         "failed": failed,
+        "skipped_policies": skipped,
         "policies": reports.iter().map(TestReport::json).collect::<Vec<_>>(),
         "without_cases": untested.iter().map(|policy| short_name(policy)).collect::<Vec<_>>(),
     });
     Ok((failed == 0, value, lines.join("\n")))
 }
 
+impl TestPlan {
+    /// Runs the cases of one policy, unless no call uses it with this configuration.
+    fn report(&self, tested: TestedPolicy, named: Named) -> TestReport {
+        let (outcome, hint) = match self.reason_to_skip(&tested).filter(|_| !named) {
+            Some(reason) => (TestOutcome::Skipped(reason), None),
+            None => match cases::run(&tested, &self.config) {
+                Ok(results) => (TestOutcome::Finished(results), self.hint(&tested)),
+                Err(error) => (TestOutcome::Invalid(error), None),
+            },
+        };
+        TestReport { tested, outcome, hint }
+    }
+
+    /// Returns why no call uses the policy: the configuration file does not have its platform. Without a file, nobody
+    /// has said which platforms exist.
+    fn reason_to_skip(&self, tested: &TestedPolicy) -> Option<String> {
+        let (file, platform) = (self.config_file.as_ref()?, tested.only_platform()?);
+        let is_unknown = !self.config.limits.contains_key(&platform);
+        is_unknown.then(|| format!("{} has no [limits.{platform}]", file.display()))
+    }
+
+    /// Returns what explains failed cases of a platform whose responses contain errors that the host does not find.
+    fn hint(&self, tested: &TestedPolicy) -> Option<String> {
+        let platform = tested.only_platform().filter(|_| tested.kind == Some(PolicyKind::Retry))?;
+        let has_no_shape = self.config.error_shapes(&platform).is_empty();
+        has_no_shape.then(|| {
+            format!(
+                "without `error` in [platforms.{platform}], only the HTTP status of an `answer` reports an error; the \
+                 preset `platforms` has it for its platforms"
+            )
+        })
+    }
+}
+
 impl TestReport {
     /// Returns the number of passed and failed cases. A policy whose cases cannot be run counts as one failed case.
     fn count(&self) -> (usize, usize) {
-        match &self.results {
-            Err(_) => (0, 1),
-            Ok(results) => {
+        match &self.outcome {
+            TestOutcome::Invalid(_) => (0, 1),
+            TestOutcome::Skipped(_) => (0, 0),
+            TestOutcome::Finished(results) => {
                 let failed = results.iter().filter(|result| !result.differences.is_empty()).count();
                 (results.len() - failed, failed)
             }
@@ -152,9 +223,10 @@ impl TestReport {
 
     fn lines(&self) -> Vec<String> {
         let name = short_name(&self.tested.policy);
-        let results = match &self.results {
-            Err(error) => return vec![format!("{name:<32} cannot run"), indented(error, 2)],
-            Ok(results) => results,
+        let results = match &self.outcome {
+            TestOutcome::Invalid(error) => return vec![format!("{name:<32} cannot run"), indented(error, 2)],
+            TestOutcome::Skipped(reason) => return vec![format!("{name:<32} skipped: {reason}")],
+            TestOutcome::Finished(results) => results,
         };
         let (passed, failed) = self.count();
         let mut lines = vec![format!("{name:<32} {passed:>3} passed {failed:>3} failed")];
@@ -165,14 +237,16 @@ impl TestReport {
                 lines.push(format!("    {field:<10} expected {expected}, found {actual}"));
             }
         }
+        lines.extend(self.hint.iter().filter(|_| failed > 0).map(|hint| format!("  note: {hint}")));
         lines
     }
 
     fn json(&self) -> Value {
         let name = short_name(&self.tested.policy);
-        match &self.results {
-            Err(error) => json!({ "policy": name, "error": error }),
-            Ok(results) => json!({ "policy": name, "cases": results }),
+        match &self.outcome {
+            TestOutcome::Invalid(error) => json!({ "policy": name, "error": error }),
+            TestOutcome::Skipped(reason) => json!({ "policy": name, "skipped": reason }),
+            TestOutcome::Finished(results) => json!({ "policy": name, "cases": results }),
         }
     }
 }
@@ -182,6 +256,11 @@ fn short_name(policy: &Path) -> String {
     let name = policy.file_name().unwrap_or_default().to_string_lossy();
     let folder = policy.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     if name == "alerts.toml" { name.into_owned() } else { format!("{folder}/{name}") }
+}
+
+/// Formats a number of policies, such as `1 policy`.
+fn policies(number: usize) -> String {
+    if number == 1 { "1 policy".to_owned() } else { format!("{number} policies") }
 }
 
 fn indented(text: &str, spaces: usize) -> String {

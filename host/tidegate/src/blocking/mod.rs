@@ -39,7 +39,8 @@ pub use lock::{BlockingLease, BlockingLock};
 pub use retry::{BlockingCallError, BlockingRetry};
 use runtime::BackgroundRuntime;
 
-/// A host for threads that may block. Clones share the same services; dropping the last clone shuts them down.
+/// A host for threads that may block. Clones share the same services. Dropping the last clone shuts them down: it sends
+/// the last notifications and flushes the metrics, for at most 10 s.
 #[derive(Clone, Debug)]
 pub struct BlockingHost {
     host: Host,
@@ -56,8 +57,23 @@ impl BlockingHost {
         Ok(Self { host, background: Arc::new(background) })
     }
 
-    /// Returns the async host with the same services; its non-async methods (configuration, metrics, policies) can also
-    /// be used from blocking threads.
+    /// Returns the async host with the same services. Its methods that are not async can also be used from blocking
+    /// threads, for example `follow_config` and `follow_policies`, which reload the files when they change.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "rhai")]
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tidegate::blocking::BlockingHost;
+    /// use tidegate::{ConfigFile, Host, Policies};
+    /// let file = ConfigFile::new("tidegate.toml");
+    /// let config = file.read()?;
+    /// let policies = Policies::open(&config.policies);
+    /// let host = BlockingHost::start(|| Host::builder().config(config).policies(policies).build())?;
+    /// let config_watch = host.host().follow_config(&file)?; // until the guard is dropped
+    /// let policies_watch = host.host().follow_policies()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.host

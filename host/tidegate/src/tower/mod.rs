@@ -56,7 +56,8 @@ pub struct Route {
     /// Whether the platform may execute the request twice. `None` means yes for an idempotent method or a request with
     /// an `Idempotency-Key` header, and no for all others.
     ///
-    /// A request that is not idempotent is retried only if the platform rejected it (class `throttled`).
+    /// A request that is not idempotent is retried only after a response of class `throttled`, because then the platform
+    /// did not execute it.
     pub idempotent: Option<bool>,
     /// Labels of the request for admission policies, for example the seller.
     pub labels: BTreeMap<String, String>,

@@ -43,6 +43,23 @@ fn kinds() -> ChannelKinds {
     kinds.unavailable("email", "requires the feature `email` of the crate `tidegate-notify`")
 }
 
+#[test]
+fn unknown_kinds_are_accepted_on_request_but_cannot_be_opened() {
+    let parse = |kinds: &ChannelKinds, text: &str| Parser::new().channel_kinds(kinds).parse(text);
+    let text = "[channels.a]\nkind = 'fax'\nto = 5\n[channels.b]\nkind = 'email'\n[channels.c]\nkind = 'pager'\n\
+                number = 7\nkey = 'k'";
+    assert_eq!(parse(&kinds(), text).unwrap_err().len(), 2);
+    let config = parse(&kinds().accept_unknown(), text).unwrap();
+    let context = ChannelContext::new(Arc::new(ManualClock::new(Timestamp::from_micros(7_000))));
+    let is_open = |name| config.channels[name].open(&context).is_ok();
+    assert_eq!((is_open("a"), is_open("b"), is_open("c")), (false, false, true));
+    assert_eq!(config.channels["a"].kind(), "fax");
+    // A known kind is still checked, and so is a missing one.
+    for text in ["[channels.a]\nkind = 'pager'\nnumber = 7", "[channels.a]\nto = 5"] {
+        assert!(parse(&kinds().accept_unknown(), text).is_err(), "{text}");
+    }
+}
+
 fn parse(text: &str) -> Result<Config, Vec<String>> {
     let config = Parser::new().channel_kinds(&kinds()).parse(text);
     config.map_err(|diagnostics| diagnostics.iter().map(ToString::to_string).collect())

@@ -131,7 +131,9 @@ mod tests {
         let text = "presets = [\n 'platforms',\n]\n[limits]\njd = { rate = '7/s', burst = 7 }\n[retry]\n\
                     jitter = 0\n[platforms]\ntmall = false\njd.retry.max_attempts = 2\n\
                     jd.error = { at = '/err', when = { 'a b' = ['x', 5] } }\n\
-                    [policy.'retry/jd']\nsettings = { wait_s = 5 }";
+                    [policy.'retry/jd']\nsettings = { wait_s = 5 }\n\
+                    [alerting]\nchannels.policies_differ = ['ops']\n\
+                    [channels]\nops.kind = 'log'\nlog.kind = 'log'";
         let values = values(Some(text));
         let present = [
             "presets = [\"platforms\"] (line 1)",
@@ -146,6 +148,10 @@ mod tests {
             "retry.max_attempts = 5 (default)",
             "policy.retry/jd.settings.wait_s = 5 (line 13)",
             "server.listen = \"127.0.0.1:8700\" (default)",
+            // What the code sets in place of a key that is absent is a value too.
+            "limits.jd.on_redis_failure = \"local\" (default)",
+            "alerting.channels.redis_unavailable = [\"log\", \"ops\"] (default)",
+            "alerting.channels.policies_differ = [\"ops\"] (line 15)",
         ];
         for value in present {
             assert_eq!(values.iter().filter(|known| *known == value).count(), 1, "{value}: {values:#?}");
