@@ -1,8 +1,11 @@
 //! The error of the crate.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+
+use tidegate_core::config::ConfigProblem;
 
 /// The error of opening a client. Neither the message nor a source contains a secret.
 #[derive(Clone, Debug)]
@@ -11,18 +14,23 @@ pub struct Error(ErrorKind);
 #[derive(Clone, Debug)]
 enum ErrorKind {
     /// A key of `[redis]` has an invalid value.
-    Setting { key: &'static str, problem: String, source: Option<Arc<io::Error>> },
+    Setting { key: Cow<'static, str>, problem: String, source: Option<Arc<io::Error>> },
     /// The calling thread is not in a tokio runtime.
     NoRuntime,
 }
 
 impl Error {
     pub(crate) fn setting(key: &'static str, problem: impl Into<String>) -> Self {
-        Self(ErrorKind::Setting { key, problem: problem.into(), source: None })
+        Self(ErrorKind::Setting { key: key.into(), problem: problem.into(), source: None })
     }
 
     pub(crate) fn unreadable_file(key: &'static str, problem: String, error: io::Error) -> Self {
-        Self(ErrorKind::Setting { key, problem, source: Some(Arc::new(error)) })
+        Self(ErrorKind::Setting { key: key.into(), problem, source: Some(Arc::new(error)) })
+    }
+
+    pub(crate) fn invalid(problem: &ConfigProblem) -> Self {
+        let key = problem.key().trim_start_matches("redis.").to_owned().into();
+        Self(ErrorKind::Setting { key, problem: problem.message().to_owned(), source: None })
     }
 
     pub(crate) const fn no_runtime() -> Self {
@@ -31,8 +39,8 @@ impl Error {
 
     /// Returns the key of `[redis]` whose value is invalid, such as `url`; `None` if the configuration is not the cause.
     #[must_use]
-    pub const fn setting_key(&self) -> Option<&'static str> {
-        match self.0 {
+    pub fn setting_key(&self) -> Option<&str> {
+        match &self.0 {
             ErrorKind::Setting { key, .. } => Some(key),
             ErrorKind::NoRuntime => None,
         }

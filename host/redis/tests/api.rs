@@ -80,6 +80,10 @@ fn errors_name_the_setting_or_the_missing_runtime_and_their_source() {
     assert_eq!((error.setting_key(), error.is_outside_runtime()), (Some("url"), false));
     assert!(std::error::Error::source(&error).is_none());
 
+    let error = open(unavailable_server().with_prefix("{shop}:"));
+    assert_eq!(error.setting_key(), Some("prefix"));
+    assert!(error.to_string().starts_with("prefix: expected letters, digits"), "{error}");
+
     let error = open(unavailable_server().with_tls_ca("/nowhere/ca.pem"));
     assert_eq!(
         (error.setting_key(), error.to_string().as_str()),

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 #[cfg(feature = "policies")]
 use tidegate_core::config::ChannelError;
+use tidegate_core::config::ConfigProblem;
 use tidegate_core::config::reader::{Diagnostic, Diagnostics, Position};
 
-/// Why a configuration cannot be activated: its file cannot be read, its text has mistakes, or a channel or the Redis
-/// client cannot be opened.
+/// Why a configuration cannot be activated: its file cannot be read, its text has mistakes, a value that a program set is
+/// invalid, or a channel or the Redis client cannot be opened.
 ///
 /// It is displayed with one line for each mistake. A mistake in a file is displayed as `file:line:column: message`.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct ConfigError {
 enum Kind {
     Unreadable(io::Error),
     Invalid(Diagnostics),
+    /// A value of a configuration that a program built or changed.
+    Problem(ConfigProblem),
     #[cfg(feature = "policies")]
     Channel(String, ChannelError),
     #[cfg(feature = "redis")]
@@ -51,6 +54,10 @@ impl ConfigError {
     #[cfg(feature = "policies")]
     pub(crate) fn channel(name: &str, error: ChannelError) -> Self {
         Self::new(Kind::Channel(name.to_owned(), error))
+    }
+
+    pub(crate) fn problem(problem: ConfigProblem) -> Self {
+        Self::new(Kind::Problem(problem))
     }
 
     #[cfg(feature = "redis")]
@@ -120,6 +127,7 @@ impl fmt::Display for ConfigError {
             Kind::Unreadable(error) => write!(f, "{file}{space}{error}"),
             #[cfg(feature = "policies")]
             Kind::Channel(name, error) => write!(f, "{file}{space}channels.{name}: {error}"),
+            Kind::Problem(problem) => write!(f, "{file}{space}{problem}"),
             #[cfg(feature = "redis")]
             Kind::Redis(error) => {
                 // The message of the error does not contain its cause, such as a missing file.
@@ -140,7 +148,7 @@ impl Error for ConfigError {
     /// Returns the cause of the error that is displayed.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &*self.kind {
-            Kind::Invalid(_) => None,
+            Kind::Invalid(_) | Kind::Problem(_) => None,
             Kind::Unreadable(error) => error.source(),
             #[cfg(feature = "redis")]
             Kind::Redis(error) => error.source(),
@@ -167,12 +175,23 @@ mod tests {
             (ConfigError::empty(), "f:1:1: the file is empty; to use the defaults, write a comment into it"),
             (ConfigError::unreadable(io::Error::other("too large")), "f: too large"),
             (ConfigError::channel("ops", ChannelError::new("no such room")), "f: channels.ops: no such room"),
+            (invalid_retry(), "f: retry.max_attempts: expected a whole number from 1 to 100, found 0"),
         ];
         for (error, expected) in rows {
             assert_eq!(error.clone().in_file(Path::new("f")).to_string(), expected);
             let without_file = expected.replace("f: ", "").replace("f:", "");
             assert_eq!(error.to_string(), without_file);
         }
+    }
+
+    /// Returns the error of a host whose configuration has an invalid value.
+    fn invalid_retry() -> ConfigError {
+        let mut config = tidegate_core::config::Config::default();
+        config.retry.max_attempts = 0;
+        let error = crate::Host::builder().config(config.clone()).build().unwrap_err();
+        let host = crate::Host::builder().build().unwrap();
+        assert_eq!(host.apply_config(config).unwrap_err().to_string(), error.to_string());
+        error
     }
 
     #[test]

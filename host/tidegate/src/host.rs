@@ -139,9 +139,10 @@ impl HostBuilder {
     /// reachable yet. The channels of the configuration are opened, and alerts are sent to them while [`Host::run`] runs.
     ///
     /// # Errors
-    /// Returns an error if a channel cannot be opened, if the `[redis]` settings are invalid, or if there are any and the
-    /// calling thread is not in a tokio runtime.
+    /// Returns an error if a value of the configuration is invalid, if a channel cannot be opened, or if the configuration
+    /// has `[redis]` and the calling thread is not in a tokio runtime.
     pub fn build(self) -> Result<Host, ConfigError> {
+        self.config.validate().map_err(ConfigError::problem)?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let stores = Stores::open(&self.config, &clock, self.read_only)?;
         let limiters = Limiters::new(stores.clone(), &self.config.limits);
@@ -319,8 +320,9 @@ impl Host {
     /// ```
     ///
     /// # Errors
-    /// Returns an error if a channel cannot be opened. In this case nothing changes.
+    /// Returns an error if a value is invalid or a channel cannot be opened. In this case nothing changes.
     pub fn apply_config(&self, config: Config) -> Result<(), ConfigError> {
+        config.validate().map_err(ConfigError::problem)?;
         #[cfg(feature = "policies")]
         self.0.alerts.set_channels(&config.channels, self.clock())?;
         let old = self.config();

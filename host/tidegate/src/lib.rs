@@ -156,9 +156,10 @@ pub use tidegate_policy::{
 /// The types of a [`Config`], and those that read one.
 pub mod config {
     pub use tidegate_core::config::{
-        AlertingConfig, DecisionsConfig, Env, ErrorShape, FieldPath, FieldValues, Isolation, LimitConfig, LimitScope,
-        MetricsConfig, NamePattern, NoEnv, Parser, PlatformConfig, PoliciesConfig, PolicyConfig, PolicyLimits,
-        RedisConfig, RedisKind, ResolvedPolicyConfig, RetryConfig, ServerConfig, Setting, Settings, reader,
+        AlertingConfig, ConfigProblem, DecisionsConfig, Env, ErrorShape, FieldPath, FieldValues, Isolation,
+        LimitConfig, LimitScope, MetricsConfig, NamePattern, NoEnv, Parser, PlatformConfig, PoliciesConfig,
+        PolicyConfig, PolicyLimits, RedisConfig, RedisKind, ResolvedPolicyConfig, RetryConfig, ServerConfig, Setting,
+        Settings, reader,
     };
 }
 

@@ -1,9 +1,11 @@
 //! `[decisions]`: whether and where the verdicts of policies are logged.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use super::policies::parse_size;
 use super::reader::{Section, number, parsed};
+use super::validate::{Check, require};
 
 /// The section `[decisions]`: whether and where the verdicts of policies are logged.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,14 +47,33 @@ impl DecisionsConfig {
     }
 }
 
+impl DecisionsConfig {
+    pub(super) fn check(&self) -> Check {
+        let rate = self.sample_rate;
+        require(
+            SAMPLE_RATES.contains(&rate),
+            "decisions.sample_rate",
+            format!("expected a number from 0 to 1, found {rate}"),
+        )?;
+        let Some(file) = &self.file else { return Ok(()) };
+        require(file.file_name().is_some(), "decisions.file", FILE_RULE)?;
+        require(self.max_size > 0, "decisions.max_size", "expected a size above zero")
+    }
+}
+
+/// The values of `sample_rate`.
+const SAMPLE_RATES: RangeInclusive<f64> = 0.0..=1.0;
+/// What is expected of `file`.
+const FILE_RULE: &str = "expected a file path";
+
 pub(super) fn read_decisions(section: &mut Section<'_>) -> Option<DecisionsConfig> {
     let file = section.optional("file", parsed(parse_file));
-    let sample_rate = section.required("sample_rate", number(0.0..=1.0));
+    let sample_rate = section.required("sample_rate", number(SAMPLE_RATES));
     let max_size = section.required("max_size", parsed(parse_size));
     Some(DecisionsConfig { file, sample_rate: sample_rate?, max_size: max_size? })
 }
 
 fn parse_file(text: &str) -> Result<PathBuf, &'static str> {
     let path = PathBuf::from(text);
-    if text.ends_with('/') || path.file_name().is_none() { Err("expected a file path") } else { Ok(path) }
+    if text.ends_with('/') || path.file_name().is_none() { Err(FILE_RULE) } else { Ok(path) }
 }

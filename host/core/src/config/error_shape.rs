@@ -102,7 +102,11 @@ pub(super) fn read_error_shape(value: &TomlValue<'_>) -> Option<ErrorShape> {
         when: when?,
         unless: unless?,
     };
-    check_conditions(section, &shape);
+    match check_shape(&shape) {
+        Ok(()) => {}
+        Err((Some(key), message)) => section.reject_value(key, &message),
+        Err((None, message)) => section.reject(&message),
+    }
     Some(shape)
 }
 
@@ -130,19 +134,23 @@ fn read_conditions(value: &TomlValue<'_>) -> Option<Vec<FieldValues>> {
     conditions.into_iter().map(read).collect()
 }
 
-/// Reports conditions that make every response or no response an error.
-fn check_conditions(section: &Section<'_>, shape: &ErrorShape) {
+/// Checks that the conditions make neither every response nor no response an error.
+///
+/// # Errors
+/// Returns the message and, if one key causes the mistake, its name.
+pub(super) fn check_shape(shape: &ErrorShape) -> Result<(), (Option<&'static str>, String)> {
     let has_code = !shape.code.is_empty() || shape.code_header.is_some();
     let codes = [("success_codes", &shape.success_codes), ("error_codes", &shape.error_codes)];
     let given: Vec<_> = codes.into_iter().filter(|(_, codes)| codes.is_some()).map(|(key, _)| key).collect();
     match given[..] {
-        [_, second] => section.reject_value(second, "give either `success_codes` or `error_codes`"),
-        [key] if !has_code => section.reject_value(key, &format!("`{key}` requires `code` or `code_header`")),
-        [] if shape.at.is_empty() && shape.when.is_empty() && shape.unless.is_empty() => section.reject(
-            "every response would be an error; give the path of the error object as `at`, or a condition: \
-             `success_codes`, `error_codes`, `when` or `unless`",
-        ),
-        _ => {}
+        [_, second] => Err((Some(second), "give either `success_codes` or `error_codes`".to_owned())),
+        [key] if !has_code => Err((Some(key), format!("`{key}` requires `code` or `code_header`"))),
+        [] if shape.at.is_empty() && shape.when.is_empty() && shape.unless.is_empty() => {
+            let message = "every response would be an error; give the path of the error object as `at`, or a condition: \
+                           `success_codes`, `error_codes`, `when` or `unless`";
+            Err((None, message.to_owned()))
+        }
+        _ => Ok(()),
     }
 }
 

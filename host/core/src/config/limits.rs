@@ -7,6 +7,10 @@ use super::reader::{self, NamedTable, Section, SpannedString, integer, parsed, w
 use super::{LimitConfig, LimitScope};
 use crate::{OnRedisFailure, Quota, Rate};
 
+/// What is expected of the keys `platform` and `labels`.
+pub(super) const LABELS_RULE: &str =
+    "give both `platform` and `labels`, or neither; together they define an additional limit of the platform";
+
 /// The limits of a configuration.
 #[derive(Default)]
 pub(super) struct Limits {
@@ -70,9 +74,7 @@ fn read_limit(section: &mut Section<'_>) -> Option<(LimitConfig, Option<LimitSco
     let platform = section.optional("platform", reader::string);
     let labels = section.values("labels", reader::string);
     if platform.is_some() == labels.is_empty() {
-        section.reject(
-            "give both `platform` and `labels`, or neither; together they define an additional limit of the platform",
-        );
+        section.reject(LABELS_RULE);
     }
     let scope = platform.map(|platform| LimitScope { platform, labels });
     match Quota::new(rate?, burst?) {

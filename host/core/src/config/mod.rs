@@ -26,6 +26,7 @@ mod policies;
 mod presets;
 pub mod reader;
 mod redis;
+mod validate;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ pub use parser::Parser;
 pub use platforms::PlatformConfig;
 pub use policies::{Isolation, PoliciesConfig, PolicyConfig, PolicyLimits, ResolvedPolicyConfig, Setting, Settings};
 pub use redis::{RedisConfig, RedisKind};
+pub use validate::ConfigProblem;
 
 /// The contents of `tidegate.toml`.
 ///

@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::limits::read_limits;
@@ -20,6 +21,19 @@ use crate::{Backoff, BuiltinAlert};
 
 /// The value of each key that a configuration may omit.
 const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// The values of `max_attempts`.
+pub(super) const MAX_ATTEMPTS: RangeInclusive<u64> = 1..=100;
+/// The values of `max_endpoints`.
+pub(super) const MAX_ENDPOINTS: RangeInclusive<u64> = 1..=10_000;
+/// The values of `flush_interval`. A shorter interval has no benefit. With a longer one, a killed process would lose more
+/// counts, and calls would be counted in a later minute.
+pub(super) const FLUSH_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+/// What is expected of the name of a limit or a channel.
+pub(super) const NAME_RULE: &str = "expected a name of the characters a-z, 0-9, _ and -";
+/// What is expected of `[server]`.
+pub(super) const TOKEN_RULE: &str = "listening beyond loopback requires a token; give `token_env`, `token_file` or \
+                                     `token`, or listen on 127.0.0.1";
 
 /// Parses a configuration. `values`, if given, receives each value with its origin.
 pub(super) fn config(
@@ -83,17 +97,22 @@ fn named_sections<T>(
     all
 }
 
+/// Returns whether a name is safe as a file name, a metrics label and a part of a URL.
+pub(super) fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    !name.is_empty() && name.chars().all(allowed)
+}
+
 /// Rejects a name that is not safe as a file name, a metrics label and a part of a URL.
 pub(super) fn check_name(name: &SpannedString, section: &Section<'_>) {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-    if name.value.is_empty() || !name.value.chars().all(allowed) {
-        section.reject("expected a name of the characters a-z, 0-9, _ and -");
+    if !is_name(&name.value) {
+        section.reject(NAME_RULE);
     }
 }
 
 /// Reads `[retry]`, or a table `retry` that inherits from it.
 pub(super) fn read_retry(section: &mut Section<'_>) -> Option<RetryConfig> {
-    let max_attempts = section.required("max_attempts", integer(1..=100));
+    let max_attempts = section.required("max_attempts", integer(MAX_ATTEMPTS));
     let base_delay = section.required("base_delay", positive_duration);
     let max_delay = section.required("max_delay", positive_duration);
     let jitter = section.required("jitter", number(0.0..=1.0));
@@ -110,7 +129,7 @@ pub(super) fn read_retry(section: &mut Section<'_>) -> Option<RetryConfig> {
 }
 
 fn read_metrics(section: &mut Section<'_>) -> Option<MetricsConfig> {
-    let max_endpoints = section.required("max_endpoints", integer(1..=10_000));
+    let max_endpoints = section.required("max_endpoints", integer(MAX_ENDPOINTS));
     let flush_interval = section.required("flush_interval", parsed(parse_flush_interval));
     Some(MetricsConfig { max_endpoints: usize::try_from(max_endpoints?).ok()?, flush_interval: flush_interval? })
 }
@@ -123,13 +142,11 @@ fn parse_channel(channels: &[&str]) -> impl Fn(&str) -> Result<String, String> {
     }
 }
 
-/// Parses `flush_interval`, from 100 ms to 1 minute. A shorter interval has no benefit. With a longer one, a killed
-/// process would lose more counts, and calls would be counted in a later minute.
+/// Parses `flush_interval`.
 fn parse_flush_interval(text: &str) -> Result<Duration, String> {
     let interval = parse_duration(text).map_err(|error| error.to_string())?;
-    let in_range = (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&interval);
     let mismatch = || format!("expected a duration from 100ms to 1m such as \"5s\", found {text:?}");
-    if in_range { Ok(interval) } else { Err(mismatch()) }
+    if FLUSH_INTERVALS.contains(&interval) { Ok(interval) } else { Err(mismatch()) }
 }
 
 fn read_alerting(section: &mut Section<'_>, channels: &[&str]) -> Option<AlertingConfig> {
@@ -151,8 +168,7 @@ fn read_server(section: &mut Section<'_>) -> Option<ServerConfig> {
     let token = section.optional_secret("token");
     let (listen, token) = (listen?, token?);
     if !listen.ip().is_loopback() && token.is_none() {
-        let fix = "give `token_env`, `token_file` or `token`, or listen on 127.0.0.1";
-        section.reject_value("listen", &format!("listening beyond loopback requires a token; {fix}"));
+        section.reject_value("listen", TOKEN_RULE);
     }
     Some(ServerConfig { listen, token })
 }

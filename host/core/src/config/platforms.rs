@@ -21,6 +21,11 @@ pub struct PlatformConfig {
     pub retry: Option<RetryConfig>,
 }
 
+/// Returns the message about a platform without a limit.
+pub(super) fn no_limit(name: &str) -> String {
+    format!("the platform has no limit; add [limits.{name}]")
+}
+
 /// Reads the sections `[platforms.NAME]`.
 pub(super) fn read_platforms<'a>(
     platforms: Vec<(SpannedString, NamedTable<'a>)>,
@@ -34,7 +39,7 @@ pub(super) fn read_platforms<'a>(
         if !known.contains(&name.as_str()) {
             let suggestion = nearest_name(&name, &known).map(|near| format!(" (did you mean `{near}`?)"));
             let suggestion = suggestion.unwrap_or_default();
-            section.reject(&format!("the platform has no limit; add [limits.{name}]{suggestion}"));
+            section.reject(&format!("{}{suggestion}", no_limit(&name)));
         }
         let config = read_platform(&mut section, retry);
         configs.extend(config.map(|config| (name, config)));

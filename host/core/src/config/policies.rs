@@ -1,17 +1,28 @@
 //! `[policies]` and `[policy.NAME]`: the policy directory, and the deadlines, limits and settings of policies.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::reader::{Section, SpannedString, integer, parsed, positive_duration, scalar};
+use super::validate::{Check, above_zero, require, within};
 
 /// The page size of a Wasm memory, in bytes.
 const WASM_PAGE: u64 = 64 << 10;
 /// The maximum size of a Wasm memory with 32-bit addresses, in bytes.
 const MAX_WASM_MEMORY: u64 = 4 << 30;
+/// The values of the limits.
+const MAX_TABLE_ELEMENTS: RangeInclusive<u64> = 1..=1_000_000;
+const MAX_INSTANCES: RangeInclusive<u64> = 1..=256;
+const MAX_CALL_DEPTH: RangeInclusive<u64> = 1..=32;
+const MAX_COLLECTION_SIZE: RangeInclusive<u64> = 1..=1_024;
+/// What is expected of a directory.
+const DIRECTORY_RULE: &str = "expected a directory path";
+/// What is expected of the name of a section `[policy.NAME]`.
+const POLICY_RULE: &str = "expected the path of a policy without its extension, such as [policy.\"retry/taobao\"]";
 /// The subdirectories of the policy directory, one for each kind of policy.
 const KINDS: [&str; 3] = ["retry", "alerts", "admit"];
 
@@ -195,6 +206,42 @@ impl PoliciesConfig {
     }
 }
 
+impl PoliciesConfig {
+    pub(super) fn check(&self) -> Check {
+        require(!self.dir.as_os_str().is_empty(), "policies.dir", DIRECTORY_RULE)?;
+        above_zero("policies.retry_deadline", self.retry_deadline)?;
+        above_zero("policies.alert_deadline", self.alert_deadline)?;
+        above_zero("policies.admit_deadline", self.admit_deadline)?;
+        self.limits.check("policies")?;
+        within("policies.max_faults", self.max_faults.into(), &(1..=u64::MAX))?;
+        above_zero("policies.fault_window", self.fault_window)?;
+        let cache = self.cache.as_ref();
+        require(cache.is_none_or(|dir| !dir.as_os_str().is_empty()), "policies.cache", DIRECTORY_RULE)?;
+        require(self.cache_size > 0, "policies.cache_size", "expected a size above zero")?;
+        for (name, own) in &self.overrides {
+            let key = format!("policy.{name:?}");
+            require(is_policy_name(name), &key, POLICY_RULE)?;
+            own.deadline.map_or(Ok(()), |deadline| above_zero(format!("{key}.deadline"), deadline))?;
+            own.limits.check(&key)?;
+        }
+        Ok(())
+    }
+}
+
+impl PolicyLimits {
+    fn check(&self, key: &str) -> Check {
+        let memory = self.max_memory as u64;
+        let expected = format!("expected a size from 64KiB to 4GiB, found {memory} bytes");
+        require((WASM_PAGE..=MAX_WASM_MEMORY).contains(&memory), format!("{key}.max_memory"), expected)?;
+        within(format!("{key}.max_table_elements"), self.max_table_elements as u64, &MAX_TABLE_ELEMENTS)?;
+        within(format!("{key}.max_instances"), self.max_instances as u64, &MAX_INSTANCES)?;
+        within(format!("{key}.max_operations"), self.max_operations, &(1..=u64::MAX))?;
+        within(format!("{key}.max_call_depth"), self.max_call_depth as u64, &MAX_CALL_DEPTH)?;
+        require(self.max_string_size > 0, format!("{key}.max_string_size"), "expected a size above zero")?;
+        within(format!("{key}.max_collection_size"), self.max_collection_size as u64, &MAX_COLLECTION_SIZE)
+    }
+}
+
 /// Reads `[policies]` and every `[policy.NAME]`.
 pub(super) fn read_policies(top: &mut Section<'_>) -> Option<PoliciesConfig> {
     let mut section = top.required_table("policies")?;
@@ -229,13 +276,13 @@ pub(super) fn read_policies(top: &mut Section<'_>) -> Option<PoliciesConfig> {
 /// Reads the limits of `[policies]`, or of a section that inherits from it.
 fn read_limits(section: &mut Section<'_>) -> Option<PolicyLimits> {
     let max_memory = section.required("max_memory", parsed(parse_memory_size));
-    let max_table_elements = section.required("max_table_elements", integer(1..=1_000_000));
-    let max_instances = section.required("max_instances", integer(1..=256));
+    let max_table_elements = section.required("max_table_elements", integer(MAX_TABLE_ELEMENTS));
+    let max_instances = section.required("max_instances", integer(MAX_INSTANCES));
     let isolation = section.required("isolation", parsed(str::parse::<Isolation>));
     let max_operations = section.required("max_operations", integer(1..=u64::MAX));
-    let max_call_depth = section.required("max_call_depth", integer(1..=32));
+    let max_call_depth = section.required("max_call_depth", integer(MAX_CALL_DEPTH));
     let max_string_size = section.required("max_string_size", parsed(parse_size));
-    let max_collection_size = section.required("max_collection_size", integer(1..=1_024));
+    let max_collection_size = section.required("max_collection_size", integer(MAX_COLLECTION_SIZE));
     Some(PolicyLimits {
         max_memory: max_memory?,
         max_table_elements: usize::try_from(max_table_elements?).ok()?,
@@ -250,11 +297,8 @@ fn read_limits(section: &mut Section<'_>) -> Option<PolicyLimits> {
 
 /// Reads `[policy.NAME]`, which inherits the limits of `[policies]`.
 fn read_policy(name: &SpannedString, section: &mut Section<'_>) -> Option<PolicyConfig> {
-    let has_known_kind =
-        name.value.split_once('/').is_some_and(|(kind, rest)| KINDS.contains(&kind) && !rest.is_empty());
-    if !has_known_kind || Path::new(&name.value).extension().is_some() {
-        let expected = "expected the path of a policy without its extension, such as [policy.\"retry/taobao\"]";
-        section.reject(expected);
+    if !is_policy_name(&name.value) {
+        section.reject(POLICY_RULE);
     }
     let deadline = section.optional("deadline", positive_duration);
     let limits = read_limits(section);
@@ -262,8 +306,14 @@ fn read_policy(name: &SpannedString, section: &mut Section<'_>) -> Option<Policy
     Some(PolicyConfig { deadline, limits: limits?, settings })
 }
 
+/// Returns whether a name is the path of a policy without its extension.
+fn is_policy_name(name: &str) -> bool {
+    let has_known_kind = name.split_once('/').is_some_and(|(kind, rest)| KINDS.contains(&kind) && !rest.is_empty());
+    has_known_kind && Path::new(name).extension().is_none()
+}
+
 fn parse_directory(text: &str) -> Result<PathBuf, &'static str> {
-    if text.is_empty() { Err("expected a directory path") } else { Ok(PathBuf::from(text)) }
+    if text.is_empty() { Err(DIRECTORY_RULE) } else { Ok(PathBuf::from(text)) }
 }
 
 fn parse_bytes(text: &str) -> Option<u64> {

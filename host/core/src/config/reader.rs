@@ -61,11 +61,11 @@ pub(crate) use section::NamedTable;
 pub use section::Section;
 pub use spanned_string::SpannedString;
 pub use suggestion::{nearest_name, with_suggestion};
-pub(crate) use values::scalar_text;
 pub use values::{
     TomlValue, choice, duration, integer, list, number, one_or_list, parsed, positive_duration, scalar, spanned_string,
     string,
 };
+pub(crate) use values::{expected_integer, scalar_text};
 
 /// Reads a TOML document with `read_top`, which returns `None` only if it reported a mistake. Secrets in it cannot
 /// refer to environment variables and files.

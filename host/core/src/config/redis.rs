@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::{Section, parsed, positive_duration, string};
+use super::validate::{ConfigProblem, above_zero, require};
 use crate::Secret;
 
 /// The kind of a Redis deployment.
@@ -86,6 +87,22 @@ impl RedisConfig {
         }
     }
 
+    /// Checks the values. [`Config::validate`](super::Config::validate) calls it.
+    ///
+    /// # Errors
+    /// Returns the first value that no configuration file can have. The error does not contain the URLs.
+    pub fn validate(&self) -> Result<(), ConfigProblem> {
+        require(!self.url.is_empty(), "redis.url", URL_RULE)?;
+        if let Some(problem) = url_problem(self.url.iter().map(Secret::expose), self.kind) {
+            return Err(ConfigProblem::new("redis.url", problem));
+        }
+        let needs_master = self.kind == RedisKind::Sentinel;
+        require(!needs_master || !self.master.is_empty(), "redis.master", MASTER_MISSING)?;
+        require(needs_master || self.master.is_empty(), "redis.master", MASTER_UNUSED)?;
+        require(is_prefix(&self.prefix), "redis.prefix", PREFIX_RULE)?;
+        above_zero("redis.decide_within", self.decide_within)
+    }
+
     /// Sets the user, which replaces the user in the URL.
     #[must_use]
     pub fn with_username(mut self, username: impl Into<String>) -> Self {
@@ -140,9 +157,9 @@ pub(super) fn read_redis(section: &mut Section<'_>) -> Option<RedisConfig> {
     let decide_within = section.required("decide_within", positive_duration);
     let kind = kind?;
     match (kind, &master) {
-        (RedisKind::Sentinel, None) => section.reject("`master` is missing; give the master name that Sentinels know"),
+        (RedisKind::Sentinel, None) => section.reject(MASTER_MISSING),
         (RedisKind::Single | RedisKind::Cluster, Some(_)) => {
-            section.reject_value("master", "`master` requires kind = \"sentinel\"");
+            section.reject_value("master", MASTER_UNUSED);
         }
         _ => {}
     }
@@ -158,17 +175,28 @@ pub(super) fn read_redis(section: &mut Section<'_>) -> Option<RedisConfig> {
     })
 }
 
+/// What is expected of `url`.
+const URL_RULE: &str = "expected a URL that starts with redis:// or rediss://; separate several URLs with commas";
+/// What is expected of `prefix`.
+const PREFIX_RULE: &str = "expected letters, digits and _ - . : / such as \"tidegate:\"";
+const MASTER_MISSING: &str = "`master` is missing; give the master name that Sentinels know";
+const MASTER_UNUSED: &str = "`master` requires kind = \"sentinel\"";
+
+/// Returns what is wrong with the URLs of a deployment of this kind.
+fn url_problem<'a>(mut urls: impl Iterator<Item = &'a str> + Clone, kind: RedisKind) -> Option<&'static str> {
+    let several = urls.clone().nth(1).is_some();
+    if !urls.all(|url| ["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme))) {
+        return Some(URL_RULE);
+    }
+    let message = "several URLs require kind = \"sentinel\" or \"cluster\"; set it, or give one URL";
+    (kind == RedisKind::Single && several).then_some(message)
+}
+
 /// Splits a list of URLs at its commas. Messages do not show the URLs, which may contain a password.
 fn parse_urls(section: &Section<'_>, url: &Secret, kind: RedisKind) -> Option<Vec<Secret>> {
     let urls: Vec<&str> = url.expose().split(',').map(str::trim).collect();
-    if !urls.iter().all(|url| ["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme))) {
-        let message = "expected a URL that starts with redis:// or rediss://; separate several URLs with commas";
-        section.reject_secret("url", message);
-        return None;
-    }
-    if kind == RedisKind::Single && urls.len() > 1 {
-        section
-            .reject_secret("url", "several URLs require kind = \"sentinel\" or \"cluster\"; set it, or give one URL");
+    if let Some(problem) = url_problem(urls.iter().copied(), kind) {
+        section.reject_secret("url", problem);
         return None;
     }
     Some(urls.into_iter().map(Secret::new).collect())
@@ -178,11 +206,14 @@ fn parse_non_empty(text: &str) -> Result<String, &'static str> {
     if text.is_empty() { Err("expected a string that is not empty") } else { Ok(text.to_owned()) }
 }
 
-/// Parses a key prefix. Braces are not allowed, because Redis would use the text in them as the hash tag instead of the
-/// platform.
 fn parse_prefix(text: &str) -> Result<String, &'static str> {
-    let is_valid = text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:/".contains(c));
-    if is_valid { Ok(text.to_owned()) } else { Err("expected letters, digits and _ - . : / such as \"tidegate:\"") }
+    if is_prefix(text) { Ok(text.to_owned()) } else { Err(PREFIX_RULE) }
+}
+
+/// Returns whether a text is a key prefix. Braces are not allowed, because Redis would use the text in them as the hash
+/// tag instead of the platform.
+fn is_prefix(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:/".contains(c))
 }
 
 #[cfg(test)]

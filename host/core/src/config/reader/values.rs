@@ -107,13 +107,18 @@ pub fn positive_duration(value: &TomlValue<'_>) -> Option<Duration> {
     if duration.is_zero() { value.reject("expected a duration above zero, found \"0s\"") } else { Some(duration) }
 }
 
+/// Returns what is expected of a whole number within a range.
+pub(crate) fn expected_integer(range: &RangeInclusive<u64>) -> String {
+    match (*range.start(), *range.end()) {
+        (min, u64::MAX) => format!("a whole number of at least {min}"),
+        (min, max) => format!("a whole number from {min} to {max}"),
+    }
+}
+
 /// Reads a whole number within a range.
 pub fn integer<'a>(range: RangeInclusive<u64>) -> impl FnOnce(&TomlValue<'a>) -> Option<u64> {
     move |value| {
-        let expected = match (*range.start(), *range.end()) {
-            (min, u64::MAX) => format!("a whole number of at least {min}"),
-            (min, max) => format!("a whole number from {min} to {max}"),
-        };
+        let expected = expected_integer(&range);
         let DeValue::Integer(integer) = value.inner.get_ref() else { return value.reject_type(&expected) };
         match u64::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(number) if range.contains(&number) => Some(number),
