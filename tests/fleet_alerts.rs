@@ -42,16 +42,26 @@ fn notification(platform: &str, number: u64, channels: &[&str]) -> RoutedNotific
         .with_detail(number.to_string())
         .with_stats(stats_with(|stats| stats.error_rate = 0.5))
         .with_at_ms(1_800_000_000_000 + number);
-    RoutedNotification { notification, channels: channels.iter().map(|name| (*name).to_owned()).collect() }
+    RoutedNotification::new(notification, channels.iter().map(|name| (*name).to_owned()).collect())
 }
 
 /// Returns changes that only add these notifications.
 fn new_notifications(notifications: Vec<RoutedNotification>) -> AlertChanges {
-    AlertChanges { notifications, retention: 7 * DAY, ..AlertChanges::default() }
+    let mut changes = AlertChanges::default();
+    changes.notifications = notifications;
+    changes.retention = 7 * DAY;
+    changes
+}
+
+/// Returns changes that only write these states.
+fn new_states<const N: usize>(states: [(AlertKey, Option<AlertEntry>); N]) -> AlertChanges {
+    let mut changes = new_notifications(vec![]);
+    changes.states = states.into();
+    changes
 }
 
 fn successful_delivery(channel: &str) -> Delivery {
-    Delivery { channel: channel.to_owned(), delivered: true, attempts: 1, error: None }
+    Delivery::delivered(channel, 1)
 }
 
 /// Formats undelivered notifications with their undelivered channels, such as `1: a, b; 3: c`.
@@ -79,7 +89,7 @@ async fn notification_stays_undelivered_on_every_channel_without_a_recorded_deli
         let details: Vec<_> = history.iter().map(|record| record.routed.notification.detail.clone().unwrap()).collect();
         assert_eq!(details, ["2", "1"], "{name}");
         let expected =
-            AlertRecord { routed: notification("jd", 1, &["a", "b"]), deliveries: vec![successful_delivery("a")], id };
+            AlertRecord::new(id, notification("jd", 1, &["a", "b"])).with_deliveries(vec![successful_delivery("a")]);
         assert_eq!(history[1], expected, "{name}");
     }
 }
@@ -115,12 +125,11 @@ async fn states_return_the_last_written_values_and_the_time_of_the_store() {
         let mut state = AlertState::default();
         let timing = AlertTiming::new(Duration::ZERO, DAY);
         assert_eq!(state.step(true, timing, current.now), Some(Transition::Firing));
-        let entry =
-            AlertEntry { state, severity: Severity::Info, last_notification: Some(notification("jd", 1, &["a"])) };
+        let entry = AlertEntry::new(state, Severity::Info, Some(notification("jd", 1, &["a"])));
         let states = [(key("jd", None), Some(entry.clone())), (key("jd", Some("")), Some(entry.clone()))];
-        store.write(1, AlertChanges { states: states.into(), ..new_notifications(vec![]) }).await.unwrap().unwrap();
+        store.write(1, new_states(states)).await.unwrap().unwrap();
         let states = [(key("jd", None), None), (key("pdd", None), None)];
-        store.write(1, AlertChanges { states: states.into(), ..new_notifications(vec![]) }).await.unwrap().unwrap();
+        store.write(1, new_states(states)).await.unwrap().unwrap();
         clock.advance(Duration::from_secs(1));
         let current = store.states().await.unwrap();
         assert_eq!(current.unix_ms, clock.unix_ms(), "{name}");
@@ -138,7 +147,7 @@ fn alert_state_of_an_earlier_build_is_read() {
     let timing = AlertTiming::new(Duration::ZERO, DAY);
     assert_eq!(state.step(true, timing, ManualClock::default().now()), Some(Transition::Firing));
     let last_notification = Some(notification("jd", 1, &["a"]));
-    let entry = AlertEntry { state, severity: Severity::Info, last_notification };
+    let entry = AlertEntry::new(state, Severity::Info, last_notification);
     let mut text = serde_json::to_string(&entry).unwrap();
     for (new, old) in RENAMED_FIELDS {
         assert_eq!(text.matches(&format!("{new:?}:")).count(), 1, "{text}");
@@ -192,17 +201,16 @@ async fn ids_are_not_reused_after_redis_loses_its_data() {
 
 /// Returns offline alerts with these notifications, and the state of the first one. Their ids are their numbers.
 fn offline(origin: &str, numbers: &[u64], state: Option<OfflineState>) -> OfflineAlerts {
-    let record = |number: &u64| AlertRecord {
-        routed: notification("redis", *number, &["a", "b"]),
-        deliveries: vec![successful_delivery("a")],
-        id: *number,
+    let record = |number: &u64| {
+        AlertRecord::new(*number, notification("redis", *number, &["a", "b"]))
+            .with_deliveries(vec![successful_delivery("a")])
     };
-    OfflineAlerts {
-        origin: origin.to_owned(),
-        records: numbers.iter().map(record).collect(),
-        states: state.into_iter().collect(),
-        retention: 7 * DAY,
-    }
+    let mut alerts = OfflineAlerts::default();
+    alerts.origin = origin.to_owned();
+    alerts.records = numbers.iter().map(record).collect();
+    alerts.states = state.into_iter().collect();
+    alerts.retention = 7 * DAY;
+    alerts
 }
 
 #[tokio::test]
@@ -242,7 +250,7 @@ fn entry(last_notified: u64, fires: bool) -> AlertEntry {
     if !fires {
         assert_eq!(state.step(false, timing, now), Some(Transition::Resolved));
     }
-    AlertEntry { state, severity: Severity::Critical, last_notification: None }
+    AlertEntry::new(state, Severity::Critical, None)
 }
 
 #[tokio::test]
@@ -261,17 +269,15 @@ async fn offline_state_is_written_with_a_new_notification_unless_the_store_has_a
     for (case, current, before, after, expected) in rows {
         server.flush().await;
         for StoreFixture { name, store, .. } in both_stores(&server).await {
-            let write = |entry: Option<AlertEntry>| AlertChanges {
-                states: [(key.clone(), entry)].into(),
-                ..new_notifications(vec![])
-            };
+            let write = |entry: Option<AlertEntry>| new_states([(key.clone(), entry)]);
             store.write(1, write(current.clone())).await.unwrap().unwrap();
-            let state = OfflineState { key: key.clone(), before: before.clone(), after: after.clone(), last_id: 1 };
+            let state = OfflineState::new(key.clone(), before.clone(), after.clone(), 1);
             store.add_offline(offline("p", &[1], Some(state.clone()))).await.unwrap();
             assert_eq!(store.states().await.unwrap().states.get(&key), expected.as_ref(), "{case}, {name}");
             // The leader goes on; the request is repeated, because its reply was lost.
             store.write(1, write(Some(entry(9, true)))).await.unwrap().unwrap();
-            let newer = OfflineState { after: Some(entry(10, true)), ..state };
+            let mut newer = state;
+            newer.after = Some(entry(10, true));
             store.add_offline(offline("p", &[1], Some(newer))).await.unwrap();
             let states = store.states().await.unwrap().states;
             assert_eq!(states.get(&key), Some(&entry(9, true)), "{case}, {name}: repeated");

@@ -154,11 +154,11 @@ in_both_stores! {
     }
 
     external_owners_acquire_extend_and_release(first, second) {
-        let request = |id| LockRequest { name: "job", owner: "python", id };
+        let request = |id| LockRequest::new("job", "python", id);
         let grant = first.locks().acquire_for(request("1"), LONG, Duration::ZERO).await.unwrap();
         let again = first.locks().acquire_for(request("1"), LONG, Duration::ZERO).await.unwrap();
         assert_eq!((grant.depth, again), (1, grant), "a repeated request counts once");
-        let other_owner = LockRequest { name: "job", owner: "rust", id: "1" };
+        let other_owner = LockRequest::new("job", "rust", "1");
         let error = second.locks().acquire_for(other_owner, LONG, MS).await.unwrap_err();
         assert!(error.held().unwrap().ttl > LONG / 2 && !error.is_unavailable());
         let token = grant.fencing_token;
@@ -183,7 +183,7 @@ async fn invalid_lock_arguments_are_rejected() {
         let error = locks.lock(name).err().unwrap();
         assert!(error.to_string().contains("1 to 200 bytes without control characters"), "{error}");
     }
-    let request = |id| LockRequest { name: "a", owner: "b", id };
+    let request = |id| LockRequest::new("a", "b", id);
     for (id, ttl, expected) in [
         ("x y", LONG, "expected no whitespace"),
         ("", LONG, "invalid request id"),

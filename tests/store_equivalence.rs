@@ -11,7 +11,7 @@ use proptest::strategy::ValueTree;
 use tidegate::{Quota, Refusal};
 use tidegate_core::config::LimitConfig;
 use tidegate_core::store::{LimitStore, OnRedisFailure};
-use tidegate_core::{Bucket, Clock, ManualClock, ReservationId, Ticket, Timestamp};
+use tidegate_core::{Bucket, BucketReservation, Clock, ManualClock, ReservationId, Ticket, Timestamp};
 use tidegate_redis::{RedisLimit, RedisTicket};
 
 use crate::limits::{pauses, quota, quotas};
@@ -209,13 +209,8 @@ fn run_in_memory(
     let result = match step {
         Step::Pause(_) => StepResult::Done,
         Step::Reserve { cost, within } => match bucket.reserve(*cost, *within, now) {
-            Ok(ticket) => {
-                let (wait, level) = (bucket.remaining_wait(&ticket, now), bucket.level(now));
-                let id = bucket.reservation_id(*cost);
-                return (
-                    StepResult::Reserved { wait, remaining: u64::try_from(level).unwrap_or(0) },
-                    Some((ticket, id)),
-                );
+            Ok(BucketReservation { ticket, wait, remaining, id, .. }) => {
+                return (StepResult::Reserved { wait, remaining }, Some((ticket, id)));
             }
             Err(refusal) => StepResult::Refused(refusal),
         },

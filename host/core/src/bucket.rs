@@ -19,8 +19,14 @@ pub struct Ticket(u64);
 
 /// The id of a reservation. It contains the state of the bucket at the time of the reservation, which
 /// [`Bucket::cancel`] needs to return the cost of a call that was never sent.
+///
+/// Its text, which [`Display`](fmt::Display) writes and [`FromStr`] reads, can be sent to another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReservationId {
+pub struct ReservationId(ReservationParts);
+
+/// The parts of a [`ReservationId`], for stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReservationParts {
     /// The id of the process that made the reservation.
     pub process_id: u64,
     /// The number of the reservation, unique in its process.
@@ -37,6 +43,41 @@ pub struct ReservationId {
     pub epoch: u64,
 }
 
+impl ReservationId {
+    /// Creates an id from its parts.
+    #[must_use]
+    pub const fn from_parts(parts: ReservationParts) -> Self {
+        Self(parts)
+    }
+
+    /// Returns the parts.
+    #[must_use]
+    pub const fn parts(&self) -> &ReservationParts {
+        &self.0
+    }
+
+    /// Returns the tokens that were reserved.
+    #[must_use]
+    pub const fn cost(&self) -> u64 {
+        self.0.cost
+    }
+}
+
+/// Tokens that a [`Bucket`] reserved for a call.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use = "a reservation that is neither used nor cancelled wastes its tokens"]
+pub struct BucketReservation {
+    /// The ticket of the call. It is useful only while the call waits.
+    pub ticket: Ticket,
+    /// The time until the call may be sent; zero means now.
+    pub wait: Duration,
+    /// The whole tokens that are left.
+    pub remaining: u64,
+    /// The id with which the reservation can be cancelled if the call is never sent.
+    pub id: ReservationId,
+}
+
 /// The error of a text that is not a reservation id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a reservation id that tidegate returned")]
@@ -45,7 +86,7 @@ pub struct ParseReservationIdError(());
 /// Writes the id as text: seven numbers with dots between them.
 impl fmt::Display for ReservationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { process_id, number, cost, at, level, returned, epoch } = self;
+        let ReservationParts { process_id, number, cost, at, level, returned, epoch } = self.0;
         write!(f, "{process_id}.{number}.{cost}.{}.{level}.{returned}.{epoch}", at.as_micros())
     }
 }
@@ -69,7 +110,8 @@ impl FromStr for ReservationId {
         }
         let (process_id, number, cost, epoch) = (exact(*process_id)?, exact(*number)?, exact(*cost)?, exact(*epoch)?);
         let at = Timestamp::from_micros(exact(*at)?);
-        Ok(Self { process_id, number, cost, at, level: *level, returned: *returned, epoch })
+        let (level, returned) = (*level, *returned);
+        Ok(Self(ReservationParts { process_id, number, cost, at, level, returned, epoch }))
     }
 }
 
@@ -144,8 +186,7 @@ impl Bucket {
     /// # Errors
     /// Returns the refusal if the tokens are not available now, or never.
     pub fn check(&mut self, cost: u64, now: Timestamp) -> Result<Allowed, Refusal> {
-        let _reserved = self.reserve(cost, Duration::ZERO, now)?;
-        Ok(Allowed::new(self.remaining()))
+        Ok(Allowed::new(self.reserve(cost, Duration::ZERO, now)?.remaining))
     }
 
     /// Reserves `cost` tokens if they will be available `within` this time. Tokens go to reservations in order of
@@ -153,7 +194,7 @@ impl Bucket {
     ///
     /// # Errors
     /// Returns the refusal if the tokens will not be available in time, or never. A refusal takes nothing.
-    pub fn reserve(&mut self, cost: u64, within: Duration, now: Timestamp) -> Result<Ticket, Refusal> {
+    pub fn reserve(&mut self, cost: u64, within: Duration, now: Timestamp) -> Result<BucketReservation, Refusal> {
         if cost > self.quota.burst() {
             return Err(Refusal::Never { max_cost: self.quota.burst() });
         }
@@ -168,14 +209,14 @@ impl Bucket {
         if self.level < 0 {
             self.queue.push_back(QueuedCall { ticket: self.tickets, units, due_at: self.refilled - self.level });
         }
-        Ok(Ticket(self.tickets))
+        let (ticket, remaining) = (Ticket(self.tickets), self.remaining());
+        Ok(BucketReservation { ticket, wait, remaining, id: self.last_reservation_id(cost) })
     }
 
-    /// Returns the id of the last reservation. `cost` must be the cost of that reservation.
-    #[must_use]
-    pub const fn reservation_id(&self, cost: u64) -> ReservationId {
+    /// Returns the id of the last reservation, which had this cost.
+    const fn last_reservation_id(&self, cost: u64) -> ReservationId {
         let Self { tickets: number, refilled_at: at, level, returned, epoch, .. } = *self;
-        ReservationId { process_id: 0, number, cost, at, level, returned, epoch }
+        ReservationId(ReservationParts { process_id: 0, number, cost, at, level, returned, epoch })
     }
 
     /// Cancels the reservation of a call that was never sent, and returns whether other calls now wait less.
@@ -185,6 +226,7 @@ impl Bucket {
     /// reservation, plus everything that was refilled and returned since then. Each id can be cancelled once, and only
     /// until the quota changes or the bucket is reset.
     pub fn cancel(&mut self, id: &ReservationId, now: Timestamp) -> bool {
+        let id = id.parts();
         self.refill(now);
         self.cancelled.retain(|_, until| *until > now);
         let gained = i128::from(micros(self.refilled_at - id.at)) * i128::from(self.quota.units_per_us())
@@ -337,7 +379,7 @@ mod tests {
     #[test]
     fn reservations_are_served_in_order_of_arrival() {
         let mut bucket = bucket("10/s", 1);
-        let tickets: Vec<_> = (0..4).map(|_| bucket.reserve(1, ms(1_000), at(0)).unwrap()).collect();
+        let tickets: Vec<_> = (0..4).map(|_| bucket.reserve(1, ms(1_000), at(0)).unwrap().ticket).collect();
         let waits: Vec<_> = tickets.iter().map(|ticket| bucket.remaining_wait(ticket, at(0))).collect();
         assert_eq!(waits, [ms(0), ms(100), ms(200), ms(300)]);
         assert_eq!(bucket.reserve(1, ms(399), at(0)), Err(Refusal::Limited { retry_after: ms(400) }));
@@ -347,7 +389,7 @@ mod tests {
     fn cancelled_wait_returns_its_tokens_and_shortens_later_waits() {
         let mut bucket = bucket("10/s", 5);
         let mut tickets: Vec<_> =
-            [5, 5, 2].iter().map(|cost| bucket.reserve(*cost, ms(9_000), at(0)).unwrap()).collect();
+            [5, 5, 2].iter().map(|cost| bucket.reserve(*cost, ms(9_000), at(0)).unwrap().ticket).collect();
         let (last, middle, first) = (tickets.pop().unwrap(), tickets.pop().unwrap(), tickets.pop().unwrap());
         assert_eq!(bucket.remaining_wait(&last, at(0)), ms(700));
         assert!(bucket.cancel_wait(&middle, at(0)), "the last call waits less");
@@ -361,7 +403,7 @@ mod tests {
     fn cancelling_all_waits_in_any_order_returns_all_their_tokens() {
         for reversed in [false, true] {
             let mut bucket = bucket("10/s", 1);
-            let mut tickets: Vec<_> = (0..200).map(|_| bucket.reserve(1, ms(90_000), at(0)).unwrap()).collect();
+            let mut tickets: Vec<_> = (0..200).map(|_| bucket.reserve(1, ms(90_000), at(0)).unwrap().ticket).collect();
             bucket.update(Quota::new("1/m".parse().unwrap(), 1).unwrap(), at(0));
             if reversed {
                 tickets.reverse();
@@ -377,7 +419,7 @@ mod tests {
     fn update_keeps_the_level_and_changes_the_waits() {
         let mut bucket = bucket("1/s", 10);
         assert!(bucket.check(10, at(0)).is_ok());
-        let ticket = bucket.reserve(4, ms(9_000), at(0)).unwrap();
+        let ticket = bucket.reserve(4, ms(9_000), at(0)).unwrap().ticket;
         bucket.update(Quota::new("8/s".parse().unwrap(), 8).unwrap(), at(0));
         assert_eq!(bucket.level(at(0)), -4);
         assert_eq!(bucket.remaining_wait(&ticket, at(0)), ms(500));
@@ -386,9 +428,8 @@ mod tests {
     #[test]
     fn cancelled_reservation_returns_tokens_once_and_only_those_not_discarded() {
         let mut bucket = bucket("1/s", 10);
-        assert!(bucket.check(6, at(0)).is_ok());
-        let id = bucket.reservation_id(6);
-        let ticket = bucket.reserve(10, ms(9_000), at(0)).unwrap();
+        let id = bucket.reserve(6, ms(0), at(0)).unwrap().id;
+        let ticket = bucket.reserve(10, ms(9_000), at(0)).unwrap().ticket;
         assert_eq!(bucket.remaining_wait(&ticket, at(0)), ms(6_000));
         assert!(bucket.cancel(&id, at(1_000)), "the waiting call waits less");
         // The bucket may have discarded the token of the second that has passed. The id does not show whether it did.
@@ -398,23 +439,21 @@ mod tests {
 
         // The refill after the reservation was spent too. Without the reservation, the bucket would have discarded it.
         let mut bucket = self::bucket("1/s", 10);
-        assert!(bucket.check(10, at(0)).is_ok());
-        let id = bucket.reservation_id(10);
+        let id = bucket.reserve(10, ms(0), at(0)).unwrap().id;
         assert!(bucket.check(10, at(10_000)).is_ok());
         bucket.cancel(&id, at(10_000));
         assert_eq!(bucket.level(at(10_000)), 0);
 
         // Half of the burst was refilled since then, so half of the cost is returned.
         let mut bucket = self::bucket("1/s", 10);
-        assert!(bucket.check(10, at(0)).is_ok());
-        let id = bucket.reservation_id(10);
+        let id = bucket.reserve(10, ms(0), at(0)).unwrap().id;
         assert!(bucket.check(5, at(5_000)).is_ok());
         bucket.cancel(&id, at(5_000));
         assert_eq!(bucket.level(at(5_000)), 5);
-        let id = bucket.reservation_id(0);
+        let id = bucket.reserve(0, ms(0), at(5_000)).unwrap().id;
         bucket.reset(at(5_000));
         assert!(bucket.check(10, at(5_000)).is_ok());
-        bucket.cancel(&ReservationId { cost: 10, ..id }, at(5_000));
+        bucket.cancel(&ReservationId::from_parts(ReservationParts { cost: 10, ..*id.parts() }), at(5_000));
         assert_eq!(bucket.level(at(5_000)), 0, "a reset makes earlier ids impossible to cancel");
     }
 

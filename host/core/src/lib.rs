@@ -69,7 +69,7 @@ pub mod window;
 pub use admit::{Admission, AdmitPolicy, Request};
 pub use alert::{AlertPhase, AlertState, AlertTiming, Severity, Transition};
 pub use backoff::Backoff;
-pub use bucket::{Bucket, ParseReservationIdError, ReservationId, Ticket};
+pub use bucket::{Bucket, BucketReservation, ParseReservationIdError, ReservationId, Ticket};
 pub use builtin_alert::BuiltinAlert;
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use failure::{Failure, FailureKind, Outcome};

@@ -75,6 +75,7 @@ impl Span {
 
 /// The counts of one time window.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Window {
     /// The calls that succeeded.
     pub success: u64,

@@ -83,7 +83,7 @@ impl RedisAlerts {
         let states =
             states.iter().map(|(key, entry)| Ok((from_json::<AlertKey>(key)?, from_json::<AlertEntry>(entry)?)));
         let states = states.collect::<Result<_, StoreError>>()?;
-        Ok(Some(AlertStates { now: Timestamp::from_micros(now_us), unix_ms: now_us / 1_000, states }))
+        Ok(Some(AlertStates::new(Timestamp::from_micros(now_us), now_us / 1_000, states)))
     }
 
     async fn write_changes(&self, token: u64, changes: AlertChanges) -> Result<Option<Vec<AlertRecord>>, StoreError> {
@@ -140,7 +140,7 @@ impl RedisAlerts {
                 encode_arg(state.last_id),
             ]);
         }
-        for AlertRecord { routed, deliveries, id } in &alerts.records {
+        for AlertRecord { routed, deliveries, id, .. } in &alerts.records {
             let at_ms = routed.notification.at_ms;
             args.extend([encode_arg(id), encode_arg(at_ms), to_json(routed)?, encode_arg(routed.channels.len())]);
             for channel in &routed.channels {
@@ -227,8 +227,9 @@ fn undelivered_records(entries: Vec<(u64, String, String)>) -> Result<Vec<AlertR
         let record = match records.entry(id) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let routed = RoutedNotification { channels: Vec::new(), ..from_json(&notification)? };
-                entry.insert(AlertRecord { routed, deliveries: Vec::new(), id })
+                let mut routed: RoutedNotification = from_json(&notification)?;
+                routed.channels.clear();
+                entry.insert(AlertRecord::new(id, routed))
             }
         };
         record.routed.channels.push(channel);
@@ -242,7 +243,7 @@ fn parse_record(id: &str, fields: &BTreeMap<String, String>) -> Result<Option<Al
     let id = id.parse().map_err(|_| StoreError::failed(format!("invalid id {id:?} of a notification in redis")))?;
     let deliveries = fields.iter().filter(|(name, _)| name.starts_with("to "));
     let deliveries = deliveries.map(|(_, delivery)| from_json(delivery)).collect::<Result<_, _>>()?;
-    Ok(Some(AlertRecord { routed: from_json(notification)?, deliveries, id }))
+    Ok(Some(AlertRecord::new(id, from_json(notification)?).with_deliveries(deliveries)))
 }
 
 fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {

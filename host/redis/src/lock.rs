@@ -91,13 +91,8 @@ async fn read_holder(redis: &Redis, name: &str) -> Result<Option<LockInfo>, Stor
     Ok(lock.and_then(|lock| {
         let mut parts = lock.splitn(4, ' ');
         let (token, depth, _, owner) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        Some(LockInfo {
-            name: name.to_owned(),
-            owner: owner.to_owned(),
-            fencing_token: token.parse().ok()?,
-            depth: depth.parse().ok()?,
-            ttl_ms: u64::try_from(ttl).ok()?,
-        })
+        let grant = LockGrant::new(token.parse().ok()?, depth.parse().ok()?);
+        Some(LockInfo::new(name, owner, grant, Duration::from_millis(u64::try_from(ttl).ok()?)))
     }))
 }
 
@@ -116,9 +111,9 @@ impl LockStore for RedisLocks {
             match reply[..] {
                 [1, fencing_token, depth] => {
                     let depth = u32::try_from(depth).unwrap_or(u32::MAX);
-                    Ok(LockReply::Granted(LockGrant { fencing_token, depth }))
+                    Ok(LockReply::Granted(LockGrant::new(fencing_token, depth)))
                 }
-                [0, ttl_ms] => Ok(LockReply::Held(LockHeld { ttl: Duration::from_millis(ttl_ms) })),
+                [0, ttl_ms] => Ok(LockReply::Held(LockHeld::new(Duration::from_millis(ttl_ms)))),
                 _ => Err(StoreError::failed(UNEXPECTED_REPLY)),
             }
         })

@@ -134,7 +134,7 @@ impl Alerts {
 
     /// Logs a new notification, at the level of its severity, unless one of its channels is the log. A resolved alert is
     /// logged at level INFO.
-    pub(crate) fn log(&self, RoutedNotification { notification, channels }: &RoutedNotification) {
+    pub(crate) fn log(&self, RoutedNotification { notification, channels, .. }: &RoutedNotification) {
         if channels.iter().any(|channel| self.notifier(channel).is_some_and(|notifier| notifier.is_log())) {
             return;
         }

@@ -21,6 +21,7 @@ pub struct AlertKey {
 
 /// The state of a rule for one scope.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AlertEntry {
     /// The state.
     pub state: AlertState,
@@ -31,8 +32,17 @@ pub struct AlertEntry {
     pub last_notification: Option<RoutedNotification>,
 }
 
+impl AlertEntry {
+    /// Creates an entry.
+    #[must_use]
+    pub const fn new(state: AlertState, severity: Severity, last_notification: Option<RoutedNotification>) -> Self {
+        Self { state, severity, last_notification }
+    }
+}
+
 /// A notification and the channels to which it is sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct RoutedNotification {
     /// The notification.
     #[serde(flatten)]
@@ -41,8 +51,17 @@ pub struct RoutedNotification {
     pub channels: Vec<String>,
 }
 
+impl RoutedNotification {
+    /// Creates a notification for these channels.
+    #[must_use]
+    pub const fn new(notification: Notification, channels: Vec<String>) -> Self {
+        Self { notification, channels }
+    }
+}
+
 /// The result of sending a notification to one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Delivery {
     /// The name of the channel.
     pub channel: String,
@@ -55,8 +74,23 @@ pub struct Delivery {
     pub error: Option<String>,
 }
 
+impl Delivery {
+    /// Creates the result of a notification that the channel accepted.
+    #[must_use]
+    pub fn delivered(channel: impl Into<String>, attempts: u32) -> Self {
+        Self { channel: channel.into(), delivered: true, attempts, error: None }
+    }
+
+    /// Creates the result of a notification that was not delivered.
+    #[must_use]
+    pub fn failed(channel: impl Into<String>, attempts: u32, error: impl Into<String>) -> Self {
+        Self { channel: channel.into(), delivered: false, attempts, error: Some(error.into()) }
+    }
+}
+
 /// A notification with the results of its deliveries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AlertRecord {
     /// The notification and its channels.
     #[serde(flatten)]
@@ -68,6 +102,18 @@ pub struct AlertRecord {
 }
 
 impl AlertRecord {
+    /// Creates a record without delivery results.
+    #[must_use]
+    pub const fn new(id: u64, routed: RoutedNotification) -> Self {
+        Self { routed, deliveries: Vec::new(), id }
+    }
+
+    /// Sets the delivery results.
+    #[must_use]
+    pub fn with_deliveries(self, deliveries: Vec<Delivery>) -> Self {
+        Self { deliveries, ..self }
+    }
+
     /// Returns the channels that have no delivery result yet.
     pub fn undelivered_channels(&self) -> impl Iterator<Item = &String> {
         let has_result = |channel: &String| self.deliveries.iter().any(|delivery| delivery.channel == *channel);
@@ -77,6 +123,7 @@ impl AlertRecord {
 
 /// The states of all rules at one time of the store's clock.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct AlertStates {
     /// The time at which the rules are evaluated.
     pub now: Timestamp,
@@ -86,8 +133,17 @@ pub struct AlertStates {
     pub states: BTreeMap<AlertKey, AlertEntry>,
 }
 
+impl AlertStates {
+    /// Creates the states at a time.
+    #[must_use]
+    pub const fn new(now: Timestamp, unix_ms: u64, states: BTreeMap<AlertKey, AlertEntry>) -> Self {
+        Self { now, unix_ms, states }
+    }
+}
+
 /// The changes of one evaluation of all rules; a store applies all of them or none.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct AlertChanges {
     /// The new states; `None` removes a state.
     pub states: BTreeMap<AlertKey, Option<AlertEntry>>,
@@ -99,6 +155,7 @@ pub struct AlertChanges {
 
 /// What a process kept in memory about built-in alerts while the store was unavailable.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct OfflineAlerts {
     /// The unique id of the process's run.
     pub origin: String,
@@ -112,6 +169,7 @@ pub struct OfflineAlerts {
 
 /// A state of a built-in alert that changed while the store was unavailable.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct OfflineState {
     /// The alert.
     pub key: AlertKey,
@@ -124,6 +182,12 @@ pub struct OfflineState {
 }
 
 impl OfflineState {
+    /// Creates the change of a state.
+    #[must_use]
+    pub const fn new(key: AlertKey, before: Option<AlertEntry>, after: Option<AlertEntry>, last_id: u64) -> Self {
+        Self { key, before, after, last_id }
+    }
+
     /// Returns whether this state replaces the store's `current` one: nothing changed it since, or the last
     /// notification of this state is later.
     #[must_use]

@@ -26,6 +26,7 @@ crate::text_enum!(OnRedisFailure { Open => "open", Closed => "closed", Local => 
 
 /// A cost that a store reserved, and the time until the call may be sent.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct StoreReservation<T> {
     /// The ticket of the queued call. [`LimitStore::remaining_wait`] and [`LimitStore::cancel_wait`] are useful only
     /// while `wait` is above zero.
@@ -37,6 +38,20 @@ pub struct StoreReservation<T> {
     /// The id with which the caller can cancel the reservation if the call is never sent. A call that was allowed
     /// without a shared bucket has none.
     pub id: Option<ReservationId>,
+}
+
+impl<T> StoreReservation<T> {
+    /// Creates a reservation that cannot be cancelled by an id.
+    #[must_use]
+    pub const fn new(ticket: T, wait: Duration, remaining: u64) -> Self {
+        Self { ticket, wait, remaining, id: None }
+    }
+
+    /// Sets the id.
+    #[must_use]
+    pub fn with_id(self, id: ReservationId) -> Self {
+        Self { id: Some(id), ..self }
+    }
 }
 
 /// The state of a limit.

@@ -5,9 +5,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Signal, StoreFuture};
+use crate::clock::millis;
 
 /// A lock that was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LockGrant {
     /// A number that is greater than the token of every earlier grant. A resource that the lock protects rejects
     /// requests with a smaller one.
@@ -16,11 +18,28 @@ pub struct LockGrant {
     pub depth: u32,
 }
 
+impl LockGrant {
+    /// Creates a grant.
+    #[must_use]
+    pub const fn new(fencing_token: u64, depth: u32) -> Self {
+        Self { fencing_token, depth }
+    }
+}
+
 /// A lock that another owner holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LockHeld {
     /// The time after which the lock expires unless its owner extends it.
     pub ttl: Duration,
+}
+
+impl LockHeld {
+    /// Creates the reply for a lock that expires after `ttl`.
+    #[must_use]
+    pub const fn new(ttl: Duration) -> Self {
+        Self { ttl }
+    }
 }
 
 /// The reply to a request to acquire a lock.
@@ -34,6 +53,7 @@ pub enum LockReply<T = LockGrant> {
 
 /// A request to acquire or release a lock.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct LockRequest<'a> {
     /// The name of the lock.
     pub name: &'a str,
@@ -44,8 +64,17 @@ pub struct LockRequest<'a> {
     pub id: &'a str,
 }
 
+impl<'a> LockRequest<'a> {
+    /// Creates a request.
+    #[must_use]
+    pub const fn new(name: &'a str, owner: &'a str, id: &'a str) -> Self {
+        Self { name, owner, id }
+    }
+}
+
 /// A lock that is held now, for display.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LockInfo {
     /// The name of the lock.
     pub name: String,
@@ -57,6 +86,15 @@ pub struct LockInfo {
     pub depth: u32,
     /// Milliseconds until the lock expires unless it is extended.
     pub ttl_ms: u64,
+}
+
+impl LockInfo {
+    /// Creates the description of a grant that expires after `ttl`.
+    #[must_use]
+    pub fn new(name: impl Into<String>, owner: impl Into<String>, grant: LockGrant, ttl: Duration) -> Self {
+        let LockGrant { fencing_token, depth } = grant;
+        Self { name: name.into(), owner: owner.into(), fencing_token, depth, ttl_ms: millis(ttl) }
+    }
 }
 
 /// Locks that expire.

@@ -11,6 +11,7 @@ mod metric;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use crate::bucket::ReservationParts;
 pub use alert::{
     AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStates, AlertStore, Delivery, MAX_HISTORY, OfflineAlerts,
     OfflineState, RoutedNotification,

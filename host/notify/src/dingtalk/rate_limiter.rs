@@ -47,12 +47,11 @@ impl RobotRateLimiter {
     /// # Errors
     /// Returns the time until a new attempt can succeed if the wait would exceed [`MAX_WAIT`].
     pub async fn acquire(&self) -> Result<(), Duration> {
-        let ticket = lock(&self.bucket)
+        let reserved = lock(&self.bucket)
             .reserve(1, MAX_WAIT, self.clock.now())
             .map_err(|refusal| refusal.retry_after().unwrap_or(MAX_WAIT))?;
-        let wait = lock(&self.bucket).remaining_wait(&ticket, self.clock.now());
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
+        if !reserved.wait.is_zero() {
+            tokio::time::sleep(reserved.wait).await;
         }
         Ok(())
     }

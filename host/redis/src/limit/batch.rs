@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use tidegate_core::{Quota, ReservationId, StoreError};
+use tidegate_core::store::ReservationParts;
+use tidegate_core::{Quota, StoreError};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -23,7 +24,7 @@ pub enum LimitOp {
     Debit { cost: u64 },
     Update { quota: String },
     Reset,
-    Cancel { ticket: String, id: ReservationId },
+    Cancel { ticket: String, parts: ReservationParts },
 }
 
 impl LimitOp {
@@ -34,7 +35,7 @@ impl LimitOp {
             return None;
         };
         Some(if wait.is_zero() {
-            Self::Cancel { ticket: ticket.clone(), id: reply.reservation_id(bucket, *cost) }
+            Self::Cancel { ticket: ticket.clone(), parts: reply.reservation_parts(bucket, *cost) }
         } else {
             Self::CancelWait { ticket: format!("{ticket}:{cost}") }
         })
@@ -52,8 +53,8 @@ impl LimitOp {
             Self::Debit { cost } => ("debit", vec![cost.to_string()]),
             Self::Update { quota } => ("update", vec![quota.clone()]),
             Self::Reset => ("reset", vec![]),
-            Self::Cancel { ticket, id } => {
-                let ReservationId { cost, at, level, returned, epoch, .. } = id;
+            Self::Cancel { ticket, parts } => {
+                let ReservationParts { cost, at, level, returned, epoch, .. } = parts;
                 let numbers = [cost.to_string(), at.as_micros().to_string(), level.to_string(), returned.to_string()];
                 let op_args = std::iter::once(ticket.clone()).chain(numbers).chain([epoch.to_string()]);
                 ("cancel", op_args.collect())

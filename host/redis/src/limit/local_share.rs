@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidegate_core::{Bucket, Quota, Rate, Refusal, Ticket, Timestamp};
+use tidegate_core::{Bucket, BucketReservation, Quota, Rate, Refusal, Ticket, Timestamp};
 
 /// The `retry_after` of a call that can be allowed only after Redis has recovered. That time is unknown, so this is a
 /// fixed interval for retries.
@@ -34,15 +34,13 @@ impl LocalShare {
         Some(Self { state: Mutex::new(ShareState { bucket, granted: 0 }), whole_burst: quota.burst() })
     }
 
-    /// Takes `cost` tokens of the share. Returns the ticket, the wait and the tokens that are left. A refusal takes
-    /// nothing.
-    pub fn reserve(&self, cost: u64, within: Duration, now: Timestamp) -> Result<(Ticket, Duration, u64), Refusal> {
+    /// Takes `cost` tokens of the share. A refusal takes nothing.
+    pub fn reserve(&self, cost: u64, within: Duration, now: Timestamp) -> Result<BucketReservation, Refusal> {
         let mut state = self.state.lock();
         match state.bucket.reserve(cost, within, now) {
-            Ok(ticket) => {
+            Ok(reserved) => {
                 state.granted += cost;
-                let wait = state.bucket.remaining_wait(&ticket, now);
-                Ok((ticket, wait, u64::try_from(state.bucket.level(now)).unwrap_or(0)))
+                Ok(reserved)
             }
             Err(Refusal::Never { .. }) if cost <= self.whole_burst => {
                 Err(Refusal::Limited { retry_after: RETRY_AFTER })

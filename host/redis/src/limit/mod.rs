@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidegate_core::clock::micros;
 use tidegate_core::config::LimitConfig;
-use tidegate_core::store::{LimitStore, OnRedisFailure, Signal, StoreError, StoreReservation};
+use tidegate_core::store::{LimitStore, OnRedisFailure, ReservationParts, Signal, StoreError, StoreReservation};
 use tidegate_core::{Clock, LimitStatus, Quota, Refusal, ReservationId, Ticket, Timestamp};
 
 use crate::client::Redis;
@@ -174,8 +174,9 @@ impl LimitInner {
                 let ticket =
                     TicketState::Shared { ticket: format!("{ticket}:{cost}"), created_at: bucket.created_at, due_at };
                 let ticket = RedisTicket(ticket);
-                let id = ReservationId { process_id: self.process_id, number, ..reply.reservation_id(&bucket, cost) };
-                Ok(StoreReservation { ticket, wait, remaining, id: Some(id) })
+                let parts = reply.reservation_parts(&bucket, cost);
+                let parts = ReservationParts { process_id: self.process_id, number, ..parts };
+                Ok(StoreReservation::new(ticket, wait, remaining).with_id(ReservationId::from_parts(parts)))
             }
             OpOutcome::Limited { retry_after } => Err(Refusal::Limited { retry_after }),
             OpOutcome::Never { max } => Err(Refusal::Never { max_cost: max }),
@@ -224,12 +225,7 @@ impl LimitInner {
         let now = self.clock.now();
         let mut state = self.state.lock();
         match state.configured.on_redis_failure {
-            OnRedisFailure::Open => Ok(StoreReservation {
-                ticket: RedisTicket(TicketState::Open),
-                wait: Duration::ZERO,
-                remaining: 0,
-                id: None,
-            }),
+            OnRedisFailure::Open => Ok(StoreReservation::new(RedisTicket(TicketState::Open), Duration::ZERO, 0)),
             // A read-only process is not counted among those that share the limit, so it has no share.
             OnRedisFailure::Local if self.redis.is_read_only() => Err(Refusal::Limited { retry_after: RETRY_AFTER }),
             OnRedisFailure::Closed => Err(Refusal::Limited { retry_after: RETRY_AFTER }),
@@ -242,9 +238,9 @@ impl LimitInner {
                 }
                 let share = state.share.clone().ok_or(Refusal::Limited { retry_after: RETRY_AFTER })?;
                 drop(state);
-                let (ticket, wait, remaining) = share.reserve(cost, within, now)?;
-                let ticket = RedisTicket(TicketState::Local(share, ticket, cost));
-                Ok(StoreReservation { ticket, wait, remaining, id: None })
+                let reserved = share.reserve(cost, within, now)?;
+                let ticket = RedisTicket(TicketState::Local(share, reserved.ticket, cost));
+                Ok(StoreReservation::new(ticket, reserved.wait, reserved.remaining))
             }
         }
     }
@@ -300,8 +296,9 @@ impl LimitStore for RedisLimit {
     }
 
     async fn cancel(&self, id: &ReservationId) -> Result<(), StoreError> {
-        let ticket = ticket_name(id.process_id, id.number);
-        self.run(LimitOp::Cancel { ticket, id: *id }).await.map(drop)
+        let parts = *id.parts();
+        let ticket = ticket_name(parts.process_id, parts.number);
+        self.run(LimitOp::Cancel { ticket, parts }).await.map(drop)
     }
 
     fn changed(&self) -> Box<dyn Signal> {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use redis::Value;
-use tidegate_core::{Quota, Rate, ReservationId, StoreError, Timestamp};
+use tidegate_core::store::ReservationParts;
+use tidegate_core::{Quota, Rate, StoreError, Timestamp};
 
 use crate::codec::reply_text;
 
@@ -36,10 +37,10 @@ pub struct OpReply {
 }
 
 impl OpReply {
-    /// Returns the id of a reservation of `cost` with this reply; the caller sets process_id and number.
-    pub fn reservation_id(&self, bucket: &BucketState, cost: u64) -> ReservationId {
+    /// Returns the parts of the id of a reservation of `cost` with this reply; the caller sets process_id and number.
+    pub fn reservation_parts(&self, bucket: &BucketState, cost: u64) -> ReservationParts {
         let (level, returned, epoch) = (self.level.into(), self.returned.into(), self.epoch);
-        ReservationId { process_id: 0, number: 0, cost, at: bucket.updated_at, level, returned, epoch }
+        ReservationParts { process_id: 0, number: 0, cost, at: bucket.updated_at, level, returned, epoch }
     }
 }
 

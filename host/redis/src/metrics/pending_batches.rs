@@ -73,7 +73,8 @@ mod tests {
     use super::*;
 
     fn window(buckets: u16) -> Window {
-        let mut window = Window { success: buckets.into(), ..Window::default() };
+        let mut window = Window::default();
+        window.success = buckets.into();
         (0..buckets).for_each(|index| window.sketch.add(index, 1));
         window
     }

@@ -103,7 +103,7 @@ pub struct NotificationInfo {
 
 impl From<AlertRecord> for NotificationInfo {
     fn from(record: AlertRecord) -> Self {
-        let AlertRecord { routed: RoutedNotification { notification, channels }, deliveries, id } = record;
+        let AlertRecord { routed: RoutedNotification { notification, channels, .. }, deliveries, id, .. } = record;
         let Notification { rule, severity, platform, endpoint, transition, condition, detail, stats, at_ms, .. } =
             notification;
         let deliveries = deliveries.into_iter().map(DeliveryInfo::from).collect();
@@ -143,7 +143,7 @@ pub struct DeliveryInfo {
 
 impl From<Delivery> for DeliveryInfo {
     fn from(delivery: Delivery) -> Self {
-        let Delivery { channel, delivered, attempts, error } = delivery;
+        let Delivery { channel, delivered, attempts, error, .. } = delivery;
         Self { channel, delivered, attempts, error }
     }
 }

@@ -33,7 +33,7 @@ pub struct HeldLock {
 
 impl From<LockInfo> for HeldLock {
     fn from(lock: LockInfo) -> Self {
-        let LockInfo { name, owner, fencing_token, depth, ttl_ms } = lock;
+        let LockInfo { name, owner, fencing_token, depth, ttl_ms, .. } = lock;
         Self { name, owner, fencing_token, depth, ttl_ms }
     }
 }
@@ -159,9 +159,9 @@ pub async fn list(host: &Host) -> Result<Vec<HeldLock>, ApiError> {
 pub async fn acquire(host: &Host, name: &str, request: AcquireLockRequest) -> Result<AcquireLockResponse, ApiError> {
     let (id, ttl) = (request.id.unwrap_or_else(random_id), Duration::from_millis(request.ttl_ms));
     let wait = Duration::from_millis(request.wait_ms).min(MAX_WAIT);
-    let lock = LockRequest { name, owner: &request.owner, id: &id };
+    let lock = LockRequest::new(name, &request.owner, &id);
     match host.locks().acquire_for(lock, ttl, wait).await {
-        Ok(LockGrant { fencing_token, depth }) => {
+        Ok(LockGrant { fencing_token, depth, .. }) => {
             Ok(AcquireLockResponse::Acquired(AcquiredLock { fencing_token, depth, ttl_ms: request.ttl_ms }))
         }
         Err(error) => {

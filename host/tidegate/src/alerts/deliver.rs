@@ -107,7 +107,7 @@ impl Deliveries {
         let Some(key) = self.in_progress.remove(&id) else { return };
         let delivery = delivery.unwrap_or_else(|panic| {
             tracing::error!(%panic, channel = key.1, "notifier panicked");
-            Some(failed(key.1.clone(), 1, NOTIFIER_PANICKED.to_owned()))
+            Some(Delivery::failed(key.1.clone(), 1, NOTIFIER_PANICKED.to_owned()))
         });
         self.finished.extend(delivery.map(|delivery| (key, delivery)));
     }
@@ -127,7 +127,7 @@ impl Alerts {
             None => {
                 let error = format!("the configuration has no section [channels.{channel}]");
                 tracing::warn!(channel, "alert channel not configured");
-                failed(channel, 0, error)
+                Delivery::failed(channel, 0, error)
             }
         };
         // If this fails, the delivery stays in `Deliveries::finished` and is recorded later.
@@ -141,10 +141,6 @@ impl Alerts {
     }
 }
 
-fn failed(channel: String, attempts: u32, error: String) -> Delivery {
-    Delivery { channel, delivered: false, attempts, error: Some(error) }
-}
-
 /// Sends a notification to one channel and retries transient errors. Returns `None` if it was stopped between two
 /// attempts.
 async fn send(
@@ -155,12 +151,12 @@ async fn send(
 ) -> Option<Delivery> {
     for attempts in 1.. {
         let error = match notifier.send(notification).await {
-            Ok(()) => return Some(Delivery { channel, delivered: true, attempts, error: None }),
+            Ok(()) => return Some(Delivery::delivered(channel, attempts)),
             Err(error) => error,
         };
         tracing::warn!(channel, attempts, %error, "alert not delivered");
         if !error.is_transient() || attempts >= MAX_ATTEMPTS {
-            return Some(failed(channel, attempts, error.to_string()));
+            return Some(Delivery::failed(channel, attempts, error.to_string()));
         }
         let backoff = BACKOFF.delay(attempts, rand::random());
         let wait = error.retry_after().unwrap_or_default().min(MAX_REQUESTED_WAIT).max(backoff);
@@ -238,7 +234,7 @@ mod tests {
             .with_condition("true")
             .with_at_ms(u64::MAX);
         let mut changes = AlertChanges::default();
-        changes.notifications.push(RoutedNotification { notification, channels: vec!["a".to_owned()] });
+        changes.notifications.push(RoutedNotification::new(notification, vec!["a".to_owned()]));
         let mut deliveries = Deliveries::default();
         for _ in 0..3 {
             let undelivered = alerts.store().write(1, std::mem::take(&mut changes)).await.unwrap().unwrap();
@@ -253,7 +249,7 @@ mod tests {
     async fn a_lost_delivery_record_is_repeated_without_sending_again() {
         for lost in 0..3 {
             let (sent, deliveries) = three_ticks(lost, false).await;
-            let expected = Delivery { channel: "a".to_owned(), delivered: true, attempts: 1, error: None };
+            let expected = Delivery::delivered("a", 1);
             assert_eq!((sent, deliveries), (1, vec![expected]), "{lost} records lost");
         }
     }
@@ -262,6 +258,6 @@ mod tests {
     async fn a_panicking_notifier_is_recorded_as_failed_and_not_called_again() {
         let (sent, deliveries) = three_ticks(0, true).await;
         assert_eq!(sent, 1);
-        assert_eq!(deliveries, [failed("a".to_owned(), 1, "the notifier panicked; see the log".to_owned())]);
+        assert_eq!(deliveries, [Delivery::failed("a".to_owned(), 1, "the notifier panicked; see the log".to_owned())]);
     }
 }

@@ -45,7 +45,7 @@ impl Contents {
             self.set_state(key, entry);
         }
         for routed in changes.notifications {
-            self.add_record(AlertRecord { routed, deliveries: Vec::new(), id: 0 });
+            self.add_record(AlertRecord::new(0, routed));
         }
         let oldest = now_ms.saturating_sub(millis(changes.retention));
         let too_old = |record: &AlertRecord| record.routed.notification.at_ms < oldest;
@@ -75,11 +75,12 @@ impl Contents {
     }
 
     /// Adds a record under a new id, behind all records that are not newer.
-    fn add_record(&mut self, record: AlertRecord) {
+    fn add_record(&mut self, mut record: AlertRecord) {
         self.last_id += 1;
+        record.id = self.last_id;
         let at_ms = record.routed.notification.at_ms;
         let index = self.records.partition_point(|other| other.routed.notification.at_ms <= at_ms);
-        self.records.insert(index, AlertRecord { id: self.last_id, ..record });
+        self.records.insert(index, record);
     }
 }
 
@@ -117,7 +118,7 @@ impl MemoryAlerts {
     }
 
     fn snapshot(&self, contents: &Contents) -> AlertStates {
-        AlertStates { now: self.clock.now(), unix_ms: self.clock.unix_ms(), states: contents.states.clone() }
+        AlertStates::new(self.clock.now(), self.clock.unix_ms(), contents.states.clone())
     }
 }
 

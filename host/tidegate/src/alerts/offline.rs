@@ -73,7 +73,8 @@ impl OfflineAlerting {
         retention: Duration,
         evaluate: impl FnOnce(&AlertStates) -> AlertChanges,
     ) -> Result<Vec<RoutedNotification>, StoreError> {
-        let changes = AlertChanges { retention, ..evaluate(&self.memory.states().await?) };
+        let mut changes = evaluate(&self.memory.states().await?);
+        changes.retention = retention;
         let new = changes.notifications.clone();
         if self.memory.records().len() + new.len() > MAX_RECORDS {
             tracing::warn!(max = MAX_RECORDS, "too many alert notifications in memory, the oldest are dropped");
@@ -101,7 +102,12 @@ impl OfflineAlerting {
         // From here on the store may have the notifications, even if its reply is lost.
         self.last_added = last_id;
         let states = self.changed_states(&records).await?;
-        store.add_offline(OfflineAlerts { origin: self.origin.clone(), records, states, retention }).await?;
+        let mut alerts = OfflineAlerts::default();
+        alerts.origin.clone_from(&self.origin);
+        alerts.records = records;
+        alerts.states = states;
+        alerts.retention = retention;
+        store.add_offline(alerts).await?;
         tracing::info!(origin = self.origin, last_id, "alert notifications added to the history");
         self.memory.remove_records(last_id);
         self.before = self.memory.states().await?.states;
@@ -112,11 +118,9 @@ impl OfflineAlerting {
     async fn changed_states(&self, records: &[AlertRecord]) -> Result<Vec<OfflineState>, StoreError> {
         let current = self.memory.states().await?.states;
         let last_ids: BTreeMap<AlertKey, u64> = records.iter().map(|record| (key_of(record), record.id)).collect();
-        let states = last_ids.into_iter().map(|(key, last_id)| OfflineState {
-            before: self.before.get(&key).cloned(),
-            after: current.get(&key).cloned(),
-            key,
-            last_id,
+        let states = last_ids.into_iter().map(|(key, last_id)| {
+            let (before, after) = (self.before.get(&key).cloned(), current.get(&key).cloned());
+            OfflineState::new(key, before, after, last_id)
         });
         Ok(states.collect())
     }

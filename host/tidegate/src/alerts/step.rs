@@ -39,14 +39,14 @@ pub(super) fn step(
             .with_at_ms(current.unix_ms);
         notification.endpoint = key.endpoint.clone();
         notification.detail = evaluation.detail;
-        let routed = RoutedNotification { notification, channels: settings.channels.to_vec() };
+        let routed = RoutedNotification::new(notification, settings.channels.to_vec());
         last_notification = Some(routed.clone());
         changes.notifications.push(routed);
     }
     let over = state.is_over(settings.timing, current.now);
     let unchanged = old.map_or(over, |old| !over && old.state == state && old.severity == settings.severity);
     if !unchanged {
-        let entry = AlertEntry { state, severity: settings.severity, last_notification };
+        let entry = AlertEntry::new(state, settings.severity, last_notification);
         changes.states.insert(key, (!over).then_some(entry));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidegate_core::store::{LimitStore, OnRedisFailure, Signal, StoreError, StoreReservation};
+use tidegate_core::store::{LimitStore, OnRedisFailure, ReservationParts, Signal, StoreError, StoreReservation};
 use tidegate_core::{Bucket, Clock, LimitStatus, Quota, Refusal, ReservationId, Ticket, Timestamp};
 use tokio::sync::watch;
 
@@ -56,10 +56,10 @@ impl LimitStore for MemoryLimit {
 
     async fn reserve(&self, cost: u64, within: Duration) -> Result<StoreReservation<Ticket>, Refusal> {
         self.with(|bucket, now| {
-            let ticket = bucket.reserve(cost, within, now)?;
-            let (wait, level) = (bucket.remaining_wait(&ticket, now), bucket.level(now));
-            let id = Some(ReservationId { process_id: self.process_id, ..bucket.reservation_id(cost) });
-            Ok(StoreReservation { ticket, wait, remaining: u64::try_from(level).unwrap_or(0), id })
+            let reserved = bucket.reserve(cost, within, now)?;
+            let parts = ReservationParts { process_id: self.process_id, ..*reserved.id.parts() };
+            let id = ReservationId::from_parts(parts);
+            Ok(StoreReservation::new(reserved.ticket, reserved.wait, reserved.remaining).with_id(id))
         })
     }
 
@@ -75,7 +75,7 @@ impl LimitStore for MemoryLimit {
 
     async fn cancel(&self, id: &ReservationId) -> Result<(), StoreError> {
         // The bucket of an earlier process no longer exists.
-        if id.process_id == self.process_id && self.with(|bucket, now| bucket.cancel(id, now)) {
+        if id.parts().process_id == self.process_id && self.with(|bucket, now| bucket.cancel(id, now)) {
             self.wake();
         }
         Ok(())

@@ -227,7 +227,7 @@ impl Limiter {
 /// wait again.
 async fn reserve_and_wait<S: LimitStore>(store: &S, cost: u64, timeout: Duration) -> Result<ReservedTokens, Refusal> {
     let mut changes = store.changed();
-    let StoreReservation { ticket, mut wait, remaining, id } = store.reserve(cost, timeout).await?;
+    let StoreReservation { ticket, mut wait, remaining, id, .. } = store.reserve(cost, timeout).await?;
     // The deadline is counted from the reply. The store counted the timeout from the request, which is earlier; a deadline
     // that early could refuse a call that the store accepted. It is in tokio's time because the sleep below is; the store
     // counts tokens in the time of the host's clock.

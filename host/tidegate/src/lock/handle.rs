@@ -135,7 +135,7 @@ impl Lock {
         let id = self.owner_state.lock().unconfirmed.take().unwrap_or_else(new_request_id);
         // The clock is read before the request is sent, because the TTL cannot start earlier.
         let sent_at = clock.now();
-        let request = LockRequest { name: &self.name, owner: &self.owner, id: &id };
+        let request = LockRequest::new(&self.name, &self.owner, &id);
         match store.acquire(request, self.ttl).await {
             Ok(LockReply::Granted(grant)) => {
                 let held = HeldLock::start(Grant {

@@ -220,7 +220,7 @@ impl LockExtender {
 
     async fn release_once(&self, id: &str) -> Result<bool, StoreError> {
         let Grant { store, name, owner, token, .. } = &self.grant;
-        Ok(store.release(LockRequest { name, owner, id }, *token).await?.is_some())
+        Ok(store.release(LockRequest::new(name, owner, id), *token).await?.is_some())
     }
 
     /// Waits between two attempts.

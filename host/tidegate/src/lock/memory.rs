@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tidegate_core::clock::millis;
 use tidegate_core::store::{LockGrant, LockHeld, LockInfo, LockReply, LockRequest, LockStore, Signal, StoreFuture};
 use tidegate_core::{Clock, Timestamp};
 use tokio::sync::watch;
@@ -51,13 +50,7 @@ impl GrantEntry {
     }
 
     fn info(&self, name: &str, now: Timestamp) -> LockInfo {
-        LockInfo {
-            name: name.to_owned(),
-            owner: self.owner.clone(),
-            fencing_token: self.grant.fencing_token,
-            depth: self.grant.depth,
-            ttl_ms: millis(self.expires_at - now),
-        }
+        LockInfo::new(name, self.owner.as_str(), self.grant, self.expires_at - now)
     }
 }
 
@@ -93,7 +86,7 @@ impl MemoryLocks {
         let expires_at = now + ttl;
         if let Some(entry) = locks.held(request.name, now) {
             if entry.owner != request.owner {
-                return LockReply::Held(LockHeld { ttl: entry.expires_at - now });
+                return LockReply::Held(LockHeld::new(entry.expires_at - now));
             }
             let last_request = LastRequest::Acquire(request.id.to_owned());
             entry.grant.depth += u32::from(entry.last_request != last_request);
@@ -104,7 +97,7 @@ impl MemoryLocks {
         locks.sweep(now);
         // The token is greater than every earlier one, including those of earlier processes.
         locks.last_token = (locks.last_token + 1).max(self.clock.unix_ms() * 1_000);
-        let grant = LockGrant { fencing_token: locks.last_token, depth: 1 };
+        let grant = LockGrant::new(locks.last_token, 1);
         let last_request = LastRequest::Acquire(request.id.to_owned());
         let entry = GrantEntry { owner: request.owner.to_owned(), last_request, grant, expires_at };
         locks.grants.insert(request.name.to_owned(), entry);

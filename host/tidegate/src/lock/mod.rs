@@ -103,7 +103,7 @@ impl Locks {
     /// Returns an error if name, owner or id is invalid, or if the store is unavailable.
     pub async fn release_for(&self, holder: LockHolder<'_>, id: &str) -> Result<Option<u32>, LockError> {
         let LockHolder { name, owner, fencing_token } = holder;
-        let request = LockRequest { name, owner, id };
+        let request = LockRequest::new(name, owner, id);
         check_request(request)?;
         Ok(self.0.store.release(request, fencing_token).await?)
     }

@@ -329,7 +329,7 @@ async fn expired_entries_of_other_processes_are_removed() {
     let store = MemoryLocks::new(clock);
     for number in 0..20_000 {
         let name = number.to_string();
-        let request = LockRequest { name: &name, owner: "elsewhere", id: "1" };
+        let request = LockRequest::new(&name, "elsewhere", "1");
         assert!(matches!(store.acquire(request, 1_000 * MS).await, Ok(LockReply::Granted(_))));
         sleep(MS).await;
     }

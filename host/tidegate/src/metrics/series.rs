@@ -60,13 +60,11 @@ impl MinuteCell {
     }
 
     fn drain(&self) -> Window {
-        let mut window = Window {
-            success: self.success.swap(0, Ordering::Relaxed),
-            errors: self.errors.swap(0, Ordering::Relaxed),
-            limited: self.limited.swap(0, Ordering::Relaxed),
-            total_us: self.total_us.swap(0, Ordering::Relaxed),
-            ..Window::default()
-        };
+        let mut window = Window::default();
+        window.success = self.success.swap(0, Ordering::Relaxed);
+        window.errors = self.errors.swap(0, Ordering::Relaxed);
+        window.limited = self.limited.swap(0, Ordering::Relaxed);
+        window.total_us = self.total_us.swap(0, Ordering::Relaxed);
         for (index, bucket) in (0u16..).zip(&self.buckets) {
             window.sketch.add(index, bucket.swap(0, Ordering::Relaxed).into());
         }
