@@ -3,8 +3,8 @@
 //!
 //! This crate does not depend on tokio, Redis or Wasm and does not access files, environment variables or the system
 //! clock. Time and random numbers are arguments, and everything that needs I/O is a trait. Most programs use the crate
-//! `tidegate`, which re-exports the types that its users need. Use this crate directly to implement a store, a policy or
-//! a notification channel, or to test the rules without a runtime.
+//! `tidegate`, which re-exports the types that its users need. Use this crate directly to implement a policy or a
+//! notification channel, or to test the rules without a runtime.
 //!
 //! # Overview
 //!

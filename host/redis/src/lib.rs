@@ -2,8 +2,8 @@
 //! that processes share.
 //!
 //! Most programs do not use this crate directly: they enable the feature `redis` of the crate `tidegate` and configure
-//! `[redis]`. Use it to read or change the shared state from another program, or to combine these stores with your own
-//! implementations of the traits in [`tidegate_core::store`].
+//! `[redis]`. Use it to read or change the shared state from another program. The stores implement traits of
+//! [`tidegate_core::store`], which are exempt from semantic versioning.
 //!
 //! A [`Redis`] is the client of a process. It connects in the background, to a single server, through Sentinel or to a
 //! Cluster. Each store is created from it:

@@ -73,8 +73,8 @@
 //! | `policies` | yes | the policy registry, reload and alerting; `rhai` and `wasm` enable it |
 //! | `internals` | no | what the tests of tidegate's workspace and its server need; exempt from semantic versioning |
 //!
-//! The types that users of the host need are here; [`tidegate_core`] has those with which one implements a store, a policy
-//! or a clock for tests.
+//! The types that users of the host need are here; [`tidegate_core`] has those with which one implements a policy or a
+//! clock for tests.
 //!
 //! With `default-features = false` the crate has limits, retries with the built-in classification, locks and metrics.
 
@@ -157,9 +157,9 @@ pub use tidegate_policy::{
 pub mod config {
     pub use tidegate_core::config::{
         AlertingConfig, ConfigProblem, DecisionsConfig, Env, ErrorShape, FieldPath, FieldValues, Isolation,
-        LimitConfig, LimitScope, MetricsConfig, NamePattern, NoEnv, Parser, PlatformConfig, PoliciesConfig,
-        PolicyConfig, PolicyLimits, RedisConfig, RedisKind, ResolvedPolicyConfig, RetryConfig, ServerConfig, Setting,
-        Settings, reader,
+        LimitConfig, LimitScope, MetricsConfig, NamePattern, NoEnv, ParseNamePatternError, Parser, PlatformConfig,
+        PoliciesConfig, PolicyConfig, PolicyLimits, RedisConfig, RedisKind, ResolvedPolicyConfig, RetryConfig,
+        ServerConfig, Setting, Settings, reader,
     };
 }
 

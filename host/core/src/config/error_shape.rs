@@ -1,6 +1,9 @@
 //! Error shapes: where a platform puts errors in its responses, and what makes a response an error.
 
-use super::reader::{Section, TomlValue, one_or_list, parsed, scalar_text};
+use std::fmt;
+use std::str::FromStr;
+
+use super::reader::{self, Diagnostics, Section, TomlValue, one_or_list, parsed, scalar_text};
 
 /// One place where a platform puts errors in its responses: the path of an object in the body, the fields of the object,
 /// and the conditions under which the object is an error.
@@ -48,6 +51,13 @@ pub struct FieldValues {
 }
 
 /// A name in the path of an object. A leading `*` matches any prefix.
+///
+/// ```
+/// use tidegate_core::config::NamePattern;
+/// let pattern: NamePattern = "*_response".parse()?;
+/// assert!(pattern.matches("trade_get_response") && !pattern.matches("response_body"));
+/// # Ok::<(), tidegate_core::config::ParseNamePatternError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamePattern(String);
 
@@ -59,6 +69,47 @@ impl NamePattern {
             Some(suffix) => name.ends_with(suffix),
             None => self.0 == name,
         }
+    }
+}
+
+impl FromStr for NamePattern {
+    type Err = ParseNamePatternError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let name = text.strip_prefix('*').unwrap_or(text);
+        let is_valid = !text.is_empty() && !name.contains('*');
+        if is_valid { Ok(Self(text.to_owned())) } else { Err(ParseNamePatternError { text: text.to_owned() }) }
+    }
+}
+
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The error of a text that is not a [`NamePattern`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a name such as \"error\" or \"*_response\", found {text:?}")]
+pub struct ParseNamePatternError {
+    text: String,
+}
+
+/// Reads the keys of an error shape as a TOML document.
+///
+/// ```
+/// use tidegate_core::config::ErrorShape;
+/// let shape: ErrorShape = "at = '/err'\ncode = 'no'\nmessage = 'text'".parse()?;
+/// assert_eq!((shape.at[0].to_string(), shape.code[0][0].as_str()), ("err".to_owned(), "no"));
+/// let error = "at = 'err'".parse::<ErrorShape>().unwrap_err().to_string();
+/// assert!(error.starts_with("1:6: at: expected the path of an object"));
+/// # Ok::<(), tidegate_core::config::reader::Diagnostics>(())
+/// ```
+impl FromStr for ErrorShape {
+    type Err = Diagnostics;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        reader::read(text, read_shape)
     }
 }
 
@@ -78,8 +129,11 @@ impl ErrorShape {
 
 /// Reads an error shape.
 pub(super) fn read_error_shape(value: &TomlValue<'_>) -> Option<ErrorShape> {
-    let mut section = value.table()?;
-    let section = &mut section;
+    read_shape(&mut value.table()?)
+}
+
+/// Reads the keys of an error shape.
+fn read_shape(section: &mut Section<'_>) -> Option<ErrorShape> {
     let at = given(section, "at", parsed(parse_at));
     let [code, sub_code, message] = ["code", "sub_code", "message"]
         .map(|key| given(section, key, one_or_list(|value| parsed(parse_field)(value))).map(Option::unwrap_or_default));
@@ -162,10 +216,8 @@ fn parse_at(text: &str) -> Result<Vec<NamePattern>, String> {
         return Ok(vec![]);
     }
     let names = parse_names(text.strip_prefix('/').ok_or_else(mismatch)?).ok_or_else(mismatch)?;
-    if names.iter().any(|name| name.strip_prefix('*').unwrap_or(name).contains('*')) {
-        return Err(format!("expected `*` only at the start of a name, found {text:?}"));
-    }
-    Ok(names.into_iter().map(NamePattern).collect())
+    let patterns = names.iter().map(|name| name.parse()).collect::<Result<_, ParseNamePatternError>>();
+    patterns.map_err(|_| format!("expected `*` only at the start of a name, found {text:?}"))
 }
 
 /// Parses the path of a field, which starts at the object.

@@ -41,7 +41,7 @@ use reader::{Diagnostics, Layer};
 pub use channels::{Channel, ChannelConfig, ChannelContext, ChannelError, ChannelKinds};
 pub use decisions::DecisionsConfig;
 pub use environment::{Env, NoEnv};
-pub use error_shape::{ErrorShape, FieldPath, FieldValues, NamePattern};
+pub use error_shape::{ErrorShape, FieldPath, FieldValues, NamePattern, ParseNamePatternError};
 pub use parser::Parser;
 pub use platforms::PlatformConfig;
 pub use policies::{Isolation, PoliciesConfig, PolicyConfig, PolicyLimits, ResolvedPolicyConfig, Setting, Settings};
