@@ -3,16 +3,18 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use tidegate_core::config::reader::{Diagnostic, EffectiveValue, Origin, Position, Section, SpannedString, TomlValue};
+use tidegate_core::config::reader::{
+    Diagnostic, Diagnostics, EffectiveValue, Origin, Position, Section, SpannedString, TomlValue,
+};
 use tidegate_core::config::{
-    AlertingConfig, ChannelConfig, ChannelContext, ChannelError, ChannelKinds, Config, DecisionsConfig, ErrorShape,
-    FieldPath, FieldValues, Isolation, LimitConfig, LimitScope, MetricsConfig, NamePattern, NoEnv, Parser,
-    PlatformConfig, PoliciesConfig, PolicyConfig, PolicyLimits, RedisConfig, RedisKind, ResolvedPolicyConfig,
-    RetryConfig, ServerConfig, Setting, Settings,
+    AlertingConfig, ChannelConfig, ChannelContext, ChannelError, ChannelKinds, Config, ConfigProblem, DecisionsConfig,
+    ErrorShape, FieldPath, FieldValues, Isolation, LimitConfig, LimitScope, MetricsConfig, NamePattern, NoEnv,
+    ParseNamePatternError, Parser, PlatformConfig, PoliciesConfig, PolicyConfig, PolicyLimits, RedisConfig, RedisKind,
+    ResolvedPolicyConfig, RetryConfig, ServerConfig, Setting, Settings,
 };
 use tidegate_core::store::{
     AlertChanges, AlertEntry, AlertKey, AlertRecord, AlertStates, Delivery, LockGrant, LockHeld, LockInfo, LockReply,
-    LockRequest, OfflineAlerts, OfflineState, RoutedNotification, StoreReservation,
+    LockRequest, OfflineAlerts, OfflineState, ReservationParts, RoutedNotification, StoreReservation,
 };
 use tidegate_core::units::ParseDurationError;
 use tidegate_core::window::{Resolution, Span, Window};
@@ -37,6 +39,7 @@ assert_send_sync_debug!(
     Allowed,
     Backoff,
     Bucket,
+    BucketReservation,
     BuiltinAlert,
     Class,
     Failure,
@@ -83,8 +86,10 @@ assert_send_sync_debug!(
     ChannelError,
     ChannelKinds,
     Config,
+    ConfigProblem,
     DecisionsConfig,
     Diagnostic,
+    Diagnostics,
     EffectiveValue,
     ErrorShape,
     FieldPath,
@@ -96,6 +101,8 @@ assert_send_sync_debug!(
     NamePattern,
     NoEnv,
     Origin,
+    ParseNamePatternError,
+    Parser<'_>,
     PlatformConfig,
     PoliciesConfig,
     PolicyConfig,
@@ -126,12 +133,12 @@ assert_send_sync_debug!(
     LockRequest<'_>,
     OfflineAlerts,
     OfflineState,
+    ReservationParts,
     RoutedNotification,
     StoreReservation<Ticket>,
 );
 
 // A reader collects its errors and values without a lock, so these types stay in one thread.
-const _: () = debug::<Parser<'_>>();
 const _: () = debug::<Section<'_>>();
 const _: () = debug::<TomlValue<'_>>();
 

@@ -88,10 +88,10 @@ impl ConfigError {
         }
     }
 
-    /// Returns whether the configuration has mistakes; [`ConfigError::diagnostics`] lists them.
+    /// Returns whether the configuration has mistakes. [`ConfigError::diagnostics`] lists those of a text.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
-        matches!(*self.kind, Kind::Invalid(_))
+        matches!(*self.kind, Kind::Invalid(_) | Kind::Problem(_))
     }
 
     /// Returns whether a channel cannot be opened.
@@ -175,7 +175,6 @@ mod tests {
             (ConfigError::empty(), "f:1:1: the file is empty; to use the defaults, write a comment into it"),
             (ConfigError::unreadable(io::Error::other("too large")), "f: too large"),
             (ConfigError::channel("ops", ChannelError::new("no such room")), "f: channels.ops: no such room"),
-            (invalid_retry(), "f: retry.max_attempts: expected a whole number from 1 to 100, found 0"),
         ];
         for (error, expected) in rows {
             assert_eq!(error.clone().in_file(Path::new("f")).to_string(), expected);
@@ -184,14 +183,15 @@ mod tests {
         }
     }
 
-    /// Returns the error of a host whose configuration has an invalid value.
-    fn invalid_retry() -> ConfigError {
+    #[test]
+    fn host_rejects_an_invalid_value_of_a_built_configuration() {
         let mut config = tidegate_core::config::Config::default();
+        let host = crate::Host::builder().config(config.clone()).build().unwrap();
         config.retry.max_attempts = 0;
-        let error = crate::Host::builder().config(config.clone()).build().unwrap_err();
-        let host = crate::Host::builder().build().unwrap();
-        assert_eq!(host.apply_config(config).unwrap_err().to_string(), error.to_string());
-        error
+        let error = host.apply_config(config.clone()).unwrap_err();
+        assert!(error.is_invalid() && host.config().retry.max_attempts > 0, "{error}");
+        assert_eq!(error.to_string(), "retry.max_attempts: expected a whole number from 1 to 100, found 0");
+        assert_eq!(crate::Host::builder().config(config).build().unwrap_err().to_string(), error.to_string());
     }
 
     #[test]
