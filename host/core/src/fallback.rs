@@ -10,7 +10,7 @@ use crate::{Class, Failure, FailureKind, Verdict};
 ///
 /// ```
 /// use tidegate_core::{Action, Failure, fallback};
-/// let busy = Failure { status: Some(503), ..Failure::default() };
+/// let busy = Failure::response(503);
 /// assert_eq!(fallback::classify(&busy).action, Action::Retry);
 /// ```
 #[must_use]

@@ -20,7 +20,11 @@ pub trait HostView: Send + Sync {
 /// ```
 /// use std::time::Duration;
 /// use tidegate_core::{FnHostView, HostView, Stats};
-/// let view = FnHostView(|range: Duration| Stats { count: range.as_secs(), ..Stats::default() });
+/// let view = FnHostView(|range: Duration| {
+///     let mut stats = Stats::default();
+///     stats.count = range.as_secs();
+///     stats
+/// });
 /// assert_eq!(view.window("jd", None, Duration::from_secs(3_600)).count, 3_600);
 /// assert_eq!(view.limit("jd"), None);
 /// ```
