@@ -94,7 +94,7 @@ async fn malformed_body_is_rejected() {
             Some("application/json"),
             r#"{"platform": "jd", "labels": {"a": "1", "\u0061": "2"}}"#,
             400,
-            "request body: `a` occurs twice",
+            "request body: labels: `a` occurs twice",
         ),
         (
             acquire,

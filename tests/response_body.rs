@@ -116,6 +116,6 @@ fn decision_log_has_the_body_only_for_the_policies_that_read_it() {
     let text = fs::read_to_string(&file).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let bodies: Vec<_> = lines.iter().map(|line| (line["policy"].as_str(), line["input"]["body"].as_str())).collect();
-    let masked = r#"{"code":7,"session_key":"***"}"#;
+    let masked = r#"{ "code": 7, "session_key": "***" }"#;
     assert_eq!(bodies, [(Some("retry/jd.rhai"), Some(masked)), (Some("retry/default.rhai"), None)]);
 }

@@ -306,7 +306,7 @@ fn next_steps_name_only_what_the_configuration_lacks() {
         ("[limits.a]\nrate = '1/s'\nburst = 1", "retry", vec!["[limits.shop]", "[platforms.shop]"]),
         (limit, "retry", vec!["[platforms.shop]"]),
         (limit, "admit", vec![]),
-        (&format!("{limit}[platforms.shop]\nerror = {{ code = 'no' }}"), "retry", vec![]),
+        (&format!("{limit}[platforms.shop]\nerror = {{ at = '/err', code = 'no' }}"), "retry", vec![]),
     ];
     for (config, kind, expected) in rows {
         fs::write(dir.path("tidegate.toml"), config).unwrap();

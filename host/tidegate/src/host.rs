@@ -31,7 +31,7 @@ use crate::stores::Stores;
 /// The services of one process: limits, retries, metrics, locks and alerts. Clones share the same services.
 ///
 /// ```
-/// # tokio::runtime::HostBuilder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// let config = tidegate::Config::with_platforms();
 /// let host = tidegate::Host::builder().config(config).build().unwrap();
 /// assert!(host.limiter("taobao").unwrap().check(1).await.is_ok());

@@ -244,7 +244,7 @@ impl ChannelKinds {
             let name = string(value)?;
             match self.kinds.get(&name) {
                 Some(Kind::Registered(read)) => Some((name, Some(read))),
-                None if self.accepts_unknown => Some((name, None)),
+                _ if self.accepts_unknown => Some((name, None)),
                 Some(Kind::Unavailable(reason)) => value.reject(&format!("the channel kind `{name}` {reason}")),
                 None => value.reject(&self.unknown_kind(&name)),
             }

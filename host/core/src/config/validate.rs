@@ -183,114 +183,100 @@ mod tests {
     /// A change, and the key and message of the resulting problem.
     type Row = (fn(&mut Config), &'static str, &'static str);
 
+    const ZERO: &str = "expected a duration above zero, found 0s";
+    const NO_TOKEN: &str = "listening beyond loopback requires a token; give `token_env`, `token_file` or `token`, or \
+                            listen on 127.0.0.1";
+    const ROWS: &[Row] = &[
+        (|c| c.limits.extend([("a b".to_owned(), c.limits["jd"])]), "limits.a b", NAME_RULE),
+        (|c| c.limits.extend([(String::new(), c.limits["jd"])]), "limits.", NAME_RULE),
+        (|c| _ = c.limits.remove("orders"), "scopes.orders", "the limit has no quota; add `orders` to `limits`"),
+        (|c| c.scopes.get_mut("orders").unwrap().labels.clear(), "scopes.orders", LABELS_RULE),
+        (
+            |c| c.scopes.get_mut("orders").unwrap().platform = "jdd".to_owned(),
+            "scopes.orders.platform",
+            "unknown platform `jdd` (did you mean `jd`?)",
+        ),
+        (
+            |c| c.scopes.extend([("jd".to_owned(), LimitScope::new("pdd", c.scopes["orders"].labels.clone()))]),
+            "scopes.orders.platform",
+            "unknown platform `jd`",
+        ),
+        (|c| _ = c.limits.remove("pdd"), "platforms.pdd", "the platform has no limit; add [limits.pdd]"),
+        (
+            |c| c.platforms.get_mut("jd").unwrap().error.push(ErrorShape::default()),
+            "platforms.jd.error",
+            "every response would be an error",
+        ),
+        (
+            |c| c.platforms.get_mut("jd").unwrap().retry.as_mut().unwrap().max_attempts = 0,
+            "platforms.jd.retry.max_attempts",
+            "expected a whole number from 1 to 100, found 0",
+        ),
+        (|c| c.retry.max_attempts = 101, "retry.max_attempts", "expected a whole number from 1 to 100, found 101"),
+        (|c| c.retry.backoff = Backoff::new(Duration::ZERO, Duration::MAX), "retry.base_delay", ZERO),
+        (|c| c.retry.deadline = Duration::ZERO, "retry.deadline", ZERO),
+        (|c| c.metrics.max_endpoints = 0, "metrics.max_endpoints", "expected a whole number from 1 to 10000, found 0"),
+        (
+            |c| c.metrics.flush_interval = Duration::ZERO,
+            "metrics.flush_interval",
+            "expected a duration from 100ms to 1m, found 0s",
+        ),
+        (
+            |c| c.metrics.flush_interval = Duration::from_secs(61),
+            "metrics.flush_interval",
+            "expected a duration from 100ms to 1m, found 61s",
+        ),
+        (|c| c.alerting.interval = Duration::ZERO, "alerting.interval", ZERO),
+        (|c| c.alerting.history = Duration::ZERO, "alerting.history", ZERO),
+        (
+            |c| _ = c.alerting.channels.insert(BuiltinAlert::RedisUnavailable, vec!["ops".to_owned()]),
+            "alerting.channels.redis_unavailable",
+            "unknown channel `ops`",
+        ),
+        (|c| c.policies.dir = "".into(), "policies.dir", "expected a directory path"),
+        (|c| c.policies.admit_deadline = Duration::ZERO, "policies.admit_deadline", ZERO),
+        (
+            |c| c.policies.limits.max_memory = 1,
+            "policies.max_memory",
+            "expected a size from 64KiB to 4GiB, found 1 bytes",
+        ),
+        (|c| c.policies.limits.max_instances = 257, "policies.max_instances", "expected a whole number from 1 to 256"),
+        (|c| c.policies.max_faults = 0, "policies.max_faults", "expected a whole number of at least 1, found 0"),
+        (|c| c.policies.fault_window = Duration::ZERO, "policies.fault_window", ZERO),
+        (|c| c.policies.cache = Some("".into()), "policies.cache", "expected a directory path"),
+        (|c| c.policies.cache_size = 0, "policies.cache_size", "expected a size above zero"),
+        (
+            |c| _ = c.policies.overrides.insert("jd".to_owned(), PolicyConfig::new(c.policies.limits)),
+            "policy.\"jd\"",
+            "expected the path of a policy without its extension",
+        ),
+        (
+            |c| c.policies.overrides.get_mut("retry/jd").unwrap().deadline = Some(Duration::ZERO),
+            "policy.\"retry/jd\".deadline",
+            ZERO,
+        ),
+        (|c| c.decisions.sample_rate = 7.0, "decisions.sample_rate", "expected a number from 0 to 1, found 7"),
+        (|c| c.decisions.sample_rate = f64::NAN, "decisions.sample_rate", "expected a number from 0 to 1, found NaN"),
+        (|c| c.decisions.file = Some("..".into()), "decisions.file", "expected a file path"),
+        (|c| c.decisions.max_size = 0, "decisions.max_size", "expected a size above zero"),
+        (|c| c.redis.as_mut().unwrap().url.clear(), "redis.url", "expected a URL that starts with redis://"),
+        (|c| c.redis.as_mut().unwrap().url = vec![Secret::new("http://h")], "redis.url", "expected a URL that starts"),
+        (
+            |c| c.redis.as_mut().unwrap().url.push(Secret::new("redis://b")),
+            "redis.url",
+            "several URLs require kind = \"sentinel\" or \"cluster\"",
+        ),
+        (|c| c.redis = Some(RedisConfig::sentinel(["redis://a"], "")), "redis.master", "`master` is missing"),
+        (|c| c.redis.as_mut().unwrap().master = "m".to_owned(), "redis.master", "`master` requires kind"),
+        (|c| c.redis.as_mut().unwrap().prefix = "{x}".to_owned(), "redis.prefix", "expected letters, digits"),
+        (|c| c.redis.as_mut().unwrap().decide_within = Duration::ZERO, "redis.decide_within", ZERO),
+        (|c| c.server.listen = ([0, 0, 0, 0], 80).into(), "server.listen", NO_TOKEN),
+        (|c| c.server.token = Some(Secret::new("a b")), "server.token", "expected visible ASCII characters"),
+    ];
+
     #[test]
     fn values_that_no_file_can_have_are_rejected() {
-        const ZERO: &str = "expected a duration above zero, found 0s";
-        const NO_TOKEN: &str = "listening beyond loopback requires a token; give `token_env`, `token_file` or `token`, or \
-                                listen on 127.0.0.1";
-        let rows: &[Row] = &[
-            (|c| c.limits.extend([("a b".to_owned(), c.limits["jd"])]), "limits.a b", NAME_RULE),
-            (|c| c.limits.extend([(String::new(), c.limits["jd"])]), "limits.", NAME_RULE),
-            (|c| _ = c.limits.remove("orders"), "scopes.orders", "the limit has no quota; add `orders` to `limits`"),
-            (|c| c.scopes.get_mut("orders").unwrap().labels.clear(), "scopes.orders", LABELS_RULE),
-            (
-                |c| c.scopes.get_mut("orders").unwrap().platform = "jdd".to_owned(),
-                "scopes.orders.platform",
-                "unknown platform `jdd` (did you mean `jd`?)",
-            ),
-            (
-                |c| c.scopes.extend([("jd".to_owned(), LimitScope::new("pdd", c.scopes["orders"].labels.clone()))]),
-                "scopes.orders.platform",
-                "unknown platform `jd`",
-            ),
-            (|c| _ = c.limits.remove("pdd"), "platforms.pdd", "the platform has no limit; add [limits.pdd]"),
-            (
-                |c| c.platforms.get_mut("jd").unwrap().error.push(ErrorShape::default()),
-                "platforms.jd.error",
-                "every response would be an error",
-            ),
-            (
-                |c| c.platforms.get_mut("jd").unwrap().retry.as_mut().unwrap().max_attempts = 0,
-                "platforms.jd.retry.max_attempts",
-                "expected a whole number from 1 to 100, found 0",
-            ),
-            (|c| c.retry.max_attempts = 101, "retry.max_attempts", "expected a whole number from 1 to 100, found 101"),
-            (|c| c.retry.backoff = Backoff::new(Duration::ZERO, Duration::MAX), "retry.base_delay", ZERO),
-            (|c| c.retry.deadline = Duration::ZERO, "retry.deadline", ZERO),
-            (
-                |c| c.metrics.max_endpoints = 0,
-                "metrics.max_endpoints",
-                "expected a whole number from 1 to 10000, found 0",
-            ),
-            (
-                |c| c.metrics.flush_interval = Duration::ZERO,
-                "metrics.flush_interval",
-                "expected a duration from 100ms to 1m, found 0s",
-            ),
-            (
-                |c| c.metrics.flush_interval = Duration::from_secs(61),
-                "metrics.flush_interval",
-                "expected a duration from 100ms to 1m, found 61s",
-            ),
-            (|c| c.alerting.interval = Duration::ZERO, "alerting.interval", ZERO),
-            (|c| c.alerting.history = Duration::ZERO, "alerting.history", ZERO),
-            (
-                |c| _ = c.alerting.channels.insert(BuiltinAlert::RedisUnavailable, vec!["ops".to_owned()]),
-                "alerting.channels.redis_unavailable",
-                "unknown channel `ops`",
-            ),
-            (|c| c.policies.dir = "".into(), "policies.dir", "expected a directory path"),
-            (|c| c.policies.admit_deadline = Duration::ZERO, "policies.admit_deadline", ZERO),
-            (
-                |c| c.policies.limits.max_memory = 1,
-                "policies.max_memory",
-                "expected a size from 64KiB to 4GiB, found 1 bytes",
-            ),
-            (
-                |c| c.policies.limits.max_instances = 257,
-                "policies.max_instances",
-                "expected a whole number from 1 to 256",
-            ),
-            (|c| c.policies.max_faults = 0, "policies.max_faults", "expected a whole number of at least 1, found 0"),
-            (|c| c.policies.fault_window = Duration::ZERO, "policies.fault_window", ZERO),
-            (|c| c.policies.cache = Some("".into()), "policies.cache", "expected a directory path"),
-            (|c| c.policies.cache_size = 0, "policies.cache_size", "expected a size above zero"),
-            (
-                |c| _ = c.policies.overrides.insert("jd".to_owned(), PolicyConfig::new(c.policies.limits)),
-                "policy.\"jd\"",
-                "expected the path of a policy without its extension",
-            ),
-            (
-                |c| c.policies.overrides.get_mut("retry/jd").unwrap().deadline = Some(Duration::ZERO),
-                "policy.\"retry/jd\".deadline",
-                ZERO,
-            ),
-            (|c| c.decisions.sample_rate = 7.0, "decisions.sample_rate", "expected a number from 0 to 1, found 7"),
-            (
-                |c| c.decisions.sample_rate = f64::NAN,
-                "decisions.sample_rate",
-                "expected a number from 0 to 1, found NaN",
-            ),
-            (|c| c.decisions.file = Some("..".into()), "decisions.file", "expected a file path"),
-            (|c| c.decisions.max_size = 0, "decisions.max_size", "expected a size above zero"),
-            (|c| c.redis.as_mut().unwrap().url.clear(), "redis.url", "expected a URL that starts with redis://"),
-            (
-                |c| c.redis.as_mut().unwrap().url = vec![Secret::new("http://h")],
-                "redis.url",
-                "expected a URL that starts",
-            ),
-            (
-                |c| c.redis.as_mut().unwrap().url.push(Secret::new("redis://b")),
-                "redis.url",
-                "several URLs require kind = \"sentinel\" or \"cluster\"",
-            ),
-            (|c| c.redis = Some(RedisConfig::sentinel(["redis://a"], "")), "redis.master", "`master` is missing"),
-            (|c| c.redis.as_mut().unwrap().master = "m".to_owned(), "redis.master", "`master` requires kind"),
-            (|c| c.redis.as_mut().unwrap().prefix = "{x}".to_owned(), "redis.prefix", "expected letters, digits"),
-            (|c| c.redis.as_mut().unwrap().decide_within = Duration::ZERO, "redis.decide_within", ZERO),
-            (|c| c.server.listen = ([0, 0, 0, 0], 80).into(), "server.listen", NO_TOKEN),
-        ];
-        for (change, key, message) in rows {
+        for (change, key, message) in ROWS {
             let mut config = valid();
             change(&mut config);
             let problem = config.validate().expect_err(key);

@@ -205,7 +205,7 @@ mod tests {
         (request.platform, request.headers) = ("hunter2".to_owned(), headers());
         let denied = Admission::deny("unknown: Bearer hunter2, hunter2, 7", 403);
         let denied = line(LoggedDecision::Admit(request, Ok(denied)));
-        assert_eq!(denied["verdict"]["reason"], json!("unknown: ***, ***, 7"));
+        assert_eq!(denied["verdict"]["reason"], json!("unknown: Bearer ***, ***, 7"));
         assert_eq!(denied["input"]["platform"], json!("hunter2"), "a replay needs identifiers as they are");
         let failure = || {
             let mut failure = Failure::default();
