@@ -80,8 +80,8 @@ class GaveUp(Error):
 class Failure(Exception):
     """A failed attempt, as the retry policy sees it. Raise it in the function that `Client.call` runs.
 
-    If `body` is the text of the response, the server reads code, sub code and message from it, as `error` in
-    `[platforms.NAME]` of its configuration describes. Values that are given here are kept.
+    `body` is the text of the response. The server reads `code`, `sub_code` and `message` from the body, as `error` in
+    `[platforms.NAME]` of its configuration describes, unless they are given here.
     """
 
     def __init__(

@@ -139,7 +139,7 @@ impl AlertState {
         self.last_notified
     }
 
-    /// Returns whether the rule waits or fires; `None` if its condition does not hold.
+    /// Returns the phase of the rule; `None` if its condition does not hold.
     #[must_use]
     pub const fn phase(&self) -> Option<AlertPhase> {
         match self.phase {

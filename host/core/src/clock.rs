@@ -76,8 +76,8 @@ pub trait Clock: Send + Sync {
     fn unix_ms(&self) -> u64;
 }
 
-/// A clock that stands still until it is moved, for tests. Its Unix time is the time since its start, as if it had started
-/// in 1970.
+/// A clock for tests, whose time changes only when a test changes it. Its Unix time is the time since its start, as if
+/// it had started in 1970.
 ///
 /// ```
 /// use std::time::Duration;

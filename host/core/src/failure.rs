@@ -117,7 +117,8 @@ pub(crate) fn lower_case_names(
 /// converted to lower case.
 ///
 /// # Errors
-/// Returns an error if the value is neither, or if a name is not valid in HTTP or occurs twice in a table.
+/// Returns an error if the value is neither a list of pairs nor a table, if a name is not valid in HTTP, or if a name
+/// occurs twice in a table.
 pub fn deserialize_headers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, String)>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected headers as {\"name\": \"value\"} or as [[\"name\", \"value\"]]")]
@@ -134,7 +135,7 @@ pub fn deserialize_headers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(St
 /// Converts a table of headers to pairs with names in lower case.
 ///
 /// # Errors
-/// Returns an error if a name is not valid in HTTP, or occurs twice in upper and lower case.
+/// Returns an error if a name is not valid in HTTP, or if two names differ only in case.
 pub fn headers_from_table(table: BTreeMap<String, String>) -> Result<Vec<(String, String)>, InvalidHeaderName> {
     let mut headers = check_header_names(table.into_iter().collect())?;
     headers.sort_unstable();
@@ -145,7 +146,7 @@ pub fn headers_from_table(table: BTreeMap<String, String>) -> Result<Vec<(String
     }
 }
 
-/// Converts the names of headers to lower case.
+/// Checks the names of headers and converts them to lower case.
 fn check_header_names(mut headers: Vec<(String, String)>) -> Result<Vec<(String, String)>, InvalidHeaderName> {
     if let Some((name, _)) = headers.iter().find(|(name, _)| !is_header_name(name)) {
         return Err(InvalidHeaderName { name: name.clone(), is_repeated: false });

@@ -37,7 +37,8 @@ impl Notification {
     ///
     /// ```
     /// use tidegate_core::{Notification, Severity, Transition};
-    /// let notification = Notification::new("slow", Severity::Warning, "jd", Transition::Firing).with_endpoint("orders");
+    /// let notification =
+    ///     Notification::new("slow", Severity::Warning, "jd", Transition::Firing).with_endpoint("orders");
     /// assert_eq!(notification.title(), "[warning] slow firing: jd orders");
     /// ```
     #[must_use]
@@ -120,7 +121,8 @@ impl NotifyError {
         Self { message: message.into(), is_transient: true, retry_after: None }
     }
 
-    /// Creates an error that every further attempt would have too. Users see the message, so it must contain no secrets.
+    /// Creates an error that every further attempt would have too. Users see the message, so it must contain no
+    /// secrets.
     #[must_use]
     pub fn permanent(message: impl Into<String>) -> Self {
         Self { message: message.into(), is_transient: false, retry_after: None }

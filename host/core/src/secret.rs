@@ -18,8 +18,8 @@ const SECRET_NAME_PARTS: [&str; 12] = [
     "privatekey",
 ];
 
-/// A field whose name has one of these words holds a secret: `x-auth`, `sign`, `appSig`. The words are part of too many
-/// other ones (`author`, `design`) to be searched for everywhere.
+/// A field whose name has one of these words holds a secret: `x-auth`, `sign`, `appSig`. They must be whole words,
+/// because they are parts of many other words (`author`, `design`).
 const SECRET_NAME_WORDS: [&str; 12] =
     ["sign", "sig", "auth", "jwt", "bearer", "pass", "passphrase", "pwd", "csrf", "xsrf", "pin", "otp"];
 
@@ -62,7 +62,7 @@ impl From<&str> for Secret {
 
 /// Returns whether a field of this name usually holds a secret. Platforms call a signature `sign`.
 ///
-/// A name that ends with `count` is that of a number, such as the header `x-current-token-count`.
+/// A name that ends with `count` denotes a number, such as the header `x-current-token-count`.
 ///
 /// ```
 /// use tidegate_core::secret::is_secret_name;

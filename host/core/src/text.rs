@@ -1,4 +1,4 @@
-//! Text of others in messages.
+//! Text from other programs and users in messages.
 
 /// Returns a text for a message, on one line and with at most `max` characters: control characters are escaped, and a
 /// truncated text ends in `…`.

@@ -38,7 +38,8 @@ pub struct CandidateDifference {
     pub failure: Failure,
     /// The actual verdict.
     pub active: Verdict,
-    /// The candidate's verdict or its fault. It is serialized with the key `verdict` or `fault`, as in the decision log.
+    /// The candidate's verdict or its fault. It is serialized with the key `verdict` or `fault`, as in the decision
+    /// log.
     pub candidate: Result<Verdict, Fault>,
 }
 

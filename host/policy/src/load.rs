@@ -24,8 +24,8 @@ pub fn load_policy(path: &Path, kind: Option<PolicyKind>, config: &PoliciesConfi
     load_bytes(path, &bytes, kind, config)
 }
 
-/// Loads one policy from the bytes of a script or a component. The extension of `path` is its language, its name selects
-/// the settings of the policy, and errors start with it. The file need not exist.
+/// Loads one policy from the bytes of a script or a component. The extension of `path` determines the language, its
+/// file name selects the settings of the policy, and errors start with the path. The file need not exist.
 ///
 /// ```
 /// use std::path::Path;

@@ -18,7 +18,7 @@ pub enum LoadedPolicy {
 }
 
 impl LoadedPolicy {
-    /// Returns what the policy decides.
+    /// Returns the kind of the policy.
     #[must_use]
     pub const fn kind(&self) -> PolicyKind {
         match self {

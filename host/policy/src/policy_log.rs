@@ -19,8 +19,8 @@ static DROPPED_LINES: AtomicU64 = AtomicU64::new(0);
 
 /// Writes a line of a policy to the host's log. `policy` is the path within the policy directory.
 ///
-/// The text may contain data that a platform or its users control. Its secrets are masked. Control characters become spaces, so that the text
-/// can neither start a line of its own nor send commands to a terminal.
+/// The text may contain data that a platform or its users control. Its secrets are masked. Control characters become
+/// spaces, so that the text can neither start a line of its own nor send commands to a terminal.
 pub fn log_line(level: Level, policy: &str, text: &str) {
     // All registries of the process share this limit, so it does not use the clock of one of them.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

@@ -71,8 +71,8 @@ pub struct ReloadReport {
     pub generation: u64,
     /// The files whose current content became active, and the files that were removed.
     pub changed: Vec<String>,
-    /// Why current files are rejected, by path: `file:line:column: message`, one per line. If the directory itself cannot
-    /// be read, this is the error of its path.
+    /// The reasons for which current files are rejected, by path: `file:line:column: message`, one per line. If the
+    /// directory itself cannot be read, this is the error of its path.
     pub rejected: BTreeMap<String, String>,
 }
 

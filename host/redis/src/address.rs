@@ -111,7 +111,8 @@ impl Address {
     }
 }
 
-/// The maximum size of a file of certificates, in bytes. The public authorities together have a quarter of it.
+/// The maximum size of a file of certificates, in bytes. The certificates of all public authorities together need a
+/// quarter of it.
 const MAX_CERTIFICATES_SIZE: u64 = 1 << 20;
 
 /// Reads a file of certificates. A file without any is an error: every server would be rejected without a clear reason.

@@ -26,7 +26,7 @@ use crate::script_hashes::ScriptHashes;
 use crate::subscriber::Subscriber;
 use crate::topology::Topology;
 
-/// Returns what a process says about itself.
+/// Returns the information that a process reports about itself.
 pub(crate) type ProcessInfoFn = Box<dyn Fn() -> ProcessInfo + Send + Sync>;
 
 /// A Redis client that all stores of a process share. Clones share its connections.
@@ -48,7 +48,7 @@ pub(crate) struct RedisInner {
     /// The last error with which a server rejected a command.
     last_rejection: Mutex<Option<String>>,
     pub(crate) processes: AtomicUsize,
-    /// What this process says about itself with each heartbeat.
+    /// Returns the information that this process reports with each heartbeat.
     pub(crate) process_info: ArcSwapOption<ProcessInfoFn>,
     /// Whether this process reads what others share and is not one of them.
     read_only: bool,

@@ -62,8 +62,8 @@ pub struct Outage {
 
 /// What all connections of a process share.
 pub struct ConnectionContext {
-    /// The clock of the process, for the times that [`RedisHealth`](crate::RedisHealth) reports. Deadlines of requests are not
-    /// times of this clock but of tokio, whose timers wait for them.
+    /// The clock of the process, for the times that [`RedisHealth`](crate::RedisHealth) reports. Deadlines of requests
+    /// are not times of this clock but of tokio, whose timers wait for them.
     pub clock: Arc<dyn Clock>,
     /// How long a reply may take if the request has no deadline of its own.
     pub reply_timeout: Duration,

@@ -21,14 +21,15 @@ const EXPIRY_US: u64 = 10_000_000;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Redis {
-    /// Sets what this process says about itself. The function is called for each heartbeat, every two seconds; it
-    /// replaces the function of an earlier call. A client that [is read-only](Self::is_read_only) says nothing.
+    /// Sets the function that returns the information about this process. The client calls it for each heartbeat, every
+    /// two seconds. It replaces the function of an earlier call. A client that [is read-only](Self::is_read_only) sends
+    /// no heartbeats.
     pub fn announce(&self, info: impl Fn() -> ProcessInfo + Send + Sync + 'static) {
         self.0.process_info.store(Some(Arc::new(Box::new(info))));
     }
 
-    /// Returns the processes of the fleet, by id: every process with a heartbeat in the last 10 s. A process whose client
-    /// [is read-only](Self::is_read_only) is not one of them.
+    /// Returns the processes of the fleet, by id: every process with a heartbeat in the last 10 s. A process whose
+    /// client [is read-only](Self::is_read_only) is not one of them.
     ///
     /// # Errors
     /// Returns an error if Redis is unavailable.

@@ -81,7 +81,7 @@ pub struct ActiveAlert {
     pub platform: String,
     /// The endpoint, if the rule is evaluated per endpoint.
     pub endpoint: Option<String>,
-    /// Whether the rule fires, or waits until its condition has held for long enough.
+    /// The phase: the rule fires, or its condition has not held for long enough yet.
     pub state: AlertPhase,
     /// How long the condition has held.
     #[serde(rename = "for_ms", serialize_with = "as_millis")]

@@ -1,10 +1,10 @@
 //! What a program needs to send alerts to a service of its own: a channel kind, with its section of the configuration.
 //!
 //! A kind has two types: its settings, which implement [`Channel`], and a [`Notifier`], which sends. [`ChannelKinds`]
-//! maps the `kind` of a section to the function that reads it. The built-in kinds `log`, `dingtalk` and `email` are in the
-//! crate `tidegate-notify`: begin with `tidegate_notify::channel_kinds()` in place of `ChannelKinds::new()` to have them
-//! too. [`ConfigFile::read`](crate::ConfigFile::read) checks a file with all kinds; the command `tidegate check` knows only
-//! the built-in ones.
+//! maps the `kind` of a section to the function that reads it. The built-in kinds `log`, `dingtalk` and `email` are in
+//! the crate `tidegate-notify`: to have them too, begin with `tidegate_notify::channel_kinds()` in place of
+//! `ChannelKinds::new()`. [`ConfigFile::read`](crate::ConfigFile::read) checks a file with all kinds; the command
+//! `tidegate check` knows only the built-in ones.
 //!
 //! # Example
 //!

@@ -13,8 +13,8 @@ use tidegate_core::config::ConfigProblem;
 use tidegate_core::config::reader::Position;
 use tidegate_core::config::reader::{Diagnostic, Diagnostics};
 
-/// Why a configuration cannot be activated: its file cannot be read, its text has mistakes, a value that a program set is
-/// invalid, or a channel or the Redis client cannot be opened.
+/// Why a configuration cannot be activated: its file cannot be read, its text has mistakes, a value that a program set
+/// is invalid, or a channel or the Redis client cannot be opened.
 ///
 /// It is displayed with one line for each mistake. A mistake in a file is displayed as `file:line:column: message`.
 #[derive(Clone, Debug)]

@@ -84,8 +84,8 @@ impl ConfigFile {
         text_file::read(&self.path).map_err(|error| ConfigError::unreadable(error).in_file(&self.path))
     }
 
-    /// Parses the text of the file. The addresses and certificates of `[redis]` are checked too, so that `tidegate check`
-    /// and a reload reject what a start would reject.
+    /// Parses the text of the file. The addresses and certificates of `[redis]` are checked too, so that
+    /// `tidegate check` and a reload reject what a start would reject.
     pub(crate) fn parse(&self, text: &str) -> Result<Config, ConfigError> {
         let config = self.parse_text(text)?;
         Stores::check(&config).map_err(|error| error.in_file(&self.path))?;

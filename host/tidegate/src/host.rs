@@ -110,11 +110,11 @@ impl HostBuilder {
         self
     }
 
-    /// Sets the policies. Without policies, the built-in fallback classifies failures, and there are no alerts: the host
-    /// does not read the policy directory of the configuration by itself.
+    /// Sets the policies. Without policies, the built-in fallback classifies failures, and there are no alerts: the
+    /// host does not read the policy directory of the configuration by itself.
     ///
-    /// The policies read the metrics and limits of the host, and its clock if [`HostBuilder::clock`] sets one. A registry
-    /// that two hosts share reads those of the host that was built last.
+    /// The policies read the metrics and limits of the host, and its clock if [`HostBuilder::clock`] sets one. A
+    /// registry that two hosts share reads those of the host that was built last.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -139,8 +139,8 @@ impl HostBuilder {
     /// reachable yet. The channels of the configuration are opened, and alerts are sent to them while [`Host::run`] runs.
     ///
     /// # Errors
-    /// Returns an error if a value of the configuration is invalid, if a channel cannot be opened, or if the configuration
-    /// has `[redis]` and the calling thread is not in a tokio runtime.
+    /// Returns an error if a value of the configuration is invalid, if a channel cannot be opened, or if the
+    /// configuration has `[redis]` and the calling thread is not in a tokio runtime.
     pub fn build(self) -> Result<Host, ConfigError> {
         self.config.validate().map_err(ConfigError::problem)?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
@@ -289,8 +289,8 @@ impl Host {
         &self.0.calls.clock
     }
 
-    /// Returns whether a policy that may classify failures of this platform reads the body. Otherwise the caller may omit
-    /// it.
+    /// Returns whether a policy that may classify failures of this platform reads the body. Otherwise the caller may
+    /// omit it.
     #[cfg(feature = "tower")]
     pub(crate) fn reads_body(&self, platform: &str) -> bool {
         #[cfg(feature = "policies")]

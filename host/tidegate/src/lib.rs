@@ -36,13 +36,13 @@
 //! # }
 //! ```
 //!
-//! An attempt returns its failure as a [`Failure`], or as an error that implements [`RetryableError`]. For a response of
-//! the platform, [`Host::read_failure`] returns the failure that it describes, if any.
+//! An attempt returns its failure as a [`Failure`], or as an error that implements [`RetryableError`]. For a response
+//! of the platform, [`Host::read_failure`] returns the failure that it describes, if any.
 //!
 //! # Start and stop
 //!
 //! A program reads its configuration file and opens its policies. While it runs, it follows both, and [`Host::run`]
-//! evaluates alert rules, sends notifications and flushes metrics, until its future completes:
+//! evaluates alert rules, sends notifications and flushes metrics, until the future that is its argument completes:
 //!
 //! ```no_run
 //! # #[cfg(feature = "rhai")]
@@ -75,13 +75,13 @@
 //! | --- | --- | --- |
 //! | `rhai` | yes | policies as Rhai scripts |
 //! | `wasm` | yes | policies as Wasm components |
-//! | `tower` | yes | the modules [`tower`] and [`mod@response`], and [`Host::read_failure`] for responses of platforms |
+//! | `tower` | yes | the modules [`tower`] and [`mod@response`], and [`Host::read_failure`] |
 //! | `redis` | no | limits, locks, metrics and alerts that processes share through Redis; the module [`mod@redis`] |
 //! | `policies` | yes | the policy registry, reload and alerting; `rhai` and `wasm` enable it |
 //! | `internals` | no | what the tests of tidegate's workspace and its server need; exempt from semantic versioning |
 //!
-//! The types that users of the host need are here; [`tidegate_core`] has those with which one implements a policy or a
-//! clock for tests.
+//! This crate has the types that users of a host need. [`tidegate_core`] has the types with which a program implements
+//! a policy or a clock for tests.
 //!
 //! With `default-features = false` the crate has limits, retries with the built-in classification, locks and metrics.
 
@@ -161,7 +161,7 @@ pub use tidegate_policy::{
     PolicyLanguage, PolicyStatus, ReloadReport, Rule, RuleScope, Watch,
 };
 
-/// The types of a [`Config`], and those that read one.
+/// The types of a [`Config`], and the types that read a configuration.
 pub mod config {
     pub use tidegate_core::config::{
         AlertingConfig, ConfigProblem, DecisionsConfig, Env, ErrorShape, FieldPath, FieldValues, Isolation,

@@ -145,17 +145,17 @@ impl Retry {
 
     /// Sets whether the platform may execute the call twice. The default is true.
     ///
-    /// A call that is not idempotent is retried only after a response of class `throttled`, because then the platform did
-    /// not execute it.
+    /// A call that is not idempotent is retried only after a response of class `throttled`, because then the platform
+    /// did not execute it.
     pub fn idempotent(mut self, idempotent: bool) -> Self {
         self.options.idempotent = idempotent;
         self
     }
 
-    /// Sets whether the closure renews its credentials when [`Attempt::previous_class`] is [`Class::Auth`]. The default is
-    /// false.
+    /// Sets whether the closure renews its credentials when [`Attempt::previous_class`] is [`Class::Auth`]. The default
+    /// is false.
     ///
-    /// A failure of that class is then never retried, because the same credentials would fail again.
+    /// If false, a failure of that class is never retried, because the same credentials would fail again.
     pub fn refreshes_credentials(mut self, refreshes_credentials: bool) -> Self {
         self.options.refreshes_credentials = refreshes_credentials;
         self

@@ -34,8 +34,8 @@ impl Host {
     /// Reads the file and activates it if it changed. Returns whether the configuration changed.
     ///
     /// # Errors
-    /// Returns an error if the file is rejected. The previous configuration stays active, and [`Host::config_status`] has
-    /// the reason too.
+    /// Returns an error if the file is rejected. The previous configuration stays active, and [`Host::config_status`]
+    /// has the reason too.
     pub fn reload_config(&self, file: &ConfigFile) -> Result<bool, ConfigError> {
         let result = self.activate(file);
         let mut status = self.0.config_status.lock();

@@ -7,8 +7,8 @@ use tidegate_core::config::Env;
 
 use crate::text_file;
 
-/// The environment variables and the files of this process, for the secrets of a configuration. A file must be a regular
-/// file of at most 1 MiB.
+/// The environment variables and the files of this process, for the secrets of a configuration. A file must be a
+/// regular file of at most 1 MiB.
 ///
 /// [`ConfigFile`](crate::ConfigFile) uses it. Use it directly to parse a configuration that is not in a file:
 ///

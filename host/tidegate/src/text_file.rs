@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The maximum size of a file, in bytes. Without it, a device such as `/dev/zero` would be read for ever.
+/// The maximum size of a file, in bytes. Without it, a device such as `/dev/zero` would be read forever.
 const MAX_SIZE: u64 = 1 << 20;
 
 /// Reads a file of at most 1 MiB, also from a pipe or a device.

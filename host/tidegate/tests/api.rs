@@ -62,7 +62,7 @@ assert_send_sync_debug!(
     UnknownPlatform,
 );
 
-// The types of other crates that are part of this one.
+// The types of other crates that this crate re-exports.
 assert_send_sync_debug!(
     Action,
     Admission,

@@ -166,7 +166,7 @@ impl fmt::Debug for OpenChannel {
     }
 }
 
-/// A channel of a kind that the program does not have; see [`ChannelKinds::accept_unknown`].
+/// A channel whose kind the program did not register; see [`ChannelKinds::accept_unknown`].
 #[derive(Debug, PartialEq)]
 struct UnknownChannel;
 
@@ -227,7 +227,7 @@ impl ChannelKinds {
 
     /// Accepts channels of all other kinds too, without checking their keys. Such a channel cannot be opened.
     ///
-    /// It is for tools that read the configuration of another program and send no notifications.
+    /// Use it in tools that read the configuration of another program and send no notifications.
     #[must_use]
     pub fn accept_unknown(self) -> Self {
         Self { accepts_unknown: true, ..self }

@@ -61,7 +61,7 @@ impl DecisionsConfig {
     }
 }
 
-/// The values of `sample_rate`.
+/// The valid values of `sample_rate`.
 const SAMPLE_RATES: RangeInclusive<f64> = 0.0..=1.0;
 /// What is expected of `file`.
 const FILE_RULE: &str = "expected a file path";

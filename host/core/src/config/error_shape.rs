@@ -189,7 +189,7 @@ fn read_conditions(value: &TomlValue<'_>) -> Option<Vec<FieldValues>> {
     conditions.into_iter().map(read).collect()
 }
 
-/// Checks that the conditions make neither every response nor no response an error.
+/// Checks that the conditions do not make every response an error, or none.
 ///
 /// # Errors
 /// Returns the message and, if one key causes the mistake, its name.
@@ -245,8 +245,8 @@ fn parse_field(text: &str) -> Result<FieldPath, String> {
     })
 }
 
-/// Splits a path at its slashes; `None` if a name is empty or has another `~` than `~1`, which is a slash in a name, and
-/// `~0`, a tilde.
+/// Splits a path at its slashes. In a name, `~1` is a slash and `~0` is a tilde. Returns `None` if a name is empty or
+/// contains any other `~`.
 fn parse_names(text: &str) -> Option<Vec<String>> {
     let is_valid = |name: &str| !name.is_empty() && name.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
     let unescape = |name: &str| is_valid(name).then(|| name.replace("~1", "/").replace("~0", "~"));

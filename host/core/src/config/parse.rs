@@ -24,12 +24,12 @@ use crate::{BuiltinAlert, Secret};
 /// The value of each key that a configuration may omit.
 const DEFAULTS: &str = include_str!("defaults.toml");
 
-/// The values of `max_endpoints`.
+/// The valid values of `max_endpoints`.
 pub(super) const MAX_ENDPOINTS: RangeInclusive<u64> = 1..=10_000;
-/// The values of `flush_interval`. A shorter interval has no benefit. With a longer one, a killed process would lose more
-/// counts, and calls would be counted in a later minute.
+/// The valid values of `flush_interval`. A shorter interval has no benefit. With a longer one, a killed process would
+/// lose more counts, and calls would be counted in a later minute.
 pub(super) const FLUSH_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
-/// What is expected of `[server]`.
+/// The rule about the address and the token in `[server]`.
 pub(super) const TOKEN_RULE: &str = "listening beyond loopback requires a token; give `token_env`, `token_file` or \
                                      `token`, or listen on 127.0.0.1";
 

@@ -14,7 +14,7 @@ use super::validate::{Check, above_zero, require, within};
 const WASM_PAGE: u64 = 64 << 10;
 /// The maximum size of a Wasm memory with 32-bit addresses, in bytes.
 const MAX_WASM_MEMORY: u64 = 4 << 30;
-/// The values of the limits.
+/// The valid values of the limits.
 const MAX_TABLE_ELEMENTS: RangeInclusive<u64> = 1..=1_000_000;
 const MAX_INSTANCES: RangeInclusive<u64> = 1..=256;
 const MAX_CALL_DEPTH: RangeInclusive<u64> = 1..=32;

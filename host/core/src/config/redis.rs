@@ -90,7 +90,8 @@ impl RedisConfig {
     /// Checks the values. [`Config::validate`](super::Config::validate) calls it.
     ///
     /// # Errors
-    /// Returns the first value that no configuration file can have. The error does not contain the URLs.
+    /// Returns an error about the first value that a configuration file could not contain. The error does not contain
+    /// the URLs.
     pub fn validate(&self) -> Result<(), ConfigProblem> {
         require(!self.url.is_empty(), "redis.url", URL_RULE)?;
         if let Some(problem) = url_problem(self.url.iter().map(Secret::expose), self.kind) {

@@ -7,7 +7,7 @@ use super::reader::{Section, integer, number, positive_duration};
 use crate::Backoff;
 use crate::units::format_duration;
 
-/// The values of `max_attempts`.
+/// The valid values of `max_attempts`.
 pub(super) const MAX_ATTEMPTS: RangeInclusive<u64> = 1..=100;
 
 /// Reads `[retry]`, or a table `retry` that inherits from it.

@@ -73,7 +73,7 @@ impl Config {
     /// ```
     ///
     /// # Errors
-    /// Returns the first value that no configuration file can have.
+    /// Returns an error about the first value that a configuration file could not contain.
     pub fn validate(&self) -> Result<(), ConfigProblem> {
         self.limits.keys().try_for_each(|name| require(is_name(name), format!("limits.{name}"), NAME_RULE))?;
         self.channels.keys().try_for_each(|name| require(is_name(name), format!("channels.{name}"), NAME_RULE))?;

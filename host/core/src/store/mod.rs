@@ -3,9 +3,9 @@
 //! There are two implementations of each store: one in memory, for a single process, and one in Redis, for processes
 //! that share their state.
 //!
-//! The traits are for tidegate's own crates: a host uses its stores in memory or in Redis and accepts no others. They are
-//! exempt from semantic versioning, so a minor release may add a method. The values that they exchange, such as
-//! [`AlertRecord`] and [`LockInfo`], are not.
+//! The traits are for tidegate's own crates: a host uses its stores in memory or in Redis and accepts no others. They
+//! are exempt from semantic versioning, so a minor release may add a method. The values that they exchange, such as
+//! [`AlertRecord`] and [`LockInfo`], follow semantic versioning.
 
 mod alert;
 mod limit;

@@ -89,8 +89,8 @@ impl fmt::Debug for RedisLimit {
 impl RedisLimit {
     /// Creates the limit of `platform`. It sends nothing to Redis until it is used.
     ///
-    /// The first request contains its configuration, unless the client [is read-only](Redis::is_read_only). In this case
-    /// the quota in Redis is unchanged.
+    /// The first request contains its configuration, unless the client [is read-only](Redis::is_read_only). In this
+    /// case the quota in Redis is unchanged.
     #[must_use]
     pub fn new(redis: Redis, platform: &str, limit: LimitConfig) -> Self {
         let clock = Arc::clone(redis.clock());

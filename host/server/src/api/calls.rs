@@ -49,8 +49,8 @@ pub struct CallReport {
     /// The failure class of the previous attempt.
     #[schema(value_type = Option<ClassName>)]
     pub previous: Option<Class>,
-    /// Whether the platform may execute the call twice. A call that is not idempotent is retried only after a response of
-    /// class `throttled`, because then the platform did not execute it.
+    /// Whether the platform may execute the call twice. A call that is not idempotent is retried only after a response
+    /// of class `throttled`, because then the platform did not execute it.
     #[serde(default = "idempotent_by_default")]
     #[schema(default = true)]
     pub idempotent: bool,

@@ -27,7 +27,8 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// Creates an error with any status. Control characters in the message are escaped, and a long message is truncated.
+    /// Creates an error with any status. Control characters in the message are escaped, and a long message is
+    /// truncated.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: one_line(&message.into(), MAX_MESSAGE_LENGTH) }
     }

@@ -96,8 +96,8 @@ fn check_channels(config: &Config, file: Option<&ConfigFile>) -> Result<(), Usag
 }
 
 /// Returns notes about a configuration without limits, and about parts that do not fit together: rules that name an
-/// unknown channel or platform, settings for a policy that does not exist, policies of a platform that has no limit, and
-/// policies that read error codes which the host does not find.
+/// unknown channel or platform, settings for a policy that does not exist, policies of a platform that has no limit,
+/// and policies that read error codes which the host does not find.
 fn configuration_notes(policies: &Policies, config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
     if config.limits.is_empty() {

@@ -179,12 +179,13 @@ const DEFAULT_FILE: &str = "tidegate.toml";
 
 /// Returns the configuration file to read: the given one, or `tidegate.toml` if it exists.
 ///
-/// It may be the file of another program, which has channel kinds of its own. The command must not open channels.
+/// The file may belong to another program, which has channel kinds of its own. Therefore the command must not open
+/// channels.
 fn config_file(path: Option<PathBuf>) -> Option<ConfigFile> {
     Some(config_file_with_channels(path)?.channel_kinds(tidegate_notify::channel_kinds().accept_unknown()))
 }
 
-/// Returns the configuration file as [`config_file`] does. Channels of unknown kinds are mistakes.
+/// Returns the configuration file like [`config_file`], but channels of unknown kinds are mistakes.
 fn config_file_with_channels(path: Option<PathBuf>) -> Option<ConfigFile> {
     match path {
         Some(path) => Some(ConfigFile::new(path).channel_kinds(tidegate_notify::channel_kinds())),

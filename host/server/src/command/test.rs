@@ -69,7 +69,7 @@ type Named = bool;
 struct TestReport {
     tested: TestedPolicy,
     outcome: TestOutcome,
-    /// What may explain failed cases.
+    /// A possible reason for failed cases.
     hint: Option<String>,
 }
 
@@ -187,15 +187,15 @@ impl TestPlan {
         TestReport { tested, outcome, hint }
     }
 
-    /// Returns why no call uses the policy: the configuration file does not have its platform. Without a file, nobody
-    /// has said which platforms exist.
+    /// Returns why no call uses the policy: the configuration file does not have its platform. Without a file, it is
+    /// unknown which platforms exist.
     fn reason_to_skip(&self, tested: &TestedPolicy) -> Option<String> {
         let (file, platform) = (self.config_file.as_ref()?, tested.only_platform()?);
         let is_unknown = !self.config.limits.contains_key(&platform);
         is_unknown.then(|| format!("{} has no [limits.{platform}]", file.display()))
     }
 
-    /// Returns what explains failed cases of a platform whose responses contain errors that the host does not find.
+    /// Returns a possible reason for failed cases: the host does not find the errors in the platform's responses.
     fn hint(&self, tested: &TestedPolicy) -> Option<String> {
         let platform = tested.only_platform().filter(|_| tested.kind == Some(PolicyKind::Retry))?;
         let has_no_shape = self.config.error_shapes(&platform).is_empty();

@@ -70,7 +70,8 @@ fn json_error(rejection: JsonRejection) -> ApiError {
         JsonRejection::JsonSyntaxError(error) => format!("request body: invalid JSON: {}", root_cause(error)),
         other => format!("request body: {}", root_cause(other)),
     };
-    // A key that occurs twice is a syntax error to us; to axum, it is an error of our type.
+    // axum reports a repeated key as an error of the target type, with status 422. Here it is a syntax error, with
+    // status 400.
     let is_data = matches!(rejection, JsonRejection::JsonDataError(_));
     ApiError::new(if is_data { StatusCode::BAD_REQUEST } else { rejection.status() }, message)
 }

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::reader::quoted_name;
 
-/// A JSON value. Deserializing it fails if an object contains a key twice: a plain [`Value`] keeps the last one, so that
-/// a request could mean something else than its sender and a proxy in between believe.
+/// A JSON value. Deserializing it fails if an object contains a key twice. A plain [`Value`] would keep the last one,
+/// while the sender or a proxy may use the first one.
 pub struct UniqueKeys(pub Value);
 
 impl<'de> Deserialize<'de> for UniqueKeys {

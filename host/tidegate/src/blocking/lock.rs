@@ -57,8 +57,8 @@ impl BlockingLock {
     ///
     /// # Errors
     /// Returns an error with [`BlockingError::lock_error`] if another owner held the lock the whole time
-    /// ([`LockError::held`](crate::LockError::held)) or Redis is unavailable. Returns an error if called inside an async
-    /// runtime.
+    /// ([`LockError::held`](crate::LockError::held)) or Redis is unavailable. Returns an error if called inside an
+    /// async runtime.
     pub fn acquire(&self, timeout: Duration) -> Result<BlockingLease, BlockingError> {
         let lease = self.background.wait(self.inner.acquire(timeout))??;
         Ok(BlockingLease {

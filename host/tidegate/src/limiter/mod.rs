@@ -42,8 +42,8 @@ impl fmt::Debug for Limiter {
     }
 }
 
-/// Tokens that a call has taken from a limit. If the call is then not sent, [`Reservation::cancel`] returns them. Dropping
-/// this value keeps them.
+/// Tokens that a call has taken from a limit. If the call is then not sent, [`Reservation::cancel`] returns them.
+/// Dropping this value keeps them.
 #[derive(Clone, Debug)]
 #[must_use = "a call that is not sent should cancel its reservation"]
 pub struct Reservation {
@@ -228,9 +228,9 @@ impl Limiter {
 async fn reserve_and_wait<S: LimitStore>(store: &S, cost: u64, timeout: Duration) -> Result<ReservedTokens, Refusal> {
     let mut changes = store.changed();
     let StoreReservation { ticket, mut wait, remaining, id, .. } = store.reserve(cost, timeout).await?;
-    // The deadline is counted from the reply. The store counted the timeout from the request, which is earlier; a deadline
-    // that early could refuse a call that the store accepted. It is in tokio's time because the sleep below is; the store
-    // counts tokens in the time of the host's clock.
+    // The deadline is counted from the reply. The store counted the timeout from the request, which is earlier; a
+    // deadline that early could refuse a call that the store accepted. It is in tokio's time because the sleep below
+    // is; the store counts tokens in the time of the host's clock.
     let deadline = Instant::now() + timeout;
     let mut queued = QueuedCall { store, ticket: Some(ticket) };
     while !wait.is_zero() {

@@ -15,7 +15,7 @@ use tidegate_core::{Failure, FailureKind};
 
 use crate::Host;
 
-/// The maximum size of a body that is searched for an error, in bytes. Policies get the first 64 KiB of a body, see
+/// The maximum size of a body that is searched for an error, in bytes. Policies get the first 64 KiB of a body; see
 /// [`MAX_BODY_SIZE`](tidegate_core::failure::MAX_BODY_SIZE).
 pub const MAX_SEARCHED_BODY: usize = 1 << 20;
 
@@ -89,8 +89,8 @@ impl Host {
         Some(if self.reads_body(platform) { failure.with_body(body) } else { failure })
     }
 
-    /// Completes a failure that a caller reports; see [`complete_failure`]. The failure keeps its body if a policy of the
-    /// platform reads it.
+    /// Completes a failure that a caller reports; see [`complete_failure`]. The failure keeps its body if a policy of
+    /// the platform reads it.
     #[must_use]
     pub fn complete_failure(&self, failure: Failure) -> Failure {
         let mut failure = complete_failure(&self.config(), failure);
@@ -101,9 +101,9 @@ impl Host {
 
 /// Returns the failure that a response of a platform describes, or `None` if the call succeeded.
 ///
-/// It searches the first [`MAX_SEARCHED_BODY`] bytes of the body, as JSON or XML. The error shapes of the platform in `config` say where the
-/// error is; without shapes, only the HTTP status reports errors. The failure does not contain the body; to add it, call
-/// [`Failure::with_body`].
+/// It searches the first [`MAX_SEARCHED_BODY`] bytes of the body, as JSON or XML. The error shapes of the platform in
+/// `config` say where the error is; without shapes, only the HTTP status reports errors. The failure does not contain
+/// the body; to add it, call [`Failure::with_body`].
 ///
 /// ```
 /// use http::{HeaderMap, StatusCode};
@@ -168,7 +168,7 @@ pub fn complete_failure(config: &Config, mut failure: Failure) -> Failure {
 }
 
 /// Returns whether the response that a reported failure describes is a success: it has a body without an error, and no
-/// status of an error. A failure whose code, sub code or message the caller gives is one nevertheless.
+/// status of an error. If the caller gives a code, a sub code or a message, the result is false.
 ///
 /// ```
 /// use tidegate::{Config, Failure, response::is_success};

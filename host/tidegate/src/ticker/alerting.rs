@@ -30,7 +30,7 @@ pub struct Alerting {
     was_leader: bool,
     /// Whether the last request to the store failed.
     unavailable: bool,
-    /// The rules with the unknown channels that they name, of which the log has a warning.
+    /// The rules that name unknown channels, with these channels. A warning about each is in the log.
     unknown_channels: BTreeSet<(String, String)>,
 }
 
@@ -98,7 +98,7 @@ impl Alerting {
         Ok(true)
     }
 
-    /// Warns once of each rule that names a channel that does not exist, at the start and after each change.
+    /// Logs a warning about each rule that names an unknown channel, once, at the start and after each change.
     fn warn_of_unknown_channels(&mut self) {
         let rules = self.host.policies().map(|policies| policies.rules());
         let unknown = unknown_channels(rules.as_deref().unwrap_or_default(), &self.alerts.channels());

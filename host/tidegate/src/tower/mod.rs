@@ -1,8 +1,8 @@
 //! A tower layer that applies a [`Host`]'s limits, retries and metrics to a client service.
 //!
 //! The layer reads up to [`MAX_INSPECTED_BODY`] bytes of a response to find an error in its body, and up to
-//! [`MAX_INSPECTED_ERROR`] bytes if its status is that of an error. A longer body is streamed to the caller unchanged and
-//! is not inspected.
+//! [`MAX_INSPECTED_ERROR`] bytes if its status is that of an error. A longer body is streamed to the caller unchanged
+//! and is not inspected.
 
 mod body;
 mod exchange;
@@ -30,8 +30,8 @@ use crate::pipeline::{Attempt, Retry};
 use exchange::{OutgoingRequest, send_attempt};
 use fields::plain_text;
 
-/// The maximum size of the body of a successful response that the layer inspects for an error, in bytes. It delays longer
-/// bodies only until so much of them has arrived.
+/// The maximum size of the body of a successful response that the layer inspects for an error, in bytes. The layer
+/// forwards a longer body as soon as more bytes than this have arrived.
 pub const MAX_INSPECTED_BODY: usize = 64 * 1024;
 
 /// The maximum size of the body of a response with an error status that the layer inspects, in bytes.
@@ -56,8 +56,8 @@ pub struct Route {
     /// Whether the platform may execute the request twice. `None` means yes for an idempotent method or a request with
     /// an `Idempotency-Key` header, and no for all others.
     ///
-    /// A request that is not idempotent is retried only after a response of class `throttled`, because then the platform
-    /// did not execute it.
+    /// A request that is not idempotent is retried only after a response of class `throttled`, because then the
+    /// platform did not execute it.
     pub idempotent: Option<bool>,
     /// Labels of the request for admission policies, for example the seller.
     pub labels: BTreeMap<String, String>,

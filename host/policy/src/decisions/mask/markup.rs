@@ -29,9 +29,9 @@ struct Attribute {
     value: Range<usize>,
 }
 
-/// Adds the secrets of the element whose opening tag is at `at`: its contents if it has the name of a secret, and the
-/// value after such a name, as in `<param name="token" value="…"/>`. Attributes with the name of a secret are found like
-/// `name=value` in any text.
+/// Adds the secrets of the element whose opening tag is at `at`: its contents if the element has the name of a secret,
+/// and the value after such a name, as in `<param name="token" value="…"/>`. Attributes with the name of a secret are
+/// found like `name=value` in any text.
 ///
 /// Returns the range from the end of the tag to the end of the secret contents, or `None` if there is no opening tag.
 pub fn tag_ranges(text: &str, at: usize, ranges: &mut Vec<Range<usize>>) -> Option<Range<usize>> {

@@ -74,7 +74,7 @@ impl Masker {
         }
         let Ok(mut value) = serde_json::from_str::<Value>(text) else { return masked };
         self.mask(&mut value);
-        // The masked text keeps what a value loses: the order, the spaces and the digits of a number.
+        // Prefer the masked text: a parsed value loses the order of keys, the spaces and the digits of a number.
         if serde_json::from_str::<Value>(&masked).is_ok_and(|masked| masked == value) {
             masked
         } else {

@@ -73,8 +73,8 @@
 //!
 //! Policies compile for every target, so `cargo test` can test them without a host.
 //!
-//! The inputs and verdicts are generated from the contract `tidegate:policy@0.3.0`. With a newer contract they may get more
-//! fields and values, and this crate a new version. To create inputs that compile with both, end them with
+//! The inputs and verdicts are generated from the contract `tidegate:policy@0.3.0`. With a newer contract they may get
+//! more fields and values, and this crate a new version. To create inputs that compile with both, end them with
 //! `..Failure::default()`, as above.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
