@@ -262,7 +262,7 @@ fn invalid_calls() -> Vec<InvalidRequest> {
             "/v1/calls",
             call(json!({ "failure": { "status": 200, "body": "{\"jingdong_x_responce\": {\"code\": \"0\"}}" } })),
             400,
-            "failure: the response is a success",
+            "failure: neither the status nor the body of the response contains an error",
         ),
         (
             "POST",
@@ -327,7 +327,7 @@ fn invalid_queries() -> Vec<InvalidRequest> {
             "/v1/admit",
             json!({ "platform": "jd", "headers": { "a b": "1" } }),
             400,
-            "headers: expected the name of a header such as `retry-after`, found `a b`",
+            "headers: expected a valid header name such as `retry-after`, found `a b`",
         ),
         (
             "POST",

@@ -172,9 +172,9 @@ impl fmt::Display for InvalidHeaderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = one_line(&self.name, 60);
         if self.is_repeated {
-            return write!(f, "the header `{name}` occurs twice; upper and lower case are the same");
+            return write!(f, "the header `{name}` occurs twice; header names are case-insensitive");
         }
-        write!(f, "expected the name of a header such as `retry-after`, found `{name}`")
+        write!(f, "expected a valid header name such as `retry-after`, found `{name}`")
     }
 }
 
@@ -414,9 +414,9 @@ mod tests {
         let error = serde_json::from_str::<Failure>(r#"{"headers":{"a":1}}"#).unwrap_err().to_string();
         assert!(error.starts_with(r#"expected headers as {"name": "value"}"#), "{error}");
         let rows = [
-            (r#"{"a b":"1"}"#, "expected the name of a header such as `retry-after`, found `a b`"),
-            (r#"[["","1"]]"#, "expected the name of a header such as `retry-after`, found ``"),
-            (r#"{"A":"1","b":"2","a":"3"}"#, "the header `a` occurs twice; upper and lower case are the same"),
+            (r#"{"a b":"1"}"#, "expected a valid header name such as `retry-after`, found `a b`"),
+            (r#"[["","1"]]"#, "expected a valid header name such as `retry-after`, found ``"),
+            (r#"{"A":"1","b":"2","a":"3"}"#, "the header `a` occurs twice; header names are case-insensitive"),
         ];
         for (headers, expected) in rows {
             let error = serde_json::from_str::<Failure>(&format!(r#"{{"headers":{headers}}}"#)).unwrap_err();

@@ -1,4 +1,4 @@
-//! The answer of a limit to one call: allowed, or refused.
+//! The result of a limit for one call: allowed, or refused.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub struct Allowed {
 }
 
 impl Allowed {
-    /// Creates the answer for a call that leaves `remaining` whole tokens.
+    /// Creates the result for a call that leaves `remaining` whole tokens.
     #[must_use]
     pub const fn new(remaining: u64) -> Self {
         Self { remaining }

@@ -111,7 +111,7 @@ impl RuleReader<'_> {
         if text.trim().is_empty() {
             // An editor may truncate the file before it writes, and a full disk may leave it empty. An empty file must
             // not deactivate every rule.
-            let hint = "to have no rules, delete the file or leave a comment in it";
+            let hint = "to have no rules, delete the file or add a comment line";
             return Err(format!("{}:1:1: the file is empty; {hint}", self.file));
         }
         // The reader does not know the positions of errors inside a condition, so they are collected separately.

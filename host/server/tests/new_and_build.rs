@@ -290,10 +290,10 @@ fn new_reports_created_files_and_next_steps_as_json() {
         "npm test --prefix elsewhere/guests/1688",
         "tidegate build elsewhere/guests/1688 --policies elsewhere",
         "tidegate test elsewhere/retry/1688.wasm",
-        "create tidegate.toml: presets = [\"platforms\"], [channels.log] with kind = \"log\", and [limits.1688] with \
+        "create tidegate.toml with presets = [\"platforms\"], [channels.log] kind = \"log\", and [limits.1688] \
          rate = \"10/s\" and burst = 10",
-        "add to tidegate.toml: [platforms.1688] with error, which says where responses contain the error code; for \
-         example, error = { at = \"/err\", code = \"no\", message = \"text\" }",
+        "add [platforms.1688] error to tidegate.toml; it describes where responses contain the error code, for example \
+         error = { at = \"/err\", code = \"no\", message = \"text\" }",
     ];
     assert_eq!(next_steps, expected);
 }

@@ -45,7 +45,7 @@ impl ConfigError {
 
     #[cfg(feature = "policies")]
     pub(crate) fn empty() -> Self {
-        let message = "the file is empty; to use the defaults, write a comment into it".to_owned();
+        let message = "the file is empty; to use the defaults, add a comment line".to_owned();
         Self::invalid(vec![Diagnostic::new(Position::START, message)])
     }
 
@@ -174,7 +174,7 @@ mod tests {
                 ConfigError::invalid(vec![diagnostic(1), diagnostic(2)]),
                 "f:1:5: limits.a: `burst` is missing\nf:2:5: limits.a: `burst` is missing",
             ),
-            (ConfigError::empty(), "f:1:1: the file is empty; to use the defaults, write a comment into it"),
+            (ConfigError::empty(), "f:1:1: the file is empty; to use the defaults, add a comment line"),
             (ConfigError::unreadable(io::Error::other("too large")), "f: too large"),
             (ConfigError::channel("ops", ChannelError::new("no such room")), "f: channels.ops: no such room"),
         ];

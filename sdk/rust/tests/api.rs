@@ -48,5 +48,5 @@ fn names_are_those_of_the_contract_and_parse_to_the_same_value() {
     assert_eq!(names(&[Action::Retry, Action::GiveUp, Action::Default]), "retry give_up default");
     assert_eq!(names(&[Level::Debug, Level::Info, Level::Warn]), "debug info warn");
     let error = "Timeout".parse::<FailureKind>().unwrap_err().to_string();
-    assert_eq!(error, "expected one of timeout, connection, response, found \"Timeout\"");
+    assert_eq!(error, r#"expected "timeout", "connection" or "response", found "Timeout""#);
 }

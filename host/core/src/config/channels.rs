@@ -172,7 +172,7 @@ struct UnknownChannel;
 
 impl Channel for UnknownChannel {
     fn open(&self, _: &ChannelContext) -> Result<Arc<dyn Notifier>, ChannelError> {
-        Err(ChannelError::new("this program does not have the kind of the channel"))
+        Err(ChannelError::new("this program does not support the kind of this channel"))
     }
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::reader::{self, Diagnostics, Section, TomlValue, one_or_list, parsed, scalar_text};
 use crate::failure::is_header_name;
+use crate::text::one_line;
 
 /// One place where a platform puts errors in its responses: the path of an object in the body, the fields of the object,
 /// and the conditions under which the object is an error.
@@ -202,7 +203,7 @@ pub(super) fn check_shape(shape: &ErrorShape) -> Result<(), (Option<&'static str
         unless.any(|unless| condition.values.iter().all(|value| unless.values.contains(value)))
     };
     match given[..] {
-        [_, second] => return Err((Some(second), "give either `success_codes` or `error_codes`".to_owned())),
+        [_, second] => return Err((Some(second), "expected only one of `success_codes` and `error_codes`".to_owned())),
         [key] if !has_code => return Err((Some(key), format!("`{key}` requires `code` or `code_header`"))),
         [] if shape.at.is_empty() && shape.when.is_empty() && shape.unless.is_empty() => {
             let message = "every response would be an error; give the path of the error object as `at`, or a condition: \
@@ -220,7 +221,7 @@ pub(super) fn check_shape(shape: &ErrorShape) -> Result<(), (Option<&'static str
         Some(FieldValues { field, .. }) => {
             let field = field.join("/");
             let message =
-                format!("`unless` excludes all that `when` requires of `{field}`, so no response is an error");
+                format!("`unless` excludes every value of `{field}` that `when` allows, so no response is an error");
             Err((Some("unless"), message))
         }
     }
@@ -258,7 +259,7 @@ pub(super) fn parse_header_name(text: &str) -> Result<String, String> {
     if is_header_name(text) {
         Ok(text.to_ascii_lowercase())
     } else {
-        Err(format!("expected the name of a header such as \"x-error-code\", found {text:?}"))
+        Err(format!("expected a valid header name such as `x-error-code`, found `{}`", one_line(text, 60)))
     }
 }
 
@@ -335,7 +336,7 @@ mod tests {
             ),
             (
                 "{ when = { ok = 'a', 'b/c' = ['x', 'y'] }, unless = { 'b/c' = ['y', 'z', 'x'] } }",
-                "76: error.unless: `unless` excludes all that `when` requires of `b/c`, so no response is an error".to_owned(),
+                "76: error.unless: `unless` excludes every value of `b/c` that `when` allows, so no response is an error".to_owned(),
             ),
             ("{ at = '/e*r' }", "31: error.at: expected `*` only at the start of a name, found \"/e*r\"".to_owned()),
             ("{ at = '/**' }", "31: error.at: expected `*` only at the start of a name, found \"/**\"".to_owned()),
@@ -344,7 +345,7 @@ mod tests {
             ("{ at = '/err', code = 5 }", "46: error.code: expected a string in quotes, found an integer".to_owned()),
             (
                 "{ at = '/err', code_header = 'x y' }",
-                "53: error.code_header: expected the name of a header such as \"x-error-code\", found \"x y\"".to_owned(),
+                "53: error.code_header: expected a valid header name such as `x-error-code`, found `x y`".to_owned(),
             ),
             ("{ at = '/err', msg = 'text' }", {
                 let keys = "`at`, `code`, `sub_code`, `message`, `code_header`, `sub_code_header`, `message_header`, \
@@ -363,7 +364,7 @@ mod tests {
             ),
             (
                 "{ code = 'no', success_codes = 0, error_codes = 1 }",
-                "72: error.error_codes: give either `success_codes` or `error_codes`".to_owned(),
+                "72: error.error_codes: expected only one of `success_codes` and `error_codes`".to_owned(),
             ),
             (
                 "{ code = 'no', success_codes = [0.5] }",

@@ -45,7 +45,7 @@ pub(super) fn read_limits(top: &mut Section<'_>, platforms: &[(SpannedString, Na
             let known: Vec<_> = known.iter().map(String::as_str).collect();
             let message = format!("unknown platform `{name}`");
             let message = match preset_of(name) {
-                Some(preset) => format!("{message}; to include the preset that has it, add presets = [{preset:?}]"),
+                Some(preset) => format!("{message}; to include it, add presets = [{preset:?}]"),
                 None => with_suggestion(message, name, &known),
             };
             value.reject::<()>(&message);

@@ -250,6 +250,6 @@ pub struct AlertingConfig {
 pub struct ServerConfig {
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// The bearer token that requests must carry. Listening beyond loopback requires one.
+    /// The bearer token that requests must carry. Listening on an address other than loopback requires one.
     pub token: Option<Secret>,
 }

@@ -30,8 +30,8 @@ pub(super) const MAX_ENDPOINTS: RangeInclusive<u64> = 1..=10_000;
 /// lose more counts, and calls would be counted in a later minute.
 pub(super) const FLUSH_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
 /// The rule about the address and the token in `[server]`.
-pub(super) const TOKEN_RULE: &str = "listening beyond loopback requires a token; give `token_env`, `token_file` or \
-                                     `token`, or listen on 127.0.0.1";
+pub(super) const TOKEN_RULE: &str = "listening on an address other than loopback requires a token; set `token`, \
+                                     `token_env` or `token_file` in [server], or listen on 127.0.0.1";
 
 /// What is expected of the characters of a token.
 pub(super) const TOKEN_CHARACTERS: &str =

@@ -116,10 +116,10 @@ mod tests {
             ),
             (
                 "platforms.tmall = false",
-                "1:19: platforms.tmall: unknown platform `tmall`; to include the preset that has it, add presets = \
+                "1:19: platforms.tmall: unknown platform `tmall`; to include it, add presets = \
                  [\"platforms\"]",
             ),
-            ("platforms.tmal = false", "1:18: platforms.tmal: unknown platform `tmal`; there are no valid names"),
+            ("platforms.tmal = false", "1:18: platforms.tmal: unknown platform `tmal`; none is defined"),
             (
                 "presets = ['platforms']\nplatforms.tmall = true",
                 "2:19: platforms.tmall: expected a table `[platforms.tmall]` or false, found a boolean",

@@ -180,7 +180,7 @@ pub(super) fn read_redis(section: &mut Section<'_>) -> Option<RedisConfig> {
 const URL_RULE: &str = "expected a URL that starts with redis:// or rediss://; separate several URLs with commas";
 /// What is expected of `prefix`.
 const PREFIX_RULE: &str = "expected letters, digits and _ - . : / such as \"tidegate:\"";
-const MASTER_MISSING: &str = "`master` is missing; give the master name that Sentinels know";
+const MASTER_MISSING: &str = "`master` is missing; give the name under which the Sentinels monitor the master";
 const MASTER_UNUSED: &str = "`master` requires kind = \"sentinel\"";
 
 /// Returns what is wrong with the URLs of a deployment of this kind.
@@ -278,7 +278,7 @@ mod tests {
             ),
             (
                 "url = 'redis://a'\nkind = 'sentinel'",
-                "1:2: redis: `master` is missing; give the master name that Sentinels know",
+                "1:2: redis: `master` is missing; give the name under which the Sentinels monitor the master",
             ),
             ("url = 'redis://a'\nmaster = 'main'", "3:10: redis.master: `master` requires kind = \"sentinel\""),
             (

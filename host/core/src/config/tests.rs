@@ -258,10 +258,11 @@ fn invalid_sample_and_file_of_the_decision_log_are_rejected() {
 
 #[test]
 fn listening_beyond_loopback_requires_a_token() {
-    let fix = "give `token_env`, `token_file` or `token`, or listen on 127.0.0.1";
+    let problem = "listening on an address other than loopback requires a token; set `token`, `token_env` or \
+                   `token_file` in [server], or listen on 127.0.0.1";
     for listen in ["0.0.0.0:8700", "[::]:8700", "192.168.1.5:8700"] {
         let text = format!("[server]\nlisten = '{listen}'");
-        assert_rejected(&text, &format!("2:10: server.listen: listening beyond loopback requires a token; {fix}"));
+        assert_rejected(&text, &format!("2:10: server.listen: {problem}"));
         assert!(parse(&format!("{text}\ntoken_env = 'TOKEN'")).server.token.is_some());
     }
     for listen in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:8700"] {

@@ -184,8 +184,8 @@ mod tests {
     type Row = (fn(&mut Config), &'static str, &'static str);
 
     const ZERO: &str = "expected a duration above zero, found 0s";
-    const NO_TOKEN: &str = "listening beyond loopback requires a token; give `token_env`, `token_file` or `token`, or \
-                            listen on 127.0.0.1";
+    const NO_TOKEN: &str = "listening on an address other than loopback requires a token; set `token`, `token_env` or \
+                            `token_file` in [server], or listen on 127.0.0.1";
     const ROWS: &[Row] = &[
         (|c| c.limits.extend([("a b".to_owned(), c.limits["jd"])]), "limits.a b", NAME_RULE),
         (|c| c.limits.extend([(String::new(), c.limits["jd"])]), "limits.", NAME_RULE),

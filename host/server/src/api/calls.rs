@@ -173,8 +173,8 @@ fn reject_success(host: &Host, platform: &str, report: &FailureReport) -> Result
     (failure.message, failure.body) = (report.message.clone(), report.body.clone());
     if is_success(&host.config(), &failure) {
         return Err(ApiError::bad_request(
-            "failure: the response is a success: neither its status nor its body contains an error; report the outcome \
-             \"success\", or give `code` or `message` to report a failure that only the caller sees",
+            "failure: neither the status nor the body of the response contains an error; report the outcome \"success\", \
+             or give `code` or `message` to report a failure that only the caller sees",
         ));
     }
     Ok(())

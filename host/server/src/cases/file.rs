@@ -221,7 +221,7 @@ mod tests {
             (
                 "input = { headers = { 'a b' = 'c' } }\nexpect = { action = 'retry' }",
                 RETRY,
-                "x:3:21: case.input.headers: expected the name of a header such as `retry-after`, found `a b`",
+                "x:3:21: case.input.headers: expected a valid header name such as `retry-after`, found `a b`",
             ),
             (
                 "input = {}\nwindows = { 0h = {} }\nexpect = { state = 'quiet' }",

@@ -72,7 +72,9 @@ impl Check {
         let mut text = vec![format!("{source}: {limits}, {channels}")];
         if config.channels.is_empty() {
             text.push(
-                "no notifications are sent; [channels.log] with kind = \"log\" writes them to the log".to_owned(),
+                "there are no channels, so no notifications are sent; to write them to the log, add [channels.log] with \
+                 kind = \"log\""
+                    .to_owned(),
             );
         }
         text.extend(status.iter().filter(|policy| policy.stale.is_none()).map(|policy| format!("{}: ok", policy.path)));
@@ -131,8 +133,8 @@ fn configuration_notes(policies: &Policies, config: &Config) -> Vec<String> {
             && let Some(variable) = error_variable(&config.policies, path)
         {
             notes.push(format!(
-                "{path} reads `{variable}`, but there is no [platforms.{platform}], whose key `error` says where responses \
-                 contain it; if only callers report it, write error = []"
+                "{path} reads `{variable}`, but [platforms.{platform}] has no `error`, which describes where responses \
+                 contain it; if only callers report it, add error = []"
             ));
         }
     }

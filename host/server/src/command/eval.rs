@@ -57,7 +57,7 @@ impl Eval {
         let kind = self.kind.map(PolicyKind::from);
         let policy = load_policy(&self.policy, kind, &config.policies).map_err(|error| {
             let lacks_kind = kind.is_none() && PolicyKind::from_path(&self.policy).is_none();
-            let hint = if lacks_kind && error.is_rejected() { "; give it with `--kind`" } else { "" };
+            let hint = if lacks_kind && error.is_rejected() { "; set it with `--kind`" } else { "" };
             UsageError(format!("{error}{hint}"))
         })?;
         let (verdict, text) = match policy {
@@ -99,8 +99,11 @@ impl Eval {
 
 /// Returns why a response is not a failure.
 fn success_reason(failure: &Failure) -> String {
-    let status = failure.status.map(|status| format!("status {status} and ")).unwrap_or_default();
-    format!("the response has {status}no error in its body, as [platforms.{}] error describes it", failure.platform)
+    let body = match failure.status {
+        Some(status) => format!("the response has status {status}, and its body"),
+        None => "the body of the response".to_owned(),
+    };
+    format!("{body} contains no error that [platforms.{}] error describes", failure.platform)
 }
 
 /// A view whose windows are empty.

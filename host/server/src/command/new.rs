@@ -203,17 +203,17 @@ impl NewPolicyPlan<'_> {
         steps.push(self.test_command());
         if !matches!(self.kind, KindOption::Alert) && !self.has_limit {
             // A new file removes the platforms and the channel that exist without a file.
-            let place = if self.has_config {
+            let instruction = if self.has_config {
                 "add to tidegate.toml:"
             } else {
-                "create tidegate.toml: presets = [\"platforms\"], [channels.log] with kind = \"log\", and"
+                "create tidegate.toml with presets = [\"platforms\"], [channels.log] kind = \"log\", and"
             };
-            steps.push(format!("{place} [limits.{}] with rate = \"10/s\" and burst = 10", self.name));
+            steps.push(format!("{instruction} [limits.{}] rate = \"10/s\" and burst = 10", self.name));
         }
         if matches!(self.kind, KindOption::Retry) && !self.has_error_shape && self.name != "default" {
             steps.push(format!(
-                "add to tidegate.toml: [platforms.{}] with error, which says where responses contain the error code; for \
-                 example, error = {{ at = \"/err\", code = \"no\", message = \"text\" }}",
+                "add [platforms.{}] error to tidegate.toml; it describes where responses contain the error code, for example \
+                 error = {{ at = \"/err\", code = \"no\", message = \"text\" }}",
                 self.name
             ));
         }

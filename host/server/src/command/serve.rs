@@ -61,8 +61,8 @@ impl Serve {
         let token = config.server.token.clone();
         if !address.ip().is_loopback() && token.is_none() {
             return Err(UsageError(format!(
-                "{address}: listening beyond loopback requires a token; set `token`, `token_env` or `token_file` in \
-                 [server], or listen on 127.0.0.1"
+                "{address}: listening on an address other than loopback requires a token; set `token`, `token_env` or \
+                 `token_file` in [server], or listen on 127.0.0.1"
             )));
         }
         let runtime = tokio::runtime::Runtime::new().map_err(|error| UsageError(error.to_string()))?;

@@ -202,7 +202,7 @@ impl TestPlan {
         has_no_shape.then(|| {
             format!(
                 "without `error` in [platforms.{platform}], only the HTTP status of an `answer` reports an error; the \
-                 preset `platforms` has it for its platforms"
+                 preset `platforms` has `error` for its platforms"
             )
         })
     }

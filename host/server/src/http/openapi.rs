@@ -25,7 +25,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     info(title = "tidegate", description = "Rate limits, retry advice, locks, metrics and alerts for workers in any \
         language.\n\nA worker repeats three steps: acquire, call, report. If the advice on a failed call is `retry`, the \
         worker sleeps for `delay_ms` and acquires again. All times are in milliseconds. An error response has the body \
-        `{\"error\": \"message\"}`. If a token is configured (required to listen beyond loopback), every route except \
+        `{\"error\": \"message\"}`. If a token is configured (required to listen on an address other than loopback), every route except \
         /healthz and /openapi.json requires it as a bearer token. Closing the connection cancels a waiting request and \
         returns its tokens. Every response has the header `x-request-id`: the id that the request sent in the same \
         header, or a new one."),

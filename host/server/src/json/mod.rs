@@ -29,6 +29,9 @@ pub fn message(error: &Error) -> String {
     let position = format!(" at line {} column {}", error.line(), error.column());
     match message.strip_suffix(&position).unwrap_or(&message) {
         "expected value" => "expected a JSON value".to_owned(),
+        message if message.starts_with("control character") => {
+            "control character in a string; escape it, for example as \\u0007".to_owned()
+        }
         message => message.to_owned(),
     }
 }
@@ -55,7 +58,7 @@ mod tests {
                 "input: attempt: expected a whole number from 0 to 4294967295, found 1.8446744073709552e19",
             ),
             ("{\"attempt\": 1e400}", "input:1:17: number out of range"),
-            ("{\"kind\": \"\u{7}\"}", "input:1:11: control character"),
+            ("{\"kind\": \"\u{7}\"}", "input:1:11: control character in a string; escape it, for example as \\u0007"),
             ("{\"kind\": \"\\u001b[2J\"}", "input: kind: unknown value `\\u{1b}[2J`, expected one of "),
             ("{\"\\n\": 1}", "input: unknown field `\\n`, expected one of "),
             ("{\"codes\": 1}", "input: unknown field `codes`, expected one of `platform`, "),

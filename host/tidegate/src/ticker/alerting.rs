@@ -103,7 +103,7 @@ impl Alerting {
         let rules = self.host.policies().map(|policies| policies.rules());
         let unknown = unknown_channels(rules.as_deref().unwrap_or_default(), &self.alerts.channels());
         for (rule, channel) in unknown.difference(&self.unknown_channels) {
-            tracing::warn!(rule, channel, "rule names an unknown channel, its notifications are not sent there");
+            tracing::warn!(rule, channel, "rule names an unknown channel; notifications to that channel are not sent");
         }
         self.unknown_channels = unknown;
     }

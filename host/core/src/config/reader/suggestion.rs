@@ -17,7 +17,7 @@ pub fn with_suggestion(message: impl Into<String>, name: &str, known: &[&str]) -
     match nearest_name(name, known) {
         Some(nearest) => format!("{message} (did you mean `{nearest}`?)"),
         None => match known {
-            [] => format!("{message}; there are no valid names"),
+            [] => format!("{message}; none is defined"),
             [only] => format!("{message}; expected `{only}`"),
             _ => {
                 let names: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();

@@ -91,7 +91,7 @@ fn unknown_key_gets_the_most_similar_key_or_all_keys_as_a_suggestion() {
     assert_eq!(diagnostic("coolodwn = 1", read_top), "1:1: unknown key `coolodwn` (did you mean `cooldown`?)");
     assert_eq!(diagnostic("  fro = 1", read_top), "1:3: unknown key `fro` (did you mean `for`?)");
     assert_eq!(diagnostic("severity = 1", read_top), "1:1: unknown key `severity`; expected one of `cooldown`, `for`");
-    assert_eq!(diagnostic("x = 1", |_| ()), "1:1: unknown key `x`; there are no valid names");
+    assert_eq!(diagnostic("x = 1", |_| ()), "1:1: unknown key `x`; none is defined");
 }
 
 #[test]

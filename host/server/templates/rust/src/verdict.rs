@@ -179,7 +179,16 @@ pub struct ParseNameError {
 
 impl fmt::Display for ParseNameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected one of {}, found {:?}", self.names.join(", "), self.found)
+        write!(f, "expected ")?;
+        for (index, name) in self.names.iter().enumerate() {
+            let separator = match index {
+                0 => "",
+                _ if index + 1 == self.names.len() => " or ",
+                _ => ", ",
+            };
+            write!(f, "{separator}{name:?}")?;
+        }
+        write!(f, ", found {:?}", self.found)
     }
 }
 
