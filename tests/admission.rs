@@ -122,10 +122,10 @@ async fn admit_endpoint_reports_allowed_denied_and_limited_requests() {
     let host = host(dir.path());
     let (status, body) = post_admit(&host, "orders").await;
     assert_eq!((status, &body["cost"], &body["limits"]), (StatusCode::OK, &json!(2), &json!(["pdd", "pdd_orders"])));
-    assert_eq!((&body["remaining"], &body["by"]), (&json!(3), &json!("admit/pdd.rhai")));
+    assert_eq!((&body["remaining"], &body["policy"]), (&json!(3), &json!("admit/pdd.rhai")));
     let (status, body) = post_admit(&host, "closed").await;
     let denied =
-        json!({ "decision": "denied", "reason": "closed for the night", "status": 503, "by": "admit/pdd.rhai" });
+        json!({ "decision": "denied", "reason": "closed for the night", "status": 503, "policy": "admit/pdd.rhai" });
     assert_eq!((status, body), (StatusCode::FORBIDDEN, denied));
     post_admit(&host, "orders").await;
     let (status, body) = post_admit(&host, "orders").await;

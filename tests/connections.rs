@@ -51,7 +51,7 @@ fn open(config: &RedisConfig) -> Redis {
 async fn assert_usable(config: &RedisConfig, kind: &str) -> Redis {
     let redis = open(config);
     assert_eq!(redis.health().state, ServerState::Connecting, "{kind}");
-    within_timeout(redis.ready()).await;
+    within_timeout(redis.wait_until_ready()).await;
     assert_eq!(redis.health().state, ServerState::Up, "{kind}");
     let key = |tag: &str| format!("{}count:{{{tag}}}", config.prefix);
     for tag in ["jd", "taobao", "pdd", "douyin"] {

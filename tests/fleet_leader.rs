@@ -103,7 +103,7 @@ pub async fn asked_until<T>(host: &Host, mut ask: impl AsyncFnMut() -> Option<T>
             if let Some(reply) = ask().await {
                 return reply;
             }
-            redis(host).unwrap().ready().await;
+            redis(host).unwrap().wait_until_ready().await;
             tokio::task::yield_now().await;
         }
     })

@@ -273,7 +273,7 @@ fn invalid_calls() -> Vec<InvalidRequest> {
         ),
         ("POST", "/v1/calls", call(json!({ "failure": { "codes": "1" } })), 422, "unknown field `codes`"),
         ("POST", "/v1/calls", call(json!({ "outcome": "success", "failure": {} })), 400, "failure: allowed only if"),
-        ("POST", "/v1/calls", call(json!({ "previous": "bad" })), 422, "previous: unknown value `bad`"),
+        ("POST", "/v1/calls", call(json!({ "previous_class": "bad" })), 422, "previous_class: unknown value `bad`"),
     ]
 }
 

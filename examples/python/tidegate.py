@@ -73,7 +73,7 @@ class GaveUp(Error):
     """A call failed and is not retried. `failure` is the last failure, `advice` the server's advice on it."""
 
     def __init__(self, failure, advice):
-        super().__init__(f"gave up: {failure} (class {advice.get('class')}, decided by {advice.get('by')})")
+        super().__init__(f"gave up: {failure} (class {advice.get('class')}, decided by {advice.get('policy')})")
         self.failure, self.advice = failure, advice
 
 
@@ -190,7 +190,7 @@ class Client:
 
         `refresh` renews the credentials after a failure of class `auth`, once. Raises GaveUp after the last failure.
         """
-        call_started, previous, attempt = time.monotonic(), None, 0
+        call_started, previous_class, attempt = time.monotonic(), None, 0
         while True:
             self.acquire(platform, cost, wait, endpoint)
             attempt, attempt_started = attempt + 1, time.monotonic()
@@ -202,7 +202,7 @@ class Client:
                     raise
                 advice = self.report(
                     platform, endpoint, "error", time.monotonic() - attempt_started, failure, attempt=attempt,
-                    previous=previous, elapsed_ms=_millis(time.monotonic() - call_started), idempotent=idempotent,
+                    previous_class=previous_class, elapsed_ms=_millis(time.monotonic() - call_started), idempotent=idempotent,
                     refreshes_credentials=refresh is not None,
                 )
                 if advice["action"] != "retry":
@@ -210,8 +210,8 @@ class Client:
             else:
                 self.report(platform, endpoint, "success", time.monotonic() - attempt_started)
                 return result
-            previous = advice["class"]
-            if previous == "auth":
+            previous_class = advice["class"]
+            if previous_class == "auth":
                 refresh()
             time.sleep(advice["delay_ms"] / 1000)
 

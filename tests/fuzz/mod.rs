@@ -183,7 +183,7 @@ fn root() -> PathBuf {
 /// Asserts that the position of an error is in the text or directly after its end.
 fn assert_position_in(error: &Diagnostic, text: &str) {
     let lines: Vec<_> = text.split('\n').collect();
-    assert!((1..=lines.len() + 1).contains(&error.at.line), "{error}: the text has {} lines", lines.len());
-    let length = lines.get(error.at.line - 1).map_or(0, |line| line.chars().count());
-    assert!((1..=length + 2).contains(&error.at.column), "{error}: the line has {length} characters");
+    assert!((1..=lines.len() + 1).contains(&error.position.line), "{error}: the text has {} lines", lines.len());
+    let length = lines.get(error.position.line - 1).map_or(0, |line| line.chars().count());
+    assert!((1..=length + 2).contains(&error.position.column), "{error}: the line has {length} characters");
 }

@@ -148,8 +148,8 @@ impl Exploration {
         match run.value {
             Err(error) => {
                 let diagnostic = error_diagnostic(&error, &self.limits);
-                let column = u16::try_from(diagnostic.at.column).unwrap_or(u16::MAX);
-                let line = u16::try_from(diagnostic.at.line).unwrap_or(u16::MAX);
+                let column = u16::try_from(diagnostic.position.column).unwrap_or(u16::MAX);
+                let line = u16::try_from(diagnostic.position.line).unwrap_or(u16::MAX);
                 SampleOutcome::Fault(Position::new(line, column), diagnostic.message)
             }
             Ok(value) => {

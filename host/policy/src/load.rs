@@ -38,7 +38,7 @@ pub fn load_policy(path: &Path, kind: Option<PolicyKind>, config: &PoliciesConfi
 /// assert_eq!(policy.kind(), PolicyKind::Retry);
 /// let error = load_bytes(Path::new("shop.rhai"), b"retry(throttled)", PolicyKind::Retry, &config).unwrap_err();
 /// assert!(error.to_string().starts_with("shop.rhai:1:7: unknown variable `throttled`"));
-/// assert_eq!(error.diagnostics()[0].at.column, 7);
+/// assert_eq!(error.diagnostics()[0].position.column, 7);
 /// # Ok::<(), tidegate_policy::Error>(())
 /// ```
 ///

@@ -37,7 +37,7 @@ impl Origin {
     /// Returns the diagnostic with its position in the file.
     pub fn locate(&self, diagnostic: Diagnostic) -> Diagnostic {
         let Some(text) = &self.inside else { return diagnostic };
-        let at = text.position(diagnostic.at.line, diagnostic.at.column);
+        let at = text.position(diagnostic.position.line, diagnostic.position.column);
         Diagnostic::new(at, diagnostic.message)
     }
 

@@ -114,8 +114,8 @@ impl Redis {
     }
 
     /// Waits until every known server is available; returns at once if they are available already.
-    pub async fn ready(&self) {
-        self.0.topology.ready().await;
+    pub async fn wait_until_ready(&self) {
+        self.0.topology.wait_until_ready().await;
     }
 
     /// Waits until the server that has this key is available; returns at once if it is available already.

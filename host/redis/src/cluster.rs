@@ -130,7 +130,7 @@ impl Cluster {
     }
 
     /// Waits until every known node can be used.
-    pub async fn ready(&self) {
+    pub async fn wait_until_ready(&self) {
         let mut state = self.state();
         loop {
             let nodes: Option<Vec<_>> = match &*state.borrow_and_update() {

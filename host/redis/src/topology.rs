@@ -60,10 +60,10 @@ impl Topology {
     }
 
     /// Waits until every known server can be used.
-    pub async fn ready(&self) {
+    pub async fn wait_until_ready(&self) {
         match self {
             Self::SingleNode(node) => node.wait_until_available().await,
-            Self::Cluster(cluster) => cluster.ready().await,
+            Self::Cluster(cluster) => cluster.wait_until_ready().await,
         }
     }
 

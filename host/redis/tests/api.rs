@@ -56,7 +56,7 @@ async fn durations_of_states_are_measured_with_the_clock_of_the_process() {
     assert_eq!((redis.health().state, redis.health().state_duration), (ServerState::Connecting, Duration::ZERO));
     // The wait ends with a timeout, because the server never becomes available.
     while redis.health().state != ServerState::Unavailable {
-        let _ = timeout(Duration::from_millis(10), redis.ready()).await;
+        let _ = timeout(Duration::from_millis(10), redis.wait_until_ready()).await;
     }
     assert_eq!(redis.health().state_duration, Duration::ZERO);
     clock.advance(Duration::from_secs(5));

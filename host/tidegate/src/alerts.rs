@@ -84,7 +84,7 @@ pub struct ActiveAlert {
     /// The phase: the rule fires, or its condition has not held for long enough yet.
     pub state: AlertPhase,
     /// How long the condition has held.
-    #[serde(rename = "for_ms", serialize_with = "as_millis")]
+    #[serde(rename = "active_for_ms", serialize_with = "as_millis")]
     pub active_for: Duration,
 }
 

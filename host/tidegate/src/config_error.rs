@@ -21,11 +21,11 @@ use tidegate_core::config::reader::{Diagnostic, Diagnostics};
 pub struct ConfigError {
     /// The configuration file. `None` if the configuration was not read from a file.
     file: Option<PathBuf>,
-    kind: Arc<Kind>,
+    kind: Arc<ConfigErrorKind>,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum ConfigErrorKind {
     Unreadable(io::Error),
     Invalid(Diagnostics),
     /// A value of a configuration that a program built or changed.
@@ -40,7 +40,7 @@ enum Kind {
 
 impl ConfigError {
     pub(crate) fn unreadable(error: io::Error) -> Self {
-        Self::new(Kind::Unreadable(error))
+        Self::new(ConfigErrorKind::Unreadable(error))
     }
 
     #[cfg(feature = "policies")]
@@ -50,29 +50,29 @@ impl ConfigError {
     }
 
     pub(crate) fn invalid(diagnostics: impl Into<Diagnostics>) -> Self {
-        Self::new(Kind::Invalid(diagnostics.into()))
+        Self::new(ConfigErrorKind::Invalid(diagnostics.into()))
     }
 
     #[cfg(feature = "policies")]
     pub(crate) fn channel(name: &str, error: ChannelError) -> Self {
-        Self::new(Kind::Channel(name.to_owned(), error))
+        Self::new(ConfigErrorKind::Channel(name.to_owned(), error))
     }
 
     pub(crate) fn problem(problem: ConfigProblem) -> Self {
-        Self::new(Kind::Problem(problem))
+        Self::new(ConfigErrorKind::Problem(problem))
     }
 
     #[cfg(feature = "redis")]
     pub(crate) fn redis(error: tidegate_redis::Error) -> Self {
-        Self::new(Kind::Redis(error))
+        Self::new(ConfigErrorKind::Redis(error))
     }
 
     #[cfg(not(feature = "redis"))]
     pub(crate) fn no_redis() -> Self {
-        Self::new(Kind::NoRedis)
+        Self::new(ConfigErrorKind::NoRedis)
     }
 
-    fn new(kind: Kind) -> Self {
+    fn new(kind: ConfigErrorKind) -> Self {
         Self { file: None, kind: Arc::new(kind) }
     }
 
@@ -85,7 +85,7 @@ impl ConfigError {
     #[must_use]
     pub fn diagnostics(&self) -> &[Diagnostic] {
         match &*self.kind {
-            Kind::Invalid(diagnostics) => diagnostics,
+            ConfigErrorKind::Invalid(diagnostics) => diagnostics,
             _ => &[],
         }
     }
@@ -93,14 +93,14 @@ impl ConfigError {
     /// Returns whether the configuration has mistakes. [`ConfigError::diagnostics`] lists those of a text.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
-        matches!(*self.kind, Kind::Invalid(_) | Kind::Problem(_))
+        matches!(*self.kind, ConfigErrorKind::Invalid(_) | ConfigErrorKind::Problem(_))
     }
 
     /// Returns whether a channel cannot be opened.
     #[must_use]
     pub fn is_channel(&self) -> bool {
         #[cfg(feature = "policies")]
-        return matches!(*self.kind, Kind::Channel(..));
+        return matches!(*self.kind, ConfigErrorKind::Channel(..));
         #[cfg(not(feature = "policies"))]
         false
     }
@@ -109,15 +109,15 @@ impl ConfigError {
     #[must_use]
     pub fn is_redis(&self) -> bool {
         #[cfg(feature = "redis")]
-        return matches!(*self.kind, Kind::Redis(_));
+        return matches!(*self.kind, ConfigErrorKind::Redis(_));
         #[cfg(not(feature = "redis"))]
-        matches!(*self.kind, Kind::NoRedis)
+        matches!(*self.kind, ConfigErrorKind::NoRedis)
     }
 
     /// Returns whether there is no file at the path.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(&*self.kind, Kind::Unreadable(error) if error.kind() == io::ErrorKind::NotFound)
+        matches!(&*self.kind, ConfigErrorKind::Unreadable(error) if error.kind() == io::ErrorKind::NotFound)
     }
 }
 
@@ -126,19 +126,21 @@ impl fmt::Display for ConfigError {
         let file = self.file.as_ref().map(|file| format!("{}:", file.display())).unwrap_or_default();
         let space = if file.is_empty() { "" } else { " " };
         match &*self.kind {
-            Kind::Unreadable(error) => write!(f, "{file}{space}{error}"),
+            ConfigErrorKind::Unreadable(error) => write!(f, "{file}{space}{error}"),
             #[cfg(feature = "policies")]
-            Kind::Channel(name, error) => write!(f, "{file}{space}channels.{name}: {error}"),
-            Kind::Problem(problem) => write!(f, "{file}{space}{problem}"),
+            ConfigErrorKind::Channel(name, error) => write!(f, "{file}{space}channels.{name}: {error}"),
+            ConfigErrorKind::Problem(problem) => write!(f, "{file}{space}{problem}"),
             #[cfg(feature = "redis")]
-            Kind::Redis(error) => {
+            ConfigErrorKind::Redis(error) => {
                 // The message of the error does not contain its cause, such as a missing file.
                 let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
                 write!(f, "{file}{space}[redis] {error}{cause}")
             }
             #[cfg(not(feature = "redis"))]
-            Kind::NoRedis => write!(f, "{file}{space}[redis] requires the feature `redis` of the crate `tidegate`"),
-            Kind::Invalid(diagnostics) => {
+            ConfigErrorKind::NoRedis => {
+                write!(f, "{file}{space}[redis] requires the feature `redis` of the crate `tidegate`")
+            }
+            ConfigErrorKind::Invalid(diagnostics) => {
                 let lines: Vec<_> = diagnostics.iter().map(|diagnostic| format!("{file}{diagnostic}")).collect();
                 f.write_str(&lines.join("\n"))
             }
@@ -150,14 +152,14 @@ impl Error for ConfigError {
     /// Returns the cause of the error that is displayed.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &*self.kind {
-            Kind::Invalid(_) | Kind::Problem(_) => None,
-            Kind::Unreadable(error) => error.source(),
+            ConfigErrorKind::Invalid(_) | ConfigErrorKind::Problem(_) => None,
+            ConfigErrorKind::Unreadable(error) => error.source(),
             #[cfg(feature = "redis")]
-            Kind::Redis(error) => error.source(),
+            ConfigErrorKind::Redis(error) => error.source(),
             #[cfg(not(feature = "redis"))]
-            Kind::NoRedis => None,
+            ConfigErrorKind::NoRedis => None,
             #[cfg(feature = "policies")]
-            Kind::Channel(_, error) => error.source(),
+            ConfigErrorKind::Channel(_, error) => error.source(),
         }
     }
 }

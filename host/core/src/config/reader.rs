@@ -121,7 +121,7 @@ pub(crate) fn read_layers<T>(
     drop(top);
     let mut diagnostics = report.diagnostics.take();
     // The parser guesses the values of a line with a syntax error, so other diagnostics of that line are removed.
-    diagnostics.retain(|diagnostic| !syntax_errors.iter().any(|error| error.at.line == diagnostic.at.line));
+    diagnostics.retain(|diagnostic| !syntax_errors.iter().any(|error| error.position.line == diagnostic.position.line));
     diagnostics.extend(syntax_errors);
     diagnostics.sort();
     match value {
@@ -155,7 +155,7 @@ impl Source<'_> {
     }
 
     fn diagnostic(&self, offset: usize, message: String) -> Diagnostic {
-        Diagnostic { at: self.position(offset), message: one_line(&message, MAX_MESSAGE_LENGTH) }
+        Diagnostic { position: self.position(offset), message: one_line(&message, MAX_MESSAGE_LENGTH) }
     }
 
     fn report(&self, offset: usize, path: &str, message: &str) {

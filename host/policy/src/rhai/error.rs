@@ -38,7 +38,7 @@ impl ScriptError {
 
     /// Returns the error as a diagnostic that names the sample on which it occurred.
     pub fn on_sample(self, sample: &str) -> Diagnostic {
-        Diagnostic::new(self.diagnostic.at, format!("{} (sample input: {sample})", self.diagnostic.message))
+        Diagnostic::new(self.diagnostic.position, format!("{} (sample input: {sample})", self.diagnostic.message))
     }
 }
 

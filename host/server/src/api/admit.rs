@@ -59,7 +59,7 @@ pub enum AdmitResponse {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(examples(json!({
     "decision": "allowed", "cost": 1, "limits": ["pdd"], "remaining": 399,
-    "reservations": { "pdd": "0.1.1.0.399.0.0" }, "by": "fallback"
+    "reservations": { "pdd": "0.1.1.0.399.0.0" }, "policy": "fallback"
 })))]
 pub struct AllowedRequest {
     /// The decision.
@@ -74,13 +74,13 @@ pub struct AllowedRequest {
     /// its tokens.
     pub reservations: BTreeMap<String, String>,
     /// The file of the policy that decided, or `fallback`.
-    pub by: String,
+    pub policy: String,
 }
 
 /// A request that the policy denies.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(examples(json!({
-    "decision": "denied", "reason": "no orders at night", "status": 403, "by": "admit/pdd.rhai"
+    "decision": "denied", "reason": "no orders at night", "status": 403, "policy": "admit/pdd.rhai"
 })))]
 pub struct DeniedRequest {
     /// The decision.
@@ -90,7 +90,7 @@ pub struct DeniedRequest {
     /// The HTTP status to return to the caller.
     pub status: u16,
     /// The file of the policy that decided.
-    pub by: String,
+    pub policy: String,
 }
 
 /// Evaluates the admission policy, then reserves tokens from every limit that applies to the request. Dropping the
@@ -118,7 +118,7 @@ pub async fn admit(host: &Host, request: AdmitRequest) -> Result<AdmitResponse, 
             limits: admitted.limits().map(str::to_owned).collect(),
             remaining: reservations.remaining(),
             reservations: reservations.ids().map(|(limit, id)| (limit.to_owned(), id.to_string())).collect(),
-            by: admitted.policy().to_owned(),
+            policy: admitted.policy().to_owned(),
         })),
         Err(LimitRefused { limit, refusal, .. }) => {
             host.metrics().record(&request.platform, &request.endpoint, Outcome::Limited, Duration::ZERO);
@@ -130,6 +130,6 @@ pub async fn admit(host: &Host, request: AdmitRequest) -> Result<AdmitResponse, 
 /// Returns why the policy denied the request, or an error if its platform is unknown.
 fn denied(error: &AdmitError) -> Result<DeniedRequest, ApiError> {
     let denied = error.denied().ok_or_else(|| ApiError::not_found(error.to_string()))?;
-    let (reason, by) = (denied.reason.clone(), denied.policy.to_string());
-    Ok(DeniedRequest { decision: DeniedDecision::Denied, reason, status: denied.status, by })
+    let (reason, policy) = (denied.reason.clone(), denied.policy.to_string());
+    Ok(DeniedRequest { decision: DeniedDecision::Denied, reason, status: denied.status, policy })
 }

@@ -57,13 +57,13 @@ pub struct AlertInfo {
     #[schema(value_type = AlertStateName)]
     pub state: String,
     /// How long the condition has held, in milliseconds.
-    pub for_ms: u64,
+    pub active_for_ms: u64,
 }
 
 impl From<ActiveAlert> for AlertInfo {
     fn from(alert: ActiveAlert) -> Self {
         let ActiveAlert { rule, severity, platform, endpoint, state, active_for, .. } = alert;
-        Self { rule, severity, platform, endpoint, state: state.as_str().to_owned(), for_ms: millis(active_for) }
+        Self { rule, severity, platform, endpoint, state: state.as_str().to_owned(), active_for_ms: millis(active_for) }
     }
 }
 

@@ -48,7 +48,7 @@ pub struct CallReport {
     pub elapsed_ms: u64,
     /// The failure class of the previous attempt.
     #[schema(value_type = Option<ClassName>)]
-    pub previous: Option<Class>,
+    pub previous_class: Option<Class>,
     /// Whether the platform may execute the call twice. A call that is not idempotent is retried only after a response
     /// of class `throttled`, because then the platform did not execute it.
     #[serde(default = "idempotent_by_default")]
@@ -98,7 +98,7 @@ fn idempotent_by_default() -> bool {
 /// The advice on a failed call.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Advice, examples(json!({
-    "action": "retry", "delay_ms": 1104, "class": "transient", "reason": null, "by": "retry/taobao.rhai"
+    "action": "retry", "delay_ms": 1104, "class": "transient", "reason": null, "policy": "retry/taobao.rhai"
 })))]
 pub struct CallAdvice {
     /// Whether to retry the call.
@@ -113,7 +113,7 @@ pub struct CallAdvice {
     #[schema(required)]
     pub reason: Option<String>,
     /// The file of the policy that decided, or `fallback`.
-    pub by: String,
+    pub policy: String,
 }
 
 /// What to do after a failed call.
@@ -158,11 +158,11 @@ pub async fn record(host: &Host, call: CallReport) -> Result<Option<CallAdvice>,
     let options = CallOptions::default()
         .idempotent(call.idempotent)
         .refreshes_credentials(call.refreshes_credentials)
-        .previous_class(call.previous);
+        .previous_class(call.previous_class);
     let advice = host.advise(&failure, options).await;
     let (delay, Verdict { class, reason, .. }) = (advice.delay(), advice.verdict);
     let action = if delay.is_some() { AdvisedAction::Retry } else { AdvisedAction::GiveUp };
-    Ok(Some(CallAdvice { action, delay_ms: delay.map(millis), class, reason, by: advice.policy.to_string() }))
+    Ok(Some(CallAdvice { action, delay_ms: delay.map(millis), class, reason, policy: advice.policy.to_string() }))
 }
 
 /// Rejects a failure whose response is a success, most likely because its sender reports every response.

@@ -84,7 +84,7 @@ fn scope(platform: &str, endpoint: Option<&str>) -> String {
 fn active(alerts: &AlertsResponse) -> String {
     let rows = alerts.active.iter().map(|alert| {
         let scope = scope(&alert.platform, alert.endpoint.as_deref());
-        let (severity, duration) = (alert.severity.to_string(), output::millis(alert.for_ms));
+        let (severity, duration) = (alert.severity.to_string(), output::millis(alert.active_for_ms));
         vec![text(&alert.rule), severity, scope, text(&alert.state), duration]
     });
     output::table(&["rule", "severity", "scope", "state", "duration"], rows)

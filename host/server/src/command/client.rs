@@ -126,7 +126,7 @@ impl Client {
             Self::Redis(host) => {
                 if let Some(redis) = redis(host) {
                     // Wait for the first connection: before it, the health is only "connecting".
-                    let _ = tokio::time::timeout(REDIS_TIMEOUT, redis.ready()).await;
+                    let _ = tokio::time::timeout(REDIS_TIMEOUT, redis.wait_until_ready()).await;
                 }
                 Ok(api::redis::status(host).await)
             }

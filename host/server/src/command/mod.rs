@@ -96,6 +96,8 @@ pub enum Command {
     /// `[platforms.NAME] error` describes. An alert input may have a `windows` object: the values that `window("1h")`
     /// and other ranges return.
     ///
+    /// If the failure is a response without an error, no policy is evaluated, and the output is `success: true`.
+    ///
     /// Exits with 1 if the policy faults.
     Eval(eval::Eval),
     /// Create a policy and its test cases from a template.

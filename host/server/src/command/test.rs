@@ -56,14 +56,18 @@ struct TestPlan {
 /// The policies that the paths of the command select.
 #[derive(Default)]
 struct SelectedPolicies {
-    /// Policies with cases. Those that a path names are always tested.
-    tested: Vec<(TestedPolicy, Named)>,
+    /// Policies with cases.
+    tested: Vec<SelectedPolicy>,
     /// The paths of policies without cases.
     untested: Vec<PathBuf>,
 }
 
-/// Whether a path of the command names the policy or its case file, and not only a directory.
-type Named = bool;
+struct SelectedPolicy {
+    tested: TestedPolicy,
+    /// Whether a path of the command names the policy or its case file, and not only a directory. Such a policy is
+    /// always tested.
+    is_named: bool,
+}
 
 /// The test results of one policy.
 struct TestReport {
@@ -123,7 +127,7 @@ fn run_on_changes(plan: &TestPlan) -> Result<ExitCode, UsageError> {
 /// Returns a hash of the names and contents of all policies and case files.
 fn fingerprint(paths: &[PathBuf]) -> Vec<u8> {
     let SelectedPolicies { tested, untested } = select(paths).unwrap_or_default();
-    let files = tested.iter().flat_map(|(tested, _)| [&tested.policy, &tested.cases]).chain(&untested);
+    let files = tested.iter().flat_map(|policy| [&policy.tested.policy, &policy.tested.cases]).chain(&untested);
     let mut digest = Sha256::new();
     for file in files {
         digest.update(file.as_os_str().as_encoded_bytes());
@@ -139,11 +143,11 @@ fn select(paths: &[PathBuf]) -> Result<SelectedPolicies, UsageError> {
         if path.is_dir() {
             let (with_cases, without_cases) =
                 cases::find(path).map_err(|error| UsageError(format!("{}: {error}", path.display())))?;
-            selected.tested.extend(with_cases.into_iter().map(|tested| (tested, false)));
+            selected.tested.extend(with_cases.into_iter().map(|tested| SelectedPolicy { tested, is_named: false }));
             selected.untested.extend(without_cases);
         } else {
-            let named = TestedPolicy::from_file(path).map_err(UsageError)?;
-            selected.tested.extend(named.into_iter().map(|tested| (tested, true)));
+            let tested = TestedPolicy::from_file(path).map_err(UsageError)?;
+            selected.tested.extend(tested.into_iter().map(|tested| SelectedPolicy { tested, is_named: true }));
         }
     }
     Ok(selected)
@@ -156,7 +160,7 @@ fn run_tests(plan: &TestPlan) -> Result<(bool, Value, String), UsageError> {
         let paths: Vec<_> = plan.paths.iter().map(|path| path.display().to_string()).collect();
         return Err(UsageError(format!("{}: no policies found in retry/, alerts/ or admit/", paths.join(", "))));
     }
-    let reports: Vec<_> = tested.into_iter().map(|(tested, named)| plan.report(tested, named)).collect();
+    let reports: Vec<_> = tested.into_iter().map(|policy| plan.report(policy)).collect();
     let (passed, failed) =
         reports.iter().map(TestReport::count).fold((0, 0), |sum, (passed, failed)| (sum.0 + passed, sum.1 + failed));
     let skipped = reports.iter().filter(|report| matches!(report.outcome, TestOutcome::Skipped(_))).count();
@@ -176,8 +180,8 @@ fn run_tests(plan: &TestPlan) -> Result<(bool, Value, String), UsageError> {
 
 impl TestPlan {
     /// Runs the cases of one policy, unless no call uses it with this configuration.
-    fn report(&self, tested: TestedPolicy, named: Named) -> TestReport {
-        let (outcome, hint) = match self.reason_to_skip(&tested).filter(|_| !named) {
+    fn report(&self, SelectedPolicy { tested, is_named }: SelectedPolicy) -> TestReport {
+        let (outcome, hint) = match self.reason_to_skip(&tested).filter(|_| !is_named) {
             Some(reason) => (TestOutcome::Skipped(reason), None),
             None => match cases::run(&tested, &self.config) {
                 Ok(results) => (TestOutcome::Finished(results), self.hint(&tested)),

@@ -111,10 +111,7 @@ fn found_words(found: Unexpected<'_>) -> String {
         Unexpected::Signed(value) => value.to_string(),
         // Unlike `Display`, `Debug` prints 1.0 as it is.
         Unexpected::Float(value) => format!("{value:?}"),
-        Unexpected::Str(text) if text.chars().count() > MAX_QUOTED => {
-            format!("{:?}…", text.chars().take(MAX_QUOTED).collect::<String>())
-        }
-        Unexpected::Str(text) => format!("{text:?}"),
+        Unexpected::Str(text) => one_line(&format!("{text:?}"), MAX_QUOTED),
         Unexpected::Unit | Unexpected::Option => "null".to_owned(),
         Unexpected::Seq => "an array".to_owned(),
         Unexpected::Map => "an object".to_owned(),
@@ -338,7 +335,7 @@ mod tests {
         }
         assert_eq!(read_value::<Required>(json!({})).unwrap_err().to_string(), "missing field `count`");
         let long = read_value::<Example>(json!({ "count": "x".repeat(61) })).unwrap_err().to_string();
-        assert_eq!(long, format!("count: expected a whole number of at least 0, found \"{}\"…", "x".repeat(60)));
+        assert_eq!(long, format!("count: expected a whole number of at least 0, found \"{}…", "x".repeat(59)));
     }
 
     #[test]

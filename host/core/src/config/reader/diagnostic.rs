@@ -29,7 +29,7 @@ impl fmt::Display for Position {
 #[non_exhaustive]
 pub struct Diagnostic {
     /// Where the mistake is.
-    pub at: Position,
+    pub position: Position,
     /// The message, which starts with the path of the key: what was expected, what was found, how to fix it.
     pub message: String,
 }
@@ -37,14 +37,14 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// Creates a diagnostic.
     #[must_use]
-    pub fn new(at: Position, message: impl Into<String>) -> Self {
-        Self { at, message: message.into() }
+    pub fn new(position: Position, message: impl Into<String>) -> Self {
+        Self { position, message: message.into() }
     }
 }
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.at, self.message)
+        write!(f, "{}: {}", self.position, self.message)
     }
 }
 

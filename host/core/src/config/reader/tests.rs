@@ -182,8 +182,8 @@ proptest! {
             x
         });
         for diagnostic in result.err().iter().flatten() {
-            let line = random.split('\n').nth(diagnostic.at.line - 1);
-            prop_assert!(line.is_some_and(|line| diagnostic.at.column <= line.chars().count() + 1), "{diagnostic}");
+            let line = random.split('\n').nth(diagnostic.position.line - 1);
+            prop_assert!(line.is_some_and(|line| diagnostic.position.column <= line.chars().count() + 1), "{diagnostic}");
         }
     }
 
