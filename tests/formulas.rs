@@ -79,8 +79,8 @@ proptest! {
     #[test]
     fn formula_equals_the_interpreter(text in condition(), samples in prop::collection::vec(stats(), 8)) {
         let dir = tempfile::tempdir().unwrap();
-        // A script that declares a variable runs in the interpreter. A condition that is rejected, such as `0.1 == 0.3`,
-        // is rejected in both forms.
+        // A script that declares a variable runs in the interpreter. A condition that is rejected, such as
+        // `0.1 == 0.3`, is rejected in both forms.
         let script_text = format!("let x = 1.0; x > 0.5 && ({text})");
         let (formula, script) = (load(dir.path(), "a.rhai", &text), load(dir.path(), "b.rhai", &script_text));
         if let (Ok(formula), Ok(script)) = (formula, script) {

@@ -34,8 +34,8 @@ impl Write for Log {
 
 #[tokio::test]
 async fn every_request_is_logged_with_its_route_and_without_its_values() {
-    // While only one subscriber exists, tracing asks the one of the current thread whether a message is of interest, and
-    // keeps the answer. A test in another thread would switch off the messages of this one.
+    // While only one subscriber exists, tracing asks the one of the current thread whether a message is of interest,
+    // and keeps the answer. A test in another thread would switch off the messages of this one.
     let _other: tracing::Dispatch = tracing_subscriber::registry().into();
     let log = Log::default();
     let writer = log.clone();

@@ -1,7 +1,7 @@
 //! `cargo xtask guests`: builds the Wasm components of the guests with `tidegate build`.
 //!
-//! The components are written to `target/guests`, not to `policies/`: a platform has only one retry policy, and the shipped
-//! one is a script.
+//! The components are written to `target/guests`, not to `policies/`: a platform has only one retry policy, and the
+//! shipped one is a script.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,8 +24,8 @@ const EXIT_MISSING_TOOL: i32 = 2;
 /// The component of `policies/guests/pdd`.
 pub const PDD_COMPONENT: &str = "target/guests/rust/retry/pdd.wasm";
 
-/// Builds every guest in `policies/guests` and writes the components below `target/guests/rust`. Installs a Wasm toolchain
-/// if none is installed.
+/// Builds every guest in `policies/guests` and writes the components below `target/guests/rust`. Installs a Wasm
+/// toolchain if none is installed.
 ///
 /// The binary `tidegate` must have been built before.
 ///

@@ -1,7 +1,7 @@
 //! `cargo xtask sync`: updates the files that exist more than once.
 //!
-//! A package contains only files below its own directory. Therefore a file that two packages need exists in both. One of
-//! them is the source, which people edit; the others are copies.
+//! A package contains only files below its own directory. Therefore a file that two packages need exists in both. One
+//! of them is the source, which people edit; the others are copies.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,7 +65,8 @@ pub fn check() -> Result<()> {
     ))
 }
 
-/// Returns the directories of the packages that are published, below the workspace. Each contains a copy of the license.
+/// Returns the directories of the packages that are published, below the workspace. Each contains a copy of the
+/// license.
 fn published_packages() -> Result<Vec<PathBuf>> {
     let metadata = cargo_output(&["metadata", "--no-deps", "--offline", "--format-version", "1"])?;
     let metadata: Value = serde_json::from_str(&metadata).map_err(|error| format!("`cargo metadata`: {error}"))?;

@@ -89,8 +89,8 @@ fn router(host: Host, options: &Options) -> Result<Router, String> {
 
 /// Returns the platform and the endpoint of a request.
 ///
-/// The first path segment names the platform. The endpoint is the query parameter `method`, which TOP's gateways use. If
-/// it is absent, the endpoint is the path up to the first segment that contains a digit. With order numbers in the
+/// The first path segment names the platform. The endpoint is the query parameter `method`, which TOP's gateways use.
+/// If it is absent, the endpoint is the path up to the first segment that contains a digit. With order numbers in the
 /// endpoint, every order would have its own metrics.
 fn route(request: &http::request::Parts) -> Option<Route> {
     let (platform, path) = upstream::split(&request.uri)?;

@@ -21,8 +21,8 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Creates a backoff without jitter, from the delay after the first attempt and the maximum delay. A base delay above
-    /// the maximum is lowered to it.
+    /// Creates a backoff without jitter, from the delay after the first attempt and the maximum delay. A base delay
+    /// above the maximum is lowered to it.
     #[must_use]
     pub const fn new(base_delay: Duration, max_delay: Duration) -> Self {
         let is_above = base_delay.as_nanos() > max_delay.as_nanos();

@@ -1,5 +1,5 @@
-//! The notes of `tidegate check`: likely mistakes in Rhai policies that load without errors. It runs each script on many
-//! samples, and examines its source.
+//! The notes of `tidegate check`: likely mistakes in Rhai policies that load without errors. It runs each script on
+//! many samples, and examines its source.
 //!
 //! Hosts that embed [tidegate](https://docs.rs/tidegate) do not need this crate.
 

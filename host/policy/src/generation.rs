@@ -133,8 +133,8 @@ impl Generation {
         self.decision(fallback::classify(failure), FALLBACK.into(), fault)
     }
 
-    /// Returns whether a policy is evaluated for failures of this platform. If not, [`Generation::classify`] returns the
-    /// verdict of the fallback, within a microsecond.
+    /// Returns whether a policy is evaluated for failures of this platform. If not, [`Generation::classify`] returns
+    /// the verdict of the fallback, within a microsecond.
     #[must_use]
     pub fn has_retry_policy(&self, platform: &str) -> bool {
         [platform, DEFAULT].iter().any(|name| self.retry.contains_key(*name))

@@ -154,7 +154,8 @@ impl RuleReader<'_> {
         Some(Rule { name, severity, timing, window, min_samples, channels, scope, platforms, condition, policy })
     }
 
-    /// Reads the condition of a rule, which is inline or an alert condition in a file. Returns it with its text or path.
+    /// Reads the condition of a rule, which is inline or an alert condition in a file. Returns it with its text or
+    /// path.
     fn condition(
         &self,
         name: &str,

@@ -1,7 +1,7 @@
 //! The scripts of a policy directory, for tools that analyze them.
 //!
-//! [`sources`] finds the scripts, [`ParsedScript`] parses one, and [`Contract`] lists the variables and functions that it
-//! can use. A tool can run a script too, on an engine of [`new_engine`] and inside of [`CallContext::provide`].
+//! [`sources`] finds the scripts, [`ParsedScript`] parses one, and [`Contract`] lists the variables and functions that
+//! it can use. A tool can run a script too, on an engine of [`new_engine`] and inside of [`CallContext::provide`].
 //!
 //! The syntax tree consists of types of the crate `rhai`, in the exact version that this crate uses. The module is
 //! exempt from semantic versioning: it exists for the crate `tidegate-lint`.

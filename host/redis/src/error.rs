@@ -37,7 +37,8 @@ impl Error {
         Self(ErrorKind::NoRuntime)
     }
 
-    /// Returns the key of `[redis]` whose value is invalid, such as `url`; `None` if the configuration is not the cause.
+    /// Returns the key of `[redis]` whose value is invalid, such as `url`; `None` if the configuration is not the
+    /// cause.
     #[must_use]
     pub fn setting_key(&self) -> Option<&str> {
         match &self.0 {

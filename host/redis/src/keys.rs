@@ -175,8 +175,8 @@ impl Keys {
         format!("{}alerts:{{alerts}}:last", self.prefix)
     }
 
-    /// Returns the key of the id of the last notification that was added from the memory of one process (`origin`) after
-    /// an outage: a string, kept for `[alerting] history`.
+    /// Returns the key of the id of the last notification that was added from the memory of one process (`origin`)
+    /// after an outage: a string, kept for `[alerting] history`.
     #[must_use]
     pub fn alerts_added(&self, origin: &str) -> String {
         format!("{}alerts:{{alerts}}:added:{origin}", self.prefix)

@@ -132,8 +132,8 @@ impl Alerts {
         self.0.channels.load().get(channel).map(|channel| Arc::clone(&channel.notifier))
     }
 
-    /// Logs a new notification, at the level of its severity, unless one of its channels is the log. A resolved alert is
-    /// logged at level INFO.
+    /// Logs a new notification, at the level of its severity, unless one of its channels is the log. A resolved alert
+    /// is logged at level INFO.
     pub(crate) fn log(&self, RoutedNotification { notification, channels, .. }: &RoutedNotification) {
         if channels.iter().any(|channel| self.notifier(channel).is_some_and(|notifier| notifier.is_log())) {
             return;

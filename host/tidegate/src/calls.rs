@@ -57,8 +57,8 @@ impl Host {
         advise(context, Arc::new(failure.clone()), options, &context.retry_config(&failure.platform)).await
     }
 
-    /// Evaluates the admission policy of the request's platform and selects the limits that apply. It takes nothing from
-    /// the limits.
+    /// Evaluates the admission policy of the request's platform and selects the limits that apply. It takes nothing
+    /// from the limits.
     ///
     /// A policy runs on tokio's blocking pool; a platform without an admission policy needs no hop to it.
     ///

@@ -101,9 +101,9 @@ impl HostBuilder {
         self
     }
 
-    /// Makes the host read-only: it does not change limits in Redis, even if its configuration differs. It is not one of
-    /// the processes that share Redis: it has no local share of a limit while Redis is unavailable, and [`Host::run`]
-    /// neither evaluates alert rules nor sends notifications.
+    /// Makes the host read-only: it does not change limits in Redis, even if its configuration differs. It is not one
+    /// of the processes that share Redis: it has no local share of a limit while Redis is unavailable, and
+    /// [`Host::run`] neither evaluates alert rules nor sends notifications.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
@@ -136,7 +136,8 @@ impl HostBuilder {
     /// Builds the host. A configuration with `[redis]` requires a tokio runtime.
     ///
     /// If the configuration has `[redis]`, limits, locks, metrics and alerts are stored there. Redis need not be
-    /// reachable yet. The channels of the configuration are opened, and alerts are sent to them while [`Host::run`] runs.
+    /// reachable yet. The channels of the configuration are opened, and alerts are sent to them while [`Host::run`]
+    /// runs.
     ///
     /// # Errors
     /// Returns an error if a value of the configuration is invalid, if a channel cannot be opened, or if the

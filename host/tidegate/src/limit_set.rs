@@ -49,8 +49,8 @@ impl Reservations {
         self.remaining
     }
 
-    /// Returns the names of the limits with the ids of their reservations. It omits a limit that allowed the call without
-    /// its bucket because Redis was unavailable.
+    /// Returns the names of the limits with the ids of their reservations. It omits a limit that allowed the call
+    /// without its bucket because Redis was unavailable.
     pub fn ids(&self) -> impl Iterator<Item = (&str, &ReservationId)> {
         self.reserved.iter().map(|(limit, id)| (limit.name.as_str(), id))
     }
@@ -93,8 +93,8 @@ impl LimitSet {
 
     /// Takes the cost from every limit and waits at most `timeout` in total.
     ///
-    /// If a limit refuses, or the caller is dropped while it waits, the tokens that were already taken are returned. The
-    /// deadline is in tokio's time and not in the time of the host's clock, because the waits that it ends are.
+    /// If a limit refuses, or the caller is dropped while it waits, the tokens that were already taken are returned.
+    /// The deadline is in tokio's time and not in the time of the host's clock, because the waits that it ends are.
     pub async fn reserve(&self, cost: u64, timeout: Duration) -> Result<Reservations, LimitRefused> {
         let deadline = Instant::now() + timeout.min(MAX_WAIT);
         let mut taken = TakenTokens { reserved: Vec::new(), runtime: Handle::try_current().ok() };

@@ -29,8 +29,8 @@ pub fn limit(name: &str) -> Option<LimitStatus> {
     limits::limit(name)
 }
 
-/// Returns the body of the platform's response: its first 64 KiB as text, or `None` if no response arrived. Only a retry
-/// policy can call this function: the host rejects any other component that contains a call of it.
+/// Returns the body of the platform's response: its first 64 KiB as text, or `None` if no response arrived. Only a
+/// retry policy can call this function: the host rejects any other component that contains a call of it.
 ///
 /// The host keeps the bodies of a platform's responses only if the platform's policy contains a call of this function.
 /// Other policies cost nothing.

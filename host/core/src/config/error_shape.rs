@@ -7,8 +7,8 @@ use super::reader::{self, Diagnostics, Section, TomlValue, one_or_list, parsed, 
 use crate::failure::is_header_name;
 use crate::text::one_line;
 
-/// One place where a platform puts errors in its responses: the path of an object in the body, the fields of the object,
-/// and the conditions under which the object is an error.
+/// One place where a platform puts errors in its responses: the path of an object in the body, the fields of the
+/// object, and the conditions under which the object is an error.
 ///
 /// The object is an error if it is present and every condition that is given holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

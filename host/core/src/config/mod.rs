@@ -195,8 +195,8 @@ impl Config {
         Self::built_in("presets = [\"platforms\"]")
     }
 
-    /// Parses a configuration. Values that it omits have their defaults. It cannot refer to environment variables, files
-    /// and channel kinds; for these, use a [`Parser`].
+    /// Parses a configuration. Values that it omits have their defaults. It cannot refer to environment variables,
+    /// files and channel kinds; for these, use a [`Parser`].
     ///
     /// # Errors
     /// Returns every mistake of the text, each with its position and how to fix it.

@@ -114,8 +114,8 @@ impl Operand {
         }
     }
 
-    /// Converts both sides of an operator; returns `None` for two integer literals, because integer arithmetic is left to
-    /// the interpreter.
+    /// Converts both sides of an operator; returns `None` for two integer literals, because integer arithmetic is left
+    /// to the interpreter.
     fn pair(left: &Expr, right: &Expr) -> Option<(Self, Self)> {
         let is_integer = |side: &Expr| matches!(side, Expr::IntegerConstant(..));
         if is_integer(left) && is_integer(right) {

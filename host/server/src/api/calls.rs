@@ -82,8 +82,8 @@ pub struct FailureReport {
     pub headers: Vec<(String, String)>,
     /// The wait that the response asked for, in milliseconds.
     pub retry_after_ms: Option<u64>,
-    /// The body of the response. Code, sub code and message that are absent are read from it, as `[platforms.NAME] error`
-    /// in the configuration describes. A policy can read its first 64 KiB.
+    /// The body of the response. Code, sub code and message that are absent are read from it, as
+    /// `[platforms.NAME] error` in the configuration describes. A policy can read its first 64 KiB.
     pub body: Option<String>,
 }
 

@@ -14,8 +14,8 @@ use super::redis::RedisState;
     "config": { "reloads": 0, "stale": false }, "redis": null
 })))]
 pub struct HealthResponse {
-    /// `ok`, `stale` if a changed configuration or policy is not active, a policy is quarantined or the policy directory
-    /// cannot be read, or `degraded` if Redis is not fully available.
+    /// `ok`, `stale` if a changed configuration or policy is not active, a policy is quarantined or the policy
+    /// directory cannot be read, or `degraded` if Redis is not fully available.
     pub status: HealthStatus,
     /// The policies.
     pub policies: PoliciesSummary,

@@ -72,8 +72,8 @@ impl PlatformResponse {
         Some(Self { status: StatusCode::from_u16(status).ok()?, headers, body })
     }
 
-    /// Returns the failure that the response describes, with the body, or `None` if the call succeeded. The error shapes
-    /// of the platform are those of `config`.
+    /// Returns the failure that the response describes, with the body, or `None` if the call succeeded. The error
+    /// shapes of the platform are those of `config`.
     #[must_use]
     pub fn failure(&self, config: &Config, platform: &str, at_ms: u64) -> Option<Failure> {
         let body = self.body.as_bytes();

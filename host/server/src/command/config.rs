@@ -35,8 +35,8 @@ pub struct ConfigCommand {
 enum Action {
     /// Print every value of the effective configuration with its origin.
     ///
-    /// The origin is the line of the configuration file, a preset, the built-in defaults, or for a secret the environment
-    /// variable or file that contains it. Secrets are printed as `***`.
+    /// The origin is the line of the configuration file, a preset, the built-in defaults, or for a secret the
+    /// environment variable or file that contains it. Secrets are printed as `***`.
     ///
     /// Not printed: optional keys that have no value, such as `[decisions] file`; a section `[redis]` that is absent;
     /// keys that a section takes from another one, such as `[platforms.NAME.retry]` from `[retry]`; and the keys of

@@ -1,7 +1,7 @@
 //! The command line. Each subcommand has its own file.
 //!
-//! Exit status: 0 success; 1 a check, test, build, evaluation or replay failed; 2 usage or configuration error, or server
-//! unreachable.
+//! Exit status: 0 success; 1 a check, test, build, evaluation or replay failed; 2 usage or configuration error, or
+//! server unreachable.
 
 mod alerts;
 mod bench;
@@ -153,8 +153,8 @@ pub enum Command {
     Locks(locks::Locks),
     /// Print the health of the Redis connection.
     ///
-    /// Prints the state of the connection as a whole and of each Redis server, and the tidegate processes that share it,
-    /// with the hashes of their policies and alert rules. Exits with 2 if no Redis server can be used.
+    /// Prints the state of the connection as a whole and of each Redis server, and the tidegate processes that share
+    /// it, with the hashes of their policies and alert rules. Exits with 2 if no Redis server can be used.
     Status(status::Status),
     /// Measure the performance of limits, locks, metrics and policies on this machine.
     ///

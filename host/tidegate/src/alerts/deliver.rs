@@ -76,7 +76,8 @@ impl Deliveries {
     }
 
     /// Ends all deliveries, because another process takes them over. A delivery that waits for its next attempt ends at
-    /// once. An attempt in progress has [`STOP_GRACE`] to end, because it is unknown whether an interrupted one was sent.
+    /// once. An attempt in progress has [`STOP_GRACE`] to end, because it is unknown whether an interrupted one was
+    /// sent.
     pub async fn stop(&mut self) {
         std::mem::take(&mut self.stop).cancel();
         if timeout(STOP_GRACE, self.drain()).await.is_err() {

@@ -1,10 +1,10 @@
 //! Built-in alerts while the alert store is unavailable.
 //!
-//! Without the store there is no leader, and no process can know what the others do. Therefore only the process that led
-//! last evaluates the built-in alerts: it keeps their states and notifications in memory, delivers them, and adds them to
-//! the store when that is available again. If this process ends first, these alerts are lost. No other process takes over: a
-//! process cannot distinguish a leader that died from one that it cannot reach, so every process would report the same
-//! outage.
+//! Without the store there is no leader, and no process can know what the others do. Therefore only the process that
+//! led last evaluates the built-in alerts: it keeps their states and notifications in memory, delivers them, and adds
+//! them to the store when that is available again. If this process ends first, these alerts are lost. No other process
+//! takes over: a process cannot distinguish a leader that died from one that it cannot reach, so every process would
+//! report the same outage.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -52,8 +52,8 @@ impl BlockingAdmitted {
     /// Takes the cost from every limit if it is available now.
     ///
     /// # Errors
-    /// Returns an error with the [`refusal`](BlockingError::refusal) if one of the limits refuses; this takes nothing from
-    /// any limit. Returns an error if called inside an async runtime.
+    /// Returns an error with the [`refusal`](BlockingError::refusal) if one of the limits refuses; this takes nothing
+    /// from any limit. Returns an error if called inside an async runtime.
     pub fn check(&self) -> Result<Allowed, BlockingError> {
         Ok(self.background.wait(self.inner.check())??)
     }
@@ -66,8 +66,8 @@ impl BlockingAdmitted {
         Ok(self.background.wait(self.inner.acquire(timeout))??)
     }
 
-    /// Waits as [`BlockingAdmitted::acquire`] does and returns reservations. If the request is then not sent, the caller
-    /// can cancel them.
+    /// Waits as [`BlockingAdmitted::acquire`] does and returns reservations. If the request is then not sent, the
+    /// caller can cancel them.
     ///
     /// # Errors
     /// Returns the errors of [`BlockingAdmitted::check`].

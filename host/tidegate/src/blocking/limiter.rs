@@ -51,8 +51,8 @@ impl BlockingLimiter {
     /// Takes `cost` tokens if they are available now.
     ///
     /// # Errors
-    /// Returns an error with the [`refusal`](BlockingError::refusal) if they are not; a refusal takes nothing. Returns an
-    /// error if called inside an async runtime.
+    /// Returns an error with the [`refusal`](BlockingError::refusal) if they are not; a refusal takes nothing. Returns
+    /// an error if called inside an async runtime.
     pub fn check(&self, cost: u64) -> Result<Allowed, BlockingError> {
         Ok(self.background.wait(self.inner.check(cost))??)
     }
@@ -60,18 +60,18 @@ impl BlockingLimiter {
     /// Waits for `cost` tokens, at most for `timeout` and never longer than 30 s. Calls are served in order of arrival.
     ///
     /// # Errors
-    /// Returns an error with the [`refusal`](BlockingError::refusal) if the tokens will not be available in time; a refusal
-    /// takes nothing. Returns an error if called inside an async runtime.
+    /// Returns an error with the [`refusal`](BlockingError::refusal) if the tokens will not be available in time; a
+    /// refusal takes nothing. Returns an error if called inside an async runtime.
     pub fn acquire(&self, cost: u64, timeout: Duration) -> Result<Allowed, BlockingError> {
         Ok(self.background.wait(self.inner.acquire(cost, timeout))??)
     }
 
-    /// Waits as [`BlockingLimiter::acquire`] does and returns a reservation. If the call is then not sent, the caller can
-    /// cancel the reservation.
+    /// Waits as [`BlockingLimiter::acquire`] does and returns a reservation. If the call is then not sent, the caller
+    /// can cancel the reservation.
     ///
     /// # Errors
-    /// Returns an error with the [`refusal`](BlockingError::refusal) if the tokens will not be available in time; a refusal
-    /// takes nothing. Returns an error if called inside an async runtime.
+    /// Returns an error with the [`refusal`](BlockingError::refusal) if the tokens will not be available in time; a
+    /// refusal takes nothing. Returns an error if called inside an async runtime.
     pub fn reserve(&self, cost: u64, timeout: Duration) -> Result<BlockingReservation, BlockingError> {
         let inner = self.background.wait(self.inner.reserve(cost, timeout))??;
         Ok(BlockingReservation { inner, background: Arc::clone(&self.background) })

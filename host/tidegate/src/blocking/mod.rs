@@ -114,8 +114,8 @@ impl BlockingHost {
     /// Evaluates the admission policy of the request's platform and selects the limits that apply; see [`Host::admit`].
     ///
     /// # Errors
-    /// Returns an error if a policy denied the request ([`BlockingError::denied`]), if the configuration has no limit for
-    /// the platform, or if called inside an async runtime.
+    /// Returns an error if a policy denied the request ([`BlockingError::denied`]), if the configuration has no limit
+    /// for the platform, or if called inside an async runtime.
     pub fn admit(&self, request: &Request) -> Result<BlockingAdmitted, BlockingError> {
         let inner = self.background.wait(self.host.admit(request))??;
         Ok(BlockingAdmitted { inner, background: Arc::clone(&self.background) })

@@ -67,8 +67,8 @@ impl Locks {
     /// the owner disappears just as the lock is granted, the lock stays held until its TTL has passed.
     ///
     /// # Errors
-    /// Returns an error with [`LockError::held`] if another owner held the lock the whole time. Returns an error if name,
-    /// owner, id or TTL is invalid, or if the store is unavailable.
+    /// Returns an error with [`LockError::held`] if another owner held the lock the whole time. Returns an error if
+    /// name, owner, id or TTL is invalid, or if the store is unavailable.
     pub async fn acquire_for(
         &self,
         request: LockRequest<'_>,

@@ -17,7 +17,8 @@ const FLEET: &str = "fleet";
 /// The maximum number of processes that a detail names for each hash.
 const MAX_NAMES: usize = 5;
 
-/// What one tick knows about the condition of each built-in alert. The states of an alert that is missing stay unchanged.
+/// What one tick knows about the condition of each built-in alert. The states of an alert that is missing stay
+/// unchanged.
 pub struct BuiltinConditions(BTreeMap<BuiltinAlert, BuiltinCondition>);
 
 impl BuiltinConditions {
@@ -150,7 +151,8 @@ mod tests {
         assert_eq!(differences(&fleet(&many)).as_deref(), Some(expected));
     }
 
-    /// Evaluates once a second for the fleets of each second. Returns the second and the transition of each notification.
+    /// Evaluates once a second for the fleets of each second. Returns the second and the transition of each
+    /// notification.
     fn transitions(fleets: &[&[[&str; 3]]]) -> Vec<(usize, String)> {
         let host = Host::builder().build().unwrap();
         let mut current = AlertStates::default();

@@ -18,11 +18,12 @@ use crate::Host;
 impl Host {
     /// Runs the background tasks of the host until `stop` completes and the notifications in progress have been sent.
     ///
-    /// It evaluates the alert rules every `[alerting] interval` and sends notifications. Every `[metrics] flush_interval`, and
-    /// at the end, it exports the counts of this process to the shared metrics. Of the processes that share a Redis,
-    /// only the leader evaluates rules. Another process takes over within 2 s if the leader dies, and at once if it
-    /// shuts down. Both intervals are read again for each tick, so a change of the configuration applies from the next
-    /// tick. Without this call, no alert is raised, and the metrics of this process are not exported.
+    /// It evaluates the alert rules every `[alerting] interval` and sends notifications. Every
+    /// `[metrics] flush_interval`, and at the end, it exports the counts of this process to the shared metrics. Of the
+    /// processes that share a Redis, only the leader evaluates rules. Another process takes over within 2 s if the leader dies,
+    /// and at once if it shuts down. Both intervals are read again for each tick, so a change of the configuration
+    /// applies from the next tick. Without this call, no alert is raised, and the metrics of this process are not
+    /// exported.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {

@@ -1,7 +1,7 @@
 //! The retry policy for Pinduoduo as a Wasm component.
 //!
-//! The shipped policy is the script `policies/retry/pdd.rhai`, which gives the same verdicts. This crate is the example of
-//! a component. `cargo xtask guests` builds it.
+//! The shipped policy is the script `policies/retry/pdd.rhai`, which gives the same verdicts. This crate is the example
+//! of a component. `cargo xtask guests` builds it.
 //!
 //! Pinduoduo reports an error in `error_response.error_code`; the HTTP status does not depend on it. The codes come
 //! from the table on the platform's API pages. `retry/default` decides on failures without a code from this table, for
