@@ -178,7 +178,7 @@ class Client:
     # Calls.
 
     def report(self, platform, endpoint, outcome, duration, failure=None, **fields):
-        """Reports a finished attempt. With a failure, returns the advice: action, delay_ms, class, reason, by."""
+        """Reports a finished attempt. With a failure, returns the advice: action, delay_ms, class, reason, policy."""
         call = {"platform": platform, "endpoint": endpoint, "outcome": outcome, "duration_ms": duration * 1000}
         call.update(fields)
         if failure is not None:
@@ -202,8 +202,8 @@ class Client:
                     raise
                 advice = self.report(
                     platform, endpoint, "error", time.monotonic() - attempt_started, failure, attempt=attempt,
-                    previous_class=previous_class, elapsed_ms=_millis(time.monotonic() - call_started), idempotent=idempotent,
-                    refreshes_credentials=refresh is not None,
+                    previous_class=previous_class, elapsed_ms=_millis(time.monotonic() - call_started),
+                    idempotent=idempotent, refreshes_credentials=refresh is not None,
                 )
                 if advice["action"] != "retry":
                     raise GaveUp(failure, advice) from error
