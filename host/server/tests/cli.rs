@@ -75,7 +75,7 @@ fn check_notes_a_policy_that_reads_codes_which_the_host_does_not_find() {
     for (config, script, variable) in rows {
         let files = [("tidegate.toml", config.as_str()), ("policies/retry/shop.rhai", script)];
         let (code, out, _) = TestDir::new(&files).run(&["check", "--strict"], "");
-        let note = variable.map(|name| format!("retry/shop.rhai reads `{name}`, but there is no [platforms.shop]"));
+        let note = variable.map(|name| format!("retry/shop.rhai reads `{name}`, but [platforms.shop] has no `error`"));
         assert_eq!(code, i32::from(note.is_some()), "{config} {script} {out}");
         assert!(note.is_none_or(|note| out.contains(&note)), "{config} {script} {out}");
     }
