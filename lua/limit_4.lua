@@ -10,8 +10,8 @@
 --       3 the time in µs (tests only), else ""
 --       4 "1" if a missing bucket must start empty, else "0"
 --       5 the quota of a missing bucket
---       6 the configured quota if this process has to announce it, else ""
---       7 how long this process has had this configuration, in µs
+--       6 the configured quota of this process; "" if the process only reads and updates
+--       7 how long this process has had this configuration, in µs, if it has to announce it, else ""
 --       8… the operations, each a name followed by its arguments:
 --         reserve TICKET COST WITHIN_US
 --         remaining_wait TICKET:COST
@@ -35,7 +35,7 @@
 -- Error  STALE if a later batch of this process has run already; the script then changes nothing
 --
 -- A repeated batch has the same number. It changes nothing and gets the same reply. A status of a missing bucket does not
--- create it.
+-- create it, nor does a reset of one that would be full.
 -- All numbers are integers below 2^53, which a double represents exactly: Quota::new keeps levels below 2^51.
 
 local bucket_key, waiting_key, batch_key, cancelled_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -107,18 +107,17 @@ local stored = redis.call('HMGET', bucket_key, 'level', 'updated_at', 'refilled'
 local level, updated_at, refilled = tonumber(stored[1]), tonumber(stored[2]), tonumber(stored[3])
 local queued, created_at, configured_quota = stored[4] == '1', stored[5], stored[7]
 local returned, epoch, configured_at = tonumber(stored[8] or 0), tonumber(stored[9] or 0), tonumber(stored[10] or 0)
--- Whether the bucket has to be stored.
-local is_changed = true
-if level and updated_at then
-  read_quota(stored[6])
-else
-  read_quota(ARGV[5])
-  level, updated_at, refilled, queued, created_at, configured_quota = 0, now, 0, false, integer(now), ARGV[5]
-  configured_at, is_changed = 0, ARGV[6] ~= ''
+local announces = ARGV[7] ~= ''
+local is_missing = not (level and updated_at)
+if is_missing then
+  read_quota(announces and ARGV[6] or ARGV[5])
+  level, updated_at, refilled, queued, created_at, configured_quota = 0, now, 0, false, integer(now), ARGV[6]
   -- The new epoch invalidates the reservations of a bucket that was lost.
-  returned, epoch = 0, now
+  returned, epoch, configured_at = 0, now, 0
   if ARGV[4] ~= '1' then level = capacity end
   redis.call('DEL', waiting_key, cancelled_key)
+else
+  read_quota(stored[6])
 end
 
 -- Replaces `due_at` of each waiting call by `change(due_at)` if it is at least `from`; returns whether there was any.
@@ -252,25 +251,25 @@ local operations = {
 -- A configured quota is applied once, when the first process announces it. A process announces its configuration when it
 -- first uses the limit, so another process may have announced a newer one meanwhile. An update at run time stays active
 -- until the configuration changes again.
-local announced_at = now - tonumber(ARGV[7])
-if ARGV[6] ~= '' and announced_at >= configured_at then
+local announced_at = announces and now - tonumber(ARGV[7])
+if announces and announced_at >= configured_at then
   configured_at = announced_at
-  if ARGV[6] ~= configured_quota then
-    configured_quota = ARGV[6]
-    update_quota(configured_quota)
-  end
+  -- Without a configured quota, an update of a process that has none created the bucket, and it stays active.
+  if configured_quota ~= '' and configured_quota ~= ARGV[6] then update_quota(ARGV[6]) end
+  configured_quota = ARGV[6]
 end
 
-local results, at = {}, 8
+local results, at, must_store = {}, 8, not is_missing or announces
+local stores_nothing = { status = true, reset = ARGV[4] ~= '1' }
 while ARGV[at] do
-  is_changed = is_changed or ARGV[at] ~= 'status'
+  must_store = must_store or not stores_nothing[ARGV[at]]
   local next_at, a, b, c = operations[ARGV[at]](at + 1)
   results[#results + 1] = table.concat(
     { integer(a), integer(b), integer(c), integer(level), integer(returned), integer(epoch) }, ' ')
   at = next_at
 end
 
-if is_changed then
+if must_store then
   redis.call('HSET', bucket_key, 'level', integer(level), 'updated_at', integer(updated_at),
     'refilled', integer(refilled), 'queued', queued and '1' or '0', 'created_at', created_at, 'quota', quota,
     'configured_quota', configured_quota, 'returned', integer(returned), 'epoch', integer(epoch),

@@ -81,6 +81,28 @@ async fn invalid_file_is_rejected_as_a_whole_with_its_location() {
     assert_eq!(host.config_status().stale, None);
 }
 
+#[tokio::test]
+async fn what_is_no_regular_file_is_rejected_at_once() {
+    let file = TestFile::new(CONFIG);
+    let host = file.host();
+    let path = file.config().path().to_owned();
+    for command in ["mkfifo", "mkdir"] {
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new(command).arg(&path).status().unwrap().success());
+        let error = host.reload_config(&file.config()).unwrap_err().to_string();
+        assert!(error.ends_with("tidegate.toml: expected a regular file"), "{command}: {error}");
+        assert_eq!(rate(&host, "jd"), "7/s, burst 7");
+        if command == "mkfifo" {
+            std::fs::remove_file(&path).unwrap()
+        } else {
+            std::fs::remove_dir(&path).unwrap()
+        }
+        file.save(CONFIG);
+        host.reload_config(&file.config()).unwrap();
+        assert_eq!(host.config_status().stale, None);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn runtime_update_survives_an_edit_of_another_limit() {
     let file = TestFile::new(CONFIG);

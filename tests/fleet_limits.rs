@@ -200,6 +200,34 @@ async fn update_survives_restarts_until_the_configuration_changes() {
 }
 
 #[tokio::test]
+async fn update_survives_lost_data_and_a_restart() {
+    let server = RedisServer::start();
+    let first = limiter(&server.config(), "10/s", 5, OnRedisFailure::Closed);
+    first.update(quota("20/s", 7)).await.unwrap();
+    server.flush().await;
+    let _ = first.check(1).await;
+    let restarted = limiter(&server.config(), "10/s", 5, OnRedisFailure::Closed);
+    assert_eq!(restarted.status().await.unwrap().burst, 7);
+    let edited = limiter(&server.config(), "30/s", 9, OnRedisFailure::Closed);
+    server.flush().await;
+    assert_eq!(edited.status().await.unwrap().burst, 9, "an edit is active although the data was lost");
+    assert_eq!(first.status().await.unwrap().burst, 9);
+}
+
+#[tokio::test]
+async fn reset_of_lost_data_by_another_process_does_not_change_the_quota() {
+    let server = RedisServer::start();
+    let limit = LimitConfig::new(quota("77/s", 77)).with_on_redis_failure(OnRedisFailure::Closed);
+    let redis = server.config().with_decide_within(Duration::from_secs(5));
+    let used = limiter(&redis, "10/s", 10, OnRedisFailure::Closed);
+    assert!(used.check(1).await.is_ok());
+    server.flush().await;
+    let other = Redis::open_read_only(&redis, Arc::new(SystemClock::new())).unwrap();
+    shared_limiter(RedisLimit::new(other, "jd", limit)).reset().await.unwrap();
+    assert_eq!(used.status().await.unwrap().burst, 10);
+}
+
+#[tokio::test]
 async fn newest_configuration_is_active_whichever_process_uses_the_limit_first() {
     let server = RedisServer::start();
     let clock = Arc::new(ManualClock::default());
@@ -228,9 +256,11 @@ async fn read_only_process_creates_no_bucket_and_its_update_stays() {
     let server = RedisServer::start();
     let limit = LimitConfig::new(quota("10/s", 10)).with_on_redis_failure(OnRedisFailure::Closed);
     let redis = server.config().with_decide_within(Duration::from_secs(5));
-    let unused = limiter(&redis, "10/s", 10, OnRedisFailure::Closed);
-    let read_only = Redis::open_read_only(&redis, Arc::new(SystemClock::new())).unwrap();
-    let reader = RedisLimit::new(read_only, "jd", limit);
+    let clock = Arc::new(ManualClock::default());
+    let open = |redis| RedisLimit::with_clock(redis, "jd", limit, Arc::clone(&clock) as _);
+    let unused = open(open_redis(&redis));
+    let reader = open(Redis::open_read_only(&redis, Arc::new(SystemClock::new())).unwrap());
+    clock.advance(Duration::from_secs(1));
     assert_eq!(reader.status().await.unwrap().burst, 10);
     let bucket = format!("{}limit:{{jd}}", redis.prefix);
     assert_eq!(server.command(&["EXISTS", &bucket]).await, ":0\r\n", "a status creates no bucket");
@@ -239,7 +269,8 @@ async fn read_only_process_creates_no_bucket_and_its_update_stays() {
     assert_eq!(server.command(&["EXISTS", &bucket]).await, ":0\r\n", "an edit of its configuration is not sent");
     reader.update(quota("1/h", 1)).await.unwrap();
     assert_eq!(unused.status().await.unwrap().burst, 1, "the first request of a process does not undo an update");
-    let same = limiter(&redis, "10/s", 10, OnRedisFailure::Closed);
+    clock.advance(Duration::from_secs(1));
+    let same = open(open_redis(&redis));
     assert_eq!(same.status().await.unwrap().burst, 1, "the same configuration is not an edit");
 }
 

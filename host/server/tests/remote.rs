@@ -122,6 +122,7 @@ fn run_all_commands(server: &mut TestServer, target: &[&str]) {
     assert_eq!(server.run("alerts history", target).1, "time  severity  rule  transition  scope  delivered to\n");
     assert!(server.json("locks list", target).is_array());
     server.json("status", target);
+    let is_server = target[0] == "--server";
     let rows = [
         ("limits get jdd", 1, "unknown platform \"jdd\""),
         ("limits set jd 5 1", 2, "expected tokens and a period"),
@@ -132,6 +133,12 @@ fn run_all_commands(server: &mut TestServer, target: &[&str]) {
         ("metrics jdd", 1, "unknown platform"),
         ("metrics jd --range 1y", 2, "range: "),
         ("alerts history --platform jdd", 1, "unknown platform"),
+        ("limits get .", 1 + i32::from(is_server), if is_server { "a URL cannot contain" } else { "unknown platform" }),
+        (
+            "limits reset j\nd",
+            1 + i32::from(is_server),
+            if is_server { "a URL cannot contain" } else { "unknown platform" },
+        ),
         ("locks release missing", 1, "lock \"missing\" is not held"),
     ];
     for (command_line, expected, message) in rows {

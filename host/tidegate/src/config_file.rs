@@ -80,8 +80,14 @@ impl ConfigFile {
         self.path.parent().unwrap_or_else(|| Path::new(""))
     }
 
-    pub(crate) fn read_text(&self) -> Result<String, ConfigError> {
+    /// Reads the text once, also from a pipe.
+    fn read_text(&self) -> Result<String, ConfigError> {
         text_file::read(&self.path).map_err(|error| ConfigError::unreadable(error).in_file(&self.path))
+    }
+
+    /// Reads the text again after a change. A pipe has no second text: opening it could block the watcher forever.
+    pub(crate) fn read_changed_text(&self) -> Result<String, ConfigError> {
+        text_file::read_regular(&self.path).map_err(|error| ConfigError::unreadable(error).in_file(&self.path))
     }
 
     /// Parses the text of the file. The addresses and certificates of `[redis]` are checked too, so that

@@ -60,7 +60,7 @@ impl Host {
 
     /// Activates the file if it differs from the active configuration. Returns whether it does.
     fn activate(&self, file: &ConfigFile) -> Result<bool, ConfigError> {
-        let text = file.read_text()?;
+        let text = file.read_changed_text()?;
         let config = file.parse(&text)?;
         if config == *self.config() {
             return Ok(false);

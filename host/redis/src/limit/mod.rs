@@ -193,13 +193,14 @@ impl LimitInner {
         let start_empty = if state.cached.as_ref().is_some_and(not_full_yet) { "1" } else { "0" };
         let announced_quota = state.config_changed.then_some(state.configured.quota);
         let time = self.script_clock.as_ref().map_or_else(String::new, |clock| clock.now().as_micros().to_string());
+        let age = announced_quota.map_or_else(String::new, |_| micros(now - state.configured_at).to_string());
         let args = [
             self.channel.clone(),
             time,
             start_empty.to_owned(),
             format_quota(quota),
-            announced_quota.map_or_else(String::new, format_quota),
-            micros(now - state.configured_at).to_string(),
+            if self.redis.is_read_only() { String::new() } else { format_quota(state.configured.quota) },
+            age,
         ];
         BatchHeader {
             args: args.into_iter().map(String::into_bytes).collect(),

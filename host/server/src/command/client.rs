@@ -58,7 +58,7 @@ impl Client {
     /// Returns the state of every limit, by name.
     pub async fn limits(&self) -> Result<BTreeMap<String, Limit>, CommandError> {
         match self {
-            Self::Server(server) => server.send(server.request(Method::GET, &["limits"])).await,
+            Self::Server(server) => server.send(server.request(Method::GET, &["limits"])?).await,
             Self::Redis(host) => Ok(api::limits::list(host).await?),
         }
     }
@@ -66,7 +66,7 @@ impl Client {
     /// Returns the state of one limit.
     pub async fn limit(&self, name: &str) -> Result<Limit, CommandError> {
         match self {
-            Self::Server(server) => server.send(server.request(Method::GET, &["limits", name])).await,
+            Self::Server(server) => server.send(server.request(Method::GET, &["limits", name])?).await,
             Self::Redis(host) => Ok(api::limits::get(host, name).await?),
         }
     }
@@ -74,7 +74,7 @@ impl Client {
     /// Changes a limit, and returns its state.
     pub async fn update_limit(&self, name: &str, request: UpdateLimitRequest) -> Result<Limit, CommandError> {
         match self {
-            Self::Server(server) => server.send(server.request(Method::PUT, &["limits", name]).json(&request)).await,
+            Self::Server(server) => server.send(server.request(Method::PUT, &["limits", name])?.json(&request)).await,
             Self::Redis(host) => Ok(api::limits::update(host, name, request).await?),
         }
     }
@@ -82,7 +82,7 @@ impl Client {
     /// Fills a limit up to its burst, and returns its state.
     pub async fn reset_limit(&self, name: &str) -> Result<Limit, CommandError> {
         match self {
-            Self::Server(server) => server.send(server.request(Method::POST, &["limits", name, "reset"])).await,
+            Self::Server(server) => server.send(server.request(Method::POST, &["limits", name, "reset"])?).await,
             Self::Redis(host) => Ok(api::limits::reset(host, name).await?),
         }
     }
@@ -90,7 +90,7 @@ impl Client {
     /// Returns the statistics of calls.
     pub async fn stats(&self, request: MetricsRequest) -> Result<CallStats, CommandError> {
         match self {
-            Self::Server(server) => server.send(server.request(Method::GET, &["metrics"]).query(&request)).await,
+            Self::Server(server) => server.send(server.request(Method::GET, &["metrics"])?.query(&request)).await,
             Self::Redis(host) => Ok(api::metrics::stats(host, request).await?),
         }
     }
@@ -98,7 +98,7 @@ impl Client {
     /// Returns the active alerts, and past notifications.
     pub async fn alerts(&self, request: AlertsRequest) -> Result<AlertsResponse, CommandError> {
         match self {
-            Self::Server(server) => server.send(server.request(Method::GET, &["alerts"]).query(&request)).await,
+            Self::Server(server) => server.send(server.request(Method::GET, &["alerts"])?.query(&request)).await,
             Self::Redis(host) => Ok(api::alerts::list(host, request).await?),
         }
     }
@@ -106,7 +106,7 @@ impl Client {
     /// Returns the locks that are held.
     pub async fn locks(&self) -> Result<Vec<HeldLock>, CommandError> {
         match self {
-            Self::Server(server) => server.send(server.request(Method::GET, &["locks"])).await,
+            Self::Server(server) => server.send(server.request(Method::GET, &["locks"])?).await,
             Self::Redis(host) => Ok(api::locks::list(host).await?),
         }
     }
@@ -114,7 +114,7 @@ impl Client {
     /// Releases a lock, regardless of its owner.
     pub async fn force_release(&self, name: &str) -> Result<ForcedRelease, CommandError> {
         match self {
-            Self::Server(server) => server.send(server.request(Method::DELETE, &["locks", name])).await,
+            Self::Server(server) => server.send(server.request(Method::DELETE, &["locks", name])?).await,
             Self::Redis(host) => Ok(api::locks::force_release(host, name).await?),
         }
     }
@@ -122,7 +122,7 @@ impl Client {
     /// Returns the health of the Redis connection.
     pub async fn redis(&self) -> Result<RedisResponse, CommandError> {
         match self {
-            Self::Server(server) => server.send(server.request(Method::GET, &["redis"])).await,
+            Self::Server(server) => server.send(server.request(Method::GET, &["redis"])?).await,
             Self::Redis(host) => {
                 if let Some(redis) = redis(host) {
                     // Wait for the first connection: before it, the health is only "connecting".
@@ -148,16 +148,24 @@ impl ServerClient {
     }
 
     /// Starts a request to `/v1/` and these path segments.
-    fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+    ///
+    /// # Errors
+    /// Returns an error for a name that a URL cannot contain: it would be changed and name something else.
+    fn request(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, CommandError> {
+        let is_changed = |name: &&&str| name.contains(['\t', '\n', '\r']) || ["", ".", ".."].contains(*name);
+        if let Some(name) = path.iter().find(is_changed) {
+            let message = format!("a URL cannot contain the name {name:?}; to use it, run the command with --redis");
+            return Err(CommandError::Failed(message));
+        }
         let mut url = self.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push("v1").extend(path);
         }
         let request = self.http.request(method, url);
-        match &self.token {
+        Ok(match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
-        }
+        })
     }
 
     /// Sends a request and returns the response.

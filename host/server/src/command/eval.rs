@@ -1,5 +1,6 @@
 //! `tidegate eval`: evaluates one policy on one input.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,6 +10,7 @@ use clap::Args;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tidegate::response::{complete_failure, is_success};
+use tidegate_core::text::one_line;
 use tidegate_core::{Failure, Fault, FnHostView, HostView, Request, Stats};
 use tidegate_policy::{LoadedPolicy, PolicyKind, load_policy};
 
@@ -16,6 +18,9 @@ use super::kind_option::KindOption;
 use super::{UsageError, config_file, configuration, print_result};
 use crate::cases::{self, AlertInput};
 use crate::json::read_text;
+
+/// The maximum length of a printed value, in characters.
+const MAX_LINE: usize = 1_000;
 
 const EXAMPLES: &str = r#"Examples:
   echo '{"status": 429}' | tidegate eval policies/retry/default.rhai
@@ -119,20 +124,28 @@ fn format_verdict(result: Result<impl serde::Serialize, Fault>) -> (Value, Strin
 /// Returns a JSON object, and its fields as text.
 fn format_value(value: Value) -> (Value, String) {
     let fields = value.as_object().into_iter().flatten();
-    let lines =
-        fields.map(|(name, value)| format!("{name}: {}", value.as_str().map_or(value.to_string(), str::to_owned)));
+    // A text may come from the input, so it must not control the terminal.
+    let text = |value: &Value| value.as_str().map_or(value.to_string(), |text| one_line(text, MAX_LINE));
+    let lines = fields.map(|(name, value)| format!("{name}: {}", text(value)));
     let text = lines.collect::<Vec<_>>().join("\n");
     (value, text)
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, UsageError> {
-    let mut text = String::new();
-    let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
-    let read = if path == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text).map(drop)
-    } else {
-        std::fs::read_to_string(path).map(|content| text = content)
-    };
-    read.map_err(|error| UsageError(format!("{name}: {error}")))?;
+    let is_standard_input = path == Path::new("-");
+    let name = if is_standard_input { "standard input".to_owned() } else { path.display().to_string() };
+    let read = if is_standard_input { read_input(std::io::stdin()) } else { File::open(path).and_then(read_input) };
+    let text = read.map_err(|error| UsageError(format!("{name}: {error}")))?;
     read_text(&name, &text).map_err(UsageError)
+}
+
+/// Reads an input of at most 4 MiB. Without the limit, a device such as `/dev/zero` would be read forever.
+fn read_input(input: impl Read) -> std::io::Result<String> {
+    const MAX_INPUT: u64 = 4 << 20;
+    let mut text = String::new();
+    input.take(MAX_INPUT + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_INPUT {
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "the input is larger than 4 MiB"));
+    }
+    Ok(text)
 }
