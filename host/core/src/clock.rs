@@ -4,7 +4,7 @@ use std::ops::{Add, Sub};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A time on a monotonic clock, in microseconds since an arbitrary start.
 ///
@@ -59,6 +59,14 @@ pub fn micros(duration: Duration) -> u64 {
 #[must_use]
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Serializes a duration as whole milliseconds, for `#[serde(serialize_with)]`.
+///
+/// # Errors
+/// Returns the error of the serializer.
+pub fn serialize_as_millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(millis(*duration))
 }
 
 /// Converts a wait to whole milliseconds, rounded up, so that a caller that waits for them does not come too early.

@@ -12,7 +12,6 @@ use crate::text::one_line;
 
 /// The outcome of a call, as metrics count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Outcome {
     /// The call succeeded.
     Success,
@@ -27,7 +26,6 @@ crate::text_enum!(Outcome { Success => "success", Error => "error", Limited => "
 
 /// The kind of a failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum FailureKind {
     /// No response within the timeout. The platform may have executed the call.
     Timeout,

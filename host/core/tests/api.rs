@@ -33,6 +33,7 @@ const fn debug<T: Debug>() {}
 assert_send_sync_debug!(
     Action,
     Admission,
+    AlertPhase,
     AlertState,
     AlertTiming,
     AlertVerdict,
@@ -48,7 +49,9 @@ assert_send_sync_debug!(
     FaultKind,
     FleetProcess,
     FnHostView<fn(Duration) -> Stats>,
+    failure::InvalidHeaderName,
     LimitStatus,
+    ManualClock,
     Notification,
     NotifyError,
     OnRedisFailure,

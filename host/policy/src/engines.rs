@@ -5,6 +5,7 @@
     allow(unused_variables, dead_code, reason = "an engine is missing")
 )]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ impl Engines {
         config: &ResolvedPolicyConfig,
     ) -> Result<LoadedPolicy, Error> {
         let file = source.file;
-        match PolicyLanguage::from_extension(source.path) {
+        match PolicyLanguage::from_path(Path::new(source.path)) {
             Some(PolicyLanguage::Toml) | None => {
                 Err(Error::rejected("expected a file name that ends in .rhai or .wasm").in_file(file))
             }
@@ -150,7 +151,7 @@ impl Engines {
     /// background.
     pub fn prepare(&self, compile_wait: Duration, path: &str, content: &FileContent) -> CompileProgress {
         #[cfg(feature = "wasm")]
-        if let (Some(PolicyLanguage::Wasm), Ok(wasm)) = (PolicyLanguage::from_extension(path), self.wasm()) {
+        if let (Some(PolicyLanguage::Wasm), Ok(wasm)) = (PolicyLanguage::from_path(Path::new(path)), self.wasm()) {
             return wasm.compiler().prepare(compile_wait, &WasmBinary::hashed(&content.bytes, &content.hash));
         }
         CompileProgress::Ready

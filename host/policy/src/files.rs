@@ -88,7 +88,7 @@ fn policy_names(folder: &Path) -> io::Result<Vec<String>> {
 
 /// Whether a file of this name is a policy, and not a hidden file or an editor's backup.
 fn is_policy(name: &str) -> bool {
-    matches!(PolicyLanguage::from_extension(name), Some(PolicyLanguage::Rhai | PolicyLanguage::Wasm))
+    matches!(PolicyLanguage::from_path(Path::new(name)), Some(PolicyLanguage::Rhai | PolicyLanguage::Wasm))
         && !name.starts_with(['.', '#'])
 }
 

@@ -60,8 +60,8 @@ text_enum!(PolicyLanguage { Rhai => "rhai", Wasm => "wasm", Toml => "toml" });
 impl PolicyLanguage {
     /// Returns the language of a file by its extension.
     #[must_use]
-    pub fn from_extension(name: &str) -> Option<Self> {
-        name.rsplit_once('.')?.1.parse().ok()
+    pub fn from_path(path: &Path) -> Option<Self> {
+        path.extension()?.to_str()?.parse().ok()
     }
 }
 

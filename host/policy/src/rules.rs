@@ -24,7 +24,6 @@ const DEFAULT_MIN_SAMPLES: u64 = 1;
 
 /// What a rule is evaluated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum RuleScope {
     /// Each platform as a whole.
     Platform,

@@ -80,7 +80,7 @@ pub fn sources(config: &PoliciesConfig) -> io::Result<Vec<ScriptSource>> {
     let mut sources = Vec::new();
     for file in files::scan(&config.dir, |_, _| false)?.into_values().flatten() {
         let Some(text) = file.content.ok().and_then(|content| String::from_utf8(content.bytes).ok()) else { continue };
-        let full_path = config.dir.join(&file.path).display().to_string();
+        let (policy_path, full_path) = (Path::new(&file.path), config.dir.join(&file.path).display().to_string());
         let config = config.resolve(&file.path);
         if file.path == RULES {
             sources.extend(conditions(&text).into_iter().map(|condition| ScriptSource {
@@ -90,7 +90,7 @@ pub fn sources(config: &PoliciesConfig) -> io::Result<Vec<ScriptSource>> {
                 origin: Origin::inside(&full_path, condition),
             }));
         } else if let (Some(PolicyLanguage::Rhai), Some(kind)) =
-            (PolicyLanguage::from_extension(&file.path), PolicyKind::from_path(Path::new(&file.path)))
+            (PolicyLanguage::from_path(policy_path), PolicyKind::from_path(policy_path))
         {
             sources.push(ScriptSource { text, kind, config, origin: Origin::file(&full_path) });
         }

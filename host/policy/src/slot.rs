@@ -267,7 +267,7 @@ impl PolicySlot {
         let path = self.good.as_ref().map_or(&self.path, |good| &good.attempt.path);
         StatusEntry {
             path: path.clone(),
-            language: PolicyLanguage::from_extension(path).unwrap_or(PolicyLanguage::Toml),
+            language: PolicyLanguage::from_path(Path::new(path)).unwrap_or(PolicyLanguage::Toml),
             generation: self.good.as_ref().map(|good| good.generation),
             hash: self.good.as_ref().map(|good| good.attempt.hash.clone()),
             stale: self.stale.clone(),

@@ -13,6 +13,7 @@ macro_rules! assert_send_sync_debug {
 }
 
 const fn send_sync_debug<T: Send + Sync + Debug>() {}
+const fn send_debug<T: Send + Debug>() {}
 
 assert_send_sync_debug!(
     DecisionsStatus,
@@ -33,6 +34,9 @@ assert_send_sync_debug!(
     RuleScope,
     Watch,
 );
+
+// Only one thread at a time can wait for generations.
+const _: () = send_debug::<Generations>();
 
 #[test]
 fn names_of_policies_are_text_and_directories() {

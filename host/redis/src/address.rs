@@ -1,6 +1,7 @@
 //! Turns the configuration into server addresses that a client can connect to.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use redis::{
@@ -19,8 +20,9 @@ const NOT_PEM: &str = "expected PEM certificates, each from BEGIN CERTIFICATE to
 pub struct Address(ConnectionInfo);
 
 impl Address {
-    /// Returns the addresses of a configuration, in its order.
+    /// Checks a configuration, and returns its addresses in their order.
     pub fn from_config(config: &RedisConfig) -> Result<Vec<Self>, Error> {
+        config.validate().map_err(|problem| Error::invalid(&problem))?;
         let ca = config.tls_ca.as_deref().map(read_certificates).transpose()?;
         // Another crate of the program may have installed a TLS provider already; that one is kept.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -123,11 +125,15 @@ fn read_certificates(path: &Path) -> Result<String, Error> {
 }
 
 fn read_regular_file(path: &Path) -> io::Result<String> {
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() || metadata.len() > MAX_CERTIFICATES_SIZE {
+    let is_regular = std::fs::metadata(path)?.is_file();
+    let mut text = String::new();
+    if is_regular {
+        File::open(path)?.take(MAX_CERTIFICATES_SIZE + 1).read_to_string(&mut text)?;
+    }
+    if !is_regular || text.len() as u64 > MAX_CERTIFICATES_SIZE {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file of at most 1 MiB"));
     }
-    std::fs::read_to_string(path)
+    Ok(text)
 }
 
 /// Sets the library name that `CLIENT LIST` shows.

@@ -63,7 +63,7 @@ impl Drop for RedisInner {
 }
 
 impl Redis {
-    /// Checks the addresses and certificates of a configuration without connecting.
+    /// Checks the values, addresses and certificates of a configuration without connecting.
     ///
     /// # Errors
     /// Returns the error that opening a client with this configuration would return.
@@ -74,7 +74,6 @@ impl Redis {
     /// Creates a client and starts to connect in the background. It sends no heartbeats yet.
     pub(crate) fn connect(config: &RedisConfig, clock: Arc<dyn Clock>, read_only: bool) -> Result<Self, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime())?;
-        config.validate().map_err(|problem| Error::invalid(&problem))?;
         let keys = Keys::new(&config.prefix);
         let context = Arc::new(ConnectionContext::new(clock, config.decide_within));
         let topology = Arc::new(Topology::open(config, &keys, Arc::clone(&context))?);

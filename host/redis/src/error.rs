@@ -29,7 +29,8 @@ impl Error {
     }
 
     pub(crate) fn invalid(problem: &ConfigProblem) -> Self {
-        let key = problem.key().trim_start_matches("redis.").to_owned().into();
+        let key = problem.key();
+        let key = key.strip_prefix("redis.").unwrap_or(key).to_owned().into();
         Self(ErrorKind::Setting { key, problem: problem.message().to_owned(), source: None })
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use tidegate_core::clock::{micros, millis};
+use tidegate_core::clock::{micros, serialize_as_millis};
 use tidegate_core::config::RedisKind;
 use tidegate_core::{Timestamp, text_enum};
 
@@ -21,7 +21,7 @@ pub struct RedisHealth {
     /// Whether the servers can be used: all, some or none.
     pub state: ServerState,
     /// How long the state has lasted.
-    #[serde(rename = "state_duration_ms", serialize_with = "as_millis")]
+    #[serde(rename = "state_duration_ms", serialize_with = "serialize_as_millis")]
     pub state_duration: Duration,
     /// Why a server cannot be used, such as `WRONGPASS: …` or an error of the operating system.
     pub reason: Option<String>,
@@ -45,7 +45,6 @@ pub struct RedisHealth {
 
 /// Whether a server, or all servers together, can be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum ServerState {
     /// The first connection is being made.
     #[default]
@@ -74,14 +73,10 @@ pub struct ServerHealth {
     /// Whether the server can be used.
     pub state: ServerState,
     /// How long the state has lasted.
-    #[serde(rename = "state_duration_ms", serialize_with = "as_millis")]
+    #[serde(rename = "state_duration_ms", serialize_with = "serialize_as_millis")]
     pub state_duration: Duration,
     /// Why the server cannot be used.
     pub reason: Option<String>,
-}
-
-fn as_millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(millis(*duration))
 }
 
 fn as_micros<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -80,7 +80,9 @@ fn errors_name_the_setting_or_the_missing_runtime_and_their_source() {
     assert_eq!((error.setting_key(), error.is_outside_runtime()), (Some("url"), false));
     assert!(std::error::Error::source(&error).is_none());
 
-    let error = open(unavailable_server().with_prefix("{shop}:"));
+    let config = unavailable_server().with_prefix("{shop}:");
+    assert_eq!(Redis::check(&config).unwrap_err().to_string(), open(config.clone()).to_string());
+    let error = open(config);
     assert_eq!(error.setting_key(), Some("prefix"));
     assert!(error.to_string().starts_with("prefix: expected letters, digits"), "{error}");
 

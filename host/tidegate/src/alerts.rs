@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde::{Serialize, Serializer};
-use tidegate_core::clock::millis;
+use serde::Serialize;
+use tidegate_core::clock::serialize_as_millis;
 use tidegate_core::config::{ChannelConfig, ChannelContext};
 use tidegate_core::store::{AlertRecord, AlertStore, RoutedNotification};
 use tidegate_core::{AlertPhase, Clock, Notifier, Severity, StoreError, Transition};
@@ -35,10 +35,6 @@ type Channels = BTreeMap<String, OpenChannel>;
 struct OpenChannel {
     config: ChannelConfig,
     notifier: Arc<dyn Notifier>,
-}
-
-fn as_millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(millis(*duration))
 }
 
 /// The alerts of a host. Clones share the same alerts.
@@ -84,7 +80,7 @@ pub struct ActiveAlert {
     /// The phase: the rule fires, or its condition has not held for long enough yet.
     pub state: AlertPhase,
     /// How long the condition has held.
-    #[serde(rename = "active_for_ms", serialize_with = "as_millis")]
+    #[serde(rename = "active_for_ms", serialize_with = "serialize_as_millis")]
     pub active_for: Duration,
 }
 

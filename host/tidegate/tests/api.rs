@@ -50,6 +50,7 @@ assert_send_sync_debug!(
     Limiter,
     Lock,
     LockError,
+    LockHolder<'_>,
     Locks,
     Metrics,
     NextStep,
@@ -87,6 +88,7 @@ assert_send_sync_debug!(
     LockHeld,
     LockInfo,
     LockRequest<'_>,
+    ManualClock,
     Notification,
     NotifyError,
     OnRedisFailure,
@@ -111,6 +113,7 @@ assert_send_sync_debug!(
 #[cfg(feature = "policies")]
 assert_send_sync_debug!(
     ActiveAlert,
+    AlertPhase,
     AlertTiming,
     AlertVerdict,
     Alerts,

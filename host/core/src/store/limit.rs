@@ -11,7 +11,6 @@ use crate::{Quota, Rate, Refusal, ReservationId};
 
 /// What a limit does while the Redis that processes share is unavailable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum OnRedisFailure {
     /// Allow every call.
     Open,

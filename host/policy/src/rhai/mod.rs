@@ -22,23 +22,9 @@ mod types;
 mod usage;
 mod values;
 
-#[cfg(feature = "scripts")]
-pub use self::bodies::FunctionBody;
-#[cfg(feature = "scripts")]
-pub use self::contract::{Contract, LIMIT_FIELDS, STATS, StatGetter, ValueType};
 pub use self::engine::new_engine;
 #[cfg(feature = "scripts")]
-pub use self::error::{diagnostic, error_diagnostic};
-#[cfg(feature = "scripts")]
-pub use self::parsed::{ParsedScript, optimize};
-#[cfg(feature = "scripts")]
-pub use self::run::{CallContext, CallView};
-#[cfg(feature = "scripts")]
-pub use self::tokens::{Literal, Tokens};
-#[cfg(feature = "scripts")]
-pub use self::types::InferredTypes;
-#[cfg(feature = "scripts")]
-pub use self::values::truncate;
+pub use self::exports::*;
 
 use std::sync::Arc;
 
@@ -117,6 +103,19 @@ impl RhaiEngines {
         engines.push((*limits, engine.clone()));
         engine
     }
+}
+
+/// What the module `scripts` of this crate shows of scripts.
+#[cfg(feature = "scripts")]
+mod exports {
+    pub use super::bodies::FunctionBody;
+    pub use super::contract::{Contract, LIMIT_FIELDS, STATS, StatGetter, ValueType};
+    pub use super::error::{diagnostic, error_diagnostic};
+    pub use super::parsed::{ParsedScript, optimize};
+    pub use super::run::{CallContext, CallView};
+    pub use super::tokens::{Literal, Tokens};
+    pub use super::types::InferredTypes;
+    pub use super::values::truncate;
 }
 
 #[cfg(test)]

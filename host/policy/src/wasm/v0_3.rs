@@ -134,7 +134,7 @@ pub fn failure_to_wit<'a>(failure: &'a Failure, headers: &'a [(&'a str, &'a str)
         kind: match failure.kind {
             FailureKind::Timeout => retry::FailureKind::Timeout,
             FailureKind::Connection => retry::FailureKind::Connection,
-            _ => retry::FailureKind::Response,
+            FailureKind::Response => retry::FailureKind::Response,
         },
         attempt: failure.attempt,
         elapsed_ms: failure.elapsed_ms,

@@ -230,7 +230,7 @@ impl LimitInner {
             // A read-only process is not counted among those that share the limit, so it has no share.
             OnRedisFailure::Local if self.redis.is_read_only() => Err(Refusal::Limited { retry_after: RETRY_AFTER }),
             OnRedisFailure::Closed => Err(Refusal::Limited { retry_after: RETRY_AFTER }),
-            _ => {
+            OnRedisFailure::Local => {
                 if state.share.is_none() {
                     let quota = state.cached.as_ref().map_or(state.configured.quota, |cached| cached.bucket.quota);
                     let processes = self.redis.processes();
