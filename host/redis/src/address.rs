@@ -20,15 +20,13 @@ const NOT_PEM: &str = "expected PEM certificates, each from BEGIN CERTIFICATE to
 pub struct Address(ConnectionInfo);
 
 impl Address {
-    /// Checks a configuration, and returns its addresses in their order.
+    /// Checks a configuration, and returns its addresses, of which there is at least one, in their order.
     pub fn from_config(config: &RedisConfig) -> Result<Vec<Self>, Error> {
         config.validate().map_err(|problem| Error::invalid(&problem))?;
         let ca = config.tls_ca.as_deref().map(read_certificates).transpose()?;
         // Another crate of the program may have installed a TLS provider already; that one is kept.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let addresses = config.url.iter().map(|url| Self::parse(url, config, ca.as_deref()));
-        let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
-        if addresses.is_empty() { Err(Error::setting("url", "expected at least one address")) } else { Ok(addresses) }
+        config.url.iter().map(|url| Self::parse(url, config, ca.as_deref())).collect()
     }
 
     fn parse(url: &Secret, config: &RedisConfig, ca: Option<&str>) -> Result<Self, Error> {
@@ -195,8 +193,9 @@ mod tests {
             (addresses(single, "rediss://ann:geheim@host", ca_file("")), "tls_ca: expected PEM certificates"),
             (addresses(single, "rediss://ann:geheim@host", ca_file(broken)), "tls_ca: expected PEM certificates"),
             (addresses(single, "redis://ann:geheim@host", ca_file(broken)), "tls_ca: `url` is not encrypted"),
-            (addresses(single, "", unchanged), "url: expected a URL such as"),
-            (addresses(single, "redis://host", |config| config.url.clear()), "url: expected at least one address"),
+            (addresses(single, "", unchanged), "url: expected a URL that starts with redis://"),
+            (addresses(single, "redis://host", |config| config.url.clear()), "url: expected a URL that starts with"),
+            (addresses(single, "redis://host", |config| config.prefix = "{x}".to_owned()), "prefix: expected letters"),
         ];
         for (result, expected) in rows {
             let error = result.err().map(|error| format!("{error} {error:?}")).unwrap();
@@ -226,7 +225,7 @@ mod tests {
     #[test]
     fn sentinels_use_the_credentials_in_the_url_and_the_server_the_configured_ones() {
         let mut config = RedisConfig::single("redis://ann:in-url@host:1/3");
-        config.kind = RedisKind::Sentinel;
+        (config.kind, config.master) = (RedisKind::Sentinel, "main".to_owned());
         config.password = Some(Secret::new("configured"));
         let address = Address::from_config(&config).unwrap().remove(0);
         assert_eq!(credentials(&address.sentinel()), (Some("ann"), Some("in-url"), 0));
