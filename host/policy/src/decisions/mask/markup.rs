@@ -9,6 +9,11 @@ use super::{is_secret_identifier, is_value_name};
 
 /// The maximum size of a tag, in bytes. A longer one is read as text.
 const MAX_TAG_SIZE: usize = 16 << 10;
+/// The maximum number of attributes of a tag. One with more is read as text. Without a limit, a text that consists of
+/// tags without an end would be read once for each of them.
+const MAX_ATTRIBUTES: usize = 32;
+/// The maximum number of tags between the tag of a value and the value.
+const MAX_INNER_TAGS: usize = 8;
 /// The elements of HTML without contents.
 const VOID_ELEMENTS: [&str; 4] = ["input", "meta", "link", "img"];
 const CDATA: &str = "<![CDATA[";
@@ -70,7 +75,8 @@ pub fn pair_value(text: &str, at: usize) -> Option<Range<usize>> {
         return None;
     }
     // XML-RPC has the type in between: `<value><string>…`.
-    while let Some(inner) = parse_tag(text, skip_spaces(text, tag.end)) {
+    for _ in 0..MAX_INNER_TAGS {
+        let Some(inner) = parse_tag(text, skip_spaces(text, tag.end)) else { break };
         tag = inner;
     }
     Some(character_data(text, tag.end))
@@ -94,7 +100,7 @@ fn parse_tag(text: &str, at: usize) -> Option<Tag> {
     }
     let name = at + 1..skip(text, at + 1, is_name);
     let (mut attributes, mut position) = (vec![], name.end);
-    while position - at <= MAX_TAG_SIZE {
+    while position - at <= MAX_TAG_SIZE && attributes.len() <= MAX_ATTRIBUTES {
         match bytes.get(position) {
             Some(b'>') => {
                 let is_closed = text[..position].ends_with('/');

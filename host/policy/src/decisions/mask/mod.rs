@@ -4,14 +4,20 @@
 //! and values in JSON, [`text`] finds them in other text, and [`markup`] in the tags of XML and HTML.
 
 mod markup;
+mod repeated;
 mod text;
+mod work;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use serde_json::Value;
 use tidegate_core::secret::is_secret_name;
+
+use self::repeated::{SecretSearch, Sequences};
 
 /// The replacement of a secret.
 const MASK: &str = "***";
@@ -23,7 +29,7 @@ const IDENTIFIERS: [&str; 7] = ["platform", "endpoint", "kind", "action", "class
 /// Masks secrets, and remembers them in order to mask their repetitions.
 #[derive(Default)]
 pub struct Masker {
-    secrets: Vec<String>,
+    secrets: HashSet<String>,
 }
 
 impl Masker {
@@ -97,32 +103,46 @@ impl Masker {
     /// Masks the secrets that were found so far wherever a string repeats them, except in identifiers such as the name
     /// of the platform.
     pub fn mask_repeated(&self, value: &mut Value) {
-        match value {
-            Value::Object(fields) => {
-                let fields = fields.iter_mut().filter(|(name, _)| !IDENTIFIERS.contains(&name.as_str()));
-                fields.for_each(|(_, value)| self.mask_repeated(value));
-            }
-            Value::Array(values) => values.iter_mut().for_each(|value| self.mask_repeated(value)),
-            Value::String(text) => *text = self.without_repeated(text),
-            _ => {}
+        if !self.secrets.is_empty() {
+            mask_repeated(value, &SecretSearch::new(self.secrets.iter().map(String::as_str)));
         }
     }
 
-    /// Returns a text without the secrets that were found so far.
+    /// Returns a short text, such as a message, without the secrets that were found so far.
     pub fn without_repeated(&self, text: &str) -> String {
-        let secrets = self.secrets.iter().filter(|secret| text.contains(secret.as_str()));
-        let mut secrets: Vec<_> = secrets.collect();
-        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
+        if self.secrets.is_empty() {
+            return text.to_owned();
+        }
+        let sequences = Sequences::of(text);
+        let secrets = self.secrets.iter().map(String::as_str).filter(|secret| sequences.may_contain(secret));
+        SecretSearch::new(secrets).mask(text)
     }
 
     /// Remembers a secret, and the credentials in it: `abc1` in `Bearer abc1` and in `id=abc1; path=/`.
     fn add(&mut self, secret: String) {
-        let parts = secret.split([' ', ';', ',', '=']);
-        let mut found: Vec<_> = parts.filter(|part| text::looks_like_credential(part)).map(str::to_owned).collect();
-        found.push(secret);
-        found.retain(|secret| secret.len() >= MIN_REPEATED_SIZE && secret != MASK && !self.secrets.contains(secret));
-        self.secrets.append(&mut found);
+        work::add(secret.len());
+        let parts = secret.split([' ', ';', ',', '=']).filter(|part| text::looks_like_credential(part));
+        self.secrets.extend(parts.filter(|part| is_remembered(part)).map(str::to_owned));
+        if is_remembered(&secret) {
+            self.secrets.insert(secret);
+        }
+    }
+}
+
+/// Returns whether a secret is masked wherever it is repeated.
+fn is_remembered(secret: &str) -> bool {
+    secret.len() >= MIN_REPEATED_SIZE && secret != MASK
+}
+
+fn mask_repeated(value: &mut Value, secrets: &SecretSearch) {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.iter_mut().filter(|(name, _)| !IDENTIFIERS.contains(&name.as_str()));
+            fields.for_each(|(_, value)| mask_repeated(value, secrets));
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| mask_repeated(value, secrets)),
+        Value::String(text) => *text = secrets.mask(text),
+        _ => {}
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use tidegate_core::secret::is_secret_name;
 
-use super::{is_value_name, markup};
+use super::{is_value_name, markup, work};
 
 /// The schemes of credentials, as in `Authorization: Bearer abc`.
 const SCHEMES: [&str; 5] = ["bearer", "basic", "digest", "token", "negotiate"];
@@ -114,6 +114,12 @@ fn labelled_value(text: &str, name: &str, start: usize, is_quoted_name: bool) ->
     if lower.contains("cookie") || lower.contains("authorization") {
         return Some(start..header_end(text, start));
     }
+    // A word with other than ASCII characters is prose. Such words are not read to their end, which may be that of the
+    // text.
+    let ascii_end = skip(text, start, |byte| byte.is_ascii() && is_word_byte(byte));
+    if !name.contains('-') && text[ascii_end..].starts_with(|next: char| !next.is_ascii()) {
+        return None;
+    }
     let end = credential_end(text, start);
     (name.contains('-') || looks_like_credential(&text[start..end])).then_some(start..end)
 }
@@ -155,10 +161,12 @@ impl Quote {
         for (offset, byte) in text[self.end..].bytes().enumerate() {
             if byte == self.mark && self.is_closed_by(backslashes) {
                 let at = self.end + offset;
+                work::add(offset);
                 return self.end..at - self.backslashes.min(backslashes);
             }
             backslashes = if byte == b'\\' { backslashes + 1 } else { 0 };
         }
+        work::add(text.len() - self.end);
         self.end..text.len()
     }
 
@@ -184,8 +192,12 @@ fn credential_end(text: &str, start: usize) -> usize {
 
 /// Returns where a word ends, without the backslashes before a quotation mark.
 fn word_end(text: &str, start: usize) -> usize {
-    let end = skip(text, start, |byte| !byte.is_ascii_whitespace() && !b"&\"')]}<>;,".contains(&byte));
+    let end = skip(text, start, is_word_byte);
     start + text[start..end].trim_end_matches('\\').len()
+}
+
+fn is_word_byte(byte: u8) -> bool {
+    !byte.is_ascii_whitespace() && !b"&\"')]}<>;,".contains(&byte)
 }
 
 /// Returns where the value of a header such as `Cookie: a=b; c="d"` ends: at the end of the line, or at a quotation
@@ -220,7 +232,9 @@ fn nested_end(text: &str, start: usize) -> usize {
 /// Returns the position of the first byte from `at` on for which `is_skipped` is false.
 pub fn skip(text: &str, at: usize, is_skipped: impl Fn(u8) -> bool) -> usize {
     let length = text.as_bytes()[at..].iter().position(|byte| !is_skipped(*byte));
-    length.map_or(text.len(), |length| at + length)
+    let end = length.map_or(text.len(), |length| at + length);
+    work::add(end - at);
+    end
 }
 
 pub fn skip_spaces(text: &str, at: usize) -> usize {
