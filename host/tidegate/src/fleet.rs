@@ -42,16 +42,34 @@ impl Host {
     fn process_info(&self) -> ProcessInfo {
         let info = ProcessInfo::new(HOST_NAME.as_str(), std::process::id(), env!("CARGO_PKG_VERSION"));
         #[cfg(feature = "policies")]
+        let info = self.with_policy_info(info);
+        info
+    }
+
+    #[cfg(feature = "policies")]
+    fn with_policy_info(&self, mut info: ProcessInfo) -> ProcessInfo {
+        info.is_config_stale = self.config_status().stale.is_some();
         if let Some(policies) = self.policies() {
-            let mut info = info;
             let generation = policies.generation();
             let quarantined = generation.status().into_iter().filter(|status| status.quarantined.is_some());
             info.policies_hash = Some(generation.hashes().policies.clone());
             info.rules_hash = Some(generation.hashes().rules.clone());
-            info.is_config_stale = self.config_status().stale.is_some();
             info.quarantined = quarantined.map(|status| status.path).take(MAX_QUARANTINED).collect();
-            return info;
         }
         info
+    }
+}
+
+#[cfg(all(test, feature = "policies"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn stale_configuration_is_reported_without_policies() {
+        let host = Host::builder().build().unwrap();
+        for (stale, is_stale) in [(None, false), (Some("tidegate.toml:1:1: unknown key"), true)] {
+            host.0.config_status.lock().stale = stale.map(str::to_owned);
+            assert_eq!(host.fleet().await.unwrap()[0].info.is_config_stale, is_stale, "{stale:?}");
+        }
     }
 }
