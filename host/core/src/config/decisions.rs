@@ -1,7 +1,7 @@
 //! `[decisions]`: whether and where the verdicts of policies are logged.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::policies::parse_size;
 use super::reader::{Section, number, parsed};
@@ -45,9 +45,7 @@ impl DecisionsConfig {
     pub const fn off() -> Self {
         Self { file: None, sample_rate: 0.0, max_size: 0 }
     }
-}
 
-impl DecisionsConfig {
     pub(super) fn check(&self) -> Check {
         let rate = self.sample_rate;
         require(
@@ -56,7 +54,7 @@ impl DecisionsConfig {
             format!("expected a number from 0 to 1, found {rate}"),
         )?;
         let Some(file) = &self.file else { return Ok(()) };
-        require(file.file_name().is_some(), "decisions.file", FILE_RULE)?;
+        require(is_file_path(file), "decisions.file", FILE_RULE)?;
         require(self.max_size > 0, "decisions.max_size", "expected a size above zero")
     }
 }
@@ -75,5 +73,10 @@ pub(super) fn read_decisions(section: &mut Section<'_>) -> Option<DecisionsConfi
 
 fn parse_file(text: &str) -> Result<PathBuf, &'static str> {
     let path = PathBuf::from(text);
-    if text.ends_with('/') || path.file_name().is_none() { Err(FILE_RULE) } else { Ok(path) }
+    if is_file_path(&path) { Ok(path) } else { Err(FILE_RULE) }
+}
+
+/// Returns whether a path can be the path of a file. A path that ends in a slash is the path of a directory.
+fn is_file_path(path: &Path) -> bool {
+    path.file_name().is_some() && !path.to_string_lossy().ends_with(std::path::is_separator)
 }

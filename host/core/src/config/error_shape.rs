@@ -52,6 +52,26 @@ pub struct FieldValues {
     pub values: Vec<String>,
 }
 
+impl FieldValues {
+    /// Creates a condition about a field, which is the names from the object to it, and some of its values.
+    ///
+    /// ```
+    /// use tidegate_core::config::{ErrorShape, FieldValues};
+    /// let mut shape = ErrorShape::default();
+    /// shape.when.push(FieldValues::new(["result", "ok"], ["false"]));
+    /// assert_eq!(shape, "when = { 'result/ok' = false }".parse()?);
+    /// # Ok::<(), tidegate_core::config::reader::Diagnostics>(())
+    /// ```
+    #[must_use]
+    pub fn new(
+        field: impl IntoIterator<Item = impl Into<String>>,
+        values: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let field = field.into_iter().map(Into::into).collect();
+        Self { field, values: values.into_iter().map(Into::into).collect() }
+    }
+}
+
 /// A name in the path of an object. A leading `*` matches any prefix.
 ///
 /// ```
@@ -190,6 +210,34 @@ fn read_conditions(value: &TomlValue<'_>) -> Option<Vec<FieldValues>> {
     conditions.into_iter().map(read).collect()
 }
 
+/// Checks the names of the fields and of the headers. Those that were parsed are valid.
+///
+/// # Errors
+/// Returns the key of the first invalid name, and the message.
+pub(super) fn check_names<'a>(shape: &'a ErrorShape) -> Result<(), (&'static str, String)> {
+    let of_conditions = |conditions: &'a [FieldValues]| conditions.iter().map(|condition| &condition.field).collect();
+    let fields: [(_, Vec<&FieldPath>); 5] = [
+        ("code", shape.code.iter().collect()),
+        ("sub_code", shape.sub_code.iter().collect()),
+        ("message", shape.message.iter().collect()),
+        ("when", of_conditions(&shape.when)),
+        ("unless", of_conditions(&shape.unless)),
+    ];
+    for (key, paths) in fields {
+        if let Some(path) = paths.into_iter().find(|path| path.is_empty() || path.iter().any(String::is_empty)) {
+            return Err((key, field_mismatch(&path.join("/"))));
+        }
+    }
+    let headers = [
+        ("code_header", &shape.code_header),
+        ("sub_code_header", &shape.sub_code_header),
+        ("message_header", &shape.message_header),
+    ];
+    headers.into_iter().try_for_each(|(key, header)| {
+        header.as_deref().map_or(Ok(()), check_header_name).map_err(|message| (key, message))
+    })
+}
+
 /// Checks that the conditions do not make every response an error, or none.
 ///
 /// # Errors
@@ -241,9 +289,12 @@ fn parse_at(text: &str) -> Result<Vec<NamePattern>, String> {
 
 /// Parses the path of a field, which starts at the object.
 fn parse_field(text: &str) -> Result<FieldPath, String> {
-    parse_names(text).ok_or_else(|| {
-        format!("expected a field of the object at `at`, such as \"code\" or \"detail/code\", found {text:?}")
-    })
+    parse_names(text).ok_or_else(|| field_mismatch(text))
+}
+
+/// Returns the message about an invalid path of a field.
+fn field_mismatch(text: &str) -> String {
+    format!("expected a field of the object at `at`, such as \"code\" or \"detail/code\", found {text:?}")
 }
 
 /// Splits a path at its slashes. In a name, `~1` is a slash and `~0` is a tilde. Returns `None` if a name is empty or
@@ -261,6 +312,12 @@ pub(super) fn parse_header_name(text: &str) -> Result<String, String> {
     } else {
         Err(format!("expected a valid header name such as `x-error-code`, found `{}`", one_line(text, 60)))
     }
+}
+
+/// Checks the name of a header that a program gives.
+pub(super) fn check_header_name(name: &str) -> Result<(), String> {
+    let lower_case = parse_header_name(name)?;
+    if lower_case == name { Ok(()) } else { Err(format!("expected {lower_case:?}, in lower case, found {name:?}")) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The names of limits and channels.
+//! Rules about names.
 
 use super::reader::{Section, SpannedString};
 
@@ -9,6 +9,11 @@ pub(super) const NAME_RULE: &str = "expected a name of the characters a-z, 0-9, 
 pub(super) fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     !name.is_empty() && name.chars().all(allowed)
+}
+
+/// Returns the first name that occurs a second time.
+pub(super) fn repeated_name<T: PartialEq>(names: &[T]) -> Option<&T> {
+    names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)).map(|(_, name)| name)
 }
 
 /// Rejects a name that is not safe as a file name, a metrics label and a part of a URL.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::error_shape::{parse_header_name, read_error_shape};
+use super::error_shape::{check_header_name, parse_header_name, read_error_shape};
 use super::limits::Limits;
+use super::names::repeated_name;
 use super::presets::preset_of;
 use super::reader::{NamedTable, Section, SpannedString, list, nearest_name, one_or_list, parsed};
 use super::retry::read_retry;
@@ -26,6 +27,20 @@ pub struct PlatformConfig {
 /// Returns the message about a platform without a limit.
 pub(super) fn no_limit(name: &str) -> String {
     format!("the platform has no limit; add [limits.{name}]")
+}
+
+/// Returns the message about a header that occurs twice in `headers`.
+fn occurs_twice(name: &str) -> String {
+    format!("`{name}` occurs twice")
+}
+
+/// Checks the headers of a platform that a program built.
+///
+/// # Errors
+/// Returns the message about the first header that no file could have.
+pub(super) fn check_headers(headers: &[String]) -> Result<(), String> {
+    headers.iter().try_for_each(|name| check_header_name(name))?;
+    repeated_name(headers).map_or(Ok(()), |name| Err(occurs_twice(name)))
 }
 
 /// Reads the sections `[platforms.NAME]`.
@@ -63,8 +78,8 @@ fn read_platform<'a>(section: &mut Section<'a>, retry: &Section<'a>) -> Option<P
     };
     let mut headers = headers.unwrap_or_default();
     headers.sort_unstable();
-    if let Some([name, _]) = headers.array_windows().find(|[name, next]| name == next) {
-        section.reject_value("headers", &format!("`{name}` occurs twice"));
+    if let Some(name) = repeated_name(&headers) {
+        section.reject_value("headers", &occurs_twice(name));
     }
     Some(PlatformConfig { error: error.unwrap_or_default(), headers, retry })
 }
@@ -165,6 +180,15 @@ mod tests {
             (
                 "[platforms.shop]\nheaders = []".to_owned(),
                 "1:12: platforms.shop: the platform has no limit; add [limits.shop]",
+            ),
+            // The preset has these keys in other sections.
+            (
+                "[platforms.error]\nheaders = []".to_owned(),
+                "1:12: platforms.error: the platform has no limit; add [limits.error]",
+            ),
+            (
+                "[platforms.limits]\nheaders = []".to_owned(),
+                "1:12: platforms.limits: the platform has no limit; add [limits.limits]",
             ),
             (
                 format!("{SHOP}[platforms.shpo]\nheaders = []"),

@@ -204,9 +204,7 @@ impl PoliciesConfig {
             settings: own.map(|own| own.settings.clone()).unwrap_or_default(),
         }
     }
-}
 
-impl PoliciesConfig {
     pub(super) fn check(&self) -> Check {
         require(!self.dir.as_os_str().is_empty(), "policies.dir", DIRECTORY_RULE)?;
         above_zero("policies.retry_deadline", self.retry_deadline)?;

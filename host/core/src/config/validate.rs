@@ -3,14 +3,14 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::error_shape::check_shape;
+use super::error_shape::{check_names, check_shape};
 use super::limits::LABELS_RULE;
 use super::names::{NAME_RULE, is_name};
 use super::parse::{FLUSH_INTERVALS, MAX_ENDPOINTS, TOKEN_CHARACTERS, TOKEN_RULE, is_header_token};
-use super::platforms::no_limit;
+use super::platforms::{check_headers, no_limit};
 use super::reader::{expected_integer, with_suggestion};
 use super::retry::MAX_ATTEMPTS;
-use super::{AlertingConfig, Config, MetricsConfig, PlatformConfig, RetryConfig, ServerConfig};
+use super::{AlertingConfig, Config, ErrorShape, MetricsConfig, PlatformConfig, RetryConfig, ServerConfig};
 use crate::units::format_duration;
 
 /// What is wrong with a value of a [`Config`], displayed as `key: message`.
@@ -60,7 +60,7 @@ pub(super) fn within(key: impl Into<String>, number: u64, range: &RangeInclusive
 impl Config {
     /// Checks the values of a configuration that was built or changed in code. A parsed configuration is valid.
     ///
-    /// `Host::builder` and `Host::apply_config` of the crate `tidegate` call it.
+    /// `HostBuilder::build` and `Host::apply_config` of the crate `tidegate` call it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -126,12 +126,17 @@ impl Config {
 }
 
 fn check_platform(key: &str, platform: &PlatformConfig) -> Check {
-    platform.error.iter().try_for_each(|shape| match check_shape(shape) {
-        Ok(()) => Ok(()),
-        Err((Some(field), message)) => Err(ConfigProblem::new(format!("{key}.error.{field}"), message)),
-        Err((None, message)) => Err(ConfigProblem::new(format!("{key}.error"), message)),
-    })?;
+    platform.error.iter().try_for_each(|shape| check_error_shape(&format!("{key}.error"), shape))?;
+    check_headers(&platform.headers).map_err(|message| ConfigProblem::new(format!("{key}.headers"), message))?;
     platform.retry.as_ref().map_or(Ok(()), |retry| check_retry(&format!("{key}.retry"), retry))
+}
+
+fn check_error_shape(key: &str, shape: &ErrorShape) -> Check {
+    check_names(shape).map_err(|(name, message)| ConfigProblem::new(format!("{key}.{name}"), message))?;
+    check_shape(shape).map_err(|(name, message)| {
+        let name = name.map(|name| format!(".{name}")).unwrap_or_default();
+        ConfigProblem::new(format!("{key}{name}"), message)
+    })
 }
 
 fn check_retry(key: &str, retry: &RetryConfig) -> Check {
@@ -155,7 +160,7 @@ fn check_server(server: &ServerConfig) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DecisionsConfig, ErrorShape, LimitScope, PolicyConfig, RedisConfig};
+    use crate::config::{DecisionsConfig, FieldValues, LimitScope, PolicyConfig, RedisConfig};
     use crate::{Backoff, BuiltinAlert, Quota, Secret};
 
     /// A configuration with every section.
@@ -172,6 +177,9 @@ mod tests {
         let sentinel = RedisConfig::sentinel(["redis://a", "rediss://b"], "main");
         let mut silent = valid().with_redis(sentinel);
         silent.decisions = DecisionsConfig::off();
+        set_headers(&mut silent, &["x-b", "x-a"]);
+        shape(&mut silent).code_header = Some("x-code".to_owned());
+        shape(&mut silent).when.push(FieldValues::new(["a", "b"], ["x"]));
         let quota = Quota::new("1/s".parse().unwrap(), 1).unwrap();
         let configs =
             [Config::default(), Config::with_platforms(), valid(), silent, valid().with_limit("a-b_1", quota)];
@@ -186,11 +194,26 @@ mod tests {
     const ZERO: &str = "expected a duration above zero, found 0s";
     const NO_TOKEN: &str = "listening on an address other than loopback requires a token; set `token`, `token_env` or \
                             `token_file` in [server], or listen on 127.0.0.1";
+    const NAME: &str = "expected a name of the characters a-z, 0-9, _ and -";
+    const LABELS: &str =
+        "give both `platform` and `labels`, or neither; together they define an additional limit of the platform";
+    const FIELD: &str = "expected a field of the object at `at`, such as \"code\" or \"detail/code\", found ";
+
+    /// Returns the first error shape of `jd`.
+    fn shape(config: &mut Config) -> &mut ErrorShape {
+        &mut config.platforms.get_mut("jd").unwrap().error[0]
+    }
+
+    /// Sets the headers of `jd`.
+    fn set_headers(config: &mut Config, names: &[&str]) {
+        config.platforms.get_mut("jd").unwrap().headers = names.iter().map(|name| (*name).to_owned()).collect();
+    }
+
     const ROWS: &[Row] = &[
-        (|c| c.limits.extend([("a b".to_owned(), c.limits["jd"])]), "limits.a b", NAME_RULE),
-        (|c| c.limits.extend([(String::new(), c.limits["jd"])]), "limits.", NAME_RULE),
+        (|c| c.limits.extend([("a b".to_owned(), c.limits["jd"])]), "limits.a b", NAME),
+        (|c| c.limits.extend([(String::new(), c.limits["jd"])]), "limits.", NAME),
         (|c| _ = c.limits.remove("orders"), "scopes.orders", "the limit has no quota; add `orders` to `limits`"),
-        (|c| c.scopes.get_mut("orders").unwrap().labels.clear(), "scopes.orders", LABELS_RULE),
+        (|c| c.scopes.get_mut("orders").unwrap().labels.clear(), "scopes.orders", LABELS),
         (
             |c| c.scopes.get_mut("orders").unwrap().platform = "jdd".to_owned(),
             "scopes.orders.platform",
@@ -207,6 +230,33 @@ mod tests {
             "platforms.jd.error",
             "every response would be an error",
         ),
+        (|c| shape(c).code.push(vec![]), "platforms.jd.error.code", FIELD),
+        (|c| shape(c).sub_code = vec![vec!["a".to_owned(), String::new()]], "platforms.jd.error.sub_code", FIELD),
+        (|c| shape(c).message[0].clear(), "platforms.jd.error.message", FIELD),
+        (|c| shape(c).when.push(FieldValues::new([""], ["x"])), "platforms.jd.error.when", FIELD),
+        (|c| shape(c).unless.push(FieldValues::new([""; 0], ["x"])), "platforms.jd.error.unless", FIELD),
+        (
+            |c| shape(c).code_header = Some("X-Code".to_owned()),
+            "platforms.jd.error.code_header",
+            "expected \"x-code\", in lower case, found \"X-Code\"",
+        ),
+        (
+            |c| shape(c).sub_code_header = Some(String::new()),
+            "platforms.jd.error.sub_code_header",
+            "expected the name of a header such as \"x-error-code\", found \"\"",
+        ),
+        (
+            |c| shape(c).message_header = Some("x y".to_owned()),
+            "platforms.jd.error.message_header",
+            "expected the name of a header such as \"x-error-code\", found \"x y\"",
+        ),
+        (
+            |c| set_headers(c, &["x-b", "x a"]),
+            "platforms.jd.headers",
+            "expected the name of a header such as \"x-error-code\", found \"x a\"",
+        ),
+        (|c| set_headers(c, &["X-A"]), "platforms.jd.headers", "expected \"x-a\", in lower case, found \"X-A\""),
+        (|c| set_headers(c, &["x-a", "x-b", "x-a"]), "platforms.jd.headers", "`x-a` occurs twice"),
         (
             |c| c.platforms.get_mut("jd").unwrap().retry.as_mut().unwrap().max_attempts = 0,
             "platforms.jd.retry.max_attempts",
@@ -258,6 +308,7 @@ mod tests {
         (|c| c.decisions.sample_rate = 7.0, "decisions.sample_rate", "expected a number from 0 to 1, found 7"),
         (|c| c.decisions.sample_rate = f64::NAN, "decisions.sample_rate", "expected a number from 0 to 1, found NaN"),
         (|c| c.decisions.file = Some("..".into()), "decisions.file", "expected a file path"),
+        (|c| c.decisions.file = Some("logs/".into()), "decisions.file", "expected a file path"),
         (|c| c.decisions.max_size = 0, "decisions.max_size", "expected a size above zero"),
         (|c| c.redis.as_mut().unwrap().url.clear(), "redis.url", "expected a URL that starts with redis://"),
         (|c| c.redis.as_mut().unwrap().url = vec![Secret::new("http://h")], "redis.url", "expected a URL that starts"),
