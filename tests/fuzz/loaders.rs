@@ -175,7 +175,7 @@ fn configuration() {
         match Parser::new().channel_kinds(&kinds).parse(&text) {
             Ok(config) => assert!(config.policies.limits.max_instances > 0),
             Err(errors) => {
-                assert!(!errors.is_empty());
+                assert_ne!(errors.iter().len(), 0);
                 errors.iter().for_each(|error| assert_position_in(error, &text));
             }
         }

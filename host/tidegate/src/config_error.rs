@@ -46,11 +46,11 @@ impl ConfigError {
     #[cfg(feature = "policies")]
     pub(crate) fn empty() -> Self {
         let message = "the file is empty; to use the defaults, add a comment line".to_owned();
-        Self::invalid(vec![Diagnostic::new(Position::START, message)])
+        Self::invalid(Diagnostic::new(Position::START, message).into())
     }
 
-    pub(crate) fn invalid(diagnostics: impl Into<Diagnostics>) -> Self {
-        Self::new(ConfigErrorKind::Invalid(diagnostics.into()))
+    pub(crate) fn invalid(diagnostics: Diagnostics) -> Self {
+        Self::new(ConfigErrorKind::Invalid(diagnostics))
     }
 
     #[cfg(feature = "policies")]
@@ -85,7 +85,7 @@ impl ConfigError {
     #[must_use]
     pub fn diagnostics(&self) -> &[Diagnostic] {
         match &*self.kind {
-            ConfigErrorKind::Invalid(diagnostics) => diagnostics,
+            ConfigErrorKind::Invalid(diagnostics) => diagnostics.as_ref(),
             _ => &[],
         }
     }
@@ -170,11 +170,12 @@ mod tests {
 
     #[test]
     fn every_line_names_the_file_and_the_cause() {
-        let diagnostic = |line| Diagnostic::new(Position { line, column: 5 }, "limits.a: `burst` is missing");
+        let text = "[retry]\njitter = 2\nmax_attempts = 0";
         let rows = [
             (
-                ConfigError::invalid(vec![diagnostic(1), diagnostic(2)]),
-                "f:1:5: limits.a: `burst` is missing\nf:2:5: limits.a: `burst` is missing",
+                ConfigError::invalid(tidegate_core::config::Config::parse(text).unwrap_err()),
+                "f:2:10: retry.jitter: expected a number from 0 to 1, found 2\n\
+                 f:3:16: retry.max_attempts: expected a whole number from 1 to 100, found 0",
             ),
             (ConfigError::empty(), "f:1:1: the file is empty; to use the defaults, add a comment line"),
             (ConfigError::unreadable(io::Error::other("too large")), "f: too large"),

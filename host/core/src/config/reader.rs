@@ -123,10 +123,9 @@ pub(crate) fn read_layers<T>(
     // The parser guesses the values of a line with a syntax error, so other diagnostics of that line are removed.
     diagnostics.retain(|diagnostic| !syntax_errors.iter().any(|error| error.position.line == diagnostic.position.line));
     diagnostics.extend(syntax_errors);
-    diagnostics.sort();
     match value {
         Some(value) if diagnostics.is_empty() => Ok(value),
-        _ => Err(diagnostics.into()),
+        _ => Err(Diagnostics::new(diagnostics)),
     }
 }
 

@@ -48,7 +48,7 @@ fn unknown_kinds_are_accepted_on_request_but_cannot_be_opened() {
     let parse = |kinds: &ChannelKinds, text: &str| Parser::new().channel_kinds(kinds).parse(text);
     let text = "[channels.a]\nkind = 'fax'\nto = 5\n[channels.b]\nkind = 'email'\n[channels.c]\nkind = 'pager'\n\
                 number = 7\nkey = 'k'";
-    assert_eq!(parse(&kinds(), text).unwrap_err().len(), 2);
+    assert_eq!(parse(&kinds(), text).unwrap_err().iter().len(), 2);
     let config = parse(&kinds().accept_unknown(), text).unwrap();
     let context = ChannelContext::new(Arc::new(ManualClock::new(Timestamp::from_micros(7_000))));
     let is_open = |name| config.channels[name].open(&context).is_ok();

@@ -1,7 +1,6 @@
 //! The mistakes of a text, with their positions.
 
 use std::fmt;
-use std::ops::Deref;
 
 /// A position in a file. Lines and columns start at 1; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +54,7 @@ impl std::error::Error for Diagnostic {}
 /// ```
 /// use tidegate_core::config::Config;
 /// let error = Config::parse("[retry]\njitter = 2\nmax_attempts = 0\n").unwrap_err();
-/// assert_eq!(error.len(), 2);
+/// assert_eq!(error.iter().len(), 2);
 /// assert_eq!(
 ///     error.to_string(),
 ///     "2:10: retry.jitter: expected a number from 0 to 1, found 2\n\
@@ -65,17 +64,31 @@ impl std::error::Error for Diagnostic {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics(Vec<Diagnostic>);
 
-impl From<Vec<Diagnostic>> for Diagnostics {
-    fn from(diagnostics: Vec<Diagnostic>) -> Self {
+impl Diagnostics {
+    /// Sorts the mistakes of a text, at least one, by position.
+    pub(crate) fn new(mut diagnostics: Vec<Diagnostic>) -> Self {
+        debug_assert!(!diagnostics.is_empty(), "an error has a mistake");
+        diagnostics.sort();
         Self(diagnostics)
+    }
+
+    /// Returns the mistakes, at least one, by position.
+    pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
+        self.0.iter()
     }
 }
 
-impl Deref for Diagnostics {
-    type Target = [Diagnostic];
-
-    fn deref(&self) -> &[Diagnostic] {
+/// Returns the mistakes, at least one, by position.
+impl AsRef<[Diagnostic]> for Diagnostics {
+    fn as_ref(&self) -> &[Diagnostic] {
         &self.0
+    }
+}
+
+/// Creates the error of a text with one mistake.
+impl From<Diagnostic> for Diagnostics {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self(vec![diagnostic])
     }
 }
 
