@@ -113,8 +113,8 @@ impl HostBuilder {
     /// Sets the policies. Without policies, the built-in fallback classifies failures, and there are no alerts: the
     /// host does not read the policy directory of the configuration by itself.
     ///
-    /// The policies read the metrics and limits of the host, and its clock if [`HostBuilder::clock`] sets one. A
-    /// registry that two hosts share reads those of the host that was built last.
+    /// The policies read the metrics, the limits and the clock of the host. A registry that two hosts share reads those
+    /// of the host that was built last.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
