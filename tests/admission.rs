@@ -58,7 +58,7 @@ fn admission_script_allows_denies_or_abstains() {
     let deny = Admission::Deny { reason: "closed for the night".into(), status: 503 };
     assert_eq!(admit("closed").verdict, deny);
     assert_eq!((admit("goods").verdict, &*admit("goods").policy), (Admission::Default, "fallback"));
-    let with_label = request("orders").with_labels([("seller".to_owned(), "7".to_owned())].into());
+    let with_label = request("orders").with_labels([("seller", "7")]);
     let scope = [("api".to_owned(), "orders".to_owned()), ("seller".to_owned(), "7!".to_owned())].into();
     assert_eq!(policies.admit(&with_label).verdict, Admission::Allow { cost: 2, scope });
     let with_cost_header = request("header").with_headers([("x-cost", "3")]);

@@ -148,8 +148,7 @@ fn admission_policy_of_contract_0_2_0_still_uses_all_of_its_contract() {
     let config = with_settings([("denied", Setting::Text("7".to_owned()))]);
     let policy = load(PolicyKind::Admit, &frozen("admit-0.2.0.wasm"), &config).unwrap().into_admit().unwrap();
     let admit = |endpoint: &str, seller: &str| {
-        let labels = BTreeMap::from([("seller".to_owned(), seller.to_owned())]);
-        let request = Request::new("jd").with_endpoint(endpoint).with_labels(labels);
+        let request = Request::new("jd").with_endpoint(endpoint).with_label("seller", seller);
         policy.admit(&request, &view(stats_with(|stats| stats.count = 9))).unwrap()
     };
     let allow = |cost| Admission::Allow { cost, scope: BTreeMap::new() };

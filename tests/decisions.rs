@@ -247,7 +247,7 @@ fn secrets_are_masked_in_headers_labels_and_messages() {
     let fixture = LogFixture::with_log(1.0, LARGE_SIZE);
     let pair = |name: &str| (name.to_owned(), "hunter2".to_owned());
     let headers = ["authorization", "cookie", "proxy-authorization", "x-api-key", "x-shop-token"].map(pair);
-    let labels = ["client_secret", "password", "sign"].map(pair).into();
+    let labels = ["client_secret", "password", "sign"].map(pair);
     let _ = fixture.policies.admit(&Request::new("jd").with_labels(labels).with_headers(headers.clone()));
     let _ = fixture.policies.classify(
         &Failure::default()

@@ -162,7 +162,7 @@ in_both_stores! {
         let error = second.locks().acquire_for(other_owner, LONG, MS).await.unwrap_err();
         assert!(error.held().unwrap().ttl > LONG / 2 && !error.is_unavailable());
         let token = grant.fencing_token;
-        let holder = |owner, fencing_token| LockHolder { name: "job", owner, fencing_token };
+        let holder = |owner, fencing_token| LockHolder::new("job", owner, fencing_token);
         for (owner, token, is_held) in [("python", token, true), ("python", token + 1, false), ("rust", token, false)] {
             assert_eq!(second.locks().extend_for(holder(owner, token), LONG).await.unwrap(), is_held);
         }

@@ -51,7 +51,7 @@ impl Request {
     ///
     /// ```
     /// use tidegate_core::Request;
-    /// let request = Request::new("pdd").with_endpoint("orders").with_label("seller", "7");
+    /// let request = Request::new("pdd").with_endpoint("orders").with_label("seller", "7").with_labels([("shop", "1")]);
     /// assert_eq!((request.method.as_str(), request.labels["seller"].as_str()), ("GET", "7"));
     /// ```
     #[must_use]
@@ -94,10 +94,10 @@ impl Request {
         self
     }
 
-    /// Sets the labels.
+    /// Adds labels.
     #[must_use]
-    pub fn with_labels(mut self, labels: BTreeMap<String, String>) -> Self {
-        self.labels = labels;
+    pub fn with_labels(mut self, labels: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>) -> Self {
+        self.labels.extend(labels.into_iter().map(|(name, value)| (name.into(), value.into())));
         self
     }
 }

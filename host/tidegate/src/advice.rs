@@ -68,7 +68,7 @@ impl fmt::Display for GiveUpReason {
 ///
 /// ```
 /// use tidegate::CallOptions;
-/// let options = CallOptions::default().idempotent(false);
+/// let options = CallOptions::default().with_idempotent(false);
 /// assert!(!options.idempotent && !options.refreshes_credentials);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,20 +91,20 @@ impl Default for CallOptions {
 impl CallOptions {
     /// Sets whether the platform may execute the call twice.
     #[must_use]
-    pub const fn idempotent(self, idempotent: bool) -> Self {
+    pub const fn with_idempotent(self, idempotent: bool) -> Self {
         Self { idempotent, ..self }
     }
 
     /// Sets whether the caller renews its credentials after a failure of class `auth`.
     #[must_use]
-    pub const fn refreshes_credentials(self, refreshes_credentials: bool) -> Self {
+    pub const fn with_refreshes_credentials(self, refreshes_credentials: bool) -> Self {
         Self { refreshes_credentials, ..self }
     }
 
     /// Sets the class of the previous attempt's failure.
     #[must_use]
-    pub const fn previous_class(self, previous_class: Option<Class>) -> Self {
-        Self { previous_class, ..self }
+    pub const fn with_previous_class(self, class: Class) -> Self {
+        Self { previous_class: Some(class), ..self }
     }
 }
 
@@ -174,7 +174,6 @@ fn delay(verdict: &Verdict, attempt: u32, bounds: &RetryConfig, random: f64) -> 
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     fn bounds() -> RetryConfig {
@@ -197,8 +196,8 @@ mod tests {
     fn every_reason_to_give_up_has_its_case() {
         let (throttled, auth) = (Verdict::retry(Class::Throttled), Verdict::retry(Class::Auth));
         let transient = Verdict::retry(Class::Transient);
-        let (any, fresh) = (CallOptions::default(), CallOptions::default().refreshes_credentials(true));
-        let once = CallOptions::default().idempotent(false);
+        let (any, fresh) = (CallOptions::default(), CallOptions::default().with_refreshes_credentials(true));
+        let once = CallOptions::default().with_idempotent(false);
         let (first, last) = (Failure::default(), Failure::default().with_attempt(3));
         let (late, silent) = (Failure::default().with_elapsed(Duration::from_millis(9_500)), Failure::timeout());
         let cases = [
@@ -206,7 +205,7 @@ mod tests {
             (&Verdict::give_up(Class::Transient), &first, any, Some(GiveUpReason::Verdict)),
             (&auth, &first, any, Some(GiveUpReason::Credentials)),
             (&auth, &first, fresh, None),
-            (&auth, &first, fresh.previous_class(Some(Class::Auth)), Some(GiveUpReason::Credentials)),
+            (&auth, &first, fresh.with_previous_class(Class::Auth), Some(GiveUpReason::Credentials)),
             (&transient, &first, once, Some(GiveUpReason::NotIdempotent)),
             (&throttled, &first, once, None),
             (&throttled, &silent, once, Some(GiveUpReason::NotIdempotent)),

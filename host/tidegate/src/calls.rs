@@ -45,7 +45,7 @@ impl Host {
     /// let down = Failure::response(503).with_platform("jd");
     /// let advice = host.advise(&down, CallOptions::default()).await;
     /// assert_eq!((advice.verdict.class, advice.delay().is_some()), (Some(Class::Transient), true));
-    /// let advice = host.advise(&down, CallOptions::default().idempotent(false)).await;
+    /// let advice = host.advise(&down, CallOptions::default().with_idempotent(false)).await;
     /// assert_eq!(advice.delay(), None, "the platform may have executed the call");
     /// # });
     /// ```

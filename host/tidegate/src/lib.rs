@@ -149,16 +149,16 @@ pub use tidegate_core::config::Config;
 pub use tidegate_core::store::{AlertRecord, Delivery, LockGrant, LockHeld, LockInfo, LockRequest, RoutedNotification};
 pub use tidegate_core::{
     Action, Admission, Allowed, Backoff, BuiltinAlert, Class, Clock, Failure, FailureKind, Fault, FaultKind,
-    FleetProcess, LimitStatus, ManualClock, Notification, OnRedisFailure, Outcome, ParseNameError, ProcessInfo, Quota,
-    QuotaError, Rate, Refusal, Request, ReservationId, Secret, Severity, Stats, StoreError, Timestamp, Transition,
-    Verdict,
+    FleetProcess, LimitStatus, ManualClock, Notification, OnRedisFailure, Outcome, ParseNameError,
+    ParseReservationIdError, ProcessInfo, Quota, QuotaError, Rate, Refusal, Request, ReservationId, Secret, Severity,
+    Stats, StoreError, Timestamp, Transition, Verdict,
 };
 #[cfg(feature = "policies")]
 pub use tidegate_core::{AlertPhase, AlertPolicy, AlertTiming, AlertVerdict, HostView, Snapshot};
 #[cfg(feature = "policies")]
 pub use tidegate_policy::{
-    CandidateDifference, CandidateDifferences, DecisionsStatus, Generation, Policies, PolicyDecision, PolicyHashes,
-    PolicyLanguage, PolicyStatus, ReloadReport, Rule, RuleScope, Watch,
+    CandidateDifference, CandidateDifferences, DecisionsStatus, Generation, Generations, Policies, PolicyDecision,
+    PolicyHashes, PolicyLanguage, PolicyStatus, ReloadReport, Rule, RuleScope, Watch,
 };
 
 /// The types of a [`Config`], and the types that read a configuration.

@@ -189,7 +189,7 @@ mod tests {
     fn secrets_in_requests_and_verdicts_are_masked() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let headers = vec![pair("authorization", "Bearer hunter2"), pair("x-shop", "7")];
-        let labels = [pair("seller", "7"), pair("access_token", "hunter2")].into();
+        let labels = [pair("seller", "7"), pair("access_token", "hunter2")];
         let scope = [pair("app_secret", "hunter2")].into();
         let request = Request::default().with_headers(headers).with_labels(labels);
         let line = line(LoggedDecision::Admit(request, Ok(Admission::Allow { cost: 2, scope })));

@@ -24,7 +24,7 @@ impl ScriptKind for AdmitKind {
             .with_endpoint("orders")
             .with_method("POST")
             .with_at_ms(1_763_913_600_000)
-            .with_labels([("seller".to_owned(), "7".to_owned())].into())
+            .with_labels([("seller", "7")])
             .with_headers([("x-tenant", "7")]);
         vec![("an empty request", Request::default()), ("a request with every field", full)]
     }

@@ -87,6 +87,21 @@ pub struct FailureReport {
     pub body: Option<String>,
 }
 
+impl From<FailureReport> for Failure {
+    fn from(report: FailureReport) -> Self {
+        let mut failure = Self::default();
+        failure.kind = report.kind;
+        failure.status = report.status;
+        failure.code = report.code;
+        failure.sub_code = report.sub_code;
+        failure.message = report.message;
+        failure.headers = report.headers;
+        failure.retry_after_ms = report.retry_after_ms;
+        failure.body = report.body;
+        failure
+    }
+}
+
 fn first_attempt() -> u32 {
     1
 }
@@ -134,44 +149,30 @@ pub async fn record(host: &Host, call: CallReport) -> Result<Option<CallAdvice>,
     // A platform without a limit is most likely misspelled.
     host.limiter(&call.platform)?;
     validate(&call)?;
-    if let Some(report) = &call.failure {
-        reject_success(host, &call.platform, report)?;
-    }
+    let failure = call.failure.map(|report| {
+        Failure::from(report)
+            .with_platform(&call.platform)
+            .with_endpoint(&call.endpoint)
+            .with_attempt(call.attempt)
+            .with_elapsed(Duration::from_millis(call.elapsed_ms))
+            .with_at_ms(host.clock().unix_ms())
+    });
+    failure.as_ref().map_or(Ok(()), |failure| reject_success(host, failure))?;
     let duration = Duration::from_secs_f64(call.duration_ms / 1e3);
     host.metrics().record(&call.platform, &call.endpoint, call.outcome, duration);
-    let Some(report) = call.failure else { return Ok(None) };
-    let mut failure = Failure::default()
-        .with_platform(call.platform)
-        .with_endpoint(call.endpoint)
-        .with_attempt(call.attempt)
-        .with_elapsed(Duration::from_millis(call.elapsed_ms))
-        .with_at_ms(host.clock().unix_ms());
-    failure.kind = report.kind;
-    failure.status = report.status;
-    failure.code = report.code;
-    failure.sub_code = report.sub_code;
-    failure.message = report.message;
-    failure.headers = report.headers;
-    failure.retry_after_ms = report.retry_after_ms;
-    failure.body = report.body;
-    let failure = host.complete_failure(failure);
-    let options = CallOptions::default()
-        .idempotent(call.idempotent)
-        .refreshes_credentials(call.refreshes_credentials)
-        .previous_class(call.previous_class);
-    let advice = host.advise(&failure, options).await;
+    let Some(failure) = failure else { return Ok(None) };
+    let mut options =
+        CallOptions::default().with_idempotent(call.idempotent).with_refreshes_credentials(call.refreshes_credentials);
+    options.previous_class = call.previous_class;
+    let advice = host.advise(&host.complete_failure(failure), options).await;
     let (delay, Verdict { class, reason, .. }) = (advice.delay(), advice.verdict);
     let action = if delay.is_some() { AdvisedAction::Retry } else { AdvisedAction::GiveUp };
     Ok(Some(CallAdvice { action, delay_ms: delay.map(millis), class, reason, policy: advice.policy.to_string() }))
 }
 
 /// Rejects a failure whose response is a success, most likely because its sender reports every response.
-fn reject_success(host: &Host, platform: &str, report: &FailureReport) -> Result<(), ApiError> {
-    let mut failure = Failure::default().with_platform(platform);
-    (failure.kind, failure.status, failure.headers) = (report.kind, report.status, report.headers.clone());
-    (failure.code, failure.sub_code) = (report.code.clone(), report.sub_code.clone());
-    (failure.message, failure.body) = (report.message.clone(), report.body.clone());
-    if is_success(&host.config(), &failure) {
+fn reject_success(host: &Host, failure: &Failure) -> Result<(), ApiError> {
+    if is_success(&host.config(), failure) {
         return Err(ApiError::bad_request(
             "failure: neither the status nor the body of the response contains an error; report the outcome \"success\", \
              or give `code` or `message` to report a failure that only the caller sees",

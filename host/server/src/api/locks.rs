@@ -178,7 +178,7 @@ pub async fn acquire(host: &Host, name: &str, request: AcquireLockRequest) -> Re
 /// Returns an error if the owner lost the lock, a value is invalid, or Redis is unavailable.
 pub async fn extend(host: &Host, name: &str, request: ExtendLockRequest) -> Result<ExtendedLock, ApiError> {
     let ExtendLockRequest { owner, fencing_token, ttl_ms } = request;
-    let holder = LockHolder { name, owner: &owner, fencing_token };
+    let holder = LockHolder::new(name, &owner, fencing_token);
     if host.locks().extend_for(holder, Duration::from_millis(ttl_ms)).await? {
         return Ok(ExtendedLock { ttl_ms });
     }
@@ -191,7 +191,7 @@ pub async fn extend(host: &Host, name: &str, request: ExtendLockRequest) -> Resu
 /// Returns an error if the owner lost the lock, a value is invalid, or Redis is unavailable.
 pub async fn release(host: &Host, name: &str, request: ReleaseLockRequest) -> Result<ReleasedLock, ApiError> {
     let id = request.id.unwrap_or_else(random_id);
-    let holder = LockHolder { name, owner: &request.owner, fencing_token: request.fencing_token };
+    let holder = LockHolder::new(name, &request.owner, request.fencing_token);
     let depth = host.locks().release_for(holder, &id).await?.ok_or_else(lost_lock)?;
     Ok(ReleasedLock { depth })
 }

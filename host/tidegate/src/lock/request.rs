@@ -32,6 +32,7 @@ enum LockErrorKind {
 
 /// A lock that an owner in another process holds; see [`Locks::extend_for`](crate::Locks::extend_for).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LockHolder<'a> {
     /// The name of the lock.
     pub name: &'a str,
@@ -39,6 +40,14 @@ pub struct LockHolder<'a> {
     pub owner: &'a str,
     /// The fencing token of the grant.
     pub fencing_token: u64,
+}
+
+impl<'a> LockHolder<'a> {
+    /// Creates the holder of a lock, by the names of the lock and its owner and the fencing token of the grant.
+    #[must_use]
+    pub const fn new(name: &'a str, owner: &'a str, fencing_token: u64) -> Self {
+        Self { name, owner, fencing_token }
+    }
 }
 
 impl LockError {
