@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_core::clock::millis;
 use tidegate_core::config::RetryConfig;
 use tidegate_core::{Backoff, Class, Failure, Outcome};
 
@@ -229,7 +228,7 @@ impl Retry {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            let failure = Arc::new(self.describe(describe(&error), number, millis(clock.now() - started_at)));
+            let failure = Arc::new(self.describe(describe(&error), number, clock.now() - started_at));
             let Advice { verdict, policy, next } = advise(context, failure, options, &self.bounds).await;
             let reason = match next {
                 NextStep::GiveUp(reason) => reason,
@@ -257,14 +256,14 @@ impl Retry {
     }
 
     /// Adds what the host knows to a failure.
-    fn describe(&self, failure: Failure, attempt: u32, elapsed_ms: u64) -> Failure {
+    fn describe(&self, failure: Failure, attempt: u32, elapsed: Duration) -> Failure {
         let (platform, endpoint) = (self.platform.clone(), self.endpoint.clone());
         let at_ms = self.context.clock.unix_ms();
         failure
             .with_platform(platform)
             .with_endpoint(endpoint)
             .with_attempt(attempt)
-            .with_elapsed(Duration::from_millis(elapsed_ms))
+            .with_elapsed(elapsed)
             .with_at_ms(at_ms)
     }
 }

@@ -121,9 +121,8 @@ pub fn read_failure(config: &Config, platform: &str, response: ResponseParts<'_>
     let ResponseParts { status, headers, body, at_ms } = response;
     let shapes = config.error_shapes(platform);
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    // A partial result that lists errors for the missing part is a success.
-    let error = find_error(shapes, body, header).filter(|_| status != StatusCode::PARTIAL_CONTENT);
-    if error.is_none() && (status.is_success() || status.is_informational() || status.is_redirection()) {
+    let error = find_error(shapes, body, header).filter(|_| !is_partial(status.as_u16()));
+    if error.is_none() && !is_error_status(status.as_u16()) {
         return None;
     }
     let ErrorFields { code, sub_code, message } = error.unwrap_or_else(|| header_fields(shapes, header));
@@ -153,8 +152,7 @@ pub fn read_failure(config: &Config, platform: &str, response: ResponseParts<'_>
 #[must_use]
 pub fn complete_failure(config: &Config, mut failure: Failure) -> Failure {
     failure.headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
-    let header =
-        |name: &str| failure.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.trim().to_owned());
+    let header = |name: &str| reported_header(&failure, name);
     let shapes = config.error_shapes(&failure.platform);
     let body = failure.body.as_deref();
     let error = body.and_then(|body| find_error(shapes, body.as_bytes(), header));
@@ -170,6 +168,9 @@ pub fn complete_failure(config: &Config, mut failure: Failure) -> Failure {
 /// Returns whether the response that a reported failure describes is a success: it has a body without an error, and no
 /// status of an error. If the caller gives a code, a sub code or a message, the result is false.
 ///
+/// It searches the part of the body that the failure has. [`Failure::with_body`] keeps 64 KiB, so an error behind them
+/// is not found; [`read_failure`] searches the first [`MAX_SEARCHED_BODY`] bytes of a response.
+///
 /// ```
 /// use tidegate::{Config, Failure, response::is_success};
 /// let config = Config::with_platforms();
@@ -183,15 +184,29 @@ pub fn is_success(config: &Config, failure: &Failure) -> bool {
     let shapes = config.error_shapes(&failure.platform);
     let is_described = failure.code.is_some() || failure.sub_code.is_some() || failure.message.is_some();
     // Without a status and without shapes, nothing says whether the response is an error.
-    let is_ok = failure.status.map_or(!shapes.is_empty(), |status| status < 400);
-    let header = |name: &str| {
-        let mut headers = failure.headers.iter();
-        headers.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
-    };
+    let is_ok = failure.status.map_or(!shapes.is_empty(), |status| !is_error_status(status));
+    let header = |name: &str| reported_header(failure, name);
     failure.kind == FailureKind::Response
         && !is_described
         && is_ok
-        && (failure.status == Some(206) || find_error(shapes, body.as_bytes(), header).is_none())
+        && (failure.status.is_some_and(is_partial) || find_error(shapes, body.as_bytes(), header).is_none())
+}
+
+/// Returns whether a status says that the call failed.
+const fn is_error_status(status: u16) -> bool {
+    status >= 400
+}
+
+/// Returns whether a status says that the body is a partial result. Errors that it lists for the missing part do not
+/// make it a failure.
+const fn is_partial(status: u16) -> bool {
+    status == StatusCode::PARTIAL_CONTENT.as_u16()
+}
+
+/// Returns the value of a header of a failure that a caller reports.
+fn reported_header(failure: &Failure, name: &str) -> Option<String> {
+    let header = failure.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    header.map(|(_, value)| value.trim().to_owned())
 }
 
 /// Returns code, sub code and message if the body, or a header, contains an error.
