@@ -10,7 +10,7 @@
 //!
 //! let invalid = "[limits.taobao]\nrate = \"10\"\nburst = 0\n";
 //! let diagnostics = Config::parse(invalid).unwrap_err();
-//! assert_eq!(diagnostics[1].to_string(), "3:9: limits.taobao.burst: expected a whole number of at least 1, found 0");
+//! assert_eq!(diagnostics.as_ref()[1].to_string(), "3:9: limits.taobao.burst: expected a whole number of at least 1, found 0");
 //! ```
 
 mod channels;

@@ -32,7 +32,7 @@ impl Section<'_> {
     /// assert_eq!(read("token = 'hunter2'"), Ok(Some(Secret::new("hunter2"))));
     /// assert_eq!(read(""), Ok(None));
     /// let diagnostics = read("token = 'hunter2'\ntoken_env = 'TOKEN'").unwrap_err();
-    /// assert_eq!(diagnostics[0].to_string(), "2:13: token_env: give only one of `token`, `token_env` and `token_file`");
+    /// assert_eq!(diagnostics.to_string(), "2:13: token_env: give only one of `token`, `token_env` and `token_file`");
     /// ```
     pub fn optional_secret(&mut self, key: &'static str) -> Option<Option<Secret>> {
         let SecretKeys { plain, var, file } = SecretKeys::new(key);
