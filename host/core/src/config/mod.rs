@@ -10,7 +10,8 @@
 //!
 //! let invalid = "[limits.taobao]\nrate = \"10\"\nburst = 0\n";
 //! let diagnostics = Config::parse(invalid).unwrap_err();
-//! assert_eq!(diagnostics.as_ref()[1].to_string(), "3:9: limits.taobao.burst: expected a whole number of at least 1, found 0");
+//! let burst = diagnostics.iter().nth(1).unwrap();
+//! assert_eq!(burst.to_string(), "3:9: limits.taobao.burst: expected a whole number of at least 1, found 0");
 //! ```
 
 mod channels;
