@@ -1,5 +1,7 @@
 //! Rules about names.
 
+use std::collections::BTreeSet;
+
 use super::reader::{Section, SpannedString};
 
 /// What is expected of the name of a limit or a channel.
@@ -12,8 +14,9 @@ pub(super) fn is_name(name: &str) -> bool {
 }
 
 /// Returns the first name that occurs a second time.
-pub(super) fn repeated_name<T: PartialEq>(names: &[T]) -> Option<&T> {
-    names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)).map(|(_, name)| name)
+pub(super) fn repeated_name<T: Ord>(names: &[T]) -> Option<&T> {
+    let mut earlier = BTreeSet::new();
+    names.iter().find(|name| !earlier.insert(*name))
 }
 
 /// Rejects a name that is not safe as a file name, a metrics label and a part of a URL.
