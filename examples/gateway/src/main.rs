@@ -60,7 +60,7 @@ async fn main() -> Result<(), String> {
         .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
     let address = listener.local_addr().map_err(to_message)?;
     print_address(address);
-    let result = axum::serve(listener, router(host, &options)?).with_graceful_shutdown(wait_for_interrupt()).await;
+    let result = axum::serve(listener, router(host, &options)?).with_graceful_shutdown(stop_signal()).await;
     stop.cancel();
     // Give alert notifications that are being sent some time to arrive.
     let _ = tokio::time::timeout(Duration::from_secs(5), host_task).await;
@@ -81,9 +81,14 @@ fn build_host(file: Option<&ConfigFile>) -> Result<Host, String> {
 
 fn router(host: Host, options: &Options) -> Result<Router, String> {
     let upstreams: BTreeMap<_, _> = options.upstream.iter().cloned().collect();
+    for platform in upstreams.keys() {
+        host.limiter(platform).map_err(|error| format!("--upstream {platform}: {error}"))?;
+    }
     let client = upstream::Upstreams::new(upstreams, Duration::from_millis(options.timeout_ms))?;
     let layer = TidegateLayer::new(host.clone(), route).max_wait(Duration::from_millis(options.wait_ms));
-    let router = Router::new().nest("/-", status::router(host)).fallback_service(layer.layer(client));
+    let require_upstream = axum::middleware::from_fn_with_state(client.clone(), upstream::require_upstream);
+    let platforms = require_upstream.layer(layer.layer(client));
+    let router = Router::new().nest("/-", status::router(host)).fallback_service(platforms);
     Ok(router.layer(axum::middleware::from_fn(upstream::reject_dot_segments)))
 }
 
@@ -118,11 +123,17 @@ fn to_message(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-async fn wait_for_interrupt() {
-    if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::error!(%error, "cannot listen for the interrupt signal");
-        std::future::pending::<()>().await;
+/// Waits for the interrupt signal, or for SIGTERM, which containers receive.
+async fn stop_signal() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
     }
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 #[allow(clippy::print_stdout, reason = "the caller reads the address from standard output")]

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::HttpBody;
+use axum::extract::State;
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use http::header::CONNECTION;
@@ -43,13 +44,18 @@ impl Upstreams {
         Ok(Self { client: client.map_err(|error| error.to_string())?, base_urls: Arc::new(base_urls) })
     }
 
+    /// Returns the base URL of the platform that the path names, and the rest of the path.
+    fn find<'a>(&'a self, uri: &'a Uri) -> Result<(&'a str, &'a str), String> {
+        let (platform, path) = split(uri).ok_or("expected a path such as /taobao/router/rest")?;
+        let base_url = self.base_urls.get(platform);
+        let base_url =
+            base_url.ok_or_else(|| format!("unknown platform {platform:?}: there is no --upstream for it"))?;
+        Ok((base_url, path))
+    }
+
     async fn send(self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let (parts, body) = request.into_parts();
-        let (platform, path) = split(&parts.uri).ok_or("the path contains no platform")?;
-        let base_url = self
-            .base_urls
-            .get(platform)
-            .ok_or_else(|| format!("unknown platform `{platform}`: there is no --upstream for it"))?;
+        let (base_url, path) = self.find(&parts.uri)?;
         let query = parts.uri.query().map_or(String::new(), |query| format!("?{query}"));
         let mut outgoing = self.client.request(parts.method, format!("{base_url}{path}{query}"));
         outgoing = match body.size_hint().exact() {
@@ -103,6 +109,18 @@ pub async fn reject_dot_segments(request: axum::extract::Request, next: Next) ->
     next.run(request).await
 }
 
+/// Rejects a request for a platform without an upstream before it takes a token or is counted as a failed call.
+pub async fn require_upstream(
+    State(upstreams): State<Upstreams>,
+    request: axum::extract::Request,
+    next: Next,
+) -> axum::response::Response {
+    if let Err(error) = upstreams.find(request.uri()) {
+        return (StatusCode::NOT_FOUND, error + "\n").into_response();
+    }
+    next.run(request).await
+}
+
 /// Splits a URI path into the platform and the rest of the path.
 pub fn split(uri: &Uri) -> Option<(&str, &str)> {
     let rest = uri.path().strip_prefix('/')?;
@@ -129,6 +147,19 @@ mod tests {
         let headers = headers.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         let headers: HeaderMap = headers.collect::<Vec<(HeaderName, http::HeaderValue)>>().into_iter().collect();
         assert_eq!(forwarded(&headers).keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-forwarded"]);
+    }
+
+    #[tokio::test]
+    async fn platform_without_an_upstream_is_not_found() {
+        let base_urls = BTreeMap::from([("taobao".to_owned(), "http://localhost".to_owned())]);
+        let upstreams = Upstreams::new(base_urls, Duration::from_secs(1)).unwrap();
+        let require = axum::middleware::from_fn_with_state(upstreams, require_upstream);
+        let app = axum::Router::new().fallback(async || "in").layer(require);
+        for (path, status) in [("/taobao/router/rest", 200), ("/taobao", 200), ("/jd/x", 404), ("/", 404)] {
+            let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
+            let response = tower::ServiceExt::oneshot(app.clone(), request).await.unwrap();
+            assert_eq!(response.status().as_u16(), status, "{path}");
+        }
     }
 
     #[tokio::test]
