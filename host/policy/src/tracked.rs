@@ -17,6 +17,7 @@ use crate::counters::Counters;
 use crate::decisions::mask::masked_message;
 use crate::decisions::{DecisionLog, LoggedDecision, PolicyId};
 use crate::paths::is_candidate;
+use crate::policy_log;
 
 /// When a policy is quarantined: after this many faults within this time.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +130,8 @@ impl<P: ?Sized> TrackedPolicy<P> {
     ) -> Result<T, Fault> {
         let counters = &self.context.counters;
         let started_at = counters.start_evaluation();
-        let result = catch_unwind(AssertUnwindSafe(|| evaluate(&self.policy)));
+        let evaluate = || catch_unwind(AssertUnwindSafe(|| evaluate(&self.policy)));
+        let result = policy_log::with_input(input, evaluate);
         let result = result.unwrap_or_else(|_| Err(Fault::new(FaultKind::Trap, "the policy engine panicked")));
         counters.record_time(started_at);
         // A message may repeat a part of the input. It goes to logs and to the policy status.

@@ -33,6 +33,21 @@ pub struct Masker {
 }
 
 impl Masker {
+    /// Creates a masker that remembers the secrets of an input.
+    pub fn of(input: &impl Serialize) -> Self {
+        let mut masker = Self::default();
+        if let Ok(mut input) = serde_json::to_value(input) {
+            masker.mask(&mut input);
+        }
+        masker
+    }
+
+    /// Returns a short text of a policy without secrets, also without the remembered ones.
+    pub fn message(&mut self, message: &str) -> String {
+        let message = self.text(message);
+        self.without_repeated(&message)
+    }
+
     /// Masks the values of names that denote a secret, also in the strings of `value`.
     ///
     /// The names are those of fields, of pairs such as `["token", "…"]` and `{"name": "token", "value": "…"}`, and
@@ -40,7 +55,9 @@ impl Masker {
     pub fn mask(&mut self, value: &mut Value) {
         match value {
             Value::Object(fields) => {
-                let names_secret = fields.values().any(|value| value.as_str().is_some_and(is_secret_identifier));
+                let names_secret = fields
+                    .iter()
+                    .any(|(name, value)| is_key_name(name) && value.as_str().is_some_and(is_secret_identifier));
                 for (name, value) in fields {
                     if is_secret_name(name) || names_secret && is_value_name(name) {
                         self.mask_all(value);
@@ -129,9 +146,15 @@ impl Masker {
     }
 }
 
-/// Returns whether a secret is masked wherever it is repeated.
+/// Returns whether a secret is masked wherever it is repeated. A short lower-case word is not: a field such as
+/// `token_type` or `session_expired` may contain it, and other texts need it.
 fn is_remembered(secret: &str) -> bool {
-    secret.len() >= MIN_REPEATED_SIZE && secret != MASK
+    let is_common_word = secret.len() < 12
+        && secret
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| byte.is_ascii_lowercase() || at == 0 && byte.is_ascii_uppercase());
+    secret.len() >= MIN_REPEATED_SIZE && secret != MASK && !is_common_word
 }
 
 fn mask_repeated(value: &mut Value, secrets: &SecretSearch) {
@@ -146,25 +169,22 @@ fn mask_repeated(value: &mut Value, secrets: &SecretSearch) {
     }
 }
 
-/// Returns a text with its secrets masked; see [`Masker::text`].
-pub fn masked_text(text: &str) -> String {
-    Masker::default().text(text)
-}
-
 /// Returns a message of a policy without secrets, also without those that it repeats from its input or its settings.
 pub fn masked_message(message: &str, input: &impl Serialize) -> String {
-    let mut masker = Masker::default();
-    if let Ok(mut input) = serde_json::to_value(input) {
-        masker.mask(&mut input);
-    }
-    let message = masker.text(message);
-    masker.without_repeated(&message)
+    Masker::of(input).message(message)
 }
 
 /// Returns whether a text is nothing but a name that denotes a secret.
 fn is_secret_identifier(text: &str) -> bool {
     let is_identifier = text.len() <= 64 && text.bytes().all(|byte| text::is_name_byte(byte) || b":.".contains(&byte));
     is_identifier && is_secret_name(text)
+}
+
+/// Returns whether a field of this name contains the name of a pair whose other field contains the value.
+fn is_key_name(name: &str) -> bool {
+    ["name", "key", "field", "param", "parameter", "header", "n", "k"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// Returns whether a field of this name contains the value of a pair whose other field contains the name.

@@ -2,6 +2,10 @@ use serde_json::json;
 
 use super::*;
 
+fn masked_text(text: &str) -> String {
+    Masker::default().text(text)
+}
+
 fn masked(value: Value) -> Value {
     let mut value = value;
     Masker::default().mask(&mut value);
@@ -161,7 +165,7 @@ fn repeated_secrets_are_masked_except_in_identifiers() {
     masker.mask(&mut json!({ "headers": { "cookie": "id=abc1; path=/", "x-pin": "123" }, "token": "retry" }));
     let mut value = json!({ "action": "retry", "reason": "retry abc1 for 123", "scope": { "a": "id=abc1; path=/" } });
     masker.mask_repeated(&mut value);
-    assert_eq!(value, json!({ "action": "retry", "reason": "*** *** for 123", "scope": { "a": "***" } }));
+    assert_eq!(value, json!({ "action": "retry", "reason": "retry *** for 123", "scope": { "a": "***" } }));
 }
 
 #[test]
@@ -170,9 +174,11 @@ fn message_repeats_no_secret_of_its_input() {
         (json!({ "api_token": "hunter2", "region": "cn" }), "no account for hunter2 in cn", "no account for *** in cn"),
         (json!({ "headers": [["x-jwt", "abc.def"]] }), "cannot parse abc.def", "cannot parse ***"),
         (json!({ "body": "<token>hunter2</token>" }), "hunter2: token=other", "***: token=***"),
-        (json!({ "a_token": "abcd", "b_token": "abcdef" }), "abcdef, abcd, abcde", "***, ***, ***e"),
+        (json!({ "a_token": "abc1", "b_token": "abc1ef" }), "abc1ef, abc1, abc1e", "***, ***, ***e"),
         (json!({ "token": "密码密码" }), "密密码密码码", "密***码"),
         (json!({ "token": "abc" }), "abc is too short", "abc is too short"),
+        (json!({ "token_type": "Bearer", "session_expired": "true" }), "Bearer is true", "Bearer is true"),
+        (json!({ "token": "correcthorsebattery" }), "no correcthorsebattery", "no ***"),
         (json!({}), "no secret", "no secret"),
     ];
     for (input, message, expected) in rows {
