@@ -243,17 +243,17 @@ mod tests {
         (
             |c| shape(c).sub_code_header = Some(String::new()),
             "platforms.jd.error.sub_code_header",
-            "expected the name of a header such as \"x-error-code\", found \"\"",
+            "expected a valid header name such as `x-error-code`, found ``",
         ),
         (
             |c| shape(c).message_header = Some("x y".to_owned()),
             "platforms.jd.error.message_header",
-            "expected the name of a header such as \"x-error-code\", found \"x y\"",
+            "expected a valid header name such as `x-error-code`, found `x y`",
         ),
         (
             |c| set_headers(c, &["x-b", "x a"]),
             "platforms.jd.headers",
-            "expected the name of a header such as \"x-error-code\", found \"x a\"",
+            "expected a valid header name such as `x-error-code`, found `x a`",
         ),
         (|c| set_headers(c, &["X-A"]), "platforms.jd.headers", "expected \"x-a\", in lower case, found \"X-A\""),
         (|c| set_headers(c, &["x-a", "x-b", "x-a"]), "platforms.jd.headers", "`x-a` occurs twice"),
