@@ -188,7 +188,8 @@ fn message_repeats_no_secret_of_its_input() {
 
 /// Returns texts of about this size, each with many secrets or with many beginnings of one.
 fn hostile_texts(size: usize) -> Vec<(&'static str, String)> {
-    let parts: [(&str, fn(usize) -> String); 13] = [
+    type Part = (&'static str, fn(usize) -> String);
+    let parts: [Part; 13] = [
         ("forms", |n| format!("token=ab{n:06}&")),
         ("pairs", |n| format!(r#""token","value":"{n:06}"#)),
         ("cookies", |n| format!("Cookie: a=ab{n:06}; b=\"{n:06}\n")),
