@@ -250,28 +250,33 @@ async fn reported_failure_gets_retry_advice() {
             "throttled",
             20_000..=20_500,
         ),
-        (json!({ "failure": { "status": 503 }, "attempt": 5 }), "give_up", "transient", 0..=0),
-        (json!({ "failure": { "status": 503 }, "elapsed_ms": 120_000 }), "give_up", "transient", 0..=0),
-        (json!({ "failure": { "status": 404 } }), "give_up", "permanent", 0..=0),
+        (json!({ "failure": { "status": 503 }, "attempt": 5 }), "max_attempts", "transient", 0..=0),
+        (json!({ "failure": { "status": 503 }, "elapsed_ms": 120_000 }), "deadline", "transient", 0..=0),
+        (json!({ "failure": { "status": 404 } }), "verdict", "permanent", 0..=0),
         // A call that is not idempotent is retried only if the platform throttled it.
-        (json!({ "failure": { "status": 503 }, "idempotent": false }), "give_up", "transient", 0..=0),
+        (json!({ "failure": { "status": 503 }, "idempotent": false }), "not_idempotent", "transient", 0..=0),
         (json!({ "failure": { "status": 429 }, "idempotent": false }), "retry", "throttled", 500..=1_500),
         // A worker that can refresh its credentials does so once.
-        (json!({ "failure": { "status": 401 } }), "give_up", "auth", 0..=0),
+        (json!({ "failure": { "status": 401 } }), "credentials", "auth", 0..=0),
         (json!({ "failure": { "status": 401 }, "refreshes_credentials": true }), "retry", "auth", 500..=1_500),
         (
             json!({ "failure": { "status": 401 }, "refreshes_credentials": true, "previous_class": "auth", "attempt": 2 }),
-            "give_up",
+            "credentials",
             "auth",
             0..=0,
         ),
     ];
     let count = rows.len();
-    for (extra, action, class, delays) in rows {
+    for (extra, action_or_reason, class, delays) in rows {
         let advice = report(extra.clone()).await;
-        assert_eq!((&advice["action"], &advice["class"]), (&json!(action), &json!(class)), "{extra}: {advice}");
+        let expected = match action_or_reason {
+            "retry" => ("retry", Value::Null, class),
+            reason => ("give_up", json!(reason), class),
+        };
+        let actual = (&advice["action"], &advice["give_up_reason"], &advice["class"]);
+        assert_eq!(actual, (&json!(expected.0), &expected.1, &json!(expected.2)), "{extra}: {advice}");
         let delay = advice["delay_ms"].as_u64();
-        assert_eq!(delay.is_some(), action == "retry", "{extra}: {advice}");
+        assert_eq!(delay.is_some(), action_or_reason == "retry", "{extra}: {advice}");
         assert!(delays.contains(&delay.unwrap_or(0)), "{extra}: {advice}");
     }
     let (_, stats) = send(&router, "GET", "/v1/metrics?platform=jd", None).await;
@@ -305,5 +310,7 @@ async fn failure_of_a_reported_call_is_read_from_its_body() {
             (StatusCode::OK, &json!(class), &reason),
             "{failure}"
         );
+        let retry_after = if class == "throttled" { json!(2_000) } else { Value::Null };
+        assert_eq!(advice["retry_after_ms"], retry_after, "{failure}");
     }
 }

@@ -178,7 +178,9 @@ class Client:
     # Calls.
 
     def report(self, platform, endpoint, outcome, duration, failure=None, **fields):
-        """Reports a finished attempt. With a failure, returns the advice: action, delay_ms, class, reason, policy."""
+        """Reports a finished attempt. With a failure, returns the advice: action, delay_ms,
+        give_up_reason, retry_after_ms, class, reason, policy.
+        """
         call = {"platform": platform, "endpoint": endpoint, "outcome": outcome, "duration_ms": duration * 1000}
         call.update(fields)
         if failure is not None:

@@ -118,13 +118,16 @@ impl RuleReader<'_> {
         let rules = reader::read(text, |file| {
             let tables = file.tables("rules").into_iter();
             let rules = tables.map(|(name, mut section)| self.rule(&name.value, &mut section, &condition_errors));
-            rules.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
+            Some(rules.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>())
         });
-        rules.map(Into::into).map_err(|errors| {
-            let mut errors: Vec<_> = errors.into_iter().chain(condition_errors.take()).collect();
-            errors.sort();
-            self.format_lines(&errors)
-        })
+        let errors = match rules {
+            Ok(Some(rules)) => return Ok(rules.into()),
+            Ok(None) => None,
+            Err(errors) => Some(errors),
+        };
+        let mut errors: Vec<_> = errors.into_iter().flatten().chain(condition_errors.take()).collect();
+        errors.sort();
+        Err(self.format_lines(&errors))
     }
 
     fn format_lines(&self, errors: &[Diagnostic]) -> String {

@@ -50,6 +50,21 @@ pub enum GiveUpReason {
     Limit(LimitRefused),
 }
 
+impl GiveUpReason {
+    /// Returns the name of the reason, such as `max_attempts`, for data that programs read.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Verdict => "verdict",
+            Self::Credentials => "credentials",
+            Self::NotIdempotent => "not_idempotent",
+            Self::MaxAttempts => "max_attempts",
+            Self::Deadline => "deadline",
+            Self::Limit(_) => "limit",
+        }
+    }
+}
+
 /// Writes the reason in a few words, for a log or an error message.
 impl fmt::Display for GiveUpReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

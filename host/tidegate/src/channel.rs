@@ -46,7 +46,7 @@
 //!
 //! impl Notifier for PagerNotifier {
 //!     fn send<'a>(&'a self, notification: &'a Notification) -> SendFuture<'a> {
-//!         Box::pin(async {
+//!         Box::pin(async move {
 //!             call_pager(&self.0, &notification.title()).await.map_err(NotifyError::transient)
 //!         })
 //!     }

@@ -222,7 +222,8 @@ impl Host {
     }
 
     /// Returns the statistics of the last `range`, for one endpoint or for the whole platform. With Redis they cover
-    /// all processes that share it, otherwise this process.
+    /// all processes that share it, otherwise this process. The range is widened to whole minutes, hours or days, so
+    /// use the rates of the result rather than its counts.
     ///
     /// With Redis, a call is included after the next flush of its process, at most `[metrics] flush_interval` later.
     ///

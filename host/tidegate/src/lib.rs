@@ -67,6 +67,10 @@
 //! # }
 //! ```
 //!
+//! A policy or a configuration that is rejected does not end the program: the previous version stays active, and the
+//! reason is an event of the crate `tracing`, so install a subscriber. [`Policies::status`] and [`Host::config_status`]
+//! have the reasons too.
+//!
 //! [`channel`] shows how to add a channel kind to the configuration.
 //!
 //! # Features

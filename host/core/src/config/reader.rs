@@ -124,9 +124,15 @@ pub(crate) fn read_layers<T>(
     diagnostics.retain(|diagnostic| !syntax_errors.iter().any(|error| error.position.line == diagnostic.position.line));
     diagnostics.extend(syntax_errors);
     match value {
-        Some(value) if diagnostics.is_empty() => Ok(value),
-        _ => Err(Diagnostics::new(diagnostics)),
+        Some(value) if diagnostics.is_empty() => return Ok(value),
+        // A channel kind of another program may break the rule for `read_top`.
+        None if diagnostics.is_empty() => {
+            let message = "rejected by a reader that reported no mistake";
+            diagnostics.push(Diagnostic::new(Position { line: 1, column: 1 }, message));
+        }
+        _ => {}
     }
+    Err(Diagnostics::new(diagnostics))
 }
 
 /// The environment of secrets, and what reading reports: the mistakes and, on request, the values.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidegate::response::is_success;
-use tidegate::{CallOptions, Class, Failure, FailureKind, Host, Outcome, Verdict};
+use tidegate::{CallOptions, Class, Failure, FailureKind, Host, NextStep, Outcome, Verdict};
 use tidegate_core::clock::millis;
 use utoipa::ToSchema;
 
@@ -113,7 +113,8 @@ fn idempotent_by_default() -> bool {
 /// The advice on a failed call.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Advice, examples(json!({
-    "action": "retry", "delay_ms": 1104, "class": "transient", "reason": null, "policy": "retry/taobao.rhai"
+    "action": "retry", "delay_ms": 1104, "give_up_reason": null, "retry_after_ms": null, "class": "transient",
+    "reason": null, "policy": "retry/taobao.rhai"
 })))]
 pub struct CallAdvice {
     /// Whether to retry the call.
@@ -121,6 +122,13 @@ pub struct CallAdvice {
     /// How long to sleep before the next attempt, in milliseconds. Null if there is no next attempt.
     #[schema(required)]
     pub delay_ms: Option<u64>,
+    /// Why there is no next attempt: `verdict` (the policy advised against it), `credentials`, `not_idempotent`,
+    /// `max_attempts` or `deadline`. Null if there is one.
+    #[schema(required)]
+    pub give_up_reason: Option<&'static str>,
+    /// When the platform may accept the call again, in milliseconds from now, as far as the policy knows.
+    #[schema(required)]
+    pub retry_after_ms: Option<u64>,
     /// The class of the failure.
     #[schema(value_type = Option<ClassName>, required)]
     pub class: Option<Class>,
@@ -165,9 +173,13 @@ pub async fn record(host: &Host, call: CallReport) -> Result<Option<CallAdvice>,
         CallOptions::default().with_idempotent(call.idempotent).with_refreshes_credentials(call.refreshes_credentials);
     options.previous_class = call.previous_class;
     let advice = host.advise(&host.complete_failure(failure), options).await;
-    let (delay, Verdict { class, reason, .. }) = (advice.delay(), advice.verdict);
-    let action = if delay.is_some() { AdvisedAction::Retry } else { AdvisedAction::GiveUp };
-    Ok(Some(CallAdvice { action, delay_ms: delay.map(millis), class, reason, policy: advice.policy.to_string() }))
+    let (action, delay, give_up_reason) = match &advice.next {
+        NextStep::Retry(delay) => (AdvisedAction::Retry, Some(*delay), None),
+        NextStep::GiveUp(reason) => (AdvisedAction::GiveUp, None, Some(reason.as_str())),
+    };
+    let Verdict { class, reason, after_ms: retry_after_ms, .. } = advice.verdict;
+    let (delay_ms, policy) = (delay.map(millis), advice.policy.to_string());
+    Ok(Some(CallAdvice { action, delay_ms, give_up_reason, retry_after_ms, class, reason, policy }))
 }
 
 /// Rejects a failure whose response is a success, most likely because its sender reports every response.

@@ -67,7 +67,6 @@ pub struct Diagnostics(Vec<Diagnostic>);
 impl Diagnostics {
     /// Sorts the mistakes of a text, at least one, by position.
     pub(crate) fn new(mut diagnostics: Vec<Diagnostic>) -> Self {
-        debug_assert!(!diagnostics.is_empty(), "an error has a mistake");
         diagnostics.sort();
         Self(diagnostics)
     }

@@ -227,3 +227,10 @@ fn array_of_tables_is_read_in_file_order_with_each_mistake_at_its_position() {
     assert_eq!(diagnostics("[case]\nname = 'a'\n"), ["1:1: case: expected tables `[[case]]`, found a table"]);
     assert_eq!(diagnostics("case = [1]"), ["1:9: case: expected a table `[case]`, found an integer"]);
 }
+
+#[test]
+fn reader_that_reports_no_mistake_is_an_error_too() {
+    assert_eq!(read("", |_| Some(7)).unwrap(), 7);
+    let error = read("", |_| None::<()>).unwrap_err().to_string();
+    assert_eq!(error, "1:1: rejected by a reader that reported no mistake");
+}
