@@ -261,7 +261,7 @@ async fn reported_failure_gets_retry_advice() {
         (json!({ "failure": { "status": 401 }, "refreshes_credentials": true }), "retry", "auth", 500..=1_500),
         (
             json!({ "failure": { "status": 401 }, "refreshes_credentials": true, "previous_class": "auth", "attempt": 2 }),
-            "credentials",
+            "verdict",
             "auth",
             0..=0,
         ),
