@@ -62,8 +62,8 @@ pub enum AlertPhase {
 
 crate::text_enum!(AlertPhase { Pending => "pending", Firing => "firing" });
 
-// Redis may hold states that an earlier build wrote under the names `told` and `last_told`. They are still read,
-// because one unreadable state would stop the evaluation of all rules.
+// Redis may contain states that an earlier build wrote with the field names `told` and `last_told`. This build reads
+// them too, because one unreadable state would stop the evaluation of all rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum TimedPhase {

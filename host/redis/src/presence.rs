@@ -22,8 +22,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Redis {
     /// Sets the function that returns the information about this process. The client calls it for each heartbeat, every
-    /// two seconds. It replaces the function of an earlier call. The process of a client that
-    /// [is read-only](Self::is_read_only) is not counted, and nobody reads its information.
+    /// two seconds. It replaces the function of an earlier call. A client that
+    /// [is read-only](Self::is_read_only) is not in the list of processes, so its information is not used.
     pub fn announce(&self, info: impl Fn() -> ProcessInfo + Send + Sync + 'static) {
         self.0.process_info.store(Some(Arc::new(Box::new(info))));
     }

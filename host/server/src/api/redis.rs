@@ -157,7 +157,7 @@ impl From<ServerState> for RedisState {
             ServerState::Connecting => Self::Connecting,
             ServerState::Up => Self::Up,
             ServerState::Degraded => Self::Degraded,
-            _ => Self::Unavailable,
+            ServerState::Unavailable => Self::Unavailable,
         }
     }
 }

@@ -105,10 +105,11 @@ fn limit(input: &mut Section<'_>) -> LimitStatus {
 
 fn stats(input: &mut Section<'_>) -> Stats {
     let mut stats = Stats::default();
+    let success_rate = input.optional("success_rate", number(f64::MIN..=f64::MAX));
+    stats.success_rate = success_rate.unwrap_or(stats.success_rate);
     let mut float = |name| input.optional(name, number(f64::MIN..=f64::MAX)).unwrap_or_default();
     stats.total_ms = float("total_ms");
     stats.error_rate = float("error_rate");
-    stats.success_rate = float("success_rate");
     stats.limited_rate = float("limited_rate");
     stats.rps = float("rps");
     stats.p50 = float("p50");

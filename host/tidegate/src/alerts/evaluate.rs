@@ -133,7 +133,7 @@ pub fn scopes(rule: &Rule, endpoints: &KnownEndpoints) -> Vec<AlertKey> {
     platforms
         .flat_map(|(platform, endpoints)| match rule.scope {
             RuleScope::Endpoint => endpoints.iter().map(|endpoint| key(platform, Some(endpoint))).collect(),
-            _ => vec![key(platform, None)],
+            RuleScope::Platform => vec![key(platform, None)],
         })
         .collect()
 }

@@ -50,7 +50,7 @@ impl MinuteCell {
         let counter = match outcome {
             Outcome::Success => &self.success,
             Outcome::Limited => &self.limited,
-            _ => &self.errors,
+            Outcome::Error => &self.errors,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         if outcome != Outcome::Limited {

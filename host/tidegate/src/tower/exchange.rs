@@ -88,7 +88,7 @@ impl FailedAttempt {
     pub fn into_response(self) -> Response<Body> {
         let status = match self.failure.kind {
             FailureKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            _ => StatusCode::BAD_GATEWAY,
+            FailureKind::Connection | FailureKind::Response => StatusCode::BAD_GATEWAY,
         };
         self.response.unwrap_or_else(|| plain_text(status, self.failure.message.unwrap_or_default()))
     }
